@@ -9,7 +9,9 @@
 
 mod support;
 
-use support::campaign::{Batch, MANY_PARTITIONS, ONE_PARTITION, assert_same, batches, by_object, run, seeds};
+use support::campaign::{
+    Batch, LAST_VALUES, MANY_PARTITIONS, ONE_PARTITION, assert_same, batches, by_object, from_sources, run, seeds,
+};
 use support::{Daemon, Random, command, results};
 use tempfile::TempDir;
 
@@ -57,6 +59,20 @@ fn a_kill_at_any_point_changes_no_byte_of_the_results() {
         let got = killed(configurations[which], &inputs[which], point, hit);
         let got = if which == 0 { got } else { by_object(got) };
         assert_same(&got, &expected[which], &format!("seed {seed}, killed at {point}:{hit}"));
+    }
+}
+
+#[test]
+fn a_kill_at_any_point_changes_no_byte_of_the_last_values_of_sources() {
+    let input = from_sources(batches(2));
+    let undisturbed = TempDir::new().unwrap();
+    assert_eq!(run(undisturbed.path(), &LAST_VALUES, &input, None), 0);
+    let expected = results(undisturbed.path());
+    assert!(expected.len() > 50, "the input gives too few results to prove anything");
+    for (hit, point) in POINTS.into_iter().enumerate() {
+        let hit = if point == "restore.mid" { 1 } else { 2 + hit as u64 % 4 };
+        let got = killed(&LAST_VALUES, &input, point, hit);
+        assert_same(&got, &expected, &format!("killed at {point}:{hit}"));
     }
 }
 

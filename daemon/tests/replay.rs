@@ -214,6 +214,32 @@ fn the_further_built_in_types_compute_what_their_names_say() {
     );
 }
 
+/// A vrouter that reports twice in a minute counts once, and one that is silent for three minutes no more.
+#[test]
+fn the_last_values_of_sources_add_up_to_the_level_of_an_object() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("samples.ndjson");
+    let start = START - START % MINUTE;
+    let sample = |source: &str, second: u64, value: u64| {
+        let line = support::line("a", "egress_flow_count", start + second * 1_000_000, value);
+        format!("{},\"source\":\"{source}\"}}\n", line.trim_end().trim_end_matches('}'))
+    };
+    let mut lines = sample("compute-1", 1, 10) + &sample("compute-1", 31, 12) + &sample("compute-2", 5, 100);
+    (1..6).for_each(|minute| lines += &sample("compute-1", minute * 60 + 1, 20 + minute));
+    std::fs::write(&file, lines).unwrap();
+    let data = directory.path().join("log");
+    let types = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySumLast:AggProxySum";
+    replay(&data, &[types], &[&file]);
+    let results = results(&data);
+    let sums: Vec<u64> = results
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|it| it["uve"].as_str().unwrap().starts_with("AggProxySumLast-"))
+        .filter_map(|it| it["data"]["value"]["value"].as_u64())
+        .collect();
+    assert_eq!(sums[..6], [112, 121, 122, 23, 24, 25], "{results:?}");
+}
+
 #[cfg(feature = "fault-points")]
 #[test]
 fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {

@@ -194,6 +194,22 @@ data_dir = "$DIR/data"
 }
 
 #[test]
+fn a_stream_whose_types_count_sources_is_named_with_the_meaning_of_samples_without_one() {
+    let text = r#"
+[aggregation]
+uve_proxy_list = "UveVirtualNetworkAgent-egress_flow_count:AggProxySumLast"
+[log]
+data_dir = "$DIR/data"
+"#;
+    let run = validate(text, &[]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let expected = "note: UveVirtualNetworkAgent-egress_flow_count: its proxy types count the last value of each `source` \
+                    that samples name; samples without a source, such as Contrail's XML, are all of one, and the newest \
+                    of them counts alone\n";
+    assert!(run.stderr.ends_with(expected) && run.stderr.matches("note: ").count() == 1, "{}", run.stderr);
+}
+
+#[test]
 fn a_problem_of_a_key_that_is_not_set_is_at_the_setting_that_requires_it() {
     let text = r#"
 [log]

@@ -18,6 +18,9 @@
 //! | `DSTimeAvg[:range]` | inline, period, pre | [`TimeAverage`] | the mean over time of a value that holds until the next |
 //! | `DSIncrease[:range]` | inline, period, pre | [`Increase`] | the increase of a cumulative counter |
 //! | `DSRate[:range]` | inline, period, pre | [`Rate`] | the same per second |
+//! | `DSSumLast[:periods]` | period, pre | [`SumLast`] | the sum of the last values of all sources |
+//! | `DSAvgLast[:periods]` | period, pre | [`AverageLast`] | the mean of the last values of all sources |
+//! | `DSMaxLast[:periods]` | period, pre | [`MaxLast`] | the largest of the last values of all sources |
 //! | `DSFirst[:range]` | inline, period, pre | [`First`] | the first sample |
 //! | `DSNone` | inline, period, pre | [`Newest`] | the newest sample |
 //! | `DSNon0` | inline, period, pre | [`NonZero`] | the newest sample, unchanged while 0 |
@@ -42,6 +45,7 @@
 
 pub(crate) mod anomaly;
 pub(crate) mod average;
+pub(crate) mod average_last;
 pub(crate) mod category;
 pub(crate) mod change;
 pub(crate) mod count;
@@ -56,8 +60,10 @@ pub(crate) mod histogram;
 pub(crate) mod holt_winters;
 pub(crate) mod increase;
 mod large;
+mod last;
 pub(crate) mod mad;
 pub(crate) mod max;
+pub(crate) mod max_last;
 pub(crate) mod min;
 pub(crate) mod newest;
 pub(crate) mod non_zero;
@@ -74,6 +80,7 @@ pub(crate) mod spread;
 mod squares;
 pub(crate) mod stddev;
 pub(crate) mod sum;
+pub(crate) mod sum_last;
 mod tally;
 pub(crate) mod time_average;
 pub(crate) mod top;
@@ -88,9 +95,11 @@ use crate::number::{Number, Numeric, ValueError};
 use crate::record::Record;
 use crate::report::{Flaw, Report};
 use crate::saved::{RestoreError, WordWriter, Words};
+use crate::source_id::SourceId;
 
 pub use self::anomaly::{Anomaly, AnomalyState};
 pub use self::average::{Average, RangeAverage};
+pub use self::average_last::AverageLast;
 pub use self::category::{Category, CategoryError};
 pub use self::change::Change;
 pub use self::count::{Count, CountState};
@@ -100,7 +109,9 @@ pub use self::ewm::{Alpha, AlphaError, Ewm, EwmState};
 pub use self::first::First;
 pub use self::histogram::{Histogram, HistogramError};
 pub use self::increase::Increase;
+pub use self::last::{Last, LastValues};
 pub use self::max::Max;
+pub use self::max_last::MaxLast;
 pub use self::min::Min;
 pub use self::newest::Newest;
 pub use self::non_zero::NonZero;
@@ -113,6 +124,7 @@ pub use self::spread::{Spread, SpreadState};
 pub use self::squares::Squares;
 pub use self::stddev::Stddev;
 pub use self::sum::{RangeSum, Sum};
+pub use self::sum_last::SumLast;
 pub use self::tally::Tally;
 pub use self::time_average::{TimeAverage, TimeAverageState};
 pub use self::top::{Top, TopError, TopState};
@@ -226,6 +238,25 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     ///
     /// If the sample is refused; the state is then unchanged.
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError>;
+
+    /// Takes a sample of a source, for algorithms whose state distinguishes sources. The default ignores the source.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update), which takes a sample of [`SourceId::UNNAMED`].
+    #[inline]
+    fn update_from(&self, state: &mut Self::State, source: SourceId, sample: Sample<T>) -> Result<(), UpdateError> {
+        let _ = source;
+        self.update(state, sample)
+    }
+
+    /// The state with which the next period begins after one that ended with the state `ended`. The default is
+    /// [`start`](Self::start): periods are independent.
+    #[inline]
+    fn next_period(&self, ended: &Self::State) -> Self::State {
+        let _ = ended;
+        self.start()
+    }
 
     /// The result at time `now`, in microseconds. It holds the numbers of the entry's fields, in their order.
     ///

@@ -58,6 +58,7 @@ use crate::number::Number;
 use crate::record::Record;
 use crate::report::Report;
 use crate::saved::{RestoreError, Words};
+use crate::source_id::SourceId;
 
 pub use self::counter::CounterColumn;
 pub(crate) use self::counter::restore_reading;
@@ -105,6 +106,9 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// Takes a sample.
     fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError>;
 
+    /// Takes a sample of a source.
+    fn update_from(&mut self, slot: usize, source: SourceId, at: u64, value: Number) -> Result<(), UpdateError>;
+
     /// Takes samples in order, up to the first that is refused.
     fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused>;
 
@@ -136,10 +140,14 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// Empties `count` slots from `first` on.
     fn clear_many(&mut self, first: usize, count: usize);
 
+    /// Begins the next period of these slots.
+    fn end_period(&mut self, word: usize, slots: u64);
+
     /// Reserves capacity for `slots` slots in total.
     fn reserve(&mut self, slots: usize);
 
-    /// Moves the states of these slots from a column of the same algorithm to this one, and resets them there.
+    /// Moves the states of these slots from a column of the same algorithm to this one, and begins the next period
+    /// there.
     fn take(&mut self, word: usize, slots: u64, from: &mut dyn Column);
 
     /// The bytes of the array, and the bytes that its states allocate.

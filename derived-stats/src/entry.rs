@@ -61,6 +61,8 @@ impl Roles {
     pub const DETECTOR: Self = Self { inline: true, period: false, pre_aggregation: false, detector: true };
     /// Inline only.
     pub const INLINE: Self = Self { inline: true, period: false, pre_aggregation: false, detector: false };
+    /// Periodic and as pre-aggregation, but not inline: for algorithms whose state needs the ends of periods.
+    pub const OF_PERIODS: Self = Self { inline: false, period: true, pre_aggregation: true, detector: false };
     /// Inline and periodic.
     pub const PERIOD: Self = Self { inline: true, period: true, pre_aggregation: false, detector: false };
 }
@@ -216,8 +218,9 @@ impl Entry {
         self
     }
 
-    /// Marks an algorithm that takes the readings of a cumulative counter and makes their differences itself. It cannot
-    /// take the samples of a metric whose samples are differences ([`MetricKind`](crate::MetricKind)).
+    /// Marks an algorithm that takes readings, as one that makes the differences of a cumulative counter itself, or one
+    /// of the last values of sources. It cannot take the samples of a metric whose samples are differences
+    /// ([`MetricKind`](crate::MetricKind)).
     #[must_use]
     pub const fn of_readings(mut self) -> Self {
         self.takes_readings = true;
@@ -262,7 +265,7 @@ impl Entry {
         self.claims
     }
 
-    /// Whether the algorithm takes the readings of a cumulative counter and makes their differences itself.
+    /// Whether the algorithm takes readings, and not the differences of a counter.
     pub fn takes_readings(&self) -> bool {
         self.takes_readings
     }

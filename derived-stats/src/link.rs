@@ -17,6 +17,7 @@ use crate::number::Number;
 use crate::record::Record;
 use crate::report::Report;
 use crate::saved::{RestoreError, Words};
+use crate::source_id::SourceId;
 
 pub(crate) use self::typed::{Shared, TypedLink};
 
@@ -49,7 +50,13 @@ pub(crate) trait Link: fmt::Debug + Send + Sync {
     /// Takes a sample.
     fn update(&self, cell: CellMut<'_>, at: u64, measured: Measured) -> Result<(), UpdateError>;
 
-    /// Ends the period of the cell: returns its value and resets the cell.
+    /// Takes a sample of a source.
+    fn update_from(&self, cell: CellMut<'_>, source: SourceId, at: u64, measured: Measured) -> Result<(), UpdateError>;
+
+    /// Begins the period in the cell `open` after the one that ended with the state of the cell `ended`.
+    fn begin_period(&self, open: CellMut<'_>, ended: Cell<'_>);
+
+    /// Ends the period of the cell: returns its value, and begins the next period in the cell.
     fn take(&self, cell: CellMut<'_>, now: u64) -> Taken;
 
     /// Takes a value, and returns the value of the new result; `None` if the value is refused or the result has none.

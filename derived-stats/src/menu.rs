@@ -7,9 +7,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::algorithm::{
-    anomaly, average, category, change, count, cusum, distinct, ewm, ewm_prior, first, histogram, holt_winters,
-    increase, mad, max, min, newest, non_zero, null, percentile, rate, seasonal, seasonal_small, spread, stddev, sum,
-    time_average, top, variance,
+    anomaly, average, average_last, category, change, count, cusum, distinct, ewm, ewm_prior, first, histogram,
+    holt_winters, increase, mad, max, max_last, min, newest, non_zero, null, percentile, rate, seasonal,
+    seasonal_small, spread, stddev, sum, sum_last, time_average, top, variance,
 };
 use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind, Period, Span, nearest, one_of};
 use crate::entry::{Built, Entry, Given};
@@ -18,9 +18,10 @@ use crate::registry::Registry;
 use self::arguments::{Position, Text, resolve};
 
 /// Every built-in algorithm.
-static MENU: [&Entry; 29] = [
+static MENU: [&Entry; 32] = [
     &anomaly::ENTRY,
     &average::ENTRY,
+    &average_last::ENTRY,
     &category::ENTRY,
     &change::ENTRY,
     &count::ENTRY,
@@ -34,6 +35,7 @@ static MENU: [&Entry; 29] = [
     &increase::ENTRY,
     &mad::ENTRY,
     &max::ENTRY,
+    &max_last::ENTRY,
     &min::ENTRY,
     &newest::ENTRY,
     &non_zero::ENTRY,
@@ -45,6 +47,7 @@ static MENU: [&Entry; 29] = [
     &spread::ENTRY,
     &stddev::ENTRY,
     &sum::ENTRY,
+    &sum_last::ENTRY,
     &time_average::ENTRY,
     &top::ENTRY,
     &variance::ENTRY,
@@ -371,14 +374,17 @@ mod tests {
     #[test]
     fn the_names_that_fit_are_listed_when_none_is_near() {
         let own = "for an algorithm of your own, register it in the registry of the context (`Context::with_registry`)";
-        let (mut every, periodic) = (known(|roles| !roles.detector), known(|roles| roles.period));
-        every.push(DETECTOR_CALL.to_owned());
-        every.sort();
-        let [every, periodic] = [every, periodic].map(|names| one_of(&names, "none").to_string());
+        let (mut every, mut inline) = (known(|roles| !roles.detector), known(|roles| roles.inline && !roles.detector));
+        for names in [&mut every, &mut inline] {
+            names.push(DETECTOR_CALL.to_owned());
+            names.sort();
+        }
+        let names = [every, inline, known(|roles| roles.period)];
+        let [every, inline, periodic] = names.map(|names| one_of(&names, "none").to_string());
         assert!(every.contains("`DSNull`, ") && every.ends_with(" or `Triple`"), "{every}");
         let cases = [
             ("raw:Maximum:7", &*every),
-            ("0-raw:Maximum:7", &*every),
+            ("0-raw:Maximum:7", &*inline),
             ("1-raw:Maximum", &*periodic),
             ("1.DSSum-raw:Maximum", "`DSAnomaly`"),
         ];

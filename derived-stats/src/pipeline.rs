@@ -11,6 +11,7 @@ use crate::number::ValueType;
 use crate::output::Output;
 use crate::report::Report;
 use crate::saved::{RestoreError, SavedState};
+use crate::source_id::SourceId;
 #[cfg(feature = "parser")]
 use crate::spec::Context;
 use crate::spec::{Silence, Spec};
@@ -83,6 +84,15 @@ impl Pipeline {
     /// As [`Spec::update`].
     pub fn update(&mut self, at: u64, value: Number) -> Result<(), UpdateError> {
         self.spec.update(&mut self.state, at, value)
+    }
+
+    /// Takes a sample of a source; see [`Spec::update_from`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Spec::update`].
+    pub fn update_from(&mut self, source: SourceId, at: u64, value: Number) -> Result<(), UpdateError> {
+        self.spec.update_from(&mut self.state, source, at, value)
     }
 
     /// The result at time `now`; see [`Spec::report`].

@@ -28,6 +28,7 @@ use crate::description::Description;
 use crate::number::{Number, ValueType};
 use crate::output::Output;
 use crate::report::Report;
+use crate::source_id::SourceId;
 use crate::state::{Layout, State};
 
 pub use self::context::{Context, MetricKind, Periods, Silence};
@@ -189,6 +190,23 @@ impl Spec {
     /// [`UpdateError`] if the sample is refused; the state is then unchanged, except as described there.
     pub fn update(&self, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
         run::update(self, state, at, value)
+    }
+
+    /// Updates the state with a sample of a source, for algorithms that [distinguish sources](Self::last_values). All
+    /// others ignore the source, and so does the difference of a counter: it is that of one source.
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update), which takes a sample of [`SourceId::UNNAMED`].
+    pub fn update_from(&self, state: &mut State, source: SourceId, at: u64, value: Number) -> Result<(), UpdateError> {
+        run::update_from(self, state, source, at, value)
+    }
+
+    /// The number of periods for which the last value of each source is kept, if the value of a period is made of the
+    /// last values of its sources. A source counts in the period of its newest sample and in the next ones, this number
+    /// in total.
+    pub fn last_values(&self) -> Option<u32> {
+        self.first().last_values()
     }
 
     /// Updates the states of many objects, in order, as [`update`](Self::update) for each sample: the slot of a sample

@@ -200,20 +200,28 @@ impl State {
         link.reset(self.cell_mut(layout, index));
     }
 
-    /// Moves the state of one cell to another of the same link, and resets the first.
-    pub(crate) fn move_cell(&mut self, layout: &Layout, from: usize, to: usize, link: &dyn Link) {
-        match (layout.cells.get(from), layout.cells.get(to)) {
+    /// Ends the period of the cell `open`: moves its state to the cell `closed` of the same link, and begins the next
+    /// period.
+    pub(crate) fn end_period(&mut self, layout: &Layout, open: usize, closed: usize, link: &dyn Link) {
+        match (layout.cells.get(open), layout.cells.get(closed)) {
             (Some(&Location::Words { start, len }), Some(&Location::Words { start: to, .. })) => {
-                self.words_mut().copy_within(start..start + len, to);
+                let words = self.words_mut();
+                words.copy_within(start..start + len, to);
+                if let Ok([open, closed]) = words.get_disjoint_mut([start..start + len, to..to + len]) {
+                    link.begin_period(CellMut::Words(open), Cell::Words(closed));
+                }
             }
-            (Some(&Location::Boxed(from)), Some(&Location::Boxed(to))) => {
-                if let Some(spill) = &mut self.spill {
-                    spill.boxed.swap(from, to);
+            (Some(&Location::Boxed(open)), Some(&Location::Boxed(closed))) => {
+                let boxed = self.spill.as_mut().map(|spill| spill.boxed.get_disjoint_mut([open, closed]));
+                if let Some(Ok([open, closed])) = boxed {
+                    // What the last closed period allocated is freed before the next one allocates.
+                    link.reset(CellMut::Boxed(&mut **closed));
+                    core::mem::swap(open, closed);
+                    link.begin_period(CellMut::Boxed(&mut **open), Cell::Boxed(&**closed));
                 }
             }
             _ => {}
         }
-        self.start_cell(layout, from, link);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use arbitrary::{Result, Unstructured};
 use derived_stats::{Context, MetricKind, Number, Output, Report, SavedState, Silence, Spec, State, ValueType};
 
-const ANNOTATIONS: [&str; 43] = [
+const ANNOTATIONS: [&str; 45] = [
     "raw:DSSum",
     "raw:DSAvg",
     "raw:DSNone",
@@ -41,6 +41,8 @@ const ANNOTATIONS: [&str; 43] = [
     "raw:DSTimeAvg:2",
     "1-raw:DSTimeAvg",
     "raw:DSIncrease:2",
+    "1-raw:DSSumLast:3",
+    "1.DSAvgLast(2)-raw:DSAnomaly:EWM:0.3",
     "1.DSRate.DSStddev(2)-raw:DSAnomaly:EWM:0.5",
     "raw:DSPercentile:50,99.9",
     "1-raw:DSPercentile:99:0.1:2",

@@ -14,7 +14,8 @@ const VERSION: u8 = 2;
 const HEAD: usize = 5;
 const START: u64 = 86_400 * SECOND;
 
-/// All kinds of column: windows of one and of several periods, detectors, inline and ranged attributes, counters.
+/// All kinds of column: windows of one and of several periods, detectors, inline and ranged attributes, counters, last
+/// values of sources.
 const SCHEMA: &str = r#"
 struct All { 1: string name (key="") 2: string proxy 3: optional bool deleted 4: optional u64 raw (hidden="yes")
     5: optional u64 sum (stats="2-raw:DSSum")
@@ -33,6 +34,11 @@ struct Float { 1: string name (key="") 2: string proxy 3: optional bool deleted
     6: optional double mean (stats="1-raw:DSAvg:10")
     7: optional double newest (stats="0-raw:DSChange")
 } (period="120", timeout="2", silence="zero")
+struct Levels { 1: string name (key="") 2: string proxy 3: optional bool deleted
+    4: optional u64 raw (hidden="yes")
+    5: optional u64 sum (stats="1-raw:DSSumLast:3")
+    6: optional u64 largest (stats="2-raw:DSMaxLast")
+} (period="60", timeout="3")
 "#;
 
 /// A table as it was saved.
@@ -44,12 +50,12 @@ struct Original {
 
 type Chunks = BTreeMap<u32, Vec<u8>>;
 
-/// One table for each type alone and one for all three, in the middle of a window and just after one.
+/// One table for each type alone and one for all of them, in the middle of a window and just after one.
 static ORIGINALS: LazyLock<Vec<Original>> = LazyLock::new(|| {
     let schema = Schema::parse("snapshot.sandesh", SCHEMA).expect("a good schema");
     let types: Vec<_> = schema.types().cloned().collect();
     let mut originals = Vec::new();
-    for types in [&types[..1], &types[1..2], &types[2..], &types[..]] {
+    for types in [&types[..1], &types[1..2], &types[2..3], &types[3..], &types[..]] {
         for seconds in [290, 335] {
             let stream = StreamName::new("Struct", "attribute").expect("a good name");
             originals.push(Original::after(seconds, Arc::new(Plan::new(stream, types))));

@@ -84,8 +84,9 @@ impl Schema {
     }
 
     /// The types of [`builtin`](Self::builtin), and those that no default list uses: `AggProxyPercentiles`, the 50th, 90th
-    /// and 99th percentile of the samples of a minute, and `AggProxySeasonal`, the sum of each minute with a detector that
-    /// knows the hours of the day and of the week. Costs what `builtin` does.
+    /// and 99th percentile of the samples of a minute, `AggProxySeasonal`, the sum of each minute with a detector that
+    /// knows the hours of the day and of the week, and `AggProxySumLast`, the sum of the last value of each source. Costs
+    /// what `builtin` does.
     ///
     /// ```
     /// use proxy_uve::schema::Schema;
@@ -264,6 +265,9 @@ mod tests {
         let more = Schema::parse("extended.sandesh", include_str!("schema/extended.sandesh")).unwrap();
         assert!(more.names().all(|name| Schema::builtin().get(name).is_none()));
         let names: Vec<_> = Schema::extended().names().map(str::to_owned).collect();
-        assert_eq!(names, ["AggProxyPercentiles", "AggProxySeasonal", "AggProxySum", "AggProxySumAnomalyEWM01"]);
+        assert_eq!(
+            names,
+            ["AggProxyPercentiles", "AggProxySeasonal", "AggProxySum", "AggProxySumAnomalyEWM01", "AggProxySumLast"]
+        );
     }
 }

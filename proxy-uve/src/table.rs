@@ -17,10 +17,11 @@
 //! *How a sample is applied:* its payload is decoded; its position is compared with the last one applied, its time with
 //! its arrival and the watermark (`Progress`); due windows close; the key becomes a slot (`Slots`); the value is added
 //! to the slot's cell in the open window of each window column (`Columns`; of a counter, the increase since the last
-//! reading of its source), and the slot to the objects with samples in that window (`Objects`). At the close of a
-//! window, one pass over the slots, 64 at a time, counts the idle periods of every object, feeds detectors, and encodes
-//! results (`ResultOutput`). Many samples at a time go the same way [by
-//! column](Table::ingest_batch), which is several times faster once the objects do not fit the caches.
+//! reading of its source; where each source counts once, its last value is kept until the window ends), and the slot to
+//! the objects with samples in that window (`Objects`). At the close of a window, one pass over the slots, 64 at a time,
+//! counts the idle periods of every object, feeds detectors, and encodes results (`ResultOutput`). Many samples at a time
+//! go the same way [by column](Table::ingest_batch), which is several times faster once the objects do not fit the
+//! caches.
 
 mod batch;
 mod by_source;

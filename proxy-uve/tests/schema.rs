@@ -499,7 +499,7 @@ fn increases_are_not_taken_for_readings() {
     let raw = RAW.replace("hidden", "metric=\"agg\", hidden");
     let text = definition(&format!("{raw}\n5: double value (stats=\"raw:DSRate\")"), PERIOD);
     let [error] = &errors_of(&text)[..] else { panic!("one error") };
-    assert!(error.contains("DSRate takes the readings of a counter, but with `metric=\"agg\"`"), "{error}");
+    assert!(error.contains("DSRate takes readings, but with `metric=\"agg\"`"), "{error}");
 }
 
 static MINE: Entry = Entry::new("Mine", Roles::AGGREGATE, "the sum of all samples", |_| Ok(Built::aggregate(Sum)));

@@ -1,4 +1,5 @@
-//! Counters of many sources: each reading is compared with the last one of its own source.
+//! Counters and last values of many sources: each reading is compared with the last one of its own source, and of levels
+//! each source counts once.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 
@@ -35,6 +36,17 @@ const RUNNING: &str = r#"
         4: optional u64 raw (hidden="yes", metric="agg")
         5: optional u64 sum (stats="0-raw:DSSum")
     }
+"#;
+
+/// The levels of sources, which count for three windows. Never deletes an object.
+const LEVELS: &str = r#"
+    struct Levels {
+        1: string name (key="")
+        2: string proxy
+        3: optional bool deleted
+        4: optional u64 raw (hidden="yes")
+        5: optional u64 sum (stats="1-raw:DSSumLast:3")
+    } (period="60", timeout="0")
 "#;
 
 fn plan(types: &str) -> Arc<Plan> {
@@ -277,8 +289,112 @@ fn a_lower_reading_of_the_same_time_is_no_reset() {
 }
 
 #[test]
+fn a_source_that_reports_twice_counts_once_with_its_newest_sample() {
+    let mut feed = Feed::new(LEVELS, TableSettings::default());
+    for (source, second, value) in [("a", 0, 10), ("a", 30, 20), ("b", 20, 5), ("a", 15, 90), ("b", 20, 4)] {
+        assert_eq!(feed.reading(source, MINUTE + second * SECOND, value), Fate::Aggregated);
+    }
+    // The next window has begun, while the first one is open for late samples.
+    feed.reading("a", 2 * MINUTE + 5 * SECOND, 70);
+    feed.reading("b", 2 * MINUTE - SECOND, 6);
+    let open = feed.table.object(b"T:a").unwrap().types[0].attributes[0].open.clone();
+    let open: Vec<_> = open.iter().map(|window| (window.start / MINUTE, window.value.unwrap().as_f64())).collect();
+    assert_eq!(open, [(1, 26.0), (2, 76.0)]);
+    assert_eq!(feed.sums(3 * MINUTE), [(2, 26), (3, 76)]);
+}
+
+#[test]
+fn a_silent_source_counts_for_three_windows_and_is_dropped() {
+    for restarts in [false, true] {
+        let mut feed = Feed::new(LEVELS, in_order());
+        feed.reading("a", MINUTE, 10);
+        for minute in 1..7 {
+            feed.reading("", minute * MINUTE + SECOND, 1);
+            if restarts {
+                feed.restart(LEVELS);
+            }
+        }
+        let sums = [(2, 11), (3, 11), (4, 11), (5, 1), (6, 1), (7, 1), (8, 1), (9, 1)];
+        assert_eq!(feed.sums(20 * MINUTE), sums);
+        // Nothing is left of them after a long time.
+        feed.reading("b", 24 * HOUR, 3);
+        assert_eq!(feed.sums(24 * HOUR + 2 * MINUTE), [(1441, 3), (1442, 3)]);
+    }
+}
+
+#[test]
+fn unknown_time_ages_no_source_and_makes_no_results_of_it() {
+    for restarts in [false, true] {
+        let mut feed = Feed::new(LEVELS, in_order());
+        feed.reading("a", MINUTE, 10);
+        feed.reading("b", MINUTE, 100);
+        feed.table.mark_unknown(2 * MINUTE, 3 * HOUR - 1);
+        for minute in 180..184 {
+            feed.reading("b", minute * MINUTE, 100 + minute);
+            if restarts {
+                feed.restart(LEVELS);
+            }
+        }
+        let sums = [(2, 110), (181, 290), (182, 291), (183, 282), (184, 283), (185, 283), (186, 283)];
+        assert_eq!(feed.sums(4 * HOUR), sums);
+    }
+}
+
+#[test]
+fn a_deleted_object_forgets_its_sources() {
+    let types = LEVELS.replace("timeout=\"0\"", "timeout=\"1\"");
+    let mut feed = Feed::new(&types, TableSettings::default());
+    feed.reading("a", MINUTE, 10);
+    feed.reading("b", 3 * MINUTE + SECOND, 5);
+    // It is deleted by then, with samples in an open window.
+    feed.reading("b", 3 * MINUTE + 40 * SECOND, 6);
+    let rows: Vec<_> = feed.table.drain().map(|row| (row.end / MINUTE, row.deleted)).collect();
+    assert_eq!(rows, [(2, false), (3, true)]);
+    feed.table.clear_results();
+    assert_eq!(feed.sums(4 * MINUTE), [(4, 6)]);
+}
+
+#[test]
+fn sums_of_doubles_are_the_same_bits_whatever_came_first() {
+    let types = LEVELS.replace("optional u64", "optional double");
+    let values = [("a", "0.1"), ("b", "1e16"), ("c", "-1e16"), ("d", "0.3")];
+    let sum = |order: [usize; 4], restarts: bool| {
+        let mut feed = Feed::new(&types, in_order());
+        for index in order {
+            let (source, value) = values[index];
+            feed.reading(source, MINUTE, value);
+            if restarts {
+                feed.restart(&types);
+            }
+        }
+        feed.table.advance(2 * MINUTE);
+        let row = feed.table.drain().next().unwrap().json.to_vec();
+        String::from_utf8(row).unwrap()
+    };
+    let expected = sum([0, 1, 2, 3], false);
+    for order in [[3, 2, 1, 0], [1, 2, 0, 3], [2, 0, 3, 1]] {
+        assert_eq!((sum(order, false), sum(order, true)), (expected.clone(), expected.clone()));
+    }
+}
+
+#[test]
+fn a_level_of_a_source_beyond_the_limit_is_refused_until_another_is_dropped() {
+    let mut feed = Feed::new(LEVELS, in_order().with_max_sources(2));
+    let fates = ["a", "b", "c", "a"].map(|source| feed.reading(source, MINUTE, 10));
+    assert_eq!(fates, [Fate::Aggregated, Fate::Aggregated, Fate::OverLimit, Fate::Aggregated]);
+    let late: Vec<_> = (2..7).map(|minute| feed.reading("c", minute * MINUTE, 1)).collect();
+    assert_eq!(late[..3], [Fate::OverLimit; 3]);
+    assert_eq!(late[3..], [Fate::Aggregated; 2], "the others were silent for three windows");
+    assert_eq!(feed.sums(7 * MINUTE), [(2, 20), (3, 20), (4, 20), (6, 1), (7, 1)]);
+}
+
+#[test]
 fn the_sources_of_neighbouring_objects_fit_a_message_of_a_log() {
-    let mut feed = Feed::new(BYTES, in_order().with_max_sources(usize::MAX));
+    [BYTES, LEVELS].into_iter().for_each(sources_fit_a_message_of_a_log);
+}
+
+fn sources_fit_a_message_of_a_log(types: &str) {
+    let mut feed = Feed::new(types, in_order().with_max_sources(usize::MAX));
     let name = |number: u64| format!("{number:0>1000}");
     let fates: Vec<Fate> = (0..8000).map(|number| feed.reading(&name(number), MINUTE, 1)).collect();
     let taken = fates.iter().filter(|fate| **fate == Fate::Aggregated).count();
@@ -307,9 +423,10 @@ proptest! {
         samples in prop::collection::vec((0..3usize, 0..5usize, 0..40u64, 0..40u64, 0..1000u64), 1..120),
         restarts in prop::collection::vec(0..120usize, 0..4),
         gap in prop::option::of((0..1500u64, 0..600u64)),
+        types in prop::sample::select(vec![BYTES, LEVELS]),
     ) {
         let settings = TableSettings::default().with_max_sources(2).with_source_timeout(Duration::from_secs(60));
-        let mut feeds = [Feed::new(BYTES, settings), Feed::new(BYTES, settings)];
+        let mut feeds = [Feed::new(types, settings), Feed::new(types, settings)];
         let mut newest = HOUR;
         for (index, (object, source, on, back, value)) in samples.into_iter().enumerate() {
             newest += on * SECOND;
@@ -322,7 +439,7 @@ proptest! {
             });
             prop_assert_eq!(fates[0], fates[1], "sample {}", index);
             if restarts.contains(&index) {
-                feeds[1].restart(BYTES);
+                feeds[1].restart(types);
             }
         }
         let [mut one, mut other] = feeds;

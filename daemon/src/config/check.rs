@@ -74,6 +74,14 @@ pub(super) fn counters_notice(stream: &StreamName) -> String {
     )
 }
 
+/// The risk of a stream whose proxy types count the last value of each source.
+pub(super) fn last_values_notice(stream: &StreamName) -> String {
+    format!(
+        "{stream}: its proxy types count the last value of each `source` that samples name; samples without a source, \
+         such as Contrail's XML, are all of one, and the newest of them counts alone"
+    )
+}
+
 /// What is misspelt in the name of a stream, if it is near one that the scraper of Contiv has.
 pub(super) fn contiv_notice(stream: &StreamName) -> Option<String> {
     let (stream, known) = (stream.to_string(), daemon_sources::contiv::stream_names());

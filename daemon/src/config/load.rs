@@ -99,6 +99,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
         notices.push(format!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
     }
     notices.extend(streams.iter().flat_map(Streams::with_counters).map(check::counters_notice));
+    notices.extend(streams.iter().flat_map(Streams::with_last_values).map(check::last_values_notice));
     if config.contiv.is_on() {
         notices.extend(streams.iter().flat_map(Streams::names).filter_map(check::contiv_notice));
     }

@@ -99,6 +99,14 @@ impl Streams {
         streams.filter(move |stream| !is_mapped(stream))
     }
 
+    /// The streams with a type that counts the last value of each source.
+    pub(crate) fn with_last_values(&self) -> impl Iterator<Item = &StreamName> {
+        let counts_sources =
+            |of: &Arc<ProxyType>| of.attributes().iter().any(|attribute| attribute.spec.last_values().is_some());
+        let entries = self.proxies.entries().iter();
+        entries.filter(move |entry| entry.types.iter().any(counts_sources)).map(|entry| &entry.stream)
+    }
+
     /// The proxy types of all streams; a type that several streams share is repeated.
     pub(crate) fn proxy_types(&self) -> impl Iterator<Item = &ProxyType> {
         self.proxies.entries().iter().flat_map(|entry| &entry.types).map(Arc::as_ref)

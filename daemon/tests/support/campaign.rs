@@ -23,6 +23,16 @@ pub(crate) const ONE_PARTITION: [&str; 6] = [
     "workers.threads=1",
 ];
 
+/// One stream with one partition, whose objects count the last value of each source.
+pub(crate) const LAST_VALUES: [&str; 6] = [
+    "aggregation.period=10",
+    "aggregation.allowed_lateness=5s",
+    "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySumLast",
+    "log.partitions=1",
+    "log.commit_interval=20ms",
+    "workers.threads=1",
+];
+
 /// Two streams with four partitions: results of different partitions have no common order.
 pub(crate) const MANY_PARTITIONS: [&str; 5] = [
     "aggregation.period=10",
@@ -61,6 +71,16 @@ pub(crate) fn batches_of(seed: u64, windows: u64) -> Vec<Batch> {
         Batch { key: format!("batch-{index}"), body }
     };
     (0..windows * BATCHES_PER_WINDOW).map(batch).collect()
+}
+
+/// The same batches, whose samples are of three sources and of none.
+pub(crate) fn from_sources(batches: Vec<Batch>) -> Vec<Batch> {
+    let with_source = |(index, line): (usize, &str)| match index % 4 {
+        0 => format!("{line}\n"),
+        source => format!("{},\"source\":\"compute-{source}\"}}\n", line.trim_end_matches('}')),
+    };
+    let body = |batch: &Batch| batch.body.lines().enumerate().map(with_source).collect();
+    batches.into_iter().map(|batch| Batch { body: body(&batch), ..batch }).collect()
 }
 
 /// Sends batches until the daemon is killed at the failpoint `point`, and returns the number of acknowledged batches.

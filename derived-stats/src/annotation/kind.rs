@@ -319,7 +319,7 @@ pub enum ErrorKind {
     },
     /// An algorithm that makes the differences of a counter's readings, for a metric whose samples are differences.
     #[error(
-        "{algorithm} takes the readings of a counter, but with `metric=\"{metric}\"` the samples are increases already; \
+        "{algorithm} takes readings, but with `metric=\"{metric}\"` the samples are increases already; \
          write `DSSum` for their sum, or remove `metric=\"{metric}\"`"
     )]
     ReadingsOfDifferences {

@@ -12,6 +12,7 @@ use crate::number::{Number, Numeric};
 use crate::record::Record;
 use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
+use crate::source_id::SourceId;
 
 /// The states of many objects under one algorithm.
 #[derive(Debug)]
@@ -62,6 +63,12 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
         let value = T::from_number(value)?;
         self.grow(slot + 1);
         self.shared.algorithm.update(&mut self.cells[slot], Sample::new(at, value))
+    }
+
+    fn update_from(&mut self, slot: usize, source: SourceId, at: u64, value: Number) -> Result<(), UpdateError> {
+        let value = T::from_number(value)?;
+        self.grow(slot + 1);
+        self.shared.algorithm.update_from(&mut self.cells[slot], source, Sample::new(at, value))
     }
 
     fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused> {
@@ -178,9 +185,20 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
     fn take(&mut self, word: usize, slots: u64, from: &mut dyn Column) {
         let from: &mut dyn Any = from;
         if let Some(from) = from.downcast_mut::<Self>() {
-            let start = self.shared.algorithm.start();
+            let shared = Arc::clone(&self.shared);
             let (to, from) = (self.grown_word(word, slots), from.grown_word(word, slots));
-            bits(slots).for_each(|bit| to[bit] = core::mem::replace(&mut from[bit], start.clone()));
+            for bit in bits(slots) {
+                let next = shared.algorithm.next_period(&from[bit]);
+                to[bit] = core::mem::replace(&mut from[bit], next);
+            }
+        }
+    }
+
+    fn end_period(&mut self, word: usize, slots: u64) {
+        let first = word.saturating_mul(WORD).min(self.cells.len());
+        let Self { shared, cells } = self;
+        for (_, cell) in cells[first..].iter_mut().take(WORD).enumerate().filter(|(bit, _)| slots >> bit & 1 == 1) {
+            *cell = shared.algorithm.next_period(cell);
         }
     }
 

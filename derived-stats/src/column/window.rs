@@ -10,6 +10,7 @@ use crate::number::Number;
 use crate::output::Output;
 use crate::report::Report;
 use crate::saved::{RestoreError, Words};
+use crate::source_id::SourceId;
 use crate::spec::{Spec, SpecLink};
 
 /// The state of each object in one open window.
@@ -51,6 +52,15 @@ impl WindowColumn {
     #[inline]
     pub fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
         self.cells.update(slot, at, value)
+    }
+
+    /// Adds a sample of a source; see [`Spec::update_from`].
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    pub fn update_from(&mut self, slot: usize, source: SourceId, at: u64, value: Number) -> Result<(), UpdateError> {
+        self.cells.update_from(slot, source, at, value)
     }
 
     /// Adds many samples in order, as [`update`](Self::update) for each, with one dynamic dispatch. It loads the states
@@ -114,7 +124,7 @@ impl WindowColumn {
         Some(self.cells.report(slot, now).map(|record| Output::new(self.link.description(), record)))
     }
 
-    /// Moves the windows of these slots from a column of the same spec to this one, and empties them there.
+    /// Moves the windows of these slots from a column of the same spec to this one, and begins the next ones there.
     pub(super) fn take(&mut self, word: usize, slots: u64, from: &mut Self) {
         self.cells.take(word, slots, &mut *from.cells);
     }
@@ -165,6 +175,13 @@ impl WindowColumn {
     /// Empties the windows of `count` objects from slot `first` on, and keeps their memory.
     pub fn clear_many(&mut self, first: usize, count: usize) {
         self.cells.clear_many(first, count);
+    }
+
+    /// Begins the next windows of the objects of the set bits: bit `i` of `slots` is the bit of slot `64 * word + i`. An
+    /// algorithm that [carries](crate::Algorithm::next_period) a part of its state into the next period does so; of all
+    /// others the windows are emptied, as by [`clear_many`](Self::clear_many).
+    pub fn end_period(&mut self, word: usize, slots: u64) {
+        self.cells.end_period(word, slots);
     }
 
     /// Drops the slots from `slots` on and frees their memory.

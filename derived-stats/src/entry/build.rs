@@ -14,6 +14,7 @@ pub struct Built {
     seconds: Option<u64>,
     alarms: Option<f64>,
     longest_period: Option<u64>,
+    last_values: Option<u32>,
 }
 
 impl Built {
@@ -22,7 +23,7 @@ impl Built {
     where
         A: Algorithm<f64> + Algorithm<i64> + Algorithm<u64> + Clone,
     {
-        Self { links: Arc::new(Aggregate(algorithm)), seconds: None, alarms: None, longest_period: None }
+        Self::of(Arc::new(Aggregate(algorithm)))
     }
 
     /// A detector.
@@ -30,7 +31,25 @@ impl Built {
     where
         D: Detector<f64> + Detector<i64> + Detector<u64> + Clone,
     {
-        Self { links: Arc::new(Detecting(detector)), seconds: None, alarms: None, longest_period: None }
+        Self::of(Arc::new(Detecting(detector)))
+    }
+
+    fn of(links: Arc<dyn Links>) -> Self {
+        Self { links, seconds: None, alarms: None, longest_period: None, last_values: None }
+    }
+
+    /// Declares that the value of a period is made of the last values of its sources, and that a source counts in so
+    /// many periods from its newest sample on. An engine with many sources keeps the values, and gives them to
+    /// [`update_from`](crate::Algorithm::update_from) at the end of each period.
+    #[must_use]
+    pub fn with_last_values(mut self, periods: u32) -> Self {
+        self.last_values = Some(periods);
+        self
+    }
+
+    /// The number of periods in which a source counts, if the algorithm takes the last values of sources.
+    pub(crate) fn last_values(&self) -> Option<u32> {
+        self.last_values
     }
 
     /// Sets the length of the window in seconds. In a struct the window must not be longer than the period of the

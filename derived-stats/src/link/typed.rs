@@ -13,6 +13,7 @@ use crate::number::{Numeric, ValueType};
 use crate::record::Record;
 use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
+use crate::source_id::SourceId;
 
 /// Ends a period without a value for the states whose bit is set.
 type PassSilence<A, S> = fn(&A, &mut [S], u64);
@@ -157,11 +158,23 @@ impl<T: Numeric, A: Algorithm<T>> Link for TypedLink<T, A> {
         updated.unwrap_or(Err(UpdateError::ForeignState))
     }
 
+    fn update_from(&self, cell: CellMut<'_>, source: SourceId, at: u64, measured: Measured) -> Result<(), UpdateError> {
+        let sample = Self::sample(at, measured)?;
+        let updated = self.change(cell, |state| self.0.algorithm.update_from(state, source, sample));
+        updated.unwrap_or(Err(UpdateError::ForeignState))
+    }
+
+    fn begin_period(&self, open: CellMut<'_>, ended: Cell<'_>) {
+        if let Some(next) = self.read(ended, |ended| self.0.algorithm.next_period(ended)) {
+            self.put(open, next);
+        }
+    }
+
     fn take(&self, cell: CellMut<'_>, now: u64) -> Taken {
         let algorithm = &self.0.algorithm;
         let taken = self.change(cell, |state| {
             let taken = Taken { is_sampled: !algorithm.is_empty(state), value: self.0.value(state, now) };
-            *state = algorithm.start();
+            *state = algorithm.next_period(state);
             taken
         });
         taken.unwrap_or(Taken { is_sampled: false, value: None })

@@ -159,7 +159,8 @@ impl Compiler<'_> {
         let text_at = |index: usize| written.get(index).cloned().unwrap_or_default();
         let description = Description::new(entry, entry.fields(given, value_type), value_type, text_at);
         let link = built.link(entry, value_type, description.value_index().zip(description.value_type()));
-        SpecLink { entry, call: call.as_str().into(), written, value_type, description, link }
+        let last_values = built.last_values();
+        SpecLink { entry, call: call.as_str().into(), written, value_type, description, link, last_values }
     }
 
     /// The type of the value that a link of a chain passes to the next.
@@ -249,7 +250,9 @@ mod tests {
     fn differences_of_differences_are_refused() {
         for (metric, name) in [(MetricKind::Agg, "agg"), (MetricKind::Diff, "diff")] {
             let context = Context::new(ValueType::U64).with_metric(metric);
-            for bad in ["raw:DSRate", "1-raw:DSIncrease:60", "1.DSRate.DSMax-raw:DSAnomaly:EWM:0.1"] {
+            for bad in
+                ["raw:DSRate", "1-raw:DSIncrease:60", "1.DSRate.DSMax-raw:DSAnomaly:EWM:0.1", "1-raw:DSSumLast:3"]
+            {
                 let error = Spec::parse(bad, context).expect_err("increases for readings");
                 let is_kind =
                     matches!(error.kind(), ErrorKind::ReadingsOfDifferences { metric, .. } if *metric == name);

@@ -22,6 +22,8 @@ pub struct SpecLink {
     pub(super) value_type: ValueType,
     pub(super) description: Description,
     pub(super) link: Arc<dyn Link>,
+    /// See [`Spec::last_values`](crate::Spec::last_values).
+    pub(super) last_values: Option<u32>,
 }
 
 impl SpecLink {
@@ -69,6 +71,10 @@ impl SpecLink {
     /// Whether the state of an object allocates again as it takes samples, until it has the size that its samples need.
     pub fn grows(&self) -> bool {
         self.link.grows()
+    }
+
+    pub(crate) fn last_values(&self) -> Option<u32> {
+        self.last_values
     }
 
     pub(crate) fn takes_every_sample(&self) -> bool {

@@ -10,6 +10,7 @@ use crate::link::{Taken, raw_value};
 use crate::number::Number;
 use crate::record::Record;
 use crate::report::Report;
+use crate::source_id::SourceId;
 use crate::spec::{Form, MetricKind, Silence, Spec, SpecLink, difference};
 use crate::state::{Flag, State};
 
@@ -54,17 +55,41 @@ impl Spec {
 
 #[inline]
 pub(super) fn update(spec: &Spec, state: &mut State, at: u64, value: Number) -> Result<(), UpdateError> {
+    update_with(spec, state, value, |state, value| accept(spec, state, at, value))
+}
+
+pub(super) fn update_from(
+    spec: &Spec,
+    state: &mut State,
+    source: SourceId,
+    at: u64,
+    value: Number,
+) -> Result<(), UpdateError> {
+    update_with(spec, state, value, |state, value| {
+        let cell = state.cell_mut(&spec.layout, SAMPLES);
+        spec.first().link().update_from(cell, source, at, raw_value(value))
+    })
+}
+
+/// Passes the sample to `accept`, or its difference if the metric is a counter.
+#[inline]
+fn update_with(
+    spec: &Spec,
+    state: &mut State,
+    value: Number,
+    accept: impl FnOnce(&mut State, Number) -> Result<(), UpdateError>,
+) -> Result<(), UpdateError> {
     if !spec.owns(state) {
         return Err(UpdateError::ForeignState);
     }
     match spec.metric {
-        MetricKind::Diff | MetricKind::Plain => accept(spec, state, at, value),
+        MetricKind::Diff | MetricKind::Plain => accept(state, value),
         MetricKind::Agg => {
             let before = spec.reading_of(state);
             let mut reading = before;
             let difference = difference(spec.value_type, &mut reading, value);
             spec.set_reading(state, reading);
-            let taken = accept(spec, state, at, difference?);
+            let taken = accept(state, difference?);
             if taken.is_err() {
                 spec.set_reading(state, before);
             }
@@ -140,7 +165,7 @@ fn close_window(
     now: u64,
     (link, closed_at): (&SpecLink, usize),
 ) -> Option<Report<Record>> {
-    state.move_cell(&spec.layout, SAMPLES, CLOSED, link.link());
+    state.end_period(&spec.layout, SAMPLES, CLOSED, link.link());
     state.set_word(closed_at, 0);
     let closed = state.cell(&spec.layout, CLOSED);
     if link.link().is_empty(closed) {

@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use derived_stats::{
-    Annotation, Context, MapPipeline, MetricKind, Number, STATE_VERSION, SavedMap, SavedState, Silence, Spec, SpecLink,
-    ValueType, menu,
+    Annotation, Context, MapPipeline, MetricKind, Number, STATE_VERSION, SavedMap, SavedState, Silence, SourceId, Spec,
+    SpecLink, ValueType, menu,
 };
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 118] = [
+const PIPELINES: [(&str, &str, MetricKind); 124] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -57,6 +57,12 @@ const PIPELINES: [(&str, &str, MetricKind); 118] = [
     ("detector-count", "1.DSCount-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("max", "raw:DSMax", MetricKind::Plain),
     ("range-max", "raw:DSMax:3", MetricKind::Plain),
+    ("periodic-sum-last", "1-raw:DSSumLast:3", MetricKind::Plain),
+    ("detector-sum-last", "1.DSSumLast-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("periodic-average-last", "1-raw:DSAvgLast:2", MetricKind::Plain),
+    ("detector-average-last", "1.DSAvgLast(2)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    ("periodic-max-last", "1-raw:DSMaxLast:2", MetricKind::Plain),
+    ("detector-max-last", "1.DSMaxLast(3)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("periodic-max", "1-raw:DSMax", MetricKind::Plain),
     ("detector-max", "1.DSMax-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
     ("min", "raw:DSMin", MetricKind::Plain),
@@ -192,7 +198,8 @@ fn run(spec: &Spec, state: &mut derived_stats::State, events: &[Value]) -> Vec<S
         }
         let at = event["at"].as_u64().unwrap();
         let value: Number = number(&event["value"], spec.value_type());
-        spec.update(state, at, value).unwrap();
+        // Most algorithms ignore the source.
+        spec.update_from(state, SourceId::new(at / STEP % 3), at, value).unwrap();
         format!(
             "{} | open: {}",
             line(Some(observed(spec.report(state, at)))),

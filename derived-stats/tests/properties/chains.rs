@@ -74,10 +74,10 @@ fn property_an_overflow_before_a_chain_is_flagged_in_its_results() {
 fn property_a_window_without_value_is_neither_fed_nor_silent() {
     let input = |shape: &Shape| (shape.specs(), prop::collection::vec(any::<bool>(), 1..12), silence());
     for_each(chains(), input, |(spec, periods, silence)| {
-        let mut downstream = DownstreamColumn::new(&spec).unwrap();
+        let (mut window, mut downstream) = (WindowColumn::new(&spec).unwrap(), DownstreamColumn::new(&spec).unwrap());
         let mut state = spec.start();
         for (period, sampled) in periods.into_iter().enumerate() {
-            let (mut window, at) = (WindowColumn::new(&spec).unwrap(), period as u64 * SECOND);
+            let at = period as u64 * SECOND;
             if sampled {
                 window.update(0, at, Number::U64(1)).unwrap();
                 spec.update(&mut state, at, Number::U64(1)).unwrap();
@@ -99,6 +99,7 @@ fn property_a_window_without_value_is_neither_fed_nor_silent() {
                 prop_assert_eq!(after[0], 1, "the period had samples");
                 prop_assert_eq!(&after[1..], &before[1..]);
             }
+            window.end_period(0, 1);
         }
         Ok(())
     });

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use derived_stats::column::WindowColumn;
 use derived_stats::entry::{Claims, Entry, Field, Unit};
-use derived_stats::{FieldValue, MergeError, MetricKind, Number, Output, Report, Spec, ValueType, Words};
+use derived_stats::{
+    FieldValue, MergeError, MetricKind, Number, Output, Report, SourceId, Spec, State, ValueType, Words,
+};
 use proptest::prelude::*;
 
 use crate::input::sample;
@@ -117,19 +119,39 @@ fn claiming(claim: fn(Claims) -> bool) -> impl Iterator<Item = &'static Entry> {
     entries().filter(move |entry| claim(entry.claim_list()))
 }
 
+/// Inline, or over a period for an entry that is not allowed inline.
+fn over_samples(entry: &'static Entry) -> Shape {
+    if entry.roles().inline { Shape::inline(entry) } else { Shape::per_period(entry) }
+}
+
+/// Takes a sample. Its source depends on its value alone, so that samples keep it in every order.
+fn take(spec: &Spec, state: &mut State, (at, value): (u64, Number)) {
+    spec.update_from(state, source_of(value), at, value).unwrap();
+}
+
+fn source_of(value: Number) -> SourceId {
+    SourceId::new(value.bits().count_ones().into())
+}
+
+/// The result of all samples so far.
+fn so_far<'s>(spec: &'s Spec, state: &State, now: u64) -> Report<Output<'s>> {
+    match spec.is_periodic() {
+        true => spec.running(state, now).unwrap_or(Report::NotReady(None)),
+        false => spec.report(state, now),
+    }
+}
+
 /// The reports at the end, and after windows have expired.
 fn reports(series: &Series, samples: &[(u64, Number)]) -> Vec<String> {
     let mut state = series.spec.start();
-    for (at, value) in samples {
-        series.spec.update(&mut state, *at, *value).unwrap();
-    }
+    samples.iter().for_each(|sample| take(&series.spec, &mut state, *sample));
     let times = [0, SECOND / 2, 2 * SECOND, 9 * SECOND].map(|later| series.end() + later);
-    times.map(|now| format!("{:?}", series.spec.report(&state, now))).to_vec()
+    times.map(|now| format!("{:?}", so_far(&series.spec, &state, now))).to_vec()
 }
 
 #[test]
 fn property_the_order_of_integers_makes_no_difference_where_claimed() {
-    let shapes = claiming(|claims| claims.order_insensitive).map(Shape::inline);
+    let shapes = claiming(|claims| claims.order_insensitive).map(over_samples);
     let input = |shape: &_| {
         series(shape, INTEGERS.to_vec(), small).prop_flat_map(|series| {
             let shuffled = Just(series.samples.clone()).prop_shuffle();
@@ -149,21 +171,21 @@ fn property_the_order_of_integers_makes_no_difference_where_claimed() {
 
 #[test]
 fn property_values_lie_within_the_samples_where_claimed() {
-    let shapes = claiming(|claims| claims.within_samples).map(Shape::inline);
+    let shapes = claiming(|claims| claims.within_samples).map(over_samples);
     for_each(
         shapes,
         |shape| series(shape, ALL.to_vec(), sample),
         |series| {
             let mut state = series.spec.start();
             for (count, (at, value)) in series.samples.iter().enumerate() {
-                series.spec.update(&mut state, *at, *value).unwrap();
+                take(&series.spec, &mut state, (*at, *value));
                 let seen = || series.samples[..=count].iter().map(|(_, value)| value.as_f64());
                 let (least, most) = (seen().fold(f64::MAX, f64::min), seen().fold(f64::MIN, f64::max));
                 // A sum of sizes that overflows is not a bound; it is skipped, as flawed values are.
                 let slack = tolerance(&series.samples);
                 for now in [*at, at + SECOND, at + 9 * SECOND] {
                     let Some(output) =
-                        series.spec.report(&state, now).forced().filter(|output| output.error().is_none())
+                        so_far(&series.spec, &state, now).forced().filter(|output| output.error().is_none())
                     else {
                         continue;
                     };
@@ -178,17 +200,18 @@ fn property_values_lie_within_the_samples_where_claimed() {
 
 #[test]
 fn property_a_power_of_two_scales_values_where_claimed() {
-    let shapes = claiming(|claims| claims.scales).map(Shape::inline);
+    let shapes = claiming(|claims| claims.scales).map(over_samples);
     let input = |shape: &_| (series(shape, vec![ValueType::F64], small), -40..40i32);
     for_each(shapes, input, |(series, power)| {
         let factor = 2f64.powi(power);
         let [mut state, mut scaled] = [series.spec.start(), series.spec.start()];
         for (at, value) in &series.samples {
-            series.spec.update(&mut state, *at, *value).unwrap();
-            series.spec.update(&mut scaled, *at, Number::F64(value.as_f64() * factor)).unwrap();
+            let source = source_of(*value);
+            series.spec.update_from(&mut state, source, *at, *value).unwrap();
+            series.spec.update_from(&mut scaled, source, *at, Number::F64(value.as_f64() * factor)).unwrap();
             for now in [*at, at + SECOND] {
                 let value = |state| {
-                    let report = series.spec.report(state, now);
+                    let report = so_far(&series.spec, state, now);
                     (report.name(), report.forced().and_then(|output| output.value()).map(Number::as_f64))
                 };
                 let ((name, found), (expected_name, expected)) = (value(&scaled), value(&state));
@@ -212,8 +235,9 @@ fn dealt(shape: &Shape) -> impl Strategy<Value = (Series, Vec<bool>)> + use<> {
 fn windows(series: &Series, hands: &[bool]) -> [WindowColumn; 3] {
     let mut windows = [(); 3].map(|()| WindowColumn::new(&series.spec).unwrap());
     for ((at, value), hand) in series.samples.iter().zip(hands) {
-        windows[0].update(3, *at, *value).unwrap();
-        windows[1 + usize::from(*hand)].update(if *hand { 70 } else { 3 }, *at, *value).unwrap();
+        let source = source_of(*value);
+        windows[0].update_from(3, source, *at, *value).unwrap();
+        windows[1 + usize::from(*hand)].update_from(if *hand { 70 } else { 3 }, source, *at, *value).unwrap();
     }
     windows
 }

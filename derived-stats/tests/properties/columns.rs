@@ -11,10 +11,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use derived_stats::column::{Reports, Update, WORD, WindowColumn};
-use derived_stats::{MetricKind, Number, Record, Report, Silence, Spec, State};
+use derived_stats::{MetricKind, Number, Record, Report, Silence, SourceId, Spec, State};
 use proptest::prelude::*;
 
-use crate::input::{Story, any_number, sample, silence};
+use crate::input::{Story, any_number, sample, silence, source};
 use crate::shapes::{for_each, shapes};
 
 use self::subject::{Columns, batch, window_words};
@@ -29,7 +29,7 @@ const SECOND: u64 = 1_000_000;
 #[derive(Clone, Debug)]
 enum Operation {
     /// Samples, taken one by one and also as two batches; the index is that of the cut.
-    Samples(Vec<(u32, u64, Number)>, prop::sample::Index),
+    Samples(Vec<(u32, u64, SourceId, Number)>, prop::sample::Index),
     /// The end of a period for the objects of the set bits.
     Close([u64; WORDS]),
     Delete(u32),
@@ -44,7 +44,7 @@ fn cases(spec: Arc<Spec>) -> impl Strategy<Value = Case> {
     let slot = || prop::sample::select(SLOTS.to_vec());
     let step = prop_oneof![4 => 0..SECOND / 4, 1 => Just(0), 1 => 0..3 * SECOND];
     let value = prop_oneof![9 => sample(spec.value_type()), 1 => any_number()];
-    let samples = prop::collection::vec((slot(), step, value), 1..12);
+    let samples = prop::collection::vec((slot(), step, source(), value), 1..12);
     let word = || prop_oneof![3 => Just(u64::MAX), 2 => any::<u64>(), 1 => Just(0)];
     let operation = prop_oneof![
         6 => (samples, any::<prop::sample::Index>()).prop_map(|(samples, cut)| Operation::Samples(samples, cut)),
@@ -96,15 +96,21 @@ impl Both {
         Ok(())
     }
 
-    fn samples(&mut self, samples: &[(u32, u64, Number)], cut: prop::sample::Index) -> Result<(), TestCaseError> {
-        let mut batched = self.columns.window.clone().filter(|_| self.columns.counters.is_none());
+    fn samples(
+        &mut self,
+        samples: &[(u32, u64, SourceId, Number)],
+        cut: prop::sample::Index,
+    ) -> Result<(), TestCaseError> {
+        // The samples of a batch have no source.
+        let has_batches = self.columns.counters.is_none() && self.spec.last_values().is_none();
+        let mut batched = self.columns.window.clone().filter(|_| has_batches);
         let (mut updates, mut errors) = (Vec::new(), Vec::new());
-        for &(slot, step, value) in samples {
+        for &(slot, step, source, value) in samples {
             self.now += step;
-            let taken = self.columns.update(slot as usize, self.now, value);
+            let taken = self.columns.update(slot as usize, source, self.now, value);
             let state = self.states.get_mut(&slot).unwrap();
             // A NaN in an error is not equal to itself.
-            prop_assert_eq!(show(taken), show(self.spec.update(state, self.now, value)));
+            prop_assert_eq!(show(taken), show(self.spec.update_from(state, source, self.now, value)));
             let takes_all = self.columns.window.as_ref().is_some_and(WindowColumn::takes_every_value);
             let is_difference = self.columns.counters.is_some();
             prop_assert!(
@@ -139,10 +145,12 @@ impl Both {
             };
             prop_assert_eq!(fed & !slots, 0, "an object was fed whose period did not end");
             self.compare_closed(&before, word, slots, fed)?;
-            self.empty_windows(word, slots);
+            self.columns.window.iter_mut().for_each(|window| window.end_period(word, slots));
         }
-        if let (Some(window), [u64::MAX, u64::MAX, u64::MAX]) = (&mut self.columns.window, slots) {
-            // Emptying all windows at once equals emptying them word by word.
+        if self.spec.last_values().is_none_or(|periods| periods == 1)
+            && let (Some(window), [u64::MAX, u64::MAX, u64::MAX]) = (&mut self.columns.window, slots)
+        {
+            // Emptying all windows at once equals ending them word by word, if nothing is carried into the next ones.
             window.clone_from(before.window.as_ref().unwrap());
             window.reset();
         }
@@ -175,17 +183,6 @@ impl Both {
             prop_assert_eq!(show(single), show(expected), "slot {} alone", slot);
         }
         Ok(())
-    }
-
-    fn empty_windows(&mut self, word: usize, slots: u64) {
-        let Some(window) = &mut self.columns.window else {
-            return;
-        };
-        if slots == u64::MAX {
-            window.clear_many(word * WORD, WORD);
-        } else {
-            (0..WORD).filter(|bit| slots >> bit & 1 == 1).for_each(|bit| window.clear(word * WORD + bit));
-        }
     }
 
     /// Compares closing objects one by one with closing them together.

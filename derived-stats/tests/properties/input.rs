@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use derived_stats::{MetricKind, Number, Output, Report, Silence, Spec, State, ValueType};
+use derived_stats::{MetricKind, Number, Output, Report, Silence, SourceId, Spec, State, ValueType};
 use proptest::prelude::*;
 
 use crate::shapes::{Shape, shapes};
@@ -14,7 +14,12 @@ const SECOND: u64 = 1_000_000;
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Close,
-    Sample { at: u64, value: Number },
+    Sample { source: SourceId, at: u64, value: Number },
+}
+
+/// One of a few sources.
+pub(crate) fn source() -> impl Strategy<Value = SourceId> {
+    prop::sample::select(vec![SourceId::UNNAMED, SourceId::new(1), SourceId::of("compute-1")])
 }
 
 pub(crate) fn value_type() -> impl Strategy<Value = ValueType> {
@@ -53,15 +58,15 @@ pub(crate) fn sample(value: ValueType) -> BoxedStrategy<Number> {
 /// Up to `most` events in order of time, except for some late samples.
 pub(crate) fn events(value: ValueType, most: usize) -> impl Strategy<Value = Vec<Event>> {
     let step = prop_oneof![8 => 0..SECOND, 1 => 0..5 * SECOND, 1 => Just(0)];
-    let event = (step, 0..10u8, sample(value));
+    let event = (step, 0..10u8, source(), sample(value));
     prop::collection::vec(event, 0..most).prop_map(|events| {
         let mut now = 0;
-        let events = events.into_iter().map(|(step, kind, value)| {
+        let events = events.into_iter().map(|(step, kind, source, value)| {
             now += step;
             match kind {
                 0 | 1 => Event::Close,
-                2 => Event::Sample { at: now.saturating_sub(SECOND), value },
-                _ => Event::Sample { at: now, value },
+                2 => Event::Sample { source, at: now.saturating_sub(SECOND), value },
+                _ => Event::Sample { source, at: now, value },
             }
         });
         events.collect()
@@ -114,9 +119,9 @@ impl Object {
     pub(crate) fn apply(&mut self, event: &Event) -> String {
         let happened = match *event {
             Event::Close => format!("{:?}", self.spec.close(&mut self.state, self.now, self.silence)),
-            Event::Sample { at, value } => {
+            Event::Sample { source, at, value } => {
                 self.now = self.now.max(at);
-                format!("{:?}", self.spec.update(&mut self.state, at, value))
+                format!("{:?}", self.spec.update_from(&mut self.state, source, at, value))
             }
         };
         format!("{happened} {}", self.seen())

@@ -55,7 +55,7 @@ fn property_a_restart_at_any_point_changes_nothing_of_a_pipeline() {
 fn applied(pipeline: &mut Pipeline, event: &Event) -> String {
     let happened = match *event {
         Event::Close => format!("{:?}", pipeline.close_period(0)),
-        Event::Sample { at, value } => format!("{:?}", pipeline.update(at, value)),
+        Event::Sample { source, at, value } => format!("{:?}", pipeline.update_from(source, at, value)),
     };
     format!("{happened} {:?} {:?} {}", pipeline.report(0), pipeline.running(0), pipeline.is_active())
 }

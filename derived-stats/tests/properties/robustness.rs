@@ -7,7 +7,9 @@ use derived_stats::{
 };
 use proptest::prelude::*;
 
-use crate::input::{Event, Object, Story, any_number, is_finite, metric, sample, silence, stories, story, value_type};
+use crate::input::{
+    Event, Object, Story, any_number, is_finite, metric, sample, silence, source, stories, story, value_type,
+};
 use crate::registered::REGISTRY;
 use crate::shapes::{Shape, compile, entries, for_each, shapes};
 
@@ -54,7 +56,7 @@ fn wild_events(value: ValueType) -> impl Strategy<Value = Vec<Event>> {
     let at = prop_oneof![any::<u64>(), 0..10_000_000u64, (u64::MAX - 10_000_000)..=u64::MAX];
     let event = prop_oneof![
         1 => Just(Event::Close),
-        3 => (at, sample(value)).prop_map(|(at, value)| Event::Sample { at, value }),
+        3 => (source(), at, sample(value)).prop_map(|(source, at, value)| Event::Sample { source, at, value }),
     ];
     prop::collection::vec(event, 0..40)
 }
@@ -76,9 +78,9 @@ fn survives(object: &mut Object, events: &[Event]) -> Result<(), TestCaseError> 
                 }
                 None
             }
-            Event::Sample { at, value } => {
+            Event::Sample { source, at, value } => {
                 object.now = at;
-                spec.update(&mut object.state, at, value).err()
+                spec.update_from(&mut object.state, source, at, value).err()
             }
         };
         prop_assert!(!matches!(refused, Some(UpdateError::ForeignState)), "after {event:?}");

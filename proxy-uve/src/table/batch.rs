@@ -123,7 +123,8 @@ impl<S: ResultSink> StreamState<S> {
         let (mut batch, mut filled, mut first) = ([NONE; BATCH], 0, 0);
         for record in records {
             let decoded = wire::decode_within(record.payload, self.settings.max_payload_bytes);
-            let of_batch = decoded.as_ref().ok().and_then(|sample| of_batch(&record, sample, self.plan.has_counters()));
+            let of_batch =
+                decoded.as_ref().ok().and_then(|sample| of_batch(&record, sample, self.plan.keeps_sources()));
             if let Some(record) = of_batch {
                 batch[filled] = record;
                 filled += 1;

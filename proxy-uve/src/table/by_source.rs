@@ -1,7 +1,7 @@
 //! States of an object for each of its sources.
 //!
-//! The samples of an object come from many sources, such as the vrouters of a virtual network, and the increase of a
-//! counter is that of one source. A [`BySource`] column has a state of each source that an object has, in a list that
+//! The samples of an object come from many sources, such as the vrouters of a virtual network. The increase of a counter
+//! is that of one source, and a sum of levels has the last one of each source. A [`BySource`] column has a state of each source that an object has, in a list that
 //! is sorted by the id of the source. Most objects of such a column have few sources; one needs no allocation of its
 //! own. The names of the sources are stored once for all columns of a stream.
 
@@ -18,6 +18,8 @@ pub(in crate::table) struct BySource<V> {
     objects: Vec<States<V>>,
     /// The bytes of the states in each chunk of a snapshot.
     chunks: Vec<usize>,
+    /// The bytes of a state in a snapshot, without its name, as an upper bound.
+    state_bytes: usize,
 }
 
 type States<V> = SmallVec<[(SourceId, V); 1]>;
@@ -39,11 +41,21 @@ pub(in crate::table) struct OverLimit;
 
 impl<V> Default for BySource<V> {
     fn default() -> Self {
-        Self { objects: Vec::new(), chunks: Vec::new() }
+        Self::with_state_bytes(size_of::<V>())
     }
 }
 
 impl<V> BySource<V> {
+    /// No states. Each has at most so many bytes in a snapshot, without its name.
+    pub(in crate::table) fn with_state_bytes(state_bytes: usize) -> Self {
+        Self { objects: Vec::new(), chunks: Vec::new(), state_bytes }
+    }
+
+    /// Whether no object has a state.
+    pub(in crate::table) fn is_empty(&self) -> bool {
+        self.chunks.iter().all(|bytes| *bytes == 0)
+    }
+
     /// The state of a source of an object.
     pub(in crate::table) fn get_mut(&mut self, slot: usize, source: SourceId) -> Option<&mut V> {
         let states = self.objects.get_mut(slot)?;
@@ -60,7 +72,7 @@ impl<V> BySource<V> {
         source: SourceId,
         state: V,
     ) -> Result<(), OverLimit> {
-        let bytes = Self::bytes_of(names, source);
+        let bytes = self.bytes_of(names, source);
         let in_chunk = self.chunks.get(slot / CHUNK_SLOTS).copied().unwrap_or(0);
         let sources = self.len(slot);
         let is_chunk_full = sources >= limits.granted && in_chunk + bytes > limits.chunk_bytes;
@@ -81,7 +93,7 @@ impl<V> BySource<V> {
         self.clear(names, slot);
         let mut states = SmallVec::from_vec(states);
         states.sort_by_key(|(source, _)| *source);
-        let bytes: usize = states.iter().map(|(source, _)| Self::bytes_of(names, *source)).sum();
+        let bytes: usize = states.iter().map(|(source, _)| self.bytes_of(names, *source)).sum();
         states.iter().for_each(|(source, _)| names.retain(*source));
         *self.states_mut(slot) = states;
         self.chunks[slot / CHUNK_SLOTS] += bytes;
@@ -97,8 +109,14 @@ impl<V> BySource<V> {
         self.objects.get(slot).into_iter().flatten().map(|(source, state)| (*source, state))
     }
 
-    /// Drops the states of an object for which `keep` is false. Whether there are any.
-    pub(in crate::table) fn retain(&mut self, names: &mut SourceNames, slot: usize, keep: impl Fn(&V) -> bool) -> bool {
+    /// Drops the states of an object for which `keep` is false. Whether there are any. `keep` may change a state.
+    pub(in crate::table) fn retain(
+        &mut self,
+        names: &mut SourceNames,
+        slot: usize,
+        mut keep: impl FnMut(&mut V) -> bool,
+    ) -> bool {
+        let state_bytes = self.state_bytes;
         let Some(states) = self.objects.get_mut(slot) else {
             return false;
         };
@@ -107,7 +125,7 @@ impl<V> BySource<V> {
         states.retain(|(source, state)| {
             let keeps = keep(state);
             if !keeps {
-                bytes += Self::bytes_of(names, *source);
+                bytes += bytes_of(names, *source, state_bytes);
                 names.release(*source);
             }
             keeps
@@ -130,7 +148,7 @@ impl<V> BySource<V> {
         mut changed: impl FnMut(usize),
     ) {
         for slot in 0..self.objects.len() {
-            if self.retain(names, slot, &keep) {
+            if self.retain(names, slot, |state| keep(state)) {
                 changed(slot);
             }
         }
@@ -159,10 +177,14 @@ impl<V> BySource<V> {
         &mut self.objects[slot]
     }
 
-    /// The bytes of a state with its name and the length of that in a snapshot, as an upper bound.
-    fn bytes_of(names: &SourceNames, source: SourceId) -> usize {
-        size_of::<u64>() + names.name(source).len().next_multiple_of(8) + size_of::<V>()
+    fn bytes_of(&self, names: &SourceNames, source: SourceId) -> usize {
+        bytes_of(names, source, self.state_bytes)
     }
+}
+
+/// The bytes of a state with its name and the length of that in a snapshot, as an upper bound.
+fn bytes_of(names: &SourceNames, source: SourceId, state_bytes: usize) -> usize {
+    (size_of::<u64>() + names.name(source).len().next_multiple_of(8)).saturating_add(state_bytes)
 }
 
 fn find<V>(states: &[(SourceId, V)], source: SourceId) -> Result<usize, usize> {

@@ -111,6 +111,7 @@ impl<S: ResultSink> StreamState<S> {
         if change.alive | change.deleted == 0 {
             return;
         }
+        self.columns.fill(closing, word, change.alive);
         if self.output.sink.wants_partials() {
             self.send_partials(keys, plan, closing, word);
         }
@@ -126,12 +127,11 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     /// Ends an object's proxy UVEs: one last row each, without value, and everything about it is forgotten. One that
-    /// has samples in later windows already begins anew with those. A counter's reading and an inline state follow the
-    /// log, not the windows, so they are kept.
+    /// has samples in later windows already begins anew with those.
     fn delete(&mut self, keys: &mut impl Keys, plan: &Plan, closing: &Closing, slot: usize) {
         self.output.send_deletion(plan, closing, keys.slots().key(slot));
         if self.objects.group(closing.group).has_open_samples(slot) {
-            self.columns.clear_detectors(plan, closing.group, slot);
+            self.columns.forget_ended(plan, closing.group, slot, closing.end);
         } else {
             self.columns.forget(plan, closing.group, slot);
         }
@@ -148,6 +148,7 @@ impl<S: ResultSink> StreamState<S> {
         if let Some(slots) = keys.shrink() {
             self.shrink(slots);
         }
-        self.objects.skip_uneventful(plan, group, &self.progress, keys.slots().len());
+        let is_silence_uneventful = !self.columns.keep_values(plan, group);
+        self.objects.skip_uneventful(plan, group, &self.progress, keys.slots().len(), is_silence_uneventful);
     }
 }

@@ -34,7 +34,7 @@ impl Closing {
         let is_partial = |type_index: &usize| {
             plan.types[*type_index].attributes.iter().any(|attribute| {
                 let covered_from = progress.covered_from().max(columns.windows(attribute.window_column).covered_from());
-                let start = end.saturating_sub(attribute.window_length);
+                let start = end.saturating_sub(attribute.window_length).saturating_sub(attribute.looks_back);
                 let is_whole = start >= covered_from && !is_unknown(attribute.window_length);
                 windows.get(attribute.window_column).is_some() && !is_whole
             })

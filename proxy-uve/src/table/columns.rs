@@ -2,6 +2,8 @@
 
 mod counters;
 mod ended;
+mod fill;
+mod last_values;
 mod open_windows;
 mod readings;
 
@@ -11,6 +13,7 @@ use derived_stats::{Number, RestoreError, ValueType, Words};
 use self::counters::SourceSample;
 pub(super) use self::counters::{Accepted, Counters, NotAccepted, Outcome, SourceRules, best};
 pub(super) use self::ended::EndedWindows;
+pub(super) use self::last_values::LastValues;
 pub(super) use self::open_windows::OpenWindows;
 use self::readings::Readings;
 use crate::table::by_source::SourceId;
@@ -31,7 +34,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn new(plan: &Plan) -> Self {
+    /// `lateness` is how long windows stay open after their end, in microseconds.
+    pub(super) fn new(plan: &Plan, lateness: u64) -> Self {
         let windows: Vec<OpenWindows> = plan.window_columns.iter().filter_map(OpenWindows::new).collect();
         let detectors: Vec<_> =
             plan.detectors.iter().filter_map(|detector| DownstreamColumn::new(&detector.spec)).collect();
@@ -40,9 +44,9 @@ impl Columns {
         debug_assert_eq!(windows.len(), plan.window_columns.len());
         debug_assert_eq!(detectors.len(), plan.detectors.len());
         debug_assert_eq!(inline.len(), plan.inline.len());
-        let takes_every_value = !plan.has_counters() && windows.iter().all(OpenWindows::takes_every_value);
+        let takes_every_value = !plan.keeps_sources() && windows.iter().all(OpenWindows::takes_every_value);
         let plain_type = plan.only_value_type().filter(|_| takes_every_value);
-        Self { windows, detectors, inline, readings: Readings::new(plan), plain_type }
+        Self { windows, detectors, inline, readings: Readings::new(plan, lateness), plain_type }
     }
 
     /// The open windows of a window column.
@@ -70,7 +74,7 @@ impl Columns {
         &mut self.inline[index]
     }
 
-    /// The readings of counters.
+    /// What is kept of each source.
     pub(super) fn readings(&self) -> &Readings {
         &self.readings
     }
@@ -155,7 +159,11 @@ impl Columns {
         for &column in &plan.groups[group].window_columns {
             let windows = &mut self.windows[column];
             if windows.ends_at(end) {
-                columns.push((column, windows.take_ending(end)));
+                let mut window = windows.take_ending(end);
+                if window.is_none() && self.readings.keeps_values(column) {
+                    window = Some(windows.empty_window());
+                }
+                columns.push((column, window));
             }
         }
         EndedWindows { columns, fed: vec![0; plan.detectors.len()] }
@@ -240,7 +248,7 @@ impl Columns {
     }
 
     /// Forgets what the detectors of a group have of an object.
-    pub(super) fn clear_detectors(&mut self, plan: &Plan, group: usize, slot: usize) {
+    fn clear_detectors(&mut self, plan: &Plan, group: usize, slot: usize) {
         let GroupPlan { window_columns, .. } = &plan.groups[group];
         for (detectors, detector) in self.detectors.iter_mut().zip(&plan.detectors) {
             if window_columns.contains(&detector.window_column) {

@@ -153,7 +153,7 @@ impl<S: ResultSink> StreamState<S> {
         if !self.plan.accepts(record.value) {
             return Fate::MalformedValue;
         }
-        if self.plan.has_counters() && wire::check_source(record.source).is_err() {
+        if self.plan.keeps_sources() && wire::check_source(record.source).is_err() {
             return Fate::MalformedPayload;
         }
         if self.progress.is_future(record.at, record.arrived) {
@@ -176,7 +176,7 @@ impl<S: ResultSink> StreamState<S> {
             (Err(error), _) => Some(RecordFault::Payload(error)),
             (_, Err(error)) => Some(RecordFault::Key(error)),
             (Ok(sample), Ok(())) if !self.plan.accepts(sample.value) => Some(RecordFault::Value(sample.value)),
-            (Ok(sample), Ok(())) if self.plan.has_counters() => {
+            (Ok(sample), Ok(())) if self.plan.keeps_sources() => {
                 wire::check_source(sample.source.as_deref().unwrap_or("")).err().map(RecordFault::Payload)
             }
             _ => None,
@@ -195,7 +195,7 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Adds the sample to every group whose window is open.
     fn apply(&mut self, keys: &mut impl Keys, slot: usize, record: &DecodedRecord<'_>) -> Fate {
-        let source = self.plan.has_counters().then(|| self.columns.readings_mut().begin_sample(record.source));
+        let source = self.plan.keeps_sources().then(|| self.columns.readings_mut().begin_sample(record.source));
         let mut outcome = Err(NotAccepted::Refused);
         for group in 0..self.plan.groups.len() {
             if self.progress.is_open(record.at, self.plan.groups[group].period) {

@@ -155,10 +155,13 @@ impl<S: ResultSink> StreamState<S> {
         let closing = closing.map(|(end, window)| (end.saturating_sub(length), window));
         let windows = closing.into_iter().chain(self.columns.windows(column).iter());
         let with_samples = windows.filter(|(_, window)| !window.is_empty(slot));
-        let view = |(start, window): (u64, &WindowColumn)| {
+        let view = |slot: usize, start: u64, window: &WindowColumn| {
             let end = start.saturating_add(length);
             OpenWindow { start, end, value: window.value(slot, newest.min(end)) }
         };
-        with_samples.map(view).collect()
+        // The windows of last values are filled when they close.
+        let previews = self.columns.previews(column, slot, self.progress.watermark());
+        let with_samples = with_samples.map(|(start, window)| view(slot, start, window));
+        with_samples.chain(previews.map(|(start, window)| view(0, start, &window))).collect()
     }
 }

@@ -15,10 +15,12 @@ mod parts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use derived_stats::{MetricKind, Number, Spec, ValueType};
+use derived_stats::{Number, Spec, ValueType};
 
 pub use self::partial::{NotMergeable, PartialFault};
-pub(crate) use self::parts::{AttributePlan, DetectorPlan, GroupPlan, InlinePlan, Reading, TypePlan, WindowColumnPlan};
+pub(crate) use self::parts::{
+    AttributePlan, DetectorPlan, GroupPlan, InlinePlan, KeptOfSource, Reading, TypePlan, WindowColumnPlan,
+};
 use crate::json::JsonTemplate;
 use crate::schema::ProxyType;
 use crate::stream::StreamName;
@@ -39,8 +41,9 @@ pub struct Plan {
     pub(crate) inline: Vec<InlinePlan>,
     /// The types of the values that the specs take, each once.
     value_types: Vec<ValueType>,
-    /// How many window columns and inline attributes take the readings of counters.
-    counters: usize,
+    /// How many window columns and inline attributes keep something of each source, and whether any of it is a counter.
+    by_source: usize,
+    has_counters: bool,
     longest_window: u64,
     /// Every window is a single period, also for results of several.
     single_periods: bool,
@@ -61,14 +64,17 @@ impl Plan {
             detectors: Vec::new(),
             inline: Vec::new(),
             value_types: Vec::new(),
-            counters: 0,
+            by_source: 0,
+            has_counters: false,
             longest_window: 1,
             single_periods,
         };
         for proxy_type in types {
             plan.add(proxy_type);
         }
-        plan.counters = plan.counter_types().flatten().count();
+        let kept: Vec<KeptOfSource> = plan.kept_of_sources().flatten().collect();
+        plan.by_source = kept.len();
+        plan.has_counters = kept.iter().any(|kept| matches!(kept, KeptOfSource::LastReading(_)));
         let lengths = plan.window_columns.iter().map(|column| column.length);
         plan.longest_window = lengths.chain(plan.groups.iter().map(|group| group.period)).max().unwrap_or(1);
         plan
@@ -152,31 +158,35 @@ impl Plan {
         }
     }
 
-    /// Whether a window may close in parts while samples come. A counter's reading and an inline state are not of a
+    /// Whether a window may close in parts while samples come. What is kept of a source and an inline state are not of a
     /// window: a sample between the end of the window and the close of the object would remain in its state after it
     /// expired.
     pub(crate) fn may_close_in_parts(&self) -> bool {
-        self.inline.is_empty() && !self.has_counters()
+        self.inline.is_empty() && !self.keeps_sources()
     }
 
-    /// Whether any proxy type takes its samples as readings of cumulative counters (`metric="agg"`): then it matters
-    /// which source a sample is from.
+    /// Whether it matters which source a sample is from: a proxy type takes its samples as readings of cumulative
+    /// counters (`metric="agg"`), or counts the last value of each source (`DSSumLast`).
     #[inline]
-    pub fn has_counters(&self) -> bool {
-        self.counters > 0
+    pub fn keeps_sources(&self) -> bool {
+        self.by_source > 0
     }
 
-    /// How many window columns and inline attributes take their samples as readings.
-    pub(crate) fn counters(&self) -> usize {
-        self.counters
+    /// Whether any proxy type takes its samples as readings of cumulative counters.
+    pub(crate) fn has_counters(&self) -> bool {
+        self.has_counters
     }
 
-    /// The type of the counters of each window column, and then of each inline attribute; `None` where samples are no
-    /// readings.
-    pub(crate) fn counter_types(&self) -> impl Iterator<Item = Option<ValueType>> {
-        let inline = self.inline.iter().map(|inline| &inline.spec);
-        let specs = self.window_columns.iter().map(|column| &column.spec).chain(inline);
-        specs.map(|spec| (spec.metric() == MetricKind::Agg).then(|| spec.value_type()))
+    /// How many window columns and inline attributes keep something of each source.
+    pub(crate) fn by_source(&self) -> usize {
+        self.by_source
+    }
+
+    /// What each window column, and then each inline attribute, keeps of each source; `None` where sources make no
+    /// difference.
+    pub(crate) fn kept_of_sources(&self) -> impl Iterator<Item = Option<KeptOfSource>> {
+        let windows = self.window_columns.iter().map(WindowColumnPlan::kept_of_sources);
+        windows.chain(self.inline.iter().map(|inline| KeptOfSource::reading(&inline.spec)))
     }
 
     fn add(&mut self, proxy_type: &ProxyType) {
@@ -206,7 +216,9 @@ impl Plan {
                 let index = self.attributes_of(group);
                 let (spec, template) = (Arc::clone(&attribute.spec), JsonTemplate::new(attribute.spec.description()));
                 let window_length = self.window_columns[window_column].length;
-                let attribute = AttributePlan { name, spec, template, reading, window_column, window_length, index };
+                let looks_back = window_length * u64::from(spec.last_values().map_or(0, |periods| periods - 1));
+                let attribute =
+                    AttributePlan { name, spec, template, reading, window_column, window_length, looks_back, index };
                 self.types[type_index].attributes.push(attribute);
             }
         }

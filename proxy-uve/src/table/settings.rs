@@ -35,17 +35,18 @@ pub struct TableSettings {
     pub allowed_skew: Duration,
     /// How many objects each record closes while a window is closing, rounded up to 64. A window of a million objects
     /// takes a while to close; spread over the next records, none of them waits for more than its share. The results do
-    /// not depend on it, but their order may. Plans with counters (`metric="agg"`) or inline results close a window at
-    /// once. Default all: every result is there when the call that made its window due returns.
+    /// not depend on it, but their order may. Plans with counters (`metric="agg"`), last values of sources or inline
+    /// results close a window at once. Default all: every result is there when the call that made its window due returns.
     pub close_per_record: usize,
     /// Objects at most; a further one is refused and counted. Default 1,000,000, about 200 MB.
     pub max_objects: usize,
-    /// How many sources an object may have where a proxy type has counters (`metric="agg"`), at least 1; a sample of a
-    /// further one is refused and counted. Each costs about 40 bytes for each window column with counters, and its name
-    /// once for all objects. Neighbouring objects, 256 of them, share 5 MiB for their sources with their names, of
-    /// which each can have 8 in any case: enough for 400 sources each with names of 16 bytes. Default 10,000.
+    /// How many sources an object may have where a proxy type has counters (`metric="agg"`) or counts the last value of
+    /// each source (`DSSumLast`), at least 1; a sample of a further one is refused and counted. Each costs about 40 bytes
+    /// for each window column with counters, 56 for one with last values, and its name once for all objects. Neighbouring
+    /// objects, 256 of them, share 5 MiB for their sources with their names, of which each can have 8 in any case: enough
+    /// for 400 sources each with names of 16 bytes. Default 10,000.
     pub max_sources: usize,
-    /// How long a source may be silent until its counter's last reading is forgotten and its next reading is a
+    /// How long the source of a counter may be silent until its last reading is forgotten and its next reading is a
     /// baseline, in event time, without [unknown time](crate::Table::mark_unknown). Default 1 hour.
     pub source_timeout: Duration,
     /// The longest key taken, in bytes; at most 16,777,215. Default 1024.
@@ -127,14 +128,15 @@ impl TableSettings {
     pub(super) fn source_rules<'p>(&self, plan: &Plan, progress: &'p Progress) -> SourceRules<'p> {
         let timeout = micros(self.source_timeout);
         let oldest = progress.watermark().saturating_sub(plan.longest_window());
-        let counters = plan.counters().max(1);
+        let columns = plan.by_source().max(1);
         SourceRules {
             unknown: progress.unknown(),
             timeout,
+            watermark: progress.watermark(),
             limits: SourceLimits {
                 of_object: self.max_sources.max(1),
-                chunk_bytes: MAX_CHUNK_SOURCE_BYTES / counters,
-                granted: (GRANTED_SOURCES / counters).max(1),
+                chunk_bytes: MAX_CHUNK_SOURCE_BYTES / columns,
+                granted: (GRANTED_SOURCES / columns).max(1),
             },
             oldest: oldest - oldest % (timeout / 8).max(1),
         }

@@ -100,17 +100,19 @@ fn kind_code(kind: StateKind) -> u8 {
         StateKind::Detector => 4,
         StateKind::Inline => 5,
         StateKind::Counter => 6,
+        StateKind::Sources => 7,
     }
 }
 
 fn kind_of_code(code: u8) -> Option<StateKind> {
-    const KINDS: [StateKind; 6] = [
+    const KINDS: [StateKind; 7] = [
         StateKind::Liveness,
         StateKind::Touched,
         StateKind::Window,
         StateKind::Detector,
         StateKind::Inline,
         StateKind::Counter,
+        StateKind::Sources,
     ];
     KINDS.into_iter().find(|kind| kind_code(*kind) == code)
 }
@@ -153,6 +155,7 @@ impl<S: ResultSink> StreamState<S> {
                 | StateKind::Detector
                 | StateKind::Inline
                 | StateKind::Liveness
+                | StateKind::Sources
                 | StateKind::Touched => 0,
             },
         };

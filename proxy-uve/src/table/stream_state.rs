@@ -8,6 +8,7 @@ use crate::table::objects::{Keys, Objects};
 use crate::table::output::ResultOutput;
 use crate::table::plan::Plan;
 use crate::table::progress::Progress;
+use crate::table::settings::micros;
 use crate::table::{ResultBuffer, ResultRow, ResultSink, TableSettings};
 
 /// The state of one stream, in parts with one responsibility each. This type passes each record and window to them; the
@@ -34,7 +35,7 @@ impl<S> StreamState<S> {
         Self {
             progress: Progress::new(&settings),
             objects: Objects::new(&plan),
-            columns: Columns::new(&plan),
+            columns: Columns::new(&plan, micros(settings.allowed_lateness)),
             closing: None,
             output: ResultOutput::new(&plan, sink),
             plan,

@@ -20,7 +20,7 @@ enum Change {
 }
 
 /// What the types of [`TYPES`] may be renamed to.
-const OTHER_NAMES: [&str; 10] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J"];
+const OTHER_NAMES: [&str; 12] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
 
 fn changed(of: &Type, change: Change) -> Type {
     let of = of.clone();
@@ -66,10 +66,17 @@ fn period(of: &Type) -> u64 {
 
 /// The name of the window column behind an attribute.
 fn window(of: &Type, every: u64, algorithm: Algorithm) -> String {
-    let algorithm = match algorithm {
+    let name = match algorithm {
         Algorithm::Average | Algorithm::AverageDetector => "DSAvg",
+        Algorithm::AverageLast(_) => "DSAvgLast",
+        Algorithm::MaxLast(_) => "DSMaxLast",
         Algorithm::Newest => "DSNone",
         Algorithm::Sum | Algorithm::SumDetector => "DSSum",
+        Algorithm::SumLast(_) | Algorithm::SumLastDetector(_) => "DSSumLast",
+    };
+    let algorithm = match algorithm.last_values() {
+        0 | 1 => name.to_owned(),
+        periods => format!("{name}:{periods}"),
     };
     format!("{}s {algorithm} {}", period(of) * every, raw(of))
 }
@@ -92,8 +99,13 @@ fn raw(of: &Type) -> &'static str {
 
 fn is_detector(algorithm: Algorithm) -> bool {
     match algorithm {
-        Algorithm::AverageDetector | Algorithm::SumDetector => true,
-        Algorithm::Average | Algorithm::Newest | Algorithm::Sum => false,
+        Algorithm::AverageDetector | Algorithm::SumDetector | Algorithm::SumLastDetector(_) => true,
+        Algorithm::Average
+        | Algorithm::AverageLast(_)
+        | Algorithm::MaxLast(_)
+        | Algorithm::Newest
+        | Algorithm::Sum
+        | Algorithm::SumLast(_) => false,
     }
 }
 
@@ -110,6 +122,9 @@ fn states(types: &[Type]) -> BTreeSet<(&'static str, String)> {
             }
             if of.raw == Raw::Counter {
                 states.insert(("counter", name.clone()));
+            }
+            if algorithm.last_values() > 0 {
+                states.insert(("sources", name.clone()));
             }
             if is_detector(algorithm) {
                 states.insert(("detector", detector(of, every, algorithm)));
@@ -281,9 +296,10 @@ proptest! {
                 Change::Nothing | Change::Rename => &|_| true,
                 // Its detectors begin anew.
                 Change::Alpha => &|name| !is_detector(find(name).2),
-                // Objects may expire later or earlier, and the reading of a counter with them.
+                // Objects may expire later or earlier, and the readings of their sources with them.
                 Change::Silence | Change::Timeout(_) => &|name| {
-                    old.raw != Raw::Counter && !is_detector(find(name).2) && find(name).1 == 1
+                    let (_, every, algorithm) = *find(name);
+                    old.raw != Raw::Counter && !is_detector(algorithm) && every == 1 && algorithm.looks_back() == 0
                 },
             };
             let (mut expected, mut found) = (of_type(&before, old.name, keep), of_type(&rows, new.name, keep));
@@ -311,14 +327,16 @@ proptest! {
             for row in rows.iter().filter(|row| row.name == of.name && !row.deleted) {
                 let ending = of.attributes.iter().filter(|(_, every, _)| row.end.is_multiple_of(every * of.period * SECOND));
                 let partial = ending.clone().any(|&(_, every, algorithm)| {
-                    let start = row.end - every * of.period * SECOND;
+                    let start = row.end - (1 + algorithm.looks_back()) * every * of.period * SECOND;
                     start < first.unwrap_or(START).max(if is_new(every, algorithm) { new_from } else { 0 })
                 });
                 prop_assert_eq!(row.partial, partial, "{:?} of {:?}, new from {}", row, of, new_from);
             }
-            // The first reading of a counter is a whole difference, and with another timeout others are the first.
+            // The first reading of a counter is a whole difference, and with another timeout others are the first. So are
+            // the last values of sources that are forgotten.
             let group = |of: &Type| (of.raw, of.period, of.timeout, of.silence);
-            if of.raw == Raw::Counter && !restart.case.types.iter().any(|old| group(old) == group(of)) {
+            let remembers = of.raw == Raw::Counter || of.attributes.iter().any(|(.., algorithm)| algorithm.looks_back() > 0);
+            if remembers && !restart.case.types.iter().any(|old| group(old) == group(of)) {
                 continue;
             }
             let expected: BTreeMap<_, _> = values(&from_the_start, of).collect();
@@ -327,7 +345,12 @@ proptest! {
                 let expected = expected.get(place).map(|row| &row.attributes[place.2]);
                 prop_assert_eq!(Some(&row.attributes[place.2]), expected, "{:?} of {:?}", place, of);
             }
-            for place in expected.keys().filter(|place| place.0 - of.period * SECOND >= new_from) {
+            let looks_back = |name| {
+                let attribute = of.attributes.iter().find(|(known, ..)| *known == name);
+                attribute.map_or(0, |(.., algorithm)| algorithm.looks_back())
+            };
+            let start = |place: &(u64, &str, &'static str)| place.0 - (1 + looks_back(place.2)) * of.period * SECOND;
+            for place in expected.keys().filter(|place| start(place) >= new_from) {
                 prop_assert!(found.contains_key(place), "{:?} of {:?} is lost", place, of);
             }
         }

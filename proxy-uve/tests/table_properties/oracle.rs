@@ -206,6 +206,8 @@ impl Fold<'_> {
 
     fn open(&self, watermark: u64) -> Vec<String> {
         let mut open = Vec::new();
+        let living = self.living(watermark);
+        let living = Fold { taken: &living, ..*self };
         for of in &self.group.types {
             for &(name, every, algorithm) in of.attributes.iter().filter(|(_, every, _)| *every > 0) {
                 let window = every * self.group.period;
@@ -213,7 +215,8 @@ impl Fold<'_> {
                 let taken = self.taken.iter().filter(|sample| accepts(of, sample.value));
                 let starts: std::collections::BTreeSet<u64> = taken.map(of_window).collect();
                 for start in starts.into_iter().filter(|start| start + window > watermark) {
-                    let value = self.value(of, algorithm, start, start + window).map(|(value, _)| value);
+                    let fold = if algorithm.last_values() > 0 { &living } else { self };
+                    let value = fold.value(of, algorithm, start, start + window).map(|(value, _)| value);
                     // A window with nothing but readings that add nothing is empty.
                     if of.raw == Raw::Counter && value.is_none() {
                         continue;
@@ -223,6 +226,21 @@ impl Fold<'_> {
             }
         }
         open
+    }
+
+    /// The samples since the last deletion of the object.
+    fn living(&self, watermark: u64) -> Vec<Taken> {
+        let (period, timeout) = (self.group.period, self.group.timeout);
+        let (mut silent, mut from) = (None, 0);
+        let first = self.taken.iter().map(|sample| sample.at / period).min().unwrap_or(u64::MAX / period);
+        for window in first..watermark / period {
+            let touched = self.within(window * period, (window + 1) * period).next().is_some();
+            silent = if touched { Some(0) } else { silent.map(|silent: u64| silent + 1) };
+            if timeout > 0 && silent.is_some_and(|silent| silent >= timeout) {
+                (silent, from) = (None, (window + 1) * period);
+            }
+        }
+        self.taken.iter().copied().filter(|sample| sample.at >= from).collect()
     }
 
     /// After a deletion an object is a new one.
@@ -248,10 +266,10 @@ impl Fold<'_> {
             if every == 0 || !end.is_multiple_of(window) {
                 continue;
             }
-            partial |= end - window < self.covered_from;
+            partial |= end - window * (1 + algorithm.looks_back()) < self.covered_from;
             let value = self.value(of, algorithm, end - window, end);
             let result = match algorithm {
-                Algorithm::AverageDetector | Algorithm::SumDetector => {
+                Algorithm::AverageDetector | Algorithm::SumDetector | Algorithm::SumLastDetector(_) => {
                     detectors.entry((of.name, name)).or_default().close(value, self.group.silence)
                 }
                 _ => value.map(|(value, overflowed)| {
@@ -276,15 +294,37 @@ impl Fold<'_> {
             let mean = matches!(algorithm, Algorithm::Average | Algorithm::AverageDetector);
             return Some((Number::F64(if mean { sum / values.len() as f64 } else { sum }), false));
         }
-        let values = self.integers(of.raw, start, end);
+        let values = match algorithm.last_values() {
+            0 => self.integers(of.raw, start, end),
+            periods => self.last_values(periods, start, end),
+        };
         let sum = values.iter().copied().map(u128::from).sum::<u128>();
         let bound = sum.min(u128::from(u64::MAX)) as u64;
         let value = match algorithm {
-            Algorithm::Average | Algorithm::AverageDetector => bound.checked_div(values.len() as u64)?,
+            Algorithm::Average | Algorithm::AverageDetector | Algorithm::AverageLast(_) => {
+                bound.checked_div(values.len() as u64)?
+            }
+            Algorithm::MaxLast(_) => *values.iter().max()?,
             Algorithm::Newest => *values.last()?,
-            Algorithm::Sum | Algorithm::SumDetector => values.first().map(|_| bound)?,
+            Algorithm::Sum | Algorithm::SumDetector | Algorithm::SumLast(_) | Algorithm::SumLastDetector(_) => {
+                values.first().map(|_| bound)?
+            }
         };
-        Some((Number::U64(value), algorithm != Algorithm::Newest && sum > u128::from(bound)))
+        let is_sum = !matches!(algorithm, Algorithm::Newest | Algorithm::MaxLast(_));
+        Some((Number::U64(value), is_sum && sum > u128::from(bound)))
+    }
+
+    /// Of each source the newest sample before the end of a window, if less than `periods` windows passed since its own.
+    fn last_values(&self, periods: u64, start: u64, end: u64) -> Vec<u64> {
+        let mut last: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+        for (source, sample) in self.taken.iter().filter_map(|it| Some((it.source, (it.at, integer(it.value)?)))) {
+            if sample.0 < end {
+                let newest = last.entry(source).or_insert(sample);
+                *newest = sample.max(*newest);
+            }
+        }
+        let from = start.saturating_sub((periods - 1) * (end - start));
+        last.into_values().filter(|(at, _)| *at >= from).map(|(_, value)| value).collect()
     }
 
     /// The samples of a window in the order of the log; of a counter, the increases of each source.

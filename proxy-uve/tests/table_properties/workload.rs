@@ -11,7 +11,7 @@ use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
 use proxy_uve::{DecodedRecord, Plan, Position, RestoreReport, Snapshot, Table, TableSettings};
 
-use Algorithm::{Average, AverageDetector, Newest, Sum, SumDetector};
+use Algorithm::{Average, AverageDetector, AverageLast, MaxLast, Newest, Sum, SumDetector, SumLast, SumLastDetector};
 use Raw::{Counter, F64, U64};
 use Silence::{Once, Skip, Zero};
 
@@ -33,10 +33,30 @@ pub(crate) enum Algorithm {
     Average,
     /// Of the average of each window.
     AverageDetector,
+    /// Of the last values of sources, which count in so many windows.
+    AverageLast(u64),
+    MaxLast(u64),
     Newest,
     Sum,
     /// Of the sum of each window.
     SumDetector,
+    SumLast(u64),
+    SumLastDetector(u64),
+}
+
+impl Algorithm {
+    /// The number of windows in which a source counts; 0 for algorithms that do not distinguish sources.
+    pub(crate) fn last_values(self) -> u64 {
+        match self {
+            AverageLast(periods) | MaxLast(periods) | SumLast(periods) | SumLastDetector(periods) => periods,
+            Average | AverageDetector | Newest | Sum | SumDetector => 0,
+        }
+    }
+
+    /// How many windows before its own a value depends on.
+    pub(crate) fn looks_back(self) -> u64 {
+        self.last_values().saturating_sub(1)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +75,7 @@ pub(crate) struct Type {
 
 /// All that a case draws from. A window column of N periods is never longer than the timeout and one more: see
 /// the note on deletion in `main.rs`.
-pub(crate) const TYPES: [Type; 10] = [
+pub(crate) const TYPES: [Type; 12] = [
     of("AggProxySum", [60, 1], Once, U64, &[("value", 1, Sum)]),
     of("Ewm", [60, 1], Once, U64, &[("value", 1, SumDetector)]),
     of("Pairs", [60, 1], Once, U64, &[("sum", 2, Sum), ("last", 1, Newest), ("scored", 2, AverageDetector)]),
@@ -66,6 +86,19 @@ pub(crate) const TYPES: [Type; 10] = [
     of("Counter", [60, 0], Once, Counter, &[("sum", 1, Sum), ("sum4", 4, Sum), ("scored", 1, SumDetector)]),
     of("Float", [60, 1], Once, F64, &[("sum", 1, Sum), ("mean", 2, Average)]),
     of("Inline", [0, 0], Once, U64, &[("now", 0, Newest)]),
+    of(
+        "Levels",
+        [60, 3],
+        Once,
+        U64,
+        &[
+            ("total", 1, SumLast(1)),
+            ("kept", 1, SumLast(3)),
+            ("largest", 2, MaxLast(2)),
+            ("scored", 1, SumLastDetector(2)),
+        ],
+    ),
+    of("LevelsForEver", [120, 0], Zero, U64, &[("mean", 1, AverageLast(4)), ("wide", 3, SumLastDetector(2))]),
 ];
 
 const fn of(
@@ -92,8 +125,14 @@ fn definition(of: &Type) -> String {
         let (result, stats) = match algorithm {
             Average => (raw, format!("{every}-raw:DSAvg")),
             AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:{}", of.alpha)),
+            AverageLast(periods) => (raw, format!("{every}-raw:DSAvgLast:{periods}")),
+            MaxLast(periods) => (raw, format!("{every}-raw:DSMaxLast:{periods}")),
             Newest => (raw, format!("{every}-raw:DSNone")),
             Sum => (raw, format!("{every}-raw:DSSum")),
+            SumLast(periods) => (raw, format!("{every}-raw:DSSumLast:{periods}")),
+            SumLastDetector(periods) => {
+                ("r.AnomalyResult", format!("{every}.DSSumLast({periods})-raw:DSAnomaly:EWM:{}", of.alpha))
+            }
             SumDetector => ("r.AnomalyResult", format!("{every}.DSSum-raw:DSAnomaly:EWM:{}", of.alpha)),
         };
         writeln!(text, " {}: optional {result} {name} (stats=\"{stats}\")", number + 5).unwrap();

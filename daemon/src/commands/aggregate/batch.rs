@@ -198,7 +198,7 @@ impl<'p> Decoder<'p> {
         let (key, attribute) = (&*line.key, name.as_bytes());
         let plain = PlainLine { key, attribute, timestamp: line.timestamp, value: line.value };
         self.plain(&plain, text_len + batch.unescaped.len(), following, due, batch)?;
-        let source = line.source.as_deref().filter(|_| self.job.plan.has_counters()).unwrap_or_default();
+        let source = line.source.as_deref().filter(|_| self.job.plan.keeps_sources()).unwrap_or_default();
         batch.unescaped.extend_from_slice(key);
         batch.unescaped.extend((source.len() as u16).to_le_bytes());
         batch.unescaped.extend_from_slice(source.as_bytes());

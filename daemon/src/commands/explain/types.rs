@@ -6,7 +6,7 @@ use derived_stats::annotation::nearest;
 use proxy_uve::schema::{ProxyType, Schema};
 
 /// What each type is for, in the order of their names.
-const SENTENCES: [(&str, &str); 4] = [
+const SENTENCES: [(&str, &str); 5] = [
     (
         "AggProxyPercentiles",
         "The values below which 50, 90 and 99 of 100 samples of each minute are, with an error of 1 %. For latencies, sizes \
@@ -26,6 +26,12 @@ const SENTENCES: [(&str, &str); 4] = [
         "AggProxySumAnomalyEWM01",
         "How many deviations the sum of each minute is away from the mean of about the last ten. Contrail's detector: it \
          finds sudden changes after ten minutes, and its score stays below 3.",
+    ),
+    (
+        "AggProxySumLast",
+        "The sum of the newest value of each source, such as the flows that all vrouters of a virtual network have now; a \
+         vrouter that reports twice in a minute counts once. One that is silent counts with its last value for up to three \
+         minutes.",
     ),
 ];
 

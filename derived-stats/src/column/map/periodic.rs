@@ -90,16 +90,8 @@ impl Periodic {
             Results::Downstream { column, fed } => {
                 let reached = column.close_many(word, slots, Some(&self.window), now, silence);
                 set(fed, word, fed.get(word).copied().unwrap_or_default() & !slots | reached);
-                self.empty_windows(word, slots);
+                self.window.end_period(word, slots);
             }
-        }
-    }
-
-    fn empty_windows(&mut self, word: usize, slots: u64) {
-        if slots == u64::MAX {
-            self.window.clear_many(word * WORD, WORD);
-        } else {
-            bits(slots).for_each(|bit| self.window.clear(word * WORD + bit));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, Refused, Update, WindowColumn};
-use derived_stats::{MetricKind, Number, Spec, UpdateError, Words};
+use derived_stats::{MetricKind, Number, SourceId, Spec, UpdateError, Words};
 use proptest::prelude::*;
 
 use super::{SLOTS, show};
@@ -28,13 +28,14 @@ impl Columns {
         }
     }
 
-    pub(super) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
+    /// Takes a sample. An inline column distinguishes no sources.
+    pub(super) fn update(&mut self, slot: usize, source: SourceId, at: u64, value: Number) -> Result<(), UpdateError> {
         match (&mut self.inline, &mut self.counters, &mut self.window) {
             (Some(inline), ..) => inline.update(slot, at, value),
             (None, Some(counters), Some(window)) => {
                 counters.update(slot, value, |difference| window.update(slot, at, difference))
             }
-            (None, None, Some(window)) => window.update(slot, at, value),
+            (None, None, Some(window)) => window.update_from(slot, source, at, value),
             (None, _, None) => panic!("a spec is inline or has windows"),
         }
     }

@@ -28,6 +28,8 @@ pub(in crate::table) struct SourceNames {
 struct Entry {
     name: Arc<str>,
     uses: u32,
+    /// The same in every process, unlike the id.
+    number: derived_stats::SourceId,
 }
 
 impl SourceNames {
@@ -38,7 +40,7 @@ impl SourceNames {
             return id;
         }
         let name: Arc<str> = name.into();
-        let entry = Entry { name: Arc::clone(&name), uses: 0 };
+        let entry = Entry { name: Arc::clone(&name), uses: 0, number: derived_stats::SourceId::of(&name) };
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id.0 as usize] = entry;
@@ -56,6 +58,11 @@ impl SourceNames {
     /// The name of a source.
     pub(in crate::table) fn name(&self, id: SourceId) -> &str {
         self.entries.get(id.0 as usize).map_or("", |entry| &entry.name)
+    }
+
+    /// The number that stands for the name of a source in states of algorithms.
+    pub(in crate::table) fn number(&self, id: SourceId) -> derived_stats::SourceId {
+        self.entries.get(id.0 as usize).map_or(derived_stats::SourceId::UNNAMED, |entry| entry.number)
     }
 
     /// Counts a new state of the source.

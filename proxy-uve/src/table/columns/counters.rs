@@ -42,6 +42,8 @@ pub(in crate::table) struct SourceRules<'p> {
     /// See [`TableSettings::source_timeout`](crate::TableSettings), in microseconds.
     pub(in crate::table) timeout: u64,
     pub(in crate::table) limits: SourceLimits,
+    /// Every window that ends at or before this time is closed, in microseconds.
+    pub(in crate::table) watermark: u64,
     /// No sample that is applied from now on is older, in microseconds. A multiple of a part of the timeout, so that
     /// sources need not be looked through for each new watermark.
     pub(in crate::table) oldest: u64,
@@ -235,13 +237,13 @@ const TIME: &str = "time of a counter reading";
 
 const READING: &str = "counter reading";
 
-fn save_text(text: &str, words: &mut Vec<u64>) {
+pub(super) fn save_text(text: &str, words: &mut Vec<u64>) {
     words.push(text.len() as u64);
     let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
     words.extend(text.as_bytes().chunks(8).map(word));
 }
 
-fn restore_text(words: &mut Words<'_>) -> Result<String, RestoreError> {
+pub(super) fn restore_text(words: &mut Words<'_>) -> Result<String, RestoreError> {
     const FIELD: &str = "name of a source";
     let length = words.next(FIELD)?;
     if length > MAX_SOURCE_BYTES as u64 {

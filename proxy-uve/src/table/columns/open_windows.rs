@@ -109,7 +109,7 @@ impl OpenWindows {
             Some(index) if self.open[index].0 == start => index,
             _ => {
                 let index = after.map_or(0, |index| index + 1);
-                let column = self.spare.take().unwrap_or_else(|| self.empty.empty_clone());
+                let column = self.empty_window();
                 self.open.insert(index, (start, column));
                 index
             }
@@ -132,6 +132,16 @@ impl OpenWindows {
             self.recycle(column, 0);
         }
         None
+    }
+
+    /// The column of a window without samples, which [`recycle`](Self::recycle) takes back.
+    pub(in crate::table) fn empty_window(&mut self) -> WindowColumn {
+        self.spare.take().unwrap_or_else(|| self.new_window())
+    }
+
+    /// A new column of a window without samples.
+    pub(in crate::table) fn new_window(&self) -> WindowColumn {
+        self.empty.empty_clone()
     }
 
     /// Whether a window of this column ends at `end`.

@@ -16,15 +16,22 @@ const MAX_ZERO_WINDOWS: u64 = 10_080;
 
 impl Objects {
     /// After a silent window of a group, skips the windows up to the watermark that would do nothing. `slots` is the
-    /// number of slots.
-    pub(in crate::table) fn skip_uneventful(&mut self, plan: &Plan, index: usize, progress: &Progress, slots: usize) {
+    /// number of slots. Without `is_silence_uneventful`, a silent window has results unless it is unknown.
+    pub(in crate::table) fn skip_uneventful(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+        progress: &Progress,
+        slots: usize,
+        is_silence_uneventful: bool,
+    ) {
         #[cfg(test)]
         if self.never_skips {
             return;
         }
         let (group, group_plan) = (&mut self.groups[index], &plan.groups[index]);
         let (skipped, ages) = group.skippable(plan, group_plan, progress);
-        if skipped > 0 {
+        if skipped > 0 && (is_silence_uneventful || !ages) {
             group.skip(group_plan, skipped, ages);
             self.mark_all_changed(slots);
         }

@@ -60,6 +60,14 @@ impl NotMergeable {
         }
     }
 
+    fn of_sources(attribute: &str, call: &str) -> Self {
+        Self {
+            attribute: attribute.to_owned(),
+            reason: format!("`{call}`, which keeps the last value of each source over several periods"),
+            remedy: "send the samples to one place",
+        }
+    }
+
     fn of_order(attribute: &str, call: &str) -> Self {
         Self {
             attribute: attribute.to_owned(),
@@ -71,7 +79,8 @@ impl NotMergeable {
 
 /// Whether the windows of a spec merge, and the call of its first link.
 fn window_call(spec: &Spec) -> (bool, &str) {
-    spec.links().next().map_or((false, ""), |link| (link.entry().claim_list().merges, link.call()))
+    let merges = |merges: bool| merges && spec.last_values().is_none();
+    spec.links().next().map_or((false, ""), |link| (merges(link.entry().claim_list().merges), link.call()))
 }
 
 impl Plan {
@@ -88,6 +97,9 @@ impl Plan {
                 return Err(NotMergeable::inline(&attribute.name));
             }
             let (merges, call) = window_call(&attribute.spec);
+            if attribute.spec.last_values().is_some() {
+                return Err(NotMergeable::of_sources(&attribute.name, call));
+            }
             if !merges {
                 return Err(NotMergeable::of_order(&attribute.name, call));
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use derived_stats::{Description, MetricKind, Silence, Spec};
+use derived_stats::{Description, MetricKind, Silence, Spec, ValueType};
 
 use crate::json::JsonTemplate;
 use crate::table::identity::GroupKey;
@@ -75,6 +75,9 @@ pub(crate) struct AttributePlan {
     /// microseconds.
     pub(crate) window_column: usize,
     pub(crate) window_length: u64,
+    /// How long before the window the samples begin that its value depends on, in microseconds: sources that are silent
+    /// count with values of earlier windows.
+    pub(crate) looks_back: u64,
     /// Its index among all attributes of its group.
     pub(crate) index: usize,
 }
@@ -95,10 +98,35 @@ pub(crate) enum Reading {
     Window,
 }
 
+/// What is kept of each source of an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeptOfSource {
+    /// The last reading of a cumulative counter of this type.
+    LastReading(ValueType),
+    /// The last values, for an algorithm that counts them.
+    LastValues {
+        value_type: ValueType,
+        /// Length of a window in microseconds.
+        length: u64,
+        /// The number of windows in which a source counts.
+        periods: u32,
+    },
+}
+
+impl KeptOfSource {
+    /// The readings of a metric that is a cumulative counter.
+    pub(super) fn reading(spec: &Spec) -> Option<Self> {
+        (spec.metric() == MetricKind::Agg).then(|| Self::LastReading(spec.value_type()))
+    }
+}
+
 impl WindowColumnPlan {
-    /// Whether the samples are readings of a cumulative counter, so that the last of each source is kept.
-    pub(crate) fn has_counters(&self) -> bool {
-        self.spec.metric() == MetricKind::Agg
+    /// What is kept of each source.
+    pub(crate) fn kept_of_sources(&self) -> Option<KeptOfSource> {
+        let (value_type, length) = (self.spec.value_type(), self.length);
+        let values = self.spec.last_values().map(|periods| KeptOfSource::LastValues { value_type, length, periods });
+        // The compiler refuses last values of a counter.
+        KeptOfSource::reading(&self.spec).or(values)
     }
 }
 

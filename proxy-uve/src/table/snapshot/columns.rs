@@ -2,9 +2,9 @@
 
 use derived_stats::MetricKind;
 
-use crate::table::columns::Counters;
+use crate::table::columns::{Counters, LastValues};
 use crate::table::identity::GroupKey;
-use crate::table::plan::Plan;
+use crate::table::plan::{KeptOfSource, Plan};
 use crate::table::snapshot::StateKind;
 
 /// The version of the words of liveness and touched sets.
@@ -15,7 +15,7 @@ const LIVENESS_VERSION: u16 = 1;
 pub(super) struct Column<'p> {
     pub(super) kind: StateKind,
     /// The column among those of its kind: a window group for liveness and touched sets, a window column for windows;
-    /// for counters a window column, or behind all of those an inline attribute.
+    /// for what is kept of sources a window column, or behind all of those an inline attribute.
     pub(super) index: usize,
     pub(super) identity: &'p str,
     pub(super) group: GroupKey,
@@ -44,9 +44,8 @@ pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
         let (identity, group) = (column.identity.as_str(), plan.groups[column.group].key());
         let versions = column.spec.versions().into_iter().take(1).collect();
         columns.push(Column { kind: StateKind::Window, index, identity, group, versions });
-        if column.has_counters() {
-            let versions = vec![Counters::VERSION];
-            columns.push(Column { kind: StateKind::Counter, index, identity, group, versions });
+        if let Some((kind, version)) = column.kept_of_sources().map(of_sources) {
+            columns.push(Column { kind, index, identity, group, versions: vec![version] });
         }
     }
     for (index, detector) in plan.detectors.iter().enumerate() {
@@ -66,6 +65,14 @@ pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
         }
     }
     columns
+}
+
+/// The kind and the version of what is kept of each source.
+pub(super) fn of_sources(kept: KeptOfSource) -> (StateKind, u16) {
+    match kept {
+        KeptOfSource::LastReading(_) => (StateKind::Counter, Counters::VERSION),
+        KeptOfSource::LastValues { .. } => (StateKind::Sources, LastValues::VERSION),
+    }
 }
 
 /// The columns of a snapshot: without those whose state is equal to that of another one.

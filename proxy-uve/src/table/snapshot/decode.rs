@@ -107,7 +107,9 @@ impl<S: ResultSink> Restore<'_, S> {
         let length = match column.kind {
             StateKind::Touched => self.stream.plan.groups[column.index].period,
             StateKind::Window => self.stream.plan.window_columns[column.index].length,
-            StateKind::Counter | StateKind::Detector | StateKind::Inline | StateKind::Liveness => return start != 0,
+            StateKind::Counter | StateKind::Detector | StateKind::Inline | StateKind::Liveness | StateKind::Sources => {
+                return start != 0;
+            }
         };
         !start.is_multiple_of(length)
     }
@@ -116,7 +118,7 @@ impl<S: ResultSink> Restore<'_, S> {
         let (index, objects, states) = (column.index, &mut self.stream.objects, &mut self.stream.columns);
         let newest = self.meta.newest.unwrap_or(0);
         match column.kind {
-            StateKind::Counter => {
+            StateKind::Counter | StateKind::Sources => {
                 let version = section.versions.first().copied().unwrap_or_default();
                 section.each(|slot, words| states.readings_mut().restore(index, slot, version, words, newest))
             }

@@ -50,7 +50,7 @@ impl<'s> ChunkEncoder<'s> {
     fn encode_column(&self, writer: &mut SectionWriter<'_>, column: &Column<'_>) {
         let index = column.index;
         match column.kind {
-            StateKind::Counter => {
+            StateKind::Counter | StateKind::Sources => {
                 let readings = self.states.readings();
                 writer.section(column, 0, |slot, words| readings.save(index, slot, words));
             }

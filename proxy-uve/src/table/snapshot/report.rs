@@ -17,6 +17,8 @@ pub enum StateKind {
     Inline,
     /// Which objects are alive, and for how many periods each has been silent.
     Liveness,
+    /// The last values of sources, which go with a window column.
+    Sources,
     /// Which objects had samples in each open window.
     Touched,
     /// What the open windows have accumulated.
@@ -31,6 +33,7 @@ impl StateKind {
             Self::Detector => "detector",
             Self::Inline => "inline",
             Self::Liveness => "liveness",
+            Self::Sources => "sources",
             Self::Touched => "touched",
             Self::Window => "window",
         }

@@ -7,6 +7,7 @@ use derived_stats::column::DownstreamColumn;
 use crate::table::objects::{Bits, Keys, Slots};
 use crate::table::plan::Plan;
 use crate::table::progress::SavedProgress;
+use crate::table::snapshot::columns::of_sources;
 use crate::table::snapshot::sources::Sources;
 use crate::table::snapshot::{Meta, RestoreReport, SnapshotError, SnapshotPart, StateKind, seal};
 use crate::table::stream_state::StreamState;
@@ -171,7 +172,7 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         {
             let index = column.index;
             match column.kind {
-                StateKind::Counter => columns.readings_mut().reset(index),
+                StateKind::Counter | StateKind::Sources => columns.readings_mut().reset(index),
                 StateKind::Detector => {
                     if let Some(detectors) = DownstreamColumn::new(&plan.detectors[index].spec) {
                         *columns.detectors_mut(index) = detectors;
@@ -192,9 +193,9 @@ impl<'p, S: ResultSink> Restore<'p, S> {
         for index in 0..plan.window_columns.len() {
             let saved = self.sources.source(StateKind::Window, index);
             let windows = self.stream.columns.windows_mut(index);
-            // Without its last reading a counter's next increase is missing.
-            let has_readings =
-                !plan.window_columns[index].has_counters() || self.sources.source(StateKind::Counter, index).is_some();
+            // Without its last reading a counter's next increase is missing, and a source without its last value.
+            let kept = plan.window_columns[index].kept_of_sources().map(of_sources);
+            let has_readings = kept.is_none_or(|(kind, _)| self.sources.source(kind, index).is_some());
             windows.set_covered_from(saved.filter(|_| has_readings).map_or(now, |saved| saved.covered_from));
         }
     }
@@ -218,6 +219,10 @@ impl<'p, S: ResultSink> Restore<'p, S> {
                     let last_period = start.saturating_add(length - group.period);
                     let with_samples = (0..slots.len()).filter(|&slot| !window.is_empty(slot));
                     touched.extend(with_samples.map(|slot| (last_period, slot)));
+                }
+                for slot in 0..slots.len() {
+                    let open = columns.readings().open_windows(column, slot, progress.watermark());
+                    touched.extend(open.into_iter().map(|start| (start.saturating_add(length - group.period), slot)));
                 }
             }
             if liveness.is_none() {

@@ -115,7 +115,7 @@ impl<'p> Sources<'p> {
         let kind = self.columns[target].kind;
         match kind {
             StateKind::Liveness | StateKind::Touched => return Err(SnapshotError::State { part, kind, error }),
-            StateKind::Counter | StateKind::Detector | StateKind::Inline | StateKind::Window => {}
+            StateKind::Counter | StateKind::Detector | StateKind::Inline | StateKind::Sources | StateKind::Window => {}
         }
         self.failures[target] = Some(error.to_string());
         Ok(())

@@ -99,7 +99,7 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let shared = shared(&engine, mapping, Arc::clone(&clock), stopping.clone(), http, Arc::clone(&access));
     if access.is_guarded() {
         engine.add_helper("tokens", move |stop| {
-            access.follow(stop);
+            access.reload_on_change(stop);
             Ok(())
         })?;
     }
@@ -158,7 +158,7 @@ fn inform_service_manager(engine: &mut Engine) -> anyhow::Result<()> {
     let (state, workers) = (engine.ready_state(), Arc::clone(&engine.telemetry.workers));
     let clock = Arc::clone(&engine.clock);
     engine.add_helper("service-manager", move |stop| {
-        service_manager::keep_informed(&state, &workers, &*clock, stop);
+        service_manager::notify_until_stop(&state, &workers, &*clock, stop);
         Ok(())
     })
 }

@@ -155,7 +155,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_query_not_utf8))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), access::refuse_strangers))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), access::authorize))
         .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)

@@ -1,9 +1,9 @@
 //! What systemd is told by [`sd_notify`]: that the daemon listens, its state in words, its progress, its stop.
 //!
 //! Nothing is sent unless `NOTIFY_SOCKET` is set, as it is for a unit of `Type=notify`. With `WatchdogSec=` the daemon
-//! sends a sign of life only while every worker makes progress: a process whose worker hangs in the disk or in a bug
-//! looks alive and gives no results, and a restart is what helps it. A worker that tries again after an error makes
-//! progress.
+//! sends a sign of life only while every worker of the embedded log makes progress: a process whose worker hangs in the
+//! disk or in a bug looks alive and gives no results, and a restart is what helps it. A worker that tries again after an
+//! error makes progress. On Kafka a worker may wait for brokers for as long as they are away, so the process alone counts.
 //!
 //! [`sd_notify`]: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 
@@ -37,16 +37,16 @@ pub(crate) fn stopping() {
 }
 
 /// Tells it that the daemon listens, then its state and its progress, until the stop.
-pub(crate) fn keep_informed(state: &ReadyState, workers: &Arc<WorkerTelemetry>, clock: &dyn Clock, stop: &Stop) {
+pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetry>, clock: &dyn Clock, stop: &Stop) {
     send(&[NotifyState::Ready]);
     let watchdog = watchdog();
     let interval = watchdog.map_or(INTERVAL, |watchdog| INTERVAL.min(watchdog / 4));
-    let (mut told, mut is_silent) = (None, false);
+    let (mut sent, mut is_silent) = (None, false);
     loop {
         let status = state.hindrance().map_or_else(|| "Ready.".to_owned(), |reason| format!("Not ready: {reason}"));
-        if told.as_ref() != Some(&status) {
+        if sent.as_ref() != Some(&status) {
             send(&[NotifyState::Status(&status)]);
-            told = Some(status);
+            sent = Some(status);
         }
         if let Some(watchdog) = watchdog {
             let silence = workers.heartbeats.longest_silence(clock.monotonic());
@@ -56,9 +56,9 @@ pub(crate) fn keep_informed(state: &ReadyState, workers: &Arc<WorkerTelemetry>, 
             } else if !is_silent {
                 error!(
                     seconds = silence.as_secs_f64(),
-                    "A worker makes no progress; the service manager restarts the daemon unless it goes on. Check the \
-                     disk of log.data_dir."
+                    "A worker makes no progress; the service manager restarts the daemon. Check the disk of log.data_dir."
                 );
+                send(&[NotifyState::WatchdogTrigger]);
             }
             is_silent = hangs;
         }

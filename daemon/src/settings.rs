@@ -11,7 +11,7 @@ use daemon_sources::contiv::{LegacySettings, ScraperSettings};
 use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
-use crate::app::AppSettings;
+use crate::app::{AppSettings, NotStarted};
 use crate::config::{Aggregation, Config, Http, Loaded, LogKind, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::{Access, HttpSettings};
@@ -28,15 +28,30 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         contiv: ScraperSettings::new(&loaded.config.contiv)?,
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http),
-        access: access(&loaded.config.http)?,
+        access: access(&loaded.config.http)
+            .map_err(|(key, problem)| anyhow::anyhow!("`{key}`: {problem}").context(NotStarted))?,
         rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })
 }
 
-fn access(section: &Http) -> anyhow::Result<Arc<Access>> {
-    let access = Access::new(section.tokens_file.clone());
-    Ok(Arc::new(access.map_err(|reason| anyhow::anyhow!("http.tokens_file: {reason}"))?))
+/// Who may use the server.
+///
+/// # Errors
+///
+/// The setting that is wrong, and why: the file of tokens cannot be used, or an address of the network has neither tokens
+/// nor another guard.
+pub(crate) fn access(section: &Http) -> Result<Arc<Access>, (&'static str, String)> {
+    let Http { listen, tokens_file, insecure, .. } = section;
+    if !listen.ip().is_loopback() && tokens_file.is_none() && !insecure {
+        let problem = format!(
+            "everybody who reaches {listen} could read and post; set http.tokens_file (`derived-statsd token NAME` makes \
+             tokens), or http.insecure = true if something else guards it"
+        );
+        return Err(("http.listen", problem));
+    }
+    let access = Access::new(tokens_file.clone()).map_err(|problem| ("http.tokens_file", problem))?;
+    Ok(Arc::new(access))
 }
 
 fn http(section: &Http) -> HttpSettings {
@@ -78,6 +93,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             commit_interval,
             observations: Observations::default(),
             start_over: config.log.data_dir.join(START_OVER),
+            may_start_over: false,
         },
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,

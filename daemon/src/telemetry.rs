@@ -36,8 +36,8 @@ use crate::logging;
 /// A lag is shown for this long after the brokers have answered for the last time.
 const MAX_LAG_AGE: Duration = Duration::from_secs(60);
 
-/// The path of the samples.
-const SAMPLES: &str = "/api/v1/samples";
+/// The paths that take samples.
+const INGESTS: [&str; 3] = ["/api/v1/partials", "/api/v1/samples", "/api/v1/write"];
 
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]
@@ -95,8 +95,10 @@ impl HttpTelemetry {
 
     /// Registers the counters. Those of an alert exist from the start, or their first increase would not be seen.
     fn register(&self, registry: &mut Registry) {
-        for status in ["200", "400", "429", "500", "503"] {
-            drop(self.requests.get_or_create(&vec![("path", SAMPLES.to_owned()), ("status", status.to_owned())]));
+        for path in INGESTS {
+            for status in ["200", "400", "429", "500", "503"] {
+                drop(self.requests.get_or_create(&vec![("path", path.to_owned()), ("status", status.to_owned())]));
+            }
         }
         registry.register("samples_accepted", "Samples accepted by HTTP and durable", self.accepted.clone());
         registry.register("samples_rejected", "Lines rejected by HTTP", self.rejected.clone());

@@ -57,7 +57,7 @@ fn a_failure_shows_what_was_expected_and_what_was_found() {
         (file("1 2 3", &result("at = \"1m\", data = {value = [2]}")), "value: expected [2], found {\"value\":2}"),
         (file("1 2 3", &result("at = \"7m\"")), "no such result; its windows with results: 0s, 1m, 2m"),
         (file("1 2 3", &result("at = \"1m\", none = true")), "expected no result, found {"),
-        (file("1 2 3", "results = [{key = \"T:b\", type = \"AggProxySum\", at = \"1m\"}]"), "has none of this type"),
+        (file("_ _ _", &result("at = \"1m\"")), "has none of this type"),
         (file("1 2 -3", &result("at = \"1m\"")), "drops.rejected: expected 0, found 1"),
         (file("1 2 3", "drops = {late = 2}"), "drops.late: expected 2, found 0"),
     ];
@@ -92,13 +92,15 @@ fn a_wrong_file_is_named_with_its_place_and_the_others_run() {
     let good = file("1", &result("at = \"0s\""));
     let cases = [
         (good.replace("values", "value"), vec!["line 7", "unknown field `value`"]),
-        (good.replace("\"1\"", "\"1 z\""), vec!["test \"one\"", "`values`", "found `z`"]),
+        (good.replace("\"1\"", "\"1 z\""), vec!["test \"one\"", "series 1 (T:a)", "`values`", "found `z`"]),
         (good.replace("at = \"0s\"", "at = 5"), vec!["line 4", "\"5s\""]),
         (good.replace("AggProxySum\",", "AggProxySums\","), vec!["`AggProxySums`", "AggProxySumAnomalyEWM01"]),
         (good.replace("A-b", "A-b:"), vec!["its configuration", "uve_proxy_list"]),
         (good.replace(&result("at = \"0s\""), ""), vec!["expects nothing", "`drops`"]),
         (file("1", "drops = {lat = 1}"), vec!["no outcome `lat`", "late"]),
         (file("1", "start = \"noon\"\ndrops = {late = 1}"), vec!["`start`", "noon", "2026-01-01T00:00:00Z"]),
+        (file("1", &result("at = \"30s\"")), vec!["result 1 (AggProxySum of T:a)", "at 0s and 1m"]),
+        (file("1", "results = [{key = \"T:b\", type = \"AggProxySum\", at = \"1m\"}]"), vec!["no series has this key"]),
         ("tests = []".to_owned(), vec!["no tests"]),
         (good.replace("key = \"T:a\"\nvalues", "stream = \"A-c\"\nkey = \"T:a\"\nvalues"), vec!["`A-c`", "A-b"]),
     ];

@@ -77,7 +77,10 @@ fn signs_of_life_come_while_the_workers_make_progress_and_stop_when_one_hangs() 
     wait_until("the silence of a worker is noticed", || {
         daemon.stderr().contains("A worker makes no progress").then_some(())
     });
+    manager.wait_for("WATCHDOG=trigger");
     while manager.socket.recv(&mut [0; 4096]).is_ok() {}
+    // Longer than the time between two signs of life.
+    manager.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
     assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "signs of life while a worker hangs");
     manager.received.clear();
     manager.wait_for("WATCHDOG=1");

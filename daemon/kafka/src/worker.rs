@@ -124,9 +124,7 @@ impl<M: Member> Worker<M> {
     /// Runs until [`Control::stop`] is set or the admission is closed, then commits all shards and leaves the group.
     /// Ends early if the thread that restores has died: the partitions that wait for it would never be processed.
     pub(crate) fn run(mut self) {
-        let heartbeat = self.telemetry.heartbeats.join(self.clock.monotonic());
         while !self.control.stop.is_set() && !self.admission.is_closed() {
-            heartbeat.beat(self.clock.monotonic());
             if self.restorer.has_died() {
                 error!(worker = %self.owner, "The restore thread panicked; the worker ends.");
                 return;

@@ -21,9 +21,11 @@ pub struct WorkerSettings {
     pub commit_interval: Duration,
     /// What the sources have observed.
     pub observations: Observations,
-    /// On the embedded log, the file whose existence allows a partition to start over when its state cannot be used;
-    /// without it that is an error.
+    /// On the embedded log, the file whose existence at the start allows partitions to start over when their states
+    /// cannot be used.
     pub start_over: PathBuf,
+    /// Whether it existed. It is for that start only: a state that cannot be used later is an error.
+    pub may_start_over: bool,
 }
 
 /// A stream with its plan.

@@ -33,7 +33,11 @@ pub(crate) struct HealthArgs {
 /// Fails if standard output cannot be written.
 pub(crate) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
     let url = format!("{}{}", args.url, if args.ready { "/readyz" } else { "/healthz" });
-    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(args.timeout)).build();
+    let config = ureq::Agent::config_builder()
+        .proxy(None)
+        .http_status_as_error(false)
+        .timeout_global(Some(args.timeout))
+        .build();
     let answer = ureq::Agent::new_with_config(config).get(&url).call();
     let answered = answer.and_then(|mut answer| {
         let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string()?;

@@ -27,6 +27,9 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     if survey.config.log.kind == LogKind::Embedded && !survey.config.log.data_dir.as_os_str().is_empty() {
         check_data_dir(&mut survey);
     }
+    if let Err((key, problem)) = crate::settings::access(&survey.config.http) {
+        survey.add_problem(key, &problem);
+    }
     if let Some(path) = survey.config.sinks.file.path.clone() {
         check_result_file(&mut survey, &path);
     }

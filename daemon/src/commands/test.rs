@@ -111,7 +111,8 @@ fn test(case: &TestCase, loaded: &Loaded, covered: &mut BTreeSet<(String, String
     let start = case.start()?;
     let samples = series::samples(case, start, &loaded.streams)?;
     let expected = expect::resolve(case, start, &loaded.streams)?;
-    covered.extend(expected.iter().map(|expected| (expected.stream.clone(), expected.proxy_type.clone())));
+    let of_results = expected.iter().filter(|expected| expected.is_of_result());
+    covered.extend(of_results.map(|expected| (expected.stream.clone(), expected.proxy_type.clone())));
     let outcome = Outcome::of(&samples, loaded)?;
     let mut differences: Vec<String> =
         expected.iter().filter_map(|expected| expected.difference(&outcome.results)).collect();

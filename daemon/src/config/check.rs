@@ -13,8 +13,7 @@ use proxy_uve::{StreamName, table_of_uve_type};
 use super::layers::Layers;
 use super::problem::SourceLocation;
 use super::ranges::{self, Number, Span};
-use crate::config::{Config, Http, LogKind};
-use crate::tokens::Tokens;
+use crate::config::{Config, LogKind};
 
 /// Checks all values and adds a problem for each one that is out of range.
 pub(super) fn values(config: &Config, layers: &mut Layers) {
@@ -119,17 +118,6 @@ impl Checks<'_> {
                 duration::print(idle)
             );
             self.add_problem("http.header_timeout", &message);
-        }
-        let Http { listen, tokens_file, insecure, .. } = &config.http;
-        if let Some(Err(reason)) = tokens_file.as_deref().map(Tokens::read) {
-            self.add_problem("http.tokens_file", &reason);
-        }
-        if !listen.ip().is_loopback() && tokens_file.is_none() && !insecure {
-            let message = format!(
-                "everybody who reaches {listen} could read and post; set http.tokens_file (`derived-statsd token NAME` \
-                 makes tokens), or http.insecure = true if something else guards it"
-            );
-            self.add_problem("http.listen", &message);
         }
     }
 

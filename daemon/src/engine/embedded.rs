@@ -10,11 +10,10 @@ use daemon_base::clock::Clock;
 use daemon_base::setting::file;
 use daemon_base::stop::Stop;
 use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
-use daemon_partition::StreamPlan;
+use daemon_partition::{StreamPlan, WorkerSettings};
 use daemon_sources::intake::{Intake, PayloadForm};
 use daemon_sources::opserver::confirm_polled;
-use tokio::sync::watch;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::status::LocalStatus;
 use super::threads::Lifetime;
@@ -70,10 +69,7 @@ pub(super) fn start(
     start_workers(&mut engine, settings, own, &streams, &readiness)?;
     engine.start_sinks(settings, &readiness)?;
     let (clock, stop) = (Arc::clone(&engine.clock), engine.stop_sinks.clone());
-    let (started, permission) = (engine.ready.clone(), settings.worker.start_over.clone());
-    engine.sinks.spawn("retention".to_owned(), move || {
-        run_retention(&log, &*clock, &stop, || withdraw(&started, &permission));
-    })?;
+    engine.sinks.spawn("retention".to_owned(), move || run_retention(&log, &*clock, &stop))?;
     Ok(engine)
 }
 
@@ -84,10 +80,12 @@ fn start_workers(
     streams: &BTreeMap<u16, Arc<StreamPlan>>,
     readiness: &Arc<Readiness>,
 ) -> anyhow::Result<()> {
+    let may_start_over = take_permission(&settings.worker.start_over)?;
     for (number, share) in shares(settings, own, streams).into_iter().enumerate() {
         let Some(log) = engine.local.clone() else { continue };
         let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
-        let (telemetry, worker_settings) = (Arc::clone(&engine.telemetry.workers), settings.worker.clone());
+        let telemetry = Arc::clone(&engine.telemetry.workers);
+        let worker_settings = WorkerSettings { may_start_over, ..settings.worker.clone() };
         let readiness = Arc::clone(readiness);
         engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), move || {
             let worker = Worker::new(log, clock, worker_settings, telemetry, share, control)?;
@@ -163,25 +161,25 @@ fn check_disk(log: &EmbeddedLog) {
     }
 }
 
-/// Withdraws the permission to start over once every partition has started: it is for one start.
-fn withdraw(started: &watch::Receiver<bool>, permission: &Path) {
-    if !*started.borrow() || !permission.exists() {
-        return;
-    }
-    match std::fs::remove_file(permission) {
+/// Takes the permission to start over: deletes the file, which is for one start. Whether it was there.
+///
+/// # Errors
+///
+/// When it cannot be deleted: the next start would have the permission too.
+fn take_permission(file: &Path) -> anyhow::Result<bool> {
+    match std::fs::remove_file(file) {
         Ok(()) => {
-            info!(file = %permission.display(), "All partitions have started; the permission to start over is withdrawn.")
+            warn!(file = %file.display(), "Partitions whose states cannot be used start over, this time.");
+            Ok(true)
         }
-        Err(error) => {
-            warn!(file = %permission.display(), %error, "The permission to start over cannot be withdrawn; delete the file.")
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("delete {}, which is for one start", file.display())),
     }
 }
 
-fn run_retention(log: &EmbeddedLog, clock: &dyn Clock, stop: &Stop, also: impl Fn()) {
+fn run_retention(log: &EmbeddedLog, clock: &dyn Clock, stop: &Stop) {
     // The first time after a while, and not at the start: a machine that boots may not know the time yet.
     while stop.rest(RETENTION_INTERVAL) {
-        also();
         match log.enforce_retention(clock.now_micros()) {
             Ok(retained) if retained.results_dropped > 0 => {
                 error!(

@@ -1,8 +1,8 @@
 //! A worker: the thread that owns the tables of some partitions.
 //!
 //! One iteration: read what came to each partition since its cursor, apply it, and commit the partitions with changes:
-//! results, changed state, cursor. Small commits of several partitions go into one write. Nothing else ever writes these, so a kill at any instant
-//! leaves the last commit, and the worker that comes after restores it and reads on.
+//! results, changed state, cursor. Small commits of several partitions go into one write. Nothing else ever writes these,
+//! so a kill at any instant leaves the last commit, and the worker that comes after restores it and reads on.
 //!
 //! A partition commits when windows closed, when its results grow large, and otherwise once in an interval, so that a
 //! restart does not have to read far. A failed commit may or may not be on disk: every partition is restored, and the
@@ -44,6 +44,7 @@ pub(crate) struct Worker {
     settings: WorkerSettings,
     telemetry: Arc<WorkerTelemetry>,
     assignments: Vec<Assignment>,
+    heartbeat: Heartbeat,
     /// The partition whose turn it is to close a window.
     closes: usize,
     control: Arc<Control>,
@@ -64,7 +65,10 @@ impl Worker {
         control: Arc<Control>,
     ) -> anyhow::Result<Self> {
         let (now, wall) = (clock.monotonic(), clock.now_micros());
+        // A restore may hang in the disk, too.
+        let heartbeat = telemetry.heartbeats.join(now);
         let restore = |(id, stream)| {
+            heartbeat.beat(clock.monotonic());
             let assignment = Assignment::restore(&*log, id, stream, &settings, now);
             let marked = assignment.map(|assignment| assignment.with_downtime(&*log, now, wall));
             marked.with_context(|| format!("restore partition {id}"))
@@ -74,7 +78,7 @@ impl Worker {
             telemetry.applied(stream, Duration::ZERO);
             telemetry.closed(stream, Duration::ZERO);
         }
-        let worker = Self { log, clock, settings, telemetry, assignments, closes: 0, control };
+        let worker = Self { log, clock, settings, telemetry, assignments, heartbeat, closes: 0, control };
         worker.publish();
         Ok(worker)
     }
@@ -86,14 +90,13 @@ impl Worker {
     /// When the log is damaged, or the last commit failed. Nothing is lost: the next start reads its input again.
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut generation = 0;
-        let heartbeat = self.telemetry.heartbeats.join(self.clock.monotonic());
         while !self.control.stop.is_set() {
-            heartbeat.beat(self.clock.monotonic());
+            self.heartbeat.beat(self.clock.monotonic());
             match self.iterate() {
                 Ok(true) => continue,
                 // What was appended since the last wait, also during this iteration, ends the wait at once.
                 Ok(false) => generation = self.log.wait_for_records(generation, IDLE_WAIT),
-                Err(error) => self.recover(error, &heartbeat)?,
+                Err(error) => self.recover(error)?,
             }
         }
         self.end().context("the last commit failed; the next start reads its input again")
@@ -204,7 +207,7 @@ impl Worker {
     /// # Errors
     ///
     /// When no later attempt can succeed.
-    fn recover(&mut self, failure: anyhow::Error, heartbeat: &Heartbeat) -> anyhow::Result<()> {
+    fn recover(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
         let remedy = match failure.downcast_ref::<LogError>() {
             Some(error) if error.is_permanent() => return Err(failure),
             Some(error) if error.remedy().is_some() => " Retries fail until what the error names is changed.",
@@ -217,7 +220,7 @@ impl Worker {
         self.telemetry.log_failed();
         while !self.control.stop.is_set() {
             self.control.stop.rest(RETRY_WAIT);
-            heartbeat.beat(self.clock.monotonic());
+            self.heartbeat.beat(self.clock.monotonic());
             match self.restore_all() {
                 Ok(()) => {
                     info!("The partitions are restored.");

@@ -3,9 +3,10 @@
 //! A client sends its token as `Authorization: Bearer TOKEN`, or as the password of basic authentication, for which a
 //! browser asks. The file of tokens is read again when it changes, so that a token is replaced without a restart.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -22,11 +23,11 @@ use crate::tokens::{Scope, Tokens, Verdict};
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The paths that need no token: who probes may have none, and they tell nothing about the data.
+/// The paths that need no token: a probe may have none, and the answers contain no data.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The paths whose POST only asks.
-const ASKED_BY_POST: [&str; 1] = ["/analytics/"];
+const READ_BY_POST: [&str; 1] = ["/analytics/"];
 
 /// The right to use the server.
 #[derive(Debug, Default)]
@@ -58,26 +59,36 @@ impl Access {
     }
 
     /// Reads the file again whenever it changes, until the stop. A file that cannot be used leaves the tokens as they are.
-    pub(crate) fn follow(&self, stop: &Stop) {
+    pub(crate) fn reload_on_change(&self, stop: &Stop) {
         let Some(guard) = &self.0 else { return };
-        let changed = || std::fs::metadata(&guard.path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
-        let mut seen: Option<(SystemTime, u64)> = None;
+        let (mut read, mut reported) = (None, None);
         while stop.rest(INTERVAL) {
-            let now = changed();
-            if now.is_none() || now == seen {
+            let version = version(&guard.path);
+            if version.is_some() && version == read {
                 continue;
             }
-            seen = now;
             match Tokens::read(&guard.path) {
-                Ok(tokens) if *guard.tokens() == tokens => {}
                 Ok(tokens) => {
-                    *guard.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
-                    info!(file = %guard.path.display(), "The tokens of clients have changed.");
+                    (read, reported) = (version, None);
+                    if *guard.tokens() != tokens {
+                        *guard.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+                        info!(file = %guard.path.display(), "The tokens of clients have changed.");
+                    }
                 }
-                Err(reason) => error!(%reason, "The file of tokens cannot be used; the tokens before it stay valid."),
+                Err(reason) if reported.as_ref() != Some(&reason) => {
+                    error!(%reason, "The file of tokens cannot be used; the tokens before it stay valid.");
+                    reported = Some(reason);
+                }
+                Err(_) => {}
             }
         }
     }
+}
+
+/// What changes with a file's content, owner or permissions; `None` if there is no file.
+fn version(path: &Path) -> Option<(i64, i64, u64, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.ctime(), file.ctime_nsec(), file.ino(), file.len()))
 }
 
 impl Guard {
@@ -87,7 +98,7 @@ impl Guard {
 }
 
 /// Refuses a request without a token that allows it.
-pub(super) async fn refuse_strangers(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub(super) async fn authorize(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let Some(guard) = &shared.access.0 else { return next.run(request).await };
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     if PROBES.contains(&path) {
@@ -112,7 +123,7 @@ pub(super) async fn refuse_strangers(State(shared): State<Arc<Shared>>, request:
 
 fn scope_of(method: &Method, path: &str) -> Scope {
     let asks =
-        matches!(*method, Method::GET | Method::HEAD) || ASKED_BY_POST.iter().any(|asked| path.starts_with(asked));
+        matches!(*method, Method::GET | Method::HEAD) || READ_BY_POST.iter().any(|asked| path.starts_with(asked));
     if asks { Scope::Read } else { Scope::Write }
 }
 

@@ -151,6 +151,7 @@ impl World {
                 commit_interval: Duration::from_secs(2),
                 observations: Observations::default(),
                 start_over: std::path::PathBuf::new(),
+                may_start_over: false,
             },
             steps: Cell::new(steps),
             producers: RefCell::new([SHARDS; 2]),

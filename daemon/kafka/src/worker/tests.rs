@@ -159,6 +159,7 @@ impl Rig {
             commit_interval: Duration::from_secs(2),
             observations: Observations::default(),
             start_over: std::path::PathBuf::new(),
+            may_start_over: false,
         };
         let worker = Worker::new(Parts {
             member: Scripted { script: Rc::clone(&script), topology: Arc::clone(&topology) },

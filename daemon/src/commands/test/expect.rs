@@ -1,14 +1,16 @@
 //! The expectations of a test, and how a result differs from them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::setting::duration;
+use proxy_uve::schema::ProxyType;
 use serde_json::Value;
 
 use crate::commands::print::excerpt;
 use crate::commands::test::EXCERPT;
-use crate::commands::test::file::TestCase;
+use crate::commands::test::file::{Expected, TestCase};
 use crate::commands::test::outcome::{Found, Outcome};
 use crate::commands::test::series::stream_of;
 use crate::config::Streams;
@@ -38,30 +40,56 @@ pub(super) struct Expectation<'t> {
 ///
 /// When one names a stream or a type that the configuration does not have.
 pub(super) fn resolve<'t>(case: &'t TestCase, start: u64, streams: &Streams) -> Result<Vec<Expectation<'t>>, String> {
-    let resolved = case.results.iter().map(|expected| {
-        let stream = stream_of(expected.stream.as_deref(), streams)?;
-        let entry = streams.proxies.entries().iter().find(|entry| entry.stream.to_string() == stream);
-        let types: Vec<&str> = entry.iter().flat_map(|entry| &entry.types).map(|of| of.name()).collect();
-        let proxy_type = &expected.proxy_type;
-        if !types.contains(&proxy_type.as_str()) {
-            return Err(format!("{stream} has no proxy type `{proxy_type}`; it has {}", types.join(", ")));
-        }
-        if expected.none && !expected.data.is_empty() {
-            return Err("`none = true` and `data` contradict each other; remove one".to_owned());
-        }
-        Ok(Expectation {
-            stream,
-            proxy_type: proxy_type.clone(),
-            key: &expected.key,
-            start,
-            at: start.saturating_add(expected.at.0),
-            data: (!expected.none).then_some(&expected.data),
-        })
+    let resolved = case.results.iter().zip(1..).map(|(expected, number)| {
+        let place = |reason| format!("result {number} ({} of {}): {reason}", expected.proxy_type, expected.key);
+        resolve_one(case, expected, start, streams).map_err(place)
     });
     resolved.collect()
 }
 
+fn resolve_one<'t>(
+    case: &TestCase,
+    expected: &'t Expected,
+    start: u64,
+    streams: &Streams,
+) -> Result<Expectation<'t>, String> {
+    let stream = stream_of(expected.stream.as_deref(), streams)?;
+    let entry = streams.proxies.entries().iter().find(|entry| entry.stream.to_string() == stream);
+    let types: Vec<&ProxyType> = entry.iter().flat_map(|entry| &entry.types).map(Arc::as_ref).collect();
+    let proxy_type = &expected.proxy_type;
+    let Some(of) = types.iter().find(|of| of.name() == proxy_type) else {
+        let names: Vec<_> = types.iter().map(|of| of.name()).collect();
+        return Err(format!("{stream} has no proxy type `{proxy_type}`; it has {}", names.join(", ")));
+    };
+    if expected.none && !expected.data.is_empty() {
+        return Err("`none = true` and `data` contradict each other; remove one".to_owned());
+    }
+    if !case.series.iter().any(|series| series.key == expected.key) {
+        return Err("no series has this key".to_owned());
+    }
+    let at = start.saturating_add_signed(expected.at.0);
+    let period = of.period_seconds().map_or(1, |seconds| u64::from(seconds) * 1_000_000);
+    if !at.is_multiple_of(period) {
+        let before = (at - at % period) as i64 - start as i64;
+        let [before, after] = [before, before + period as i64].map(signed);
+        return Err(format!("no window of the type begins at this `at`; the nearest ones do at {before} and {after}"));
+    }
+    let data = (!expected.none).then_some(&expected.data);
+    Ok(Expectation { stream, proxy_type: proxy_type.clone(), key: &expected.key, start, at, data })
+}
+
+/// A span of microseconds as a test file has it.
+fn signed(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    format!("{sign}{}", duration::print(Duration::from_micros(micros.unsigned_abs())))
+}
+
 impl Expectation<'_> {
+    /// Whether a result is expected, and not that there is none.
+    pub(super) fn is_of_result(&self) -> bool {
+        self.data.is_some()
+    }
+
     /// How the results differ from this expectation; `None` if they do not.
     pub(super) fn difference(&self, results: &[Found]) -> Option<String> {
         let uve = format!("{}-{}", self.proxy_type, self.stream);
@@ -91,10 +119,7 @@ impl Expectation<'_> {
     }
 
     fn after_start(&self, time: u64) -> String {
-        match time.checked_sub(self.start) {
-            Some(after) => duration::print(Duration::from_micros(after)),
-            None => format!("-{}", duration::print(Duration::from_micros(self.start - time))),
-        }
+        signed(time as i64 - self.start as i64)
     }
 }
 

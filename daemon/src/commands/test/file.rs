@@ -71,8 +71,8 @@ pub(super) struct Expected {
     pub key: String,
     #[serde(rename = "type")]
     pub proxy_type: String,
-    /// The start of the window after the start of the test.
-    pub at: Span,
+    /// The start of the window after the start of the test; negative for a window that began before it.
+    pub at: SignedSpan,
     /// The fields that are compared; others may be there.
     #[serde(default)]
     pub data: toml::Table,

@@ -25,9 +25,10 @@ pub(super) struct Sample {
 /// When values cannot be read, a stream is not configured, or there are too many samples.
 pub(super) fn samples(case: &TestCase, start: u64, streams: &Streams) -> Result<Vec<Sample>, String> {
     let mut samples = Vec::new();
-    for series in &case.series {
-        let stream = stream_of(series.stream.as_deref(), streams)?;
-        for (index, value) in values(&series.values)?.into_iter().enumerate() {
+    for (series, number) in case.series.iter().zip(1..) {
+        let place = |reason| format!("series {number} ({}): {reason}", series.key);
+        let stream = stream_of(series.stream.as_deref(), streams).map_err(place)?;
+        for (index, value) in values(&series.values).map_err(place)?.into_iter().enumerate() {
             let Some(value) = value else { continue };
             let steps = series.every.0.saturating_mul(index as u64);
             let time = start.saturating_add(series.from.0).saturating_add(steps);

@@ -52,7 +52,8 @@ pub(super) struct Client {
 impl Client {
     /// A client for the daemon at `base`, such as `http://127.0.0.1:8081`; it sends no request.
     pub(super) fn new(base: &str) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT));
+        let config =
+            ureq::Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(Some(TIMEOUT));
         let url = format!("{}/api/v1/partitions", base.trim_end_matches('/'));
         Self { agent: config.build().new_agent(), url }
     }

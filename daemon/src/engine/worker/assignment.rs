@@ -22,7 +22,7 @@ pub(super) struct Assignment {
 impl Assignment {
     /// Restores the partition from the log, or starts it anew if nothing was ever committed.
     ///
-    /// A state that is damaged or cannot be read is an error, unless the file [`WorkerSettings::start_over`] exists: then
+    /// A state that is damaged or cannot be read is an error, unless the file [`WorkerSettings::start_over`] existed at the start: then
     /// it is dropped as a whole, and the partition replays its retained input. Results then come again, but none is
     /// computed from half a state. The state of a newer program is an error in any case.
     pub(super) fn restore(
@@ -60,7 +60,9 @@ impl Assignment {
         now: Duration,
     ) -> Result<(), LogError> {
         let downtime = self.downtime;
-        *self = Self::restore(log, self.id, Arc::clone(self.table.stream()), settings, now)?;
+        // The permission was for the start.
+        let settings = WorkerSettings { may_start_over: false, ..settings.clone() };
+        *self = Self::restore(log, self.id, Arc::clone(self.table.stream()), &settings, now)?;
         self.downtime = downtime;
         downtime.into_iter().for_each(|interval| self.table.mark_unknown(interval, now));
         Ok(())
@@ -150,7 +152,7 @@ fn start_over(
     error: &dyn std::error::Error,
 ) -> Result<(), LogError> {
     let (from, permission) = (log.bounds(id)?.first, settings.start_over.clone());
-    if !permission.exists() {
+    if !settings.may_start_over {
         return Err(LogError::StateLoss { partition: id, reason: error.to_string(), from, permission });
     }
     error!(partition = %id, %error, from, "The saved state cannot be used; the partition replays its retained input.");

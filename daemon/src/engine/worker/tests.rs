@@ -26,6 +26,7 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
         commit_interval: Duration::from_secs(3600),
         observations: Observations::default(),
         start_over: std::path::PathBuf::new(),
+        may_start_over: false,
     };
     let partitions = (0..PARTITIONS).map(|partition| (PartitionId::new(0, partition), Arc::clone(&plan))).collect();
     let log: Arc<dyn PartitionLog> = Arc::clone(log) as Arc<dyn PartitionLog>;

@@ -3,7 +3,6 @@
 //! Every fact comes from the compiled pipeline or from the types of the algorithms, so the description matches the
 //! code.
 
-mod facts;
 mod types;
 mod words;
 
@@ -12,9 +11,9 @@ use std::process::ExitCode;
 use clap::Args;
 use derived_stats::Registry;
 
-use self::facts::Facts;
 use crate::commands::pipeline_args::PipelineArgs;
 use crate::commands::print;
+use crate::facts::Facts;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]

@@ -221,6 +221,8 @@ pub(crate) fn shared(
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),
+        algorithms: Arc::clone(&engine.algorithms),
+        plans: engine.plans.clone(),
         registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
         ready: engine.ready_state(),
         stopping,

@@ -8,6 +8,7 @@
 //! | `GET /api/v1/status`, `/api/v1/loudest`, `/api/v1/proxies` | the state of the daemon, the loudest objects, the configured UVEs ([`overview`]) |
 //! | `GET /api/v1/history` and below | the recent results of an object ([`history`]) |
 //! | `GET /api/v1/annotations` and below | what an annotation means and computes ([`annotations`]) |
+//! | `GET /` and `/assets` | the page ([`page`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
@@ -19,6 +20,7 @@ mod history;
 mod listing;
 mod origin;
 mod overview;
+mod page;
 mod permits;
 mod samples;
 mod status;
@@ -150,6 +152,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/annotations/menu", get(annotations::menu).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/annotations/explain", get(annotations::explain))
         .route("/api/v1/annotations/run", post(annotations::run))
+        .route("/", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/analytics/uves", get(uves::types))
         .route("/analytics/uves/{uve_type}", get(uves::list).post(uves::posted))
         .route("/analytics/uves/{uve_type}/{*name}", get(uves::one))
@@ -199,7 +203,7 @@ async fn refuse_parameters(request: Request, next: Next) -> Response {
 }
 
 async fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "this path does not exist; see /analytics/uves and /api/v1/samples")
+    problem(StatusCode::NOT_FOUND, "this path does not exist; see /, /analytics/uves and /api/v1/samples")
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {

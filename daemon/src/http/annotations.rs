@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
 use daemon_detect::run::{Detector, Scored};
 use daemon_detect::series::Series;
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::facts::{self, ASSUMED_PERIOD_SECONDS, Facts};
+use crate::http::body::Refusal;
 use crate::http::chunks::whole;
 use crate::http::overview::role_name;
 use crate::http::{Shared, json as respond, problem};
@@ -181,14 +182,14 @@ pub(super) async fn run(
     };
     let algorithms = Arc::clone(&shared.algorithms);
     let computed = tokio::task::spawn_blocking(move || {
-        let body = encoded.and_then(|encoded| encoded.text(bounds)).map_err(IntoResponse::into_response)?;
+        let body = encoded?.text(bounds)?;
         let outcome = compute(&query.annotation, period, without_mark(&body), &algorithms);
         let outcome = outcome.unwrap_or_else(|text| json!({ "valid": false, "error": { "message": text } }));
-        Ok::<_, Response>((outcome.to_string().into_bytes(), permit))
+        Ok::<_, Refusal>((outcome.to_string().into_bytes(), permit))
     });
     match computed.await {
         Ok(Ok((body, permit))) => ([(header::CONTENT_TYPE, "application/json")], whole(body, permit)).into_response(),
-        Ok(Err(refusal)) => refusal,
+        Ok(Err(refusal)) => refusal.into_response(),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the annotation could not be run"),
     }
 }

@@ -161,9 +161,14 @@ impl Loudest {
 
     /// Removes the attributes of a UVE that is deleted.
     fn remove(&mut self, row: &Row<'_>) {
-        let hasher = &self.hasher;
-        let hashes = row.shape.attributes.iter().map(|it| hasher.hash_one((row.key, &*row.shape.uve, &*it.name)));
-        for hash in hashes.collect::<Vec<_>>() {
+        let (uve, hasher) = (&row.shape.uve, &self.hasher);
+        let hash = |name: &str| hasher.hash_one((row.key, &**uve, name));
+        let hashes: Vec<u64> = match row.shape.attributes.is_empty() {
+            false => row.shape.attributes.iter().map(|attribute| hash(&attribute.name)).collect(),
+            // That of a line has none. A look at all entries is cheap beside the parse of a line.
+            true => self.entries.iter().filter(|it| *it.key == *row.key && it.uve == *uve).map(|it| it.hash).collect(),
+        };
+        for hash in hashes {
             let Some(index) = self.by_hash.remove(&hash) else { continue };
             self.lowest = None;
             self.entries.swap_remove(index);

@@ -97,12 +97,7 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     let (stop, stopping) = watch::channel(false);
     let mapping = Mapping::new(&rules, &engine.intake, allowed_lateness);
     let shared = shared(&engine, mapping, Arc::clone(&clock), stopping.clone(), http, Arc::clone(&access));
-    if access.is_guarded() {
-        engine.add_helper("tokens", move |stop| {
-            access.reload_on_change(stop);
-            Ok(())
-        })?;
-    }
+    keep_tokens_current(&mut engine, access)?;
     info!(address = %server.address(), "Listening.");
     let page_address = page.as_ref().map(LegacyServer::address);
     let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
@@ -148,6 +143,17 @@ fn start_engine(
         start_scraper(&mut engine, scraper, observer, latest)?;
     }
     Ok(engine)
+}
+
+/// Starts the thread that reads the tokens again, if there are any.
+fn keep_tokens_current(engine: &mut Engine, access: Arc<Access>) -> anyhow::Result<()> {
+    if !access.is_guarded() {
+        return Ok(());
+    }
+    engine.add_helper("tokens", move |stop| {
+        access.reload_on_change(stop);
+        Ok(())
+    })
 }
 
 /// Starts the thread that tells the service manager about the daemon, if there is one.
@@ -254,6 +260,8 @@ pub(crate) fn shared(
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
         telemetry: Arc::clone(&engine.telemetry),
+        algorithms: Arc::clone(&engine.algorithms),
+        plans: engine.plans.clone(),
         registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
         ready: engine.ready_state(),
         stopping,

@@ -29,6 +29,7 @@ use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::{InfluxSettings, InfluxSink};
 use daemon_sources::intake::Intake;
 use daemon_sources::{Source, SourceContext};
+use derived_stats::Registry;
 use proxy_uve::Plan;
 use tokio::sync::watch;
 use tracing::warn;
@@ -82,6 +83,10 @@ pub(crate) struct Engine {
     pub failed: watch::Receiver<bool>,
     pub control: Arc<Control>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The algorithms of the embedding program.
+    pub(crate) algorithms: Arc<Registry>,
+    /// What is computed, by stream.
+    pub(crate) plans: Vec<Arc<Plan>>,
     /// The numbers of the configured streams. Input of other streams stays unapplied.
     streams: BTreeSet<u16>,
     stop_sinks: Stop,
@@ -142,6 +147,8 @@ impl Engine {
             workers: Threads::new(control.stop.clone(), failure),
             control,
             clock,
+            algorithms: Arc::default(),
+            plans: Vec::new(),
             streams: BTreeSet::new(),
             stop_sinks,
             sinks,
@@ -188,6 +195,7 @@ impl Engine {
     }
 
     pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {
+        self.plans.clone_from(&settings.plans);
         let lines = || LineReader::new(&settings.plans);
         let view = ViewSink::new(Arc::clone(&self.view), Arc::clone(&self.events), &settings.plans);
         let (readiness, caught_up) = (Arc::clone(readiness), AtomicBool::new(false));

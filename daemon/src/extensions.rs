@@ -1,18 +1,21 @@
 //! The parts that an embedding program adds to the daemon.
 
 use std::fmt;
+use std::sync::Arc;
 
 use daemon_sinks::Sink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sources::Source;
+use derived_stats::Registry;
 
 use crate::engine::Engine;
 use crate::view::ViewSink;
 
-/// Sources and sinks of an embedding program.
+/// Algorithms, sources and sinks of an embedding program.
 #[derive(Default)]
 pub(crate) struct Extensions {
+    pub algorithms: Registry,
     pub sources: Vec<Box<dyn Source>>,
     pub sinks: Vec<Box<dyn Sink>>,
 }
@@ -34,12 +37,13 @@ impl Extensions {
         Ok(())
     }
 
-    /// Runs everything.
+    /// Runs everything, and names the algorithms to the engine.
     ///
     /// # Errors
     ///
     /// As [`start_sinks`](Self::start_sinks).
     pub(crate) fn start(mut self, engine: &mut Engine) -> anyhow::Result<()> {
+        engine.algorithms = Arc::new(std::mem::take(&mut self.algorithms));
         self.start_sinks(engine)?;
         self.sources.into_iter().try_for_each(|source| engine.add_own_source(source))
     }

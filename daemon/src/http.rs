@@ -7,16 +7,24 @@
 //! | `POST /api/v1/write` | Prometheus remote write ([`write`](mod@write)) |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
+//! | `GET /api/v1/status`, `/api/v1/loudest`, `/api/v1/proxies` | the state of the daemon, the loudest objects, the configured UVEs ([`overview`]) |
+//! | `GET /api/v1/history` and below | the recent results of an object ([`history`]) |
+//! | `GET /api/v1/annotations` and below | what an annotation means and computes ([`annotations`]) |
+//! | `GET /` and `/assets` | the page ([`page`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
 mod access;
+mod annotations;
 mod bodies;
 mod body;
 mod chunks;
+mod history;
 mod ingest;
 mod listing;
 mod origin;
+mod overview;
+mod page;
 mod permits;
 mod samples;
 mod status;
@@ -43,8 +51,10 @@ use daemon_partition::StatusSource;
 use daemon_sources::intake::Intake;
 use daemon_sources::mapping::Mapping;
 use daemon_sources::timestamp::TimeUnit;
+use derived_stats::Registry as Algorithms;
 use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
+use proxy_uve::Plan;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -71,6 +81,10 @@ pub(crate) struct Shared {
     pub events: Arc<EventHub>,
     pub telemetry: Arc<Telemetry>,
     pub registry: Registry,
+    /// The algorithms of the embedding program.
+    pub algorithms: Arc<Algorithms>,
+    /// What is computed, by stream.
+    pub plans: Vec<Arc<Plan>>,
     pub ready: ReadyState,
     /// True once the process stops.
     pub stopping: watch::Receiver<bool>,
@@ -146,6 +160,15 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/write", post(write::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/api/v1/status", get(overview::status).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/api/v1/proxies", get(overview::proxies).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/api/v1/loudest", get(overview::loudest))
+        .route("/api/v1/history/{uve_type}/{*name}", get(history::get))
+        .route("/api/v1/annotations/menu", get(annotations::menu).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/api/v1/annotations/explain", get(annotations::explain))
+        .route("/api/v1/annotations/run", post(annotations::run))
+        .route("/", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/analytics/uves", get(uves::types))
         .route("/analytics/uves/{uve_type}", get(uves::list).post(uves::posted))
         .route("/analytics/uves/{uve_type}/{*name}", get(uves::one))
@@ -196,7 +219,7 @@ async fn refuse_parameters(request: Request, next: Next) -> Response {
 }
 
 async fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "this path does not exist; see /analytics/uves and /api/v1/samples")
+    problem(StatusCode::NOT_FOUND, "this path does not exist; see /, /analytics/uves and /api/v1/samples")
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Response {

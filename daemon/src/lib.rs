@@ -57,6 +57,7 @@ mod commands;
 mod config;
 mod engine;
 mod extensions;
+mod facts;
 mod http;
 mod logging;
 mod program;

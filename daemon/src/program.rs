@@ -112,7 +112,8 @@ impl DaemonBuilder {
     }
 
     fn execute(self, command: Command) -> anyhow::Result<ExitCode> {
-        let Self { registry, refused, own } = self;
+        let Self { registry, refused, mut own } = self;
+        own.algorithms = registry.clone();
         if let Some(error) = refused {
             return Err(error).context("register an algorithm");
         }

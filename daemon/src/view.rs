@@ -6,15 +6,17 @@
 
 mod configured;
 mod events;
+mod loudest;
 mod names;
 mod object;
 mod objects;
+mod reading;
 mod sink;
 mod types;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
@@ -24,7 +26,9 @@ use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
 
 pub(crate) use self::events::{Event, EventHub, EventId};
+pub(crate) use self::loudest::{Loud, Loudest};
 pub(crate) use self::names::Names;
+pub(crate) use self::reading::{LOUD, Reading};
 pub(crate) use self::sink::ViewSink;
 pub(crate) use self::walk::Walk;
 
@@ -40,6 +44,7 @@ type Structure = BTreeMap<Box<str>, Box<RawValue>>;
 #[derive(Debug, Default)]
 pub(crate) struct UveView {
     tables: RwLock<Tables>,
+    loudest: Mutex<Loudest>,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +121,16 @@ impl UveView {
     /// The tables that a UVE type in a path names, the one that its list has first; see [`types`].
     pub(crate) fn tables_of(&self, uve_type: &str) -> Vec<String> {
         self.read().tables_of(uve_type)
+    }
+
+    /// The type under which a table is listed.
+    pub(crate) fn type_of(&self, table: &str) -> String {
+        self.read().type_of(table).into_owned()
+    }
+
+    /// The loudest objects, for a short look.
+    pub(crate) fn loudest(&self) -> MutexGuard<'_, Loudest> {
+        self.loudest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {

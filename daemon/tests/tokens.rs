@@ -58,6 +58,10 @@ fn every_route_but_the_probes_needs_a_token_with_its_scope() {
         ("GET", "/analytics/uves", "read", ""),
         ("GET", "/analytics/uves/virtual-network/*", "read", ""),
         ("POST", "/analytics/uves/virtual-network", "read", "{}"),
+        ("POST", "/api/v1/annotations/run", "read", "{}"),
+        ("GET", "/", "read", ""),
+        ("POST", "/api/v1/partials", "write", "{}"),
+        ("POST", "/api/v1/write", "write", ""),
         ("GET", "/api/v1/no-such-path", "read", ""),
         ("PUT", "/api/v1/no-such-path", "write", ""),
     ];

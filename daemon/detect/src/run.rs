@@ -99,16 +99,26 @@ impl Detector {
             false if algorithm.split(':').next() == Some(DETECTOR_CALL) => format!("value:{algorithm}"),
             false => format!("value:{DETECTOR_CALL}:{algorithm}"),
         };
-        let annotation = Annotation::parse(&text)?;
+        let detector = Self::of_annotation(&text, period_seconds, registry)?;
+        if detector.spec.description().of_role(Role::Score).is_none() {
+            return Err(DetectorError::NoScore { found: text });
+        }
+        Ok(detector)
+    }
+
+    /// A complete annotation, also one without a score, such as `1-value:DSSum`: then a run gives the values alone.
+    ///
+    /// # Errors
+    ///
+    /// When the annotation is wrong, or its period is too long.
+    pub fn of_annotation(text: &str, period_seconds: u32, registry: &Registry) -> Result<Self, DetectorError> {
+        let annotation = Annotation::parse(text)?;
         let periods = match annotation.period() {
             Some(period) if period.every() > 0 => Periods::Every { seconds: period_seconds },
             _ => Periods::Plain,
         };
         let context = Context::new(ValueType::F64).with_periods(periods).with_registry(registry);
         let spec = Spec::compile(&annotation, context)?;
-        if spec.description().of_role(Role::Score).is_none() {
-            return Err(DetectorError::NoScore { found: text });
-        }
         let seconds = u64::from(spec.every()) * u64::from(period_seconds);
         if seconds > MAX_PERIOD_SECONDS {
             return Err(DetectorError::Period { seconds });

@@ -140,7 +140,8 @@ fn write(out: &mut impl Write, text: &str) -> anyhow::Result<()> {
 fn announcement(address: SocketAddr, simulation: &Simulation, contiv: &Contiv, period: Duration) -> String {
     let network = simulation.troubled_network();
     format!(
-        "derived-statsd demo: {simulation}\n  \
+        "http://{address}/ is the page of this demo\n\
+         derived-statsd demo: {simulation}\n  \
          all networks   http://{address}/analytics/uves/virtual-networks\n  \
          one network    http://{address}/analytics/uves/virtual-network/{network}?flat\n  \
          live results   curl -N http://{address}/api/v1/results/stream\n  \

@@ -4,7 +4,6 @@
 //! Every fact comes from the compiled pipeline or from the types of the algorithms, so the description matches the
 //! code.
 
-mod facts;
 mod stream;
 mod types;
 mod words;
@@ -14,10 +13,10 @@ use std::process::ExitCode;
 use clap::Args;
 use derived_stats::Registry;
 
-use self::facts::Facts;
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::pipeline_args::MetricArgs;
 use crate::commands::print;
+use crate::facts::Facts;
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]

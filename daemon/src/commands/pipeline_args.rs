@@ -1,10 +1,10 @@
 //! The arguments of a pipeline, which `eval` and `explain` share.
 
 use clap::{Args, ValueEnum};
-use derived_stats::{Annotation, AnnotationError, Context, MetricKind, Periods, Registry, Spec, ValueType};
+use derived_stats::{AnnotationError, MetricKind, Registry, Spec, ValueType};
 
-/// The period that the tools assume for the struct of an annotation, in seconds: that of the built-in proxy types.
-pub(crate) const ASSUMED_PERIOD_SECONDS: u32 = 60;
+use crate::facts;
+pub(crate) use crate::facts::ASSUMED_PERIOD_SECONDS;
 
 /// The properties of the metric of an annotation.
 #[derive(Args, Debug)]
@@ -40,16 +40,7 @@ impl MetricArgs {
     /// Compiles the annotation with the algorithms of `registry`: inline without a period or with `0-`, else in a
     /// struct with [`ASSUMED_PERIOD_SECONDS`].
     pub(crate) fn compile(&self, annotation: &str, registry: &Registry) -> Result<Spec, AnnotationError> {
-        let annotation = Annotation::parse(annotation)?;
-        let periods = match annotation.period() {
-            Some(period) if period.every() > 0 => Periods::Every { seconds: ASSUMED_PERIOD_SECONDS },
-            _ => Periods::Plain,
-        };
-        let (value, metric) = (self.value.into(), self.metric.into());
-        Spec::compile(
-            &annotation,
-            Context::new(value).with_metric(metric).with_periods(periods).with_registry(registry),
-        )
+        facts::compile(annotation, self.value.into(), self.metric.into(), registry)
     }
 }
 

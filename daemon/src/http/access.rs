@@ -27,7 +27,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The paths whose POST only asks.
-const READ_BY_POST: [&str; 1] = ["/analytics/"];
+const READ_BY_POST: [&str; 2] = ["/analytics/", "/api/v1/annotations/"];
 
 /// The right to use the server.
 #[derive(Debug, Default)]

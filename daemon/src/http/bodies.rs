@@ -16,7 +16,7 @@ use crate::http::HttpSettings;
 use crate::http::body::{Encoded, Refusal};
 use crate::http::permits::{InUse, SharePermit, Shares};
 
-/// The largest posted query: thousands of names.
+/// The largest posted query: thousands of names, or a week of minutes as a series.
 const MAX_QUERY_BYTES: usize = 256 * 1024;
 
 /// The time for the whole body of a posted query.
@@ -36,6 +36,7 @@ const FREE_BYTES: usize = 64 * 1024;
 pub(crate) struct Bodies {
     pub(super) samples: Bounds,
     pub(super) query: Bounds,
+    pub(super) series: Bounds,
     /// A permit for each byte.
     space: Shares,
 }
@@ -71,7 +72,13 @@ impl Bodies {
             large: "the limit of a query; send several",
             slow: "the limit of a query; send it at once",
         };
-        Self { samples, query, space: Shares::new(None, space) }
+        let series = Bounds {
+            bytes: MAX_QUERY_BYTES,
+            time: QUERY_TIMEOUT,
+            large: "the limit of a series; send a part",
+            slow: "the limit of a series; send it at once",
+        };
+        Self { samples, query, series, space: Shares::new(None, space) }
     }
 
     /// Reads a body to its end, within the bounds of its kind.

@@ -3,7 +3,8 @@
 //! The data of each event is one [result line](daemon_results::line), and its `id` is an [`EventId`]. A client that
 //! reconnects with `Last-Event-ID`, as browsers do, receives all later results that the log retains. A new client
 //! receives new results, or with `?from=OFFSET` all results from that offset on. If a client lags behind the live
-//! channel, the stream catches up from the log, so the client misses no result.
+//! channel, the stream catches up from the log, so the client misses no result. With
+//! `?key=KEY` the stream has the results of one object only.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use daemon_base::listener::{Client, STALLED};
 use daemon_log::{LogError, RecordBatch};
 use daemon_results::record::RecordReader;
+use proxy_uve::json::write_text;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -40,6 +42,7 @@ const READ_BYTES: usize = 64 * 1024;
 #[serde(deny_unknown_fields)]
 pub(super) struct From {
     from: Option<u64>,
+    key: Option<String>,
 }
 
 /// Starts a stream.
@@ -52,8 +55,10 @@ pub(super) async fn get(
     let Query(query) = match query {
         Ok(query) => query,
         Err(rejection) => {
-            let text =
-                format!("{}; `from`, given once, is an offset of the results log, from 0", rejection.body_text());
+            let text = format!(
+                "{}; `from`, given once, is an offset of the results log, from 0, and `key` is that of an object",
+                rejection.body_text()
+            );
             return problem(StatusCode::BAD_REQUEST, &text);
         }
     };
@@ -63,17 +68,32 @@ pub(super) async fn get(
     };
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));
+    let head = query.key.as_deref().map(head_of).unwrap_or_default();
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let _held = permit;
-        feed(shared, from, sender).await;
+        feed(shared, from, Receiver { sender, head }).await;
     });
     let events = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
 
+/// The client of a stream.
+struct Receiver {
+    sender: mpsc::Sender<Event>,
+    /// How the lines begin that the client wants; empty for all.
+    head: Vec<u8>,
+}
+
+/// How the lines of an object begin.
+fn head_of(key: &str) -> Vec<u8> {
+    let mut head = b"{\"key\":".to_vec();
+    write_text(key, &mut head);
+    head
+}
+
 /// Sends all results from `from` on, or new ones without it, until the client disconnects or the daemon stops.
-async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<Event>) {
+async fn feed(shared: Arc<Shared>, from: Option<EventId>, client: Receiver) {
     let mut live = shared.events.subscribe();
     // Where a client without `from` catches up from, should it lag before its first event.
     let log = Arc::clone(&shared.log);
@@ -84,7 +104,7 @@ async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<E
     let mut is_behind = true;
     loop {
         if is_behind && let Some(from) = next {
-            match catch_up(&shared, from, &sender).await {
+            match catch_up(&shared, from, &client).await {
                 Some(reached) => next = Some(reached),
                 None => return,
             }
@@ -92,7 +112,7 @@ async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<E
         }
         let received = tokio::select! {
             received = live.recv() => received,
-            () = sender.closed() => return,
+            () = client.sender.closed() => return,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         match received {
@@ -100,7 +120,7 @@ async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<E
             Ok(event) if next.is_some_and(|next| event.id < next) => {}
             Ok(event) => {
                 next = Some(event.id.next());
-                if send(&sender, event.id, &event.line).await.is_none() {
+                if client.send(event.id, &event.line).await.is_none() {
                     return;
                 }
             }
@@ -115,7 +135,7 @@ async fn feed(shared: Arc<Shared>, from: Option<EventId>, sender: mpsc::Sender<E
 }
 
 /// Sends the log from `from` to its end and returns the next event id; `None` if the client disconnected.
-async fn catch_up(shared: &Arc<Shared>, from: EventId, sender: &mpsc::Sender<Event>) -> Option<EventId> {
+async fn catch_up(shared: &Arc<Shared>, from: EventId, client: &Receiver) -> Option<EventId> {
     let mut next = from;
     let mut reader = RecordReader::default();
     loop {
@@ -134,7 +154,7 @@ async fn catch_up(shared: &Arc<Shared>, from: EventId, sender: &mpsc::Sender<Eve
             return Some(next);
         }
         for (id, line) in lines(&mut reader, &batch).into_iter().filter(|(id, _)| *id >= next) {
-            send(sender, id, &line).await?;
+            client.send(id, &line).await?;
         }
         next = EventId::of_record(batch.next_offset());
     }
@@ -156,8 +176,14 @@ fn lines(reader: &mut RecordReader, batch: &RecordBatch) -> Vec<(EventId, Vec<u8
     lines
 }
 
-async fn send(sender: &mpsc::Sender<Event>, id: EventId, line: &[u8]) -> Option<()> {
-    let event = Event::default().id(id.to_string()).data(String::from_utf8_lossy(line));
-    // The client may connect again, and goes on where it stopped.
-    sender.send_timeout(event, STALLED).await.ok()
+impl Receiver {
+    /// Sends a result, if the client wants it; `None` if the client disconnected.
+    async fn send(&self, id: EventId, line: &[u8]) -> Option<()> {
+        if !line.starts_with(&self.head) {
+            return Some(());
+        }
+        let event = Event::default().id(id.to_string()).data(String::from_utf8_lossy(line));
+        // The client may connect again, and goes on where it stopped.
+        self.sender.send_timeout(event, STALLED).await.ok()
+    }
 }

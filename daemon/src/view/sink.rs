@@ -66,7 +66,14 @@ impl ViewSink {
     fn apply_block(&mut self, offset: u64, record: &[u8]) -> Result<bool, BlockError> {
         let Self { view, events, records, configured, .. } = self;
         let Some(rows) = records.rows(offset, record)? else { return Ok(false) };
-        view.writer().apply_all(&rows, |row, apply| configured.select(row, apply));
+        let mut loudest = view.loudest();
+        view.writer().apply_all(&rows, |row, apply| {
+            configured.select(row, |row| {
+                loudest.take(row);
+                apply(row);
+            });
+        });
+        drop(loudest);
         for (number, row) in rows.iter().enumerate() {
             send(events, EventId { record: offset, line: number }, &Stored::Row(*row));
         }
@@ -81,7 +88,10 @@ impl ViewSink {
                 && !is_scrape(line)
             {
                 match lines.row(line) {
-                    Ok(row) => configured.select(&row, |row| view.writer().apply(row)),
+                    Ok(row) => configured.select(&row, |row| {
+                        view.loudest().take(row);
+                        view.writer().apply(row);
+                    }),
                     Err(error) => warn!(offset, %error, "A stored result line cannot be parsed; the view skips it."),
                 }
             }

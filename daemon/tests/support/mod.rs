@@ -5,6 +5,7 @@
 
 pub(crate) mod analytics;
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod campaign;
 pub(crate) mod certificates;
 pub(crate) mod contiv;

@@ -67,7 +67,7 @@ fn the_labels_of_the_object_make_the_key_and_the_others_the_source_of_a_counter(
     let rule = |metric: &str, object: &[&str], kind| Rule::compile(&config(metric, object, kind)).unwrap();
     let source = r#"code="200",path="/\"x\"""#;
     let one = rule("http_requests_total", &["job"], Kind::Counter);
-    let with_instance = format!(r#"code="200",instance="h:80",path="/\"x\"""#);
+    let with_instance = r#"code="200",instance="h:80",path="/\"x\"""#.to_owned();
     assert_eq!(key_and_source(&one, &labels), (Some("Service:a,b".to_owned()), Some(with_instance)));
     let two = rule("http_requests_total", &["job", "instance"], Kind::Counter);
     assert_eq!(key_and_source(&two, &labels), (Some(r"Service:a\,b,h:80".to_owned()), Some(source.to_owned())));
@@ -171,48 +171,50 @@ fn a_sample_that_can_never_be_taken_is_rejected_with_series_and_reason() {
     assert!(tally.reasons[0].contains("0.5") && tally.reasons[0].contains("u64"), "{:?}", tally.reasons);
 }
 
+/// A change that makes a stream wrong, and the problem that is named.
+type Wrong = (fn(&mut StreamConfig), &'static str);
+
+const WRONG: [Wrong; 12] = [
+    (|it| it.name.clear(), "name: the stream has no name; name it, such as \"http-requests\""),
+    (|it| it.name = "a b".to_owned(), "name: ' ' in \"a b\" is not allowed; use letters, digits, `_`, `-` and `.`"),
+    (|it| it.name = "1a".to_owned(), "name: \"1a\" begins with a digit; begin with a letter"),
+    (|it| it.metric.clear(), "metric: no metric is named; name one, such as \"http_requests_total\", or a glob"),
+    (|it| it.metric = "1m".to_owned(), "metric: \"1m\" begins with a digit, which no metric does; correct it"),
+    (
+        |it| it.object.clear(),
+        "object: no label is named that makes the object; write some, such as [\"job\", \"instance\"]; [\"__name__\"] \
+         makes one object of all series",
+    ),
+    (|it| it.object.push("job".to_owned()), "object: the label `job` is there twice; keep one"),
+    (|it| it.object.push(String::new()), "object: a label without a name; remove it"),
+    (
+        |it| it.object.push("__replica__".to_owned()),
+        "object: `__replica__` tells apart the copies of one sender; remove it",
+    ),
+    (|it| it.table = "a:b".to_owned(), "table: \"a:b\" is not a table; name one without `:`, such as \"Service\""),
+    (
+        |it| it.conditions = BTreeMap::from([("code".to_owned(), "5)".to_owned())]),
+        "where: the condition on `code`: \"5)\" is not a regular expression: unopened group; correct it, or escape \
+         with `\\\\`",
+    ),
+    (
+        |it| it.aggregations.clear(),
+        "aggregations: nothing is computed; name a proxy type or an annotation, such as [\"AggProxySum\"] or \
+         [\"1.DSSum-raw:DSAnomaly:EWM:0.1\"]",
+    ),
+];
+
+/// The problems of a stream with a change.
+fn problems(change: fn(&mut StreamConfig)) -> String {
+    let mut config = config("m", &["job"], Kind::Gauge);
+    change(&mut config);
+    let problems = Rule::compile(&config).expect_err("a problem").into_iter();
+    problems.map(|problem| format!("{}: {}", problem.key, problem.message)).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn every_problem_of_a_stream_is_named_with_its_key() {
-    let problems = |change: fn(&mut StreamConfig)| {
-        let mut config = config("m", &["job"], Kind::Gauge);
-        change(&mut config);
-        let problems = Rule::compile(&config).expect_err("a problem");
-        problems
-            .into_iter()
-            .map(|problem| format!("{}: {}", problem.key, problem.message))
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    let cases: [(fn(&mut StreamConfig), &str); 12] = [
-        (|it| it.name.clear(), "name: the stream has no name; name it, such as \"http-requests\""),
-        (|it| it.name = "a b".to_owned(), "name: ' ' in \"a b\" is not allowed; use letters, digits, `_`, `-` and `.`"),
-        (|it| it.name = "1a".to_owned(), "name: \"1a\" begins with a digit; begin with a letter"),
-        (|it| it.metric.clear(), "metric: no metric is named; name one, such as \"http_requests_total\", or a glob"),
-        (|it| it.metric = "1m".to_owned(), "metric: \"1m\" begins with a digit, which no metric does; correct it"),
-        (
-            |it| it.object.clear(),
-            "object: no label is named that makes the object; write some, such as [\"job\", \"instance\"]; [\"__name__\"] \
-             makes one object of all series",
-        ),
-        (|it| it.object.push("job".to_owned()), "object: the label `job` is there twice; keep one"),
-        (|it| it.object.push(String::new()), "object: a label without a name; remove it"),
-        (
-            |it| it.object.push("__replica__".to_owned()),
-            "object: `__replica__` tells apart the copies of one sender; remove it",
-        ),
-        (|it| it.table = "a:b".to_owned(), "table: \"a:b\" is not a table; name one without `:`, such as \"Service\""),
-        (
-            |it| it.conditions = BTreeMap::from([("code".to_owned(), "5)".to_owned())]),
-            "where: the condition on `code`: \"5)\" is not a regular expression: unopened group; correct it, or escape \
-             with `\\\\`",
-        ),
-        (
-            |it| it.aggregations.clear(),
-            "aggregations: nothing is computed; name a proxy type or an annotation, such as [\"AggProxySum\"] or \
-             [\"1.DSSum-raw:DSAnomaly:EWM:0.1\"]",
-        ),
-    ];
-    for (change, expected) in cases {
+    for (change, expected) in WRONG {
         assert_eq!(problems(change), expected);
     }
     assert_eq!(problems(|it| *it = StreamConfig::default()).lines().count(), 4, "all at once");

@@ -2,7 +2,7 @@
 
 use derived_stats::MetricKind;
 
-use super::facts::{Facts, Link, Period, Silence};
+use crate::facts::{Facts, Link, Period, Silence};
 
 /// The width of the first column.
 const LABEL: usize = 12;

@@ -1,15 +1,38 @@
-//! The facts about a pipeline, in the form that `--json` prints.
+//! The facts about a pipeline, in the form that `explain --json` prints and the HTTP API serves.
 
 use std::collections::BTreeMap;
 
-use derived_stats::{MetricKind, Number, Spec, SpecLink, ValueType};
+use derived_stats::{
+    Annotation, AnnotationError, Context, MetricKind, Number, Periods, Registry, Spec, SpecLink, ValueType,
+};
 use serde::Serialize;
 
-use crate::commands::pipeline_args::ASSUMED_PERIOD_SECONDS;
+/// The period that is assumed for the struct of an annotation, in seconds: that of the built-in proxy types.
+pub(crate) const ASSUMED_PERIOD_SECONDS: u32 = 60;
 
-/// The facts that `explain` prints.
+/// Compiles an annotation with the algorithms of `registry`: inline without a period or with `0-`, else in a struct with
+/// [`ASSUMED_PERIOD_SECONDS`].
+///
+/// # Errors
+///
+/// When the annotation is wrong.
+pub(crate) fn compile(
+    text: &str,
+    value: ValueType,
+    metric: MetricKind,
+    registry: &Registry,
+) -> Result<Spec, AnnotationError> {
+    let annotation = Annotation::parse(text)?;
+    let periods = match annotation.period() {
+        Some(period) if period.every() > 0 => Periods::Every { seconds: ASSUMED_PERIOD_SECONDS },
+        _ => Periods::Plain,
+    };
+    Spec::compile(&annotation, Context::new(value).with_metric(metric).with_periods(periods).with_registry(registry))
+}
+
+/// The facts about one pipeline.
 #[derive(Debug, Serialize)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// The annotation in canonical form.
     pub annotation: String,
     /// The attribute of the samples, with its components.
@@ -39,7 +62,7 @@ pub(super) struct Facts {
 
 /// The period of a periodic pipeline.
 #[derive(Debug, Serialize)]
-pub(super) struct Period {
+pub(crate) struct Period {
     /// The pipeline reports at the end of every so many periods of the struct.
     pub every: u32,
     /// The assumed period of the struct, in seconds.
@@ -50,8 +73,8 @@ pub(super) struct Period {
 }
 
 /// A link of the pipeline, with its name and the sentence that describes it.
-#[derive(Debug)]
-pub(super) struct Link {
+#[derive(Debug, Serialize)]
+pub(crate) struct Link {
     pub name: String,
     pub sentence: String,
 }
@@ -59,7 +82,7 @@ pub(super) struct Link {
 /// The meaning of a time without samples.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Silence {
+pub(crate) enum Silence {
     /// An inline pipeline reports samples only.
     NoReport,
     /// A period without samples has no result.
@@ -69,7 +92,7 @@ pub(super) enum Silence {
 }
 
 impl Facts {
-    pub(super) fn of(spec: &Spec, mstats: bool) -> Self {
+    pub(crate) fn of(spec: &Spec, mstats: bool) -> Self {
         let annotation = spec.annotation();
         let algorithm = annotation.algorithm().name().as_str().to_owned();
         let seconds = spec.is_periodic().then(|| u64::from(spec.every()) * u64::from(ASSUMED_PERIOD_SECONDS));

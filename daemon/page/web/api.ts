@@ -1,0 +1,177 @@
+// The daemon's API. Every request goes to the page's own origin.
+
+export interface Loud {
+  key: string;
+  type: string;
+  name: string;
+  uve: string;
+  proxy: string;
+  attribute: string;
+  value: number | null;
+  score: number | null;
+  expected: number | null;
+  anomaly: boolean;
+  since: number | null;
+  start: number;
+  end: number;
+  partial: boolean;
+  values: number[];
+}
+
+export interface Status {
+  version: string;
+  now: number;
+  ready: boolean;
+  reason: string | null;
+  needs_restart: string | null;
+  results: { first: number; next: number } | null;
+  sinks: { name: string; lag: number | null; durable: boolean }[];
+}
+
+export interface Partition {
+  stream: string;
+  partition: number;
+  lag: number;
+  watermark: number;
+  objects: number;
+  owner?: string;
+  closing?: boolean;
+  records?: Record<string, number>;
+}
+
+export interface Field {
+  name: string;
+  group: string | null;
+  role: string | null;
+  unit: string | null;
+  meaning: string;
+}
+
+export interface Proxy {
+  uve: string;
+  stream: string;
+  attributes: { name: string; algorithm: string; window: number | null; number: boolean; fields: Field[] }[];
+}
+
+/** Start, end, value, score, expected value, lower and upper bound, anomaly, partial. */
+export type Point = [
+  number,
+  number,
+  number | null,
+  number | null,
+  number | null,
+  number | null,
+  number | null,
+  number,
+  number,
+];
+
+export interface Series {
+  uve: string;
+  proxy: string;
+  attribute: string;
+  points: Point[];
+}
+
+export interface History {
+  key: string;
+  series: Series[];
+  first: number;
+  committed?: number;
+  end: number;
+  next: number | null;
+  read_bytes: number;
+}
+
+export interface Mistake {
+  message: string;
+  start: number;
+  end: number;
+}
+
+export interface Explanation {
+  valid: boolean;
+  error?: Mistake;
+  links?: { name: string; sentence: string }[];
+  lines?: [string, string][];
+  fields?: Field[];
+  facts?: { annotation: string; source: string; type: string; metric: string; state_bytes: number; period?: { every: number } };
+}
+
+export interface Entry {
+  name: string;
+  summary: string;
+  roles: { inline: boolean; period: boolean; pre_aggregation: boolean; detector: boolean };
+  arguments: {
+    name: string;
+    expected: string;
+    example: string;
+    required: boolean;
+    named: boolean;
+    default: string | null;
+  }[];
+}
+
+export interface Run {
+  valid: boolean;
+  error?: { message: string };
+  points: [number, number | null, number | null, number | null, number | null, number | null, number][];
+  periods: boolean;
+  refused: number;
+  missing: number;
+  bad_lines: number;
+  errors: { line: number; error: string }[];
+}
+
+/** An answer that is not a success, with the daemon's reason. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    text: string,
+  ) {
+    super(text);
+  }
+}
+
+export async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (init.signal?.aborted) {
+      throw error;
+    }
+    throw new Error("The daemon does not answer. It is stopped, or the network to it is down; the page tries again.");
+  }
+  if (!response.ok) {
+    const text = await response.text();
+    let reason = text.trim() || response.statusText;
+    try {
+      reason = (JSON.parse(text) as { error: string }).error;
+    } catch {
+      // A plain text, as of a proxy in between.
+    }
+    throw new Refused(response.status, reason);
+  }
+  return response;
+}
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await request(path, signal ? { signal } : {})).json() as Promise<T>;
+}
+
+let described: Promise<Proxy[]> | undefined;
+
+/** The configured proxy UVEs; they stay the same while the daemon runs. */
+export function proxies(): Promise<Proxy[]> {
+  described ??= get<Proxy[]>("/api/v1/proxies").catch((error: unknown) => {
+    described = undefined;
+    throw error;
+  });
+  return described;
+}
+
+/** The path of an object below a prefix; `/` in names stays one segment each. */
+export function objectPath(prefix: string, type: string, name: string): string {
+  return `${prefix}/${encodeURIComponent(type)}/${encodeURIComponent(name)}`;
+}

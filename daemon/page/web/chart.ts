@@ -1,0 +1,262 @@
+// A chart of one series: value, expected value, band, anomalies. uPlot draws; the keyboard and the texts are here.
+
+import uPlot from "uplot";
+import { h, setText } from "./dom";
+import { count, estimate, number, score, utc } from "./format";
+
+/** Time in seconds, value, score, expected value, lower and upper bound, anomaly. */
+export interface Sample {
+  at: number;
+  value: number | null;
+  score: number | null;
+  expected: number | null;
+  low: number | null;
+  high: number | null;
+  anomaly: boolean;
+  partial: boolean;
+}
+
+export type Range = [number, number];
+
+const HEIGHT = 220;
+
+export class Chart {
+  readonly element: HTMLElement;
+  private readonly host: HTMLElement;
+  private readonly readout: HTMLElement;
+  private plot: uPlot | undefined;
+  private samples: Sample[] = [];
+  private range: Range = [0, 1];
+  private at = -1;
+  private readonly scheme = matchMedia("(prefers-color-scheme: dark)");
+  private readonly sizes: ResizeObserver;
+  private readonly redraw = () => this.draw();
+
+  /** `onRange` gets each range that the user chooses. */
+  constructor(
+    private readonly label: string,
+    private readonly onRange: (range: Range) => void,
+  ) {
+    this.readout = h("p", { class: "readout", role: "status" });
+    this.host = h("div", { class: "plot", tabindex: 0, role: "group", "aria-label": label, onkeydown: (event: KeyboardEvent) => this.key(event) });
+    this.element = h("figure", { class: "chart", hidden: true }, this.host, this.readout);
+    this.sizes = new ResizeObserver(() => this.resize());
+    this.sizes.observe(this.host);
+    this.scheme.addEventListener("change", this.redraw);
+  }
+
+  /** Shows samples, in the order of their times, within a range. */
+  show(samples: Sample[], range: Range): void {
+    const isSame = this.samples.length > 0 && samples.length > 0;
+    this.samples = samples;
+    this.range = range;
+    this.at = -1;
+    this.element.hidden = samples.length === 0;
+    if (this.plot && isSame) {
+      this.plot.setData(columns(samples), false);
+      this.plot.setScale("x", { min: range[0], max: range[1] });
+    } else {
+      this.draw();
+    }
+    this.describe();
+  }
+
+  /** Moves to another range. */
+  move(range: Range): void {
+    this.range = range;
+    this.plot?.setScale("x", { min: range[0], max: range[1] });
+    this.describe();
+  }
+
+  end(): void {
+    this.sizes.disconnect();
+    this.scheme.removeEventListener("change", this.redraw);
+    this.plot?.destroy();
+  }
+
+  private describe(): void {
+    const inside = this.samples.filter((sample) => sample.at >= this.range[0] && sample.at <= this.range[1]);
+    const values = inside.flatMap((sample) => (sample.value === null ? [] : [sample.value]));
+    const anomalies = inside.filter((sample) => sample.anomaly).length;
+    const extent = values.length > 0 ? `from ${number(min(values))} to ${number(max(values))}` : "none";
+    this.host.setAttribute(
+      "aria-label",
+      `${this.label}: ${count(values.length, "value", "values")}, ${extent}; ${count(anomalies, "anomaly", "anomalies")}. Arrow keys read values, plus and minus zoom.`,
+    );
+    if (this.at < 0) {
+      setText(this.readout, values.length > 0 ? `${count(values.length, "value", "values")}, ${count(anomalies, "anomaly", "anomalies")} in view` : "No values in this range.");
+    }
+  }
+
+  private resize(): void {
+    const width = this.host.clientWidth;
+    if (this.plot && width > 0 && width !== this.plot.width) {
+      this.plot.setSize({ width, height: HEIGHT });
+    }
+  }
+
+  private draw(): void {
+    this.plot?.destroy();
+    const [min, max] = this.range;
+    const plot = new uPlot(this.options(), columns(this.samples), this.host);
+    plot.setScale("x", { min, max });
+    this.plot = plot;
+  }
+
+  private options(): uPlot.Options {
+    const style = getComputedStyle(document.documentElement);
+    const color = (name: string) => style.getPropertyValue(`--${name}`).trim();
+    const axis: uPlot.Axis = {
+      stroke: color("dim"),
+      font: "12px system-ui, sans-serif",
+      grid: { stroke: color("grid"), width: 1 },
+      ticks: { stroke: color("grid"), width: 1 },
+    };
+    const line = (stroke: string, width: number, more: Partial<uPlot.Series> = {}): uPlot.Series => ({
+      stroke,
+      width,
+      points: { show: false },
+      ...more,
+    });
+    return {
+      width: this.host.clientWidth || 800,
+      height: HEIGHT,
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
+      legend: { show: false },
+      scales: { y: { range: (_plot, low, high) => padded(low, high) } },
+      axes: [
+        { ...axis, space: 80, size: 32, values: (_plot, splits) => splits.map(tick) },
+        { ...axis, size: 72, values: (_plot, splits) => splits.map((split) => number(split)) },
+      ],
+      series: [
+        {},
+        line(color("band-line"), 1),
+        line(color("band-line"), 1),
+        line(color("expected"), 1, { dash: [5, 4] }),
+        line(color("value"), 1.5, { points: { show: this.samples.length < 200, size: 4, fill: color("value") } }),
+        { width: 0, stroke: color("bad"), paths: () => null, points: { show: true, size: 10, width: 2, stroke: color("bad"), fill: color("bad") } },
+      ],
+      bands: [{ series: [2, 1], fill: color("band") }],
+      cursor: {
+        drag: { x: true, y: false, setScale: false },
+        y: false,
+        points: { size: 8 },
+        bind: { dblclick: () => () => (this.zoom(2), null) },
+      },
+      hooks: {
+        setCursor: [(plot) => this.read(plot.cursor.idx ?? -1)],
+        // The selection of a drag, and not each change of the scale: those of this class are no choice of the user.
+        setSelect: [
+          (plot) => {
+            const { left, width } = plot.select;
+            if (width > 0) {
+              this.to([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+              plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            }
+          },
+        ],
+      },
+    };
+  }
+
+  private to(range: Range): void {
+    this.move(range);
+    this.onRange(range);
+  }
+
+  private zoom(factor: number): void {
+    const [min, max] = this.range;
+    const pad = ((max - min) * (factor - 1)) / 2;
+    this.to([min - pad, max + pad]);
+  }
+
+  /** Shows the numbers of a sample. */
+  private read(index: number): void {
+    this.at = index;
+    const sample = this.samples[index];
+    if (!sample) {
+      return this.describe();
+    }
+    const band = sample.low === null && sample.high === null ? "" : `, normal ${estimate(sample.low)} to ${estimate(sample.high)}`;
+    const rest = sample.expected === null ? "" : `, expected ${estimate(sample.expected)}${band}`;
+    const found = sample.score === null ? "" : `, score ${score(sample.score)}`;
+    const marks = `${sample.anomaly ? ", anomaly" : ""}${sample.partial ? ", partial window" : ""}`;
+    setText(this.readout, `${utc(sample.at * 1e6)}: ${number(sample.value)}${rest}${found}${marks}`);
+  }
+
+  private key(event: KeyboardEvent): void {
+    switch (event.key) {
+      case "ArrowLeft":
+      case "ArrowRight":
+        this.step(event.key === "ArrowRight" ? 1 : -1);
+        break;
+      case "+":
+      case "=":
+        this.zoom(0.5);
+        break;
+      case "-":
+        this.zoom(2);
+        break;
+      default:
+        return;
+    }
+    event.preventDefault();
+  }
+
+  private step(by: number): void {
+    const last = this.samples.length - 1;
+    const next = this.at < 0 ? last : Math.min(Math.max(this.at + by, 0), last);
+    const sample = this.samples[next];
+    const plot = this.plot;
+    if (sample && plot) {
+      plot.setCursor({ left: plot.valToPos(sample.at, "x"), top: plot.valToPos(sample.value ?? 0, "y") }, false);
+      this.read(next);
+    }
+  }
+}
+
+function columns(samples: Sample[]): uPlot.AlignedData {
+  return [
+    samples.map((sample) => sample.at),
+    samples.map((sample) => sample.low),
+    samples.map((sample) => sample.high),
+    samples.map((sample) => sample.expected),
+    samples.map((sample) => sample.value),
+    samples.map((sample) => (sample.anomaly ? sample.value : null)),
+  ];
+}
+
+function min(values: number[]): number {
+  return values.reduce((least, value) => Math.min(least, value), Infinity);
+}
+
+function max(values: number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), -Infinity);
+}
+
+function padded(low: number | null, high: number | null): [number, number] {
+  const [from, to] = [low ?? 0, high ?? 1];
+  const pad = (to - from || Math.abs(to) || 1) * 0.08;
+  return [from >= 0 && from - pad < 0 ? 0 : from - pad, to + pad];
+}
+
+/** The text of a tick: the time in UTC, and the date at midnight. */
+function tick(seconds: number): string {
+  const text = new Date(seconds * 1000).toISOString();
+  if (seconds % 86_400 === 0) {
+    return text.slice(0, 10);
+  }
+  return seconds % 60 === 0 ? text.slice(11, 16) : text.slice(11, 19);
+}
+
+/** Adds a sample without value where windows are missing, so that no line is drawn over a gap. */
+export function withGaps(samples: Sample[]): Sample[] {
+  const steps = samples.slice(1).map((sample, index) => sample.at - (samples[index]?.at ?? 0));
+  const usual = steps.sort((a, b) => a - b)[steps.length >> 1] ?? 0;
+  const empty = { value: null, score: null, expected: null, low: null, high: null, anomaly: false, partial: false };
+  return samples.flatMap((sample, index) => {
+    const before = samples[index - 1];
+    const isGap = before !== undefined && usual > 0 && sample.at - before.at > 2.5 * usual;
+    return isGap ? [{ at: before.at + usual, ...empty }, sample] : [sample];
+  });
+}

@@ -1,0 +1,193 @@
+// The overview: what is loud, and how the daemon is.
+
+import { type Loud, type Partition, get } from "./api";
+import { append, h, replaceChildren, setText, sparkline } from "./dom";
+import { ABSENT, age, clock, duration, estimate, number, score, utc, uveName } from "./format";
+import { link } from "./route";
+import { type View, alertBox } from "./view";
+
+const REFRESH = 2000;
+const LOUDEST = 20;
+
+/** The outcomes of records, with the words for them. Those that are not here are shown by their names. */
+const OUTCOMES: Record<string, string> = {
+  aggregated: "Aggregated",
+  duplicate: "Duplicate",
+  future: "Ahead of their time",
+  late: "Late",
+  malformed_key: "Malformed keys",
+  malformed_payload: "Malformed payloads",
+  malformed_value: "Malformed values",
+  over_limit: "Over limit",
+  refused: "Refused",
+};
+
+/** The outcomes that are shown also when no record has them. */
+const ALWAYS = new Set(["aggregated", "late", "over_limit", "refused"]);
+
+interface Totals {
+  at: number;
+  objects: number;
+  lag: number;
+  watermark: number;
+  records: Map<string, number>;
+}
+
+export function overview(view: View): void {
+  const alert = alertBox();
+  const tiles = h("dl", { class: "tiles", "aria-label": "State of the daemon" });
+  const loudest = h("tbody");
+  const empty = h("p", { class: "empty", hidden: true });
+  const sinks = h("tbody");
+  const partitions = h("tbody");
+  append(view.main, [
+    h("h1", { class: "visually-hidden" }, "Overview"),
+    alert.element,
+    tiles,
+    h(
+      "section",
+      { "aria-labelledby": "loudest" },
+      h("h2", { id: "loudest" }, "Loudest now"),
+      h(
+        "div",
+        { class: "scroll", tabindex: 0, role: "group", "aria-label": "Loudest objects" },
+        h("table", {}, head(["Score:r", "Since", "Value:r", "Expected:r", "Recent values", "Object", "Proxy UVE", "Last window:r"]), loudest),
+      ),
+      empty,
+    ),
+    h(
+      "div",
+      { class: "columns" },
+      h(
+        "section",
+        { "aria-labelledby": "partitions" },
+        h("h2", { id: "partitions" }, "Streams"),
+        h(
+          "div",
+          { class: "scroll", tabindex: 0, role: "group", "aria-label": "Streams" },
+          h("table", {}, head(["Stream", "Partitions:r", "Objects:r", "Not applied:r", "Watermark:r", "Behind:r"]), partitions),
+        ),
+      ),
+      h(
+        "section",
+        { "aria-labelledby": "sinks" },
+        h("h2", { id: "sinks" }, "Sinks"),
+        h("table", {}, head(["Sink", "Records behind:r"]), sinks),
+      ),
+    ),
+  ]);
+  let before: Totals | undefined;
+  const read = async () => {
+    if (!view.daemon?.ready) {
+      // The reason is in the bar. What is not restored cannot be shown.
+      return;
+    }
+    const [list, rows] = await Promise.all([
+      get<Loud[]>(`/api/v1/loudest?limit=${LOUDEST}`, view.signal),
+      get<Partition[]>("/api/v1/partitions", view.signal),
+    ]);
+    alert.show("");
+    replaceChildren(loudest, list.map((loud) => loudRow(loud, view.now)));
+    empty.hidden = list.length > 0;
+    setText(
+      empty,
+      "No result has a score yet. A detector has its first result after its warm-up: ten periods for EWM with alpha 0.1, " +
+        "a day for Seasonal.",
+    );
+    const totals = sum(rows);
+    tiles.replaceChildren(...tilesOf(totals, before, view.now));
+    before = totals;
+    partitions.replaceChildren(...streams(rows, view.now));
+    sinks.replaceChildren(
+      ...(view.daemon?.sinks ?? []).map((sink) =>
+        h("tr", {}, h("th", { scope: "row" }, sink.name), h("td", { class: "r" }, number(sink.lag))),
+      ),
+    );
+  };
+  view.every(REFRESH, read, alert.show);
+  view.whenRefreshed(() => before || void read().catch((error: unknown) => view.fail(error, alert.show)));
+}
+
+/** The head of a table; `:r` behind a name aligns its column right. */
+export function head(names: string[]): HTMLTableSectionElement {
+  const cells = names.map((name) => {
+    const [text = "", align] = name.split(":");
+    return h("th", { scope: "col", class: align }, text);
+  });
+  return h("thead", {}, h("tr", {}, ...cells));
+}
+
+function loudRow(loud: Loud, now: number): HTMLTableRowElement {
+  const [type, stream] = uveName(loud.uve, loud.proxy);
+  const since = loud.since === null ? ABSENT : age(loud.since, now);
+  return h(
+    "tr",
+    { class: loud.anomaly ? "anomalous" : undefined },
+    h("td", { class: "r score" }, score(loud.score), loud.anomaly && h("span", { class: "visually-hidden" }, " anomaly")),
+    h("td", { title: loud.since === null ? undefined : utc(loud.since) }, since),
+    h("td", { class: "r" }, number(loud.value)),
+    h("td", { class: "r dim" }, estimate(loud.expected)),
+    h("td", {}, sparkline(loud.values, loud.anomaly)),
+    h("td", { class: "name" }, h("a", { href: link("object", [loud.type, loud.name]) }, loud.name)),
+    h("td", { class: "uve", title: loud.uve }, type, h("span", { class: "dim" }, ` ${stream}${loud.attribute === "value" ? "" : ` · ${loud.attribute}`}`)),
+    h("td", { class: "r dim", title: utc(loud.end) }, age(loud.end, now)),
+  );
+}
+
+function sum(rows: Partition[]): Totals {
+  const records = new Map<string, number>();
+  const totals = { at: performance.now(), objects: 0, lag: 0, watermark: 0, records };
+  for (const row of rows) {
+    totals.objects += row.objects;
+    totals.lag += row.lag;
+    if (row.watermark > 0 && (totals.watermark === 0 || row.watermark < totals.watermark)) {
+      totals.watermark = row.watermark;
+    }
+    for (const [outcome, count] of Object.entries(row.records ?? {})) {
+      records.set(outcome, (records.get(outcome) ?? 0) + count);
+    }
+  }
+  return totals;
+}
+
+function tilesOf(totals: Totals, before: Totals | undefined, now: number): HTMLElement[] {
+  const all = (of: Totals) => [...of.records.values()].reduce((sum, count) => sum + count, 0);
+  const seconds = before ? (totals.at - before.at) / 1000 : 0;
+  const rate = before && seconds > 0 ? Math.max(0, all(totals) - all(before)) / seconds : undefined;
+  const tile = (name: string, text: string, unit: string, state?: string) =>
+    h("div", { class: state }, h("dt", {}, name), h("dd", {}, text, unit && h("span", { class: "unit" }, ` ${unit}`)));
+  const tiles = [
+    tile("Objects", number(totals.objects), ""),
+    tile("Records", rate === undefined ? "…" : number(Math.round(rate)), "/s"),
+    tile("Not applied", number(totals.lag), "records"),
+    tile("Watermark behind", totals.watermark ? duration((now - totals.watermark) / 1e6) : ABSENT, ""),
+  ];
+  for (const [outcome, count] of totals.records) {
+    const isLoss = outcome !== "aggregated";
+    const grew = count > (before?.records.get(outcome) ?? count);
+    const state = isLoss && grew ? "bad" : undefined;
+    const name = OUTCOMES[outcome] ?? outcome.replaceAll("_", " ");
+    if (count > 0 || ALWAYS.has(outcome)) {
+      tiles.push(tile(name, number(count), "", state));
+    }
+  }
+  return tiles;
+}
+
+function streams(rows: Partition[], now: number): HTMLTableRowElement[] {
+  const names = [...new Set(rows.map((row) => row.stream))];
+  return names.map((name) => {
+    const own = rows.filter((row) => row.stream === name);
+    const { objects, lag, watermark } = sum(own);
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, name),
+      h("td", { class: "r" }, number(own.length)),
+      h("td", { class: "r" }, number(objects)),
+      h("td", { class: "r" }, number(lag)),
+      h("td", { class: "r", title: watermark ? utc(watermark) : undefined }, watermark ? `${clock(watermark)}Z` : ABSENT),
+      h("td", { class: "r" }, watermark ? duration((now - watermark) / 1e6) : ABSENT),
+    );
+  });
+}

@@ -1,0 +1,358 @@
+//! The page in a browser: what an operator sees, does and is told, and what a screen reader gets. The pictures of the
+//! book are made here.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "the pictures show ages")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use support::browser::Browser;
+use support::{Daemon, line};
+use tempfile::TempDir;
+
+const MINUTE: u64 = 60_000_000;
+const MINUTES: u64 = 90;
+const NETWORKS: u64 = 40;
+/// The network with too many flows in one minute and from a later one on, which is the last one with a closed window.
+const TROUBLED: u64 = 7;
+const EARLY: u64 = 50;
+const BURST: u64 = MINUTES - 2;
+/// A name that is HTML.
+const HOSTILE: &str = "default-domain:demo:<img src=x onerror=alert(1)>";
+const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+const EWM: &str = "AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count";
+const OBJECT: &str = "default-domain:tenant-01:vn-07";
+
+fn name(network: u64) -> String {
+    if network == 0 { HOSTILE.to_owned() } else { format!("default-domain:tenant-{:02}:vn-{network:02}", network % 3) }
+}
+
+/// The flows of a network in a minute.
+fn flows(network: u64, minute: u64) -> u64 {
+    let wave = ((minute * (3 + network % 4) + network * 5) as f64 / 15.0).sin() * 12.0;
+    let noise = (minute * 7919 + network * 104_729) % 13;
+    let usual = 80 + network * 9 + noise + (wave + 12.0) as u64;
+    match minute {
+        EARLY if network == TROUBLED => usual * 3,
+        BURST.. if network == TROUBLED => usual * 6,
+        _ => usual,
+    }
+}
+
+/// The samples of a minute, which begins at `start`.
+fn samples(minute: u64, start: u64) -> String {
+    let sample = |network| line(&name(network), "egress_flow_count", start + 1_000_000, flows(network, minute));
+    (0..NETWORKS).map(sample).collect()
+}
+
+/// The start of the first minute: the last one has just ended.
+fn first_minute() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+    now / MINUTE * MINUTE - MINUTES * MINUTE
+}
+
+fn post(daemon: &Daemon, body: &str) {
+    let (status, answer) = daemon.post(body.as_bytes(), None).unwrap();
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// A daemon with an hour and a half of results.
+fn daemon(data: &TempDir, first: u64) -> Daemon {
+    let settings = ["aggregation.allowed_lateness=0s", "log.partitions=1", "workers.threads=1"];
+    let daemon = Daemon::start(data.path(), &settings);
+    for minute in 0..MINUTES {
+        post(&daemon, &samples(minute, first + minute * MINUTE));
+    }
+    daemon.wait_until_applied();
+    daemon
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn get(daemon: &Daemon, path: &str) -> Value {
+    let (status, body) = daemon.get(path);
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The error of a refused request has all `parts`.
+#[track_caller]
+fn refused((status, body): (u16, String), expected: u16, parts: &[&str]) {
+    assert_eq!(status, expected, "{body}");
+    let error: Value = serde_json::from_str(&body).unwrap();
+    for part in parts {
+        assert!(error["error"].as_str().unwrap().contains(part), "no {part:?} in {body}");
+    }
+}
+
+fn ask(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> ureq::http::Response<ureq::Body> {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let mut request = ureq::http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    agent.run(request.body(body).unwrap()).unwrap()
+}
+
+#[test]
+fn the_page_is_small_compressed_cached_and_under_a_strict_policy() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    let mut document = ask("GET", &daemon.url("/"), &[("accept-encoding", "identity")], b"");
+    let header = |response: &ureq::http::Response<ureq::Body>, name: &str| {
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    let policy = header(&document, "content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(header(&document, "cache-control"), "no-cache");
+    let etag = header(&document, "etag");
+    let fresh = [("if-none-match", etag.as_str()), ("accept-encoding", "identity")];
+    assert_eq!(ask("GET", &daemon.url("/"), &fresh, b"").status(), 304);
+    assert_eq!(ask("GET", &daemon.url("/"), &[("if-none-match", "\"other\"")], b"").status(), 200);
+    let text = document.body_mut().read_to_string().unwrap();
+    let assets: Vec<&str> = text.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    assert_eq!(assets.len(), 3, "{text}");
+    for path in assets {
+        let response = ask("GET", &daemon.url(path), &[("accept-encoding", "gzip")], b"");
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(header(&response, "cache-control").contains("immutable"), "{path}");
+        assert_eq!(header(&response, "x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header(&response, "vary"), "accept-encoding", "{path}");
+    }
+    refused(daemon.get("/assets/page-00000000.js"), 404, &["does not exist"]);
+    refused(daemon.get("/?view=1"), 400, &["`view`"]);
+    daemon.stop();
+}
+
+#[test]
+fn the_history_of_an_object_is_complete_and_goes_on_where_it_ended() {
+    let data = TempDir::new().unwrap();
+    let first = first_minute();
+    let daemon = daemon(&data, first);
+    let path = format!("/api/v1/history/virtual-network/{OBJECT}");
+    let whole = get(&daemon, &path);
+    assert_eq!((&whole["key"], &whole["next"]), (&json!(format!("ObjectVNTable:{OBJECT}")), &Value::Null));
+    let series = whole["series"].as_array().unwrap();
+    let points = |series: &Value| series["points"].as_array().unwrap().clone();
+    let sums = points(series.iter().find(|series| series["uve"] == SUM).unwrap());
+    // The last window is still open.
+    let expected: Vec<u64> = (0..MINUTES - 1).map(|minute| flows(TROUBLED, minute)).collect();
+    assert_eq!(sums.iter().map(|point| point[2].as_f64().unwrap() as u64).collect::<Vec<_>>(), expected);
+    assert_eq!(sums[3][0], json!(first + 3 * MINUTE));
+    let scores = points(series.iter().find(|series| series["uve"] == EWM).unwrap());
+    let anomalies: Vec<_> = scores.iter().filter(|point| point[7] == 1).map(|point| point[0].clone()).collect();
+    assert!(anomalies.contains(&json!(first + BURST * MINUTE)), "{anomalies:?}");
+    assert!(scores.iter().all(|point| point[5].as_f64() <= point[6].as_f64()), "{scores:?}");
+    let newest = get(&daemon, &format!("{path}?limit=1"));
+    let older = get(&daemon, &format!("{path}?before={}", newest["next"]));
+    let count = |history: &Value| history["series"][0]["points"].as_array().unwrap().len();
+    assert_eq!(count(&newest) + count(&older), sums.len());
+    assert_eq!(get(&daemon, &format!("{path}?from={}", whole["end"]))["series"], json!([]));
+    refused(daemon.get(&format!("{path}?limit=0")), 400, &["`limit` is 0", "20000"]);
+    refused(daemon.get(&format!("{path}?form=0")), 400, &["form"]);
+    refused(daemon.get("/api/v1/history/nothing/a"), 404, &["`nothing`", "/analytics/uves"]);
+    refused(daemon.get("/api/v1/loudest?limit=201"), 400, &["201", "200"]);
+    daemon.stop();
+}
+
+#[test]
+fn an_annotation_is_explained_and_run_within_bounds() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    let explain = |annotation: &str| get(&daemon, &format!("/api/v1/annotations/explain?annotation={annotation}"));
+    let good = explain("1.DSSum-raw:DSAnomaly:EWM:0.1");
+    let links: Vec<_> = good["links"].as_array().unwrap().iter().map(|link| link["name"].clone()).collect();
+    assert_eq!((&good["valid"], links), (&json!(true), vec![json!("DSSum"), json!("DSAnomaly")]), "{good}");
+    let bad = explain("raw:DSSun");
+    assert_eq!((&bad["valid"], &bad["error"]["start"], &bad["error"]["end"]), (&json!(false), &json!(4), &json!(9)));
+    assert!(bad["error"]["message"].as_str().unwrap().contains("DSSum"), "{bad}");
+    refused(daemon.get("/api/v1/annotations/explain"), 400, &["annotation"]);
+    let menu = get(&daemon, "/api/v1/annotations/menu");
+    assert!(
+        menu.as_array().unwrap().iter().any(|entry| entry["name"] == "Seasonal" && entry["roles"]["detector"] == true)
+    );
+    let run = |query: &str, body: &str| {
+        let url = daemon.url(&format!("/api/v1/annotations/run?annotation={query}"));
+        let mut response = ask("POST", &url, &[], body.as_bytes());
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    };
+    let row = |minute: u64| {
+        format!("{},{}\n", 1_488_000_000 + minute * 60, if minute == 40 { 900 } else { 100 + minute % 3 })
+    };
+    let rows: String = (0..50).map(row).collect();
+    let (status, body) = run("1.DSSum-value:DSAnomaly:EWM:0.1", &format!("{rows}bad\n"));
+    assert_eq!(status, 200, "{body}");
+    let outcome: Value = serde_json::from_str(&body).unwrap();
+    let anomalies: Vec<_> = outcome["points"].as_array().unwrap().iter().filter(|point| point[6] == 1).collect();
+    assert_eq!(anomalies.len(), 1, "{body}");
+    assert_eq!((&anomalies[0][0], &anomalies[0][1]), (&json!(1_488_002_400_000_000_u64), &json!(900.0)));
+    assert_eq!((&outcome["bad_lines"], &outcome["errors"][0]["line"]), (&json!(1), &json!(51)), "{body}");
+    let invalid = |query: &str, body: &str, part: &str| {
+        let (status, body) = run(query, body);
+        assert!(status == 200 && body.contains(r#""valid":false"#) && body.contains(part), "{status} {body}");
+    };
+    invalid("raw:DSSun", &rows, "did you mean `DSSum`");
+    refused(run("1-value:DSSum&period=0", &rows), 400, &["`period` is 0", "86400"]);
+    invalid("1-value:DSSum", "x", "no row can be read");
+    invalid("1-value:DSSum", &"1488000000,1\n".repeat(20_001), "20001 rows; expected at most 20000");
+    refused(run("1-value:DSSum", &"1,1\n".repeat(70_000)), 413, &["the limit of a series"]);
+    daemon.stop();
+}
+
+#[test]
+fn the_event_stream_of_one_object_has_no_other() {
+    let data = TempDir::new().unwrap();
+    let first = first_minute();
+    let daemon = daemon(&data, first);
+    let key = "ObjectVNTable:default-domain:demo:%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E";
+    let mut response = ask("GET", &daemon.url(&format!("/api/v1/results/stream?from=0&key={key}")), &[], b"");
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(response.body_mut().as_reader()));
+    let data = lines.map_while(Result::ok).filter(|line| line.starts_with("data:")).take(20);
+    for line in data {
+        let result: Value = serde_json::from_str(line.trim_start_matches("data:")).unwrap();
+        assert_eq!(result["key"], Value::from(format!("ObjectVNTable:{HOSTILE}")));
+    }
+    drop(response);
+    daemon.stop();
+}
+
+/// The rules of WCAG by axe-core (<https://github.com/dequelabs/axe-core>) hold for what is shown.
+#[track_caller]
+fn is_accessible(browser: &Browser, what: &str) {
+    let path = repository().join("daemon/page/node_modules/axe-core/axe.min.js");
+    let axe = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run .ci/setup, which installs it by npm", path.display()));
+    browser.run(&format!("{axe}; done(null);"));
+    let violations = browser.run(
+        "axe.run(document).then((found) => done(found.violations.map((rule) => \
+         [rule.id, rule.nodes.map((node) => node.html + ' ' + node.failureSummary)])), (error) => done(String(error)));",
+    );
+    assert_eq!(violations, json!([]), "{what}: {violations:#}");
+}
+
+/// Looks at a view in both colour schemes, and makes its picture.
+#[track_caller]
+fn looked_at(browser: &Browser, view: &str) {
+    for (is_dark, suffix) in [(true, "-dark"), (false, "")] {
+        browser.set_dark(is_dark);
+        browser.run("requestAnimationFrame(() => requestAnimationFrame(() => done(null)));");
+        is_accessible(browser, &format!("{view}{suffix}"));
+        browser.screenshot(&repository().join(format!("docs/src/guide/pictures/page/{view}{suffix}.png")));
+    }
+}
+
+#[test]
+fn an_operator_finds_the_loud_object_its_chart_and_the_mistake_in_an_annotation() {
+    let data = TempDir::new().unwrap();
+    let first = first_minute();
+    let daemon = daemon(&data, first);
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    shows_the_loudest_and_follows(&browser, &daemon, first);
+    searches_and_sorts(&browser, &daemon);
+    zooms_and_follows(&browser, &daemon, first);
+    explains_and_runs(&browser, &daemon);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+fn shows_the_loudest_and_follows(browser: &Browser, daemon: &Daemon, first: u64) {
+    browser.wait("document.querySelector('#health').textContent === 'Ready'");
+    browser.wait("document.querySelectorAll('[aria-label=\"Loudest objects\"] tbody tr').length === 20");
+    let loudest = "document.querySelector('[aria-label=\"Loudest objects\"] tbody tr')";
+    browser.wait(&format!("{loudest}.className === 'anomalous' && {loudest}.innerText.includes('{OBJECT}')"));
+    browser.wait(&format!("{loudest}.querySelector('polyline').points.numberOfItems === 60"));
+    let tiles = "document.querySelector('.tiles').innerText";
+    browser.wait(&format!("/Objects\\s+{NETWORKS}\\b/.test({tiles}) && /Late\\s+0\\b/.test({tiles})"));
+    browser.wait("document.querySelector('[aria-labelledby=sinks]').innerText.includes('view')");
+    looked_at(browser, "overview");
+    // A further object, and a late sample, without a reload.
+    post(daemon, &line("new", "egress_flow_count", first + (MINUTES - 1) * MINUTE + 30_000_000, 5));
+    post(daemon, &line("new", "egress_flow_count", first, 5));
+    browser.wait(&format!("/Objects\\s+{}\\b/.test({tiles}) && /Late\\s+1\\b/.test({tiles})", NETWORKS + 1));
+}
+
+fn searches_and_sorts(browser: &Browser, daemon: &Daemon) {
+    browser.click("nav a[href='#/objects']");
+    let rows = "[...document.querySelectorAll('.virtual tbody tr[aria-rowindex]')]";
+    let count = "document.querySelector('form [role=status]').textContent";
+    browser.wait(&format!("{count} === '{} rows'", 2 * NETWORKS));
+    let drawn = browser.value(&format!("{rows}.length")).as_u64().unwrap();
+    assert!((20..70).contains(&drawn), "{drawn} rows are drawn");
+    let rendered = browser.value(&format!("{rows}[0].querySelector('a').textContent"));
+    assert_eq!(rendered, Value::from(HOSTILE), "a name is text");
+    assert_eq!(browser.value("document.querySelectorAll('img').length"), json!(0));
+    browser.click(".virtual thead th:nth-child(5) button");
+    browser.wait(&format!("{rows}[0].innerText.includes('{OBJECT}') && {rows}[0].className === 'anomalous'"));
+    looked_at(browser, "objects");
+    browser.enter("#search", "VN-1");
+    browser.wait(&format!("{count} === '20 of {} rows'", 2 * NETWORKS));
+    browser.enter("#search", "nothing like that");
+    browser.wait("document.querySelector('.virtual').innerText.includes('No row passes')");
+    // A link has the search.
+    browser.open("about:blank");
+    browser.open(
+        &daemon
+            .url("/#/objects?type=virtual-networks&uve=AggProxySum-UveVirtualNetworkAgent-egress_flow_count&q=vn-07"),
+    );
+    browser.wait(&format!("{count} === '1 of {NETWORKS} rows'"));
+    browser.click(".virtual tbody a");
+}
+
+fn zooms_and_follows(browser: &Browser, daemon: &Daemon, first: u64) {
+    browser.wait("document.querySelectorAll('.u-over').length === 2");
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    browser.wait(&format!("document.querySelector('h1').textContent === '{OBJECT}'"));
+    browser.wait("document.querySelectorAll('.anomalous td').length > 0");
+    looked_at(browser, "object");
+    let newest = |minute| {
+        let value = format!("new Intl.NumberFormat('en').format({})", flows(TROUBLED, minute));
+        format!("document.querySelector('.newest').textContent.startsWith({value} + ' ')")
+    };
+    browser.wait(&newest(BURST));
+    post(daemon, &samples(MINUTES, first + MINUTES * MINUTE));
+    browser.wait(&newest(BURST + 1));
+    browser.drag(".u-over", (-200, 0), (100, 20));
+    browser.wait("/[?&]from=\\d+&to=\\d+/.test(location.hash)");
+    let zoomed = browser.value("location.hash");
+    browser.press(".plot", "+");
+    browser.wait(&format!("location.hash !== {zoomed}"));
+    browser.press(".plot", "\u{E012}");
+    browser.wait("/score|expected|:/.test(document.querySelector('.readout').textContent)");
+    // The link leads to the same range.
+    let link = browser.value("location.href").as_str().unwrap().to_owned();
+    browser.open("about:blank");
+    browser.open(&link);
+    browser.wait("document.querySelectorAll('.u-over').length === 2");
+    assert_eq!(browser.value("location.href"), Value::from(link));
+    browser.click("summary");
+    browser.wait("document.querySelector('details pre').textContent.includes('AggProxySumAnomalyEWM01')");
+    browser.click(".panel .legend a");
+}
+
+fn explains_and_runs(browser: &Browser, daemon: &Daemon) {
+    let outcome = "document.querySelector('[aria-labelledby=run] [role=status]').textContent";
+    browser.wait(&format!("/^\\d+ periods with a result/.test({outcome})"));
+    browser.open("about:blank");
+    browser.open(&daemon.url("/#/try"));
+    browser.wait(&format!("/ 1 anomaly|[1-9]\\d* anomalies/.test({outcome})"));
+    browser.wait("document.querySelectorAll('.pipeline li').length === 4");
+    browser.wait("document.querySelectorAll('.menu details').length === 4");
+    looked_at(browser, "try");
+    browser.enter("#annotation", "1.DSSum-value:DSAnomaly:EWN:0.1");
+    browser.wait("document.querySelector('#annotation').getAttribute('aria-invalid') === 'true'");
+    browser.wait("document.querySelector('.mistake pre').textContent.split('\\n')[1] === ' '.repeat(24) + '^^^'");
+    browser.wait("document.querySelector('.mistake').innerText.includes('EWM')");
+    looked_at(browser, "mistake");
+    browser.enter("#annotation", "1-value:DSSum");
+    browser.wait(&format!("{outcome} === '120 periods with a result, 0 anomalies.'"));
+    browser.enter("#csv", "2017-02-25T05:20:00Z,x\n2017-02-25T05:21:00Z,3");
+    browser.wait("document.querySelector('.warnings').innerText.includes('line 1')");
+}

@@ -21,6 +21,9 @@ use crate::engine::ReadyState;
 /// How often the state is looked at, if the watchdog does not ask for more.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// The shortest time between two looks, whatever the watchdog asks for.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// The part of the watchdog's time without progress from which on no sign of life is sent.
 const SILENCE_PART: u32 = 2;
 
@@ -40,7 +43,7 @@ pub(crate) fn stopping() {
 pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetry>, clock: &dyn Clock, stop: &Stop) {
     send(&[NotifyState::Ready]);
     let watchdog = watchdog();
-    let interval = watchdog.map_or(INTERVAL, |watchdog| INTERVAL.min(watchdog / 4));
+    let interval = watchdog.map_or(INTERVAL, |watchdog| (watchdog / 4).clamp(SHORTEST, INTERVAL));
     let (mut sent, mut is_silent) = (None, false);
     loop {
         let status = state.hindrance().map_or_else(|| "Ready.".to_owned(), |reason| format!("Not ready: {reason}"));

@@ -204,6 +204,13 @@ impl PartitionTable {
         self.table.mark_lost();
     }
 
+    /// Marks records as lost that arrived by `arrived` (microseconds since the epoch): results of windows that they may
+    /// have been of are partial.
+    pub fn mark_lost_until(&mut self, arrived: u64) {
+        let latest = arrived.saturating_add(micros(self.settings().allowed_skew));
+        self.table.mark_gap(latest.saturating_add(1));
+    }
+
     /// The reason why a record is not a sample; `None` if it is one.
     pub fn reason_malformed(&self, key: &[u8], payload: &[u8]) -> Option<String> {
         self.table.fault(key, payload).map(|reason| reason.to_string())

@@ -185,7 +185,7 @@ fn holds(sign: &str, found: f64, bound: f64) -> bool {
 }
 
 fn is_near(found: f64, expected: f64) -> bool {
-    (found - expected).abs() <= TOLERANCE * found.abs().max(expected.abs())
+    expected.is_finite() && (found - expected).abs() <= TOLERANCE * found.abs().max(expected.abs())
 }
 
 /// How the samples that were not aggregated differ from the expected ones.

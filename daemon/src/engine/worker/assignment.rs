@@ -140,8 +140,15 @@ fn fresh(
 ) -> Result<PartitionTable, LogError> {
     // After a reset, too, the log takes commits only from a worker that has restored the partition.
     log.restore(id)?;
-    let cursors = BTreeMap::from([(id.partition, log.bounds(id)?.first)]);
-    Ok(PartitionTable::new(stream, settings.table, MAX_BLOCK_BYTES).with_cursors(cursors))
+    let first = log.bounds(id)?.first;
+    let cursors = BTreeMap::from([(id.partition, first)]);
+    let mut table = PartitionTable::new(stream, settings.table, MAX_BLOCK_BYTES).with_cursors(cursors);
+    if first > 0 {
+        // Deleted input had arrived by then; of what time it was is not known.
+        let oldest = log.read(id, first, 1)?.records().next().map(|record| record.appended_at);
+        table.mark_lost_until(oldest.or_else(|| log.written_before()).unwrap_or(0));
+    }
+    Ok(table)
 }
 
 /// Drops a state that cannot be used, if the operator has accepted the loss.

@@ -64,17 +64,8 @@ fn a_replay_that_is_told_to_stop_at_once_closes_its_windows_all_the_same() {
     control.close_windows.store(true, Ordering::Release);
     control.stop.set();
     worker(&log, &control).run().unwrap();
-    let results = log.read_results(0, usize::MAX).unwrap();
-    let (mut reader, mut sums) = (RecordReader::default(), 0);
-    for record in results.records() {
-        let read = reader.each(record.offset, record.payload, |_, result| {
-            let mut line = Vec::new();
-            result.write_line(&mut line);
-            sums += u16::from(line.ends_with(br#""value":{"value":7}}}"#));
-        });
-        read.unwrap();
-    }
-    assert_eq!(sums, PARTITIONS);
+    let sums = lines(&log).iter().filter(|line| line.ends_with(r#""value":{"value":7}}}"#)).count();
+    assert_eq!(sums, usize::from(PARTITIONS));
 }
 
 /// The states of all partitions of a worker in memory at once were a third of the daemon's memory at its peak.
@@ -98,4 +89,51 @@ fn the_large_states_of_several_partitions_are_not_written_together() {
             .collect();
         assert_eq!(sequences.len() as u64, writes, "{objects} objects in each of {PARTITIONS} partitions");
     }
+}
+
+/// The results as lines of JSON.
+fn lines(log: &EmbeddedLog) -> Vec<String> {
+    let (mut reader, mut lines) = (RecordReader::default(), Vec::new());
+    for record in log.read_results(0, usize::MAX).unwrap().records() {
+        let read = reader.each(record.offset, record.payload, |_, result| {
+            let mut line = Vec::new();
+            result.write_line(&mut line);
+            lines.push(String::from_utf8(line).unwrap());
+        });
+        read.unwrap();
+    }
+    lines
+}
+
+/// A window that began with the first sample that is left looked whole.
+#[test]
+fn a_partition_that_starts_over_marks_the_windows_of_deleted_input_as_partial() {
+    const START: u64 = 1_488_000_000_000_000;
+    let directory = tempfile::tempdir().unwrap();
+    let config = LogConfig { max_input_bytes: 0, ..LogConfig::default() };
+    let log = Arc::new(EmbeddedLog::open(directory.path(), config).unwrap());
+    let partition = PartitionId::new(0, 0);
+    let append = |at: u64, value: u64| {
+        let mut batch = AppendBatch::new(at);
+        batch.push(partition, b"ObjectVNTable:a", format!(r#"{{"ts":{at},"value":{value}}}"#).as_bytes()).unwrap();
+        log.append(batch).unwrap();
+    };
+    append(START, 8000);
+    let mut worker = worker(&log, &Arc::default());
+    while worker.iterate().unwrap() {}
+    worker.commit(true).unwrap();
+    drop(worker);
+    log.enforce_retention(START).unwrap();
+    assert!(log.bounds(partition).unwrap().first > 0, "nothing was deleted");
+    // What the operator has accepted.
+    log.reset_state(partition).unwrap();
+    append(START, 50);
+    append(START + 60_000_000, 7);
+    let control = Arc::new(Control::default());
+    control.close_windows.store(true, Ordering::Release);
+    control.stop.set();
+    try_worker(&log, &control).unwrap().run().unwrap();
+    let [first, second] = &lines(&log)[..] else { panic!("{:?}", lines(&log)) };
+    assert!(first.contains(r#""value":50"#) && first.contains(r#""partial":true"#), "{first}");
+    assert!(second.contains(r#""value":7"#) && !second.contains("partial"), "{second}");
 }

@@ -100,8 +100,10 @@ impl<'de> Deserialize<'de> for Span {
 
 impl<'de> Deserialize<'de> for SignedSpan {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let (sign, length) = text.strip_prefix('-').map_or((1, text.as_str()), |length| (-1, length));
+        let found = toml::Value::deserialize(deserializer)?;
+        let expected = || serde::de::Error::custom(format!("expected a duration such as \"5s\", found {found}"));
+        let text = found.as_str().ok_or_else(expected)?;
+        let (sign, length) = text.strip_prefix('-').map_or((1, text), |length| (-1, length));
         let length = duration::parse(length).map_err(serde::de::Error::custom)?;
         let length = i64::try_from(micros(length)).map_err(|_| serde::de::Error::custom("the duration is too long"))?;
         Ok(Self(sign * length))

@@ -108,7 +108,10 @@ fn lines(log: &EmbeddedLog) -> Vec<String> {
 /// A window that began with the first sample that is left looked whole.
 #[test]
 fn a_partition_that_starts_over_marks_the_windows_of_deleted_input_as_partial() {
-    const START: u64 = 1_488_000_000_000_000;
+    const MINUTE: u64 = 60_000_000;
+    // A commit is never of an earlier time than the machine's, and so is no later arrival.
+    let now = SystemClock::new().now_micros();
+    let start = now - now % MINUTE;
     let directory = tempfile::tempdir().unwrap();
     let config = LogConfig { max_input_bytes: 0, ..LogConfig::default() };
     let log = Arc::new(EmbeddedLog::open(directory.path(), config).unwrap());
@@ -118,17 +121,17 @@ fn a_partition_that_starts_over_marks_the_windows_of_deleted_input_as_partial() 
         batch.push(partition, b"ObjectVNTable:a", format!(r#"{{"ts":{at},"value":{value}}}"#).as_bytes()).unwrap();
         log.append(batch).unwrap();
     };
-    append(START, 8000);
+    append(start, 8000);
     let mut worker = worker(&log, &Arc::default());
     while worker.iterate().unwrap() {}
     worker.commit(true).unwrap();
     drop(worker);
-    log.enforce_retention(START).unwrap();
+    log.enforce_retention(now).unwrap();
     assert!(log.bounds(partition).unwrap().first > 0, "nothing was deleted");
     // What the operator has accepted.
     log.reset_state(partition).unwrap();
-    append(START, 50);
-    append(START + 180_000_000, 7);
+    append(start, 50);
+    append(start + 10 * MINUTE, 7);
     let control = Arc::new(Control::default());
     control.close_windows.store(true, Ordering::Release);
     control.stop.set();

@@ -4,9 +4,10 @@
 //! With the feature `fault-points`, [`point`] sends SIGKILL to its own process when the variable
 //! `DERIVED_STATSD_KILL_AT=name:n` names this point and it is reached for the n-th time (from 1). With
 //! `DERIVED_STATSD_STOP_AT` it sends SIGSTOP, which lasts until a SIGCONT; with `DERIVED_STATSD_PANIC_AT` the thread
-//! panics; with `DERIVED_STATSD_HANG_AT` it hangs, as in a disk that does not answer. After a kill no destructor, flush or `atexit` handler runs. `DERIVED_STATSD_WITHOUT` disables a safeguard by
-//! its name ([`is_without`]): a test that passes without it proves nothing. Without the feature all of this is empty
-//! inline functions, so that a release has neither the variables nor the system calls.
+//! panics; with `DERIVED_STATSD_HANG_AT` it hangs, as in a disk that does not answer. After a kill no destructor, flush or
+//! `atexit` handler runs. `DERIVED_STATSD_WITHOUT` disables a safeguard by its name ([`is_without`]): a test that passes
+//! without it proves nothing. Without the feature all of this is empty inline functions, so that a release has neither
+//! the variables nor the system calls.
 
 /// The environment variable that arms one point to kill: `name:n`.
 #[cfg(feature = "fault-points")]

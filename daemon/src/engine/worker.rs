@@ -55,7 +55,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// When the log cannot be read, or a state cannot be used and [`WorkerSettings::start_over`] does not exist.
+    /// When the log cannot be read, or a state cannot be used without [`WorkerSettings::may_start_over`].
     pub(crate) fn new(
         log: Arc<dyn PartitionLog>,
         clock: Arc<dyn Clock>,
@@ -171,6 +171,9 @@ impl Worker {
         let assignments = self.assignments.iter().enumerate();
         let due: Vec<usize> =
             assignments.filter(|(_, assignment)| assignment.table.is_due(now, due)).map(|(index, _)| index).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
         let wall = self.clock.now_micros();
         due.iter().for_each(|&index| self.assignments[index].table.cut_unknown(wall));
         let mut due = due.as_slice();

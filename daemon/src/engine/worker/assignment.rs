@@ -22,8 +22,8 @@ pub(super) struct Assignment {
 impl Assignment {
     /// Restores the partition from the log, or starts it anew if nothing was ever committed.
     ///
-    /// A state that is damaged or cannot be read is an error, unless the file [`WorkerSettings::start_over`] existed at the start: then
-    /// it is dropped as a whole, and the partition replays its retained input. Results then come again, but none is
+    /// A state that is damaged or cannot be read is an error without [`WorkerSettings::may_start_over`]. With it, the state
+    /// is dropped as a whole, and the partition replays its retained input: results then come again, but none is
     /// computed from half a state. The state of a newer program is an error in any case.
     pub(super) fn restore(
         log: &dyn PartitionLog,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
+use daemon_base::observation::Observer;
 use daemon_base::open_files;
-use daemon_log::Observer;
 use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::mapping::{Mapping, Rule};
 use daemon_sources::opserver::{self, PollerSettings};

@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::observation::Observations;
 use daemon_base::stop::Stop;
 use daemon_kafka::KafkaSettings;
-use daemon_log::{Log, Observations, PartitionLog};
+use daemon_log::{Log, PartitionLog};
 use daemon_partition::{Control, StatusSource, WorkerSettings};
 use daemon_results::line::LineReader;
 use daemon_sinks::Sink;

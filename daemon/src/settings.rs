@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use daemon_base::listener::Limits;
+use daemon_base::observation::Observations;
 use daemon_kafka::KafkaSettings;
-use daemon_log::Observations;
 use daemon_partition::WorkerSettings;
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};

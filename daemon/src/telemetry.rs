@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::listener::{Closed, Refusals};
+use daemon_base::sink_offsets::SinkOffsets;
 use daemon_kafka::GroupTelemetry;
-use daemon_log::{Log, PartitionLog, SinkOffsets};
+use daemon_log::{Log, PartitionLog};
 use daemon_partition::{StatusSource, WorkerTelemetry};
 use daemon_sinks::influxdb::InfluxTelemetry;
 use daemon_sources::SourceTelemetry;

@@ -3,6 +3,9 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`observation`] | what sources have observed, for which time |
+//! | [`sink_offsets`] | how far each sink has delivered |
+//! | [`signal`] | a counter on which threads wait |
 //! | [`clock`] | the only reader of the wall clock and the monotonic clock |
 //! | [`stop`] | the stop flag and the waits that it ends |
 //! | [`backoff`] | pauses between retries |
@@ -29,11 +32,14 @@ pub mod clock;
 pub mod failpoint;
 pub mod fnv;
 pub mod listener;
+pub mod observation;
 pub mod open_files;
 pub mod outbound;
 pub mod remedy;
 pub mod repeats;
 pub mod servers;
 pub mod setting;
+pub mod signal;
+pub mod sink_offsets;
 pub mod splitmix;
 pub mod stop;

@@ -17,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use daemon_base::failpoint;
+use daemon_base::sink_offsets::{SinkOffset, SinkOffsets};
 use daemon_base::stop::Stop;
-use daemon_log::{Bounds, Log, LogError, SinkOffset, SinkOffsets};
+use daemon_log::{Bounds, Log, LogError};
 use tracing::{debug, info, warn};
 
 use crate::engine::Shared;

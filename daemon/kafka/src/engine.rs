@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
+use daemon_base::observation::Observations;
+use daemon_base::sink_offsets::SinkOffsets;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, Observations, SinkOffsets};
+use daemon_log::Log;
 use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
 

@@ -33,6 +33,7 @@ mod backpressure;
 mod batching;
 mod claim;
 mod client;
+mod codec;
 mod config;
 mod configuration;
 mod digests;

@@ -259,7 +259,7 @@ impl<S: StateStore> RestoreThread<S> {
 #[cfg(test)]
 mod tests {
     use daemon_base::clock::SystemClock;
-    use daemon_log::Observations;
+    use daemon_base::observation::Observations;
     use daemon_partition::StreamPlan;
     use proxy_uve::schema::Schema;
     use proxy_uve::{Plan, StreamName, TableSettings};

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use daemon_log::codec::{self, Fields};
+use crate::codec::{self, Fields};
 
 use crate::digests::Digests;
 

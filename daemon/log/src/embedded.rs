@@ -13,7 +13,7 @@
 //! | [`queue`], [`writer`], [`stage`], [`mod@write`] | the single writer: the queue of requests, the write lock, one write |
 //! | [`append`], [`state`] | the requests: appends, commits |
 //! | [`roll`], [`free`], [`retire`] | new files, the space of replaced state, retention |
-//! | [`snapshot`], [`backup`] | copies of a running log: by the process that has it open, by any other |
+//! | [`backup`] | copies of a log, also of a running one |
 //!
 //! # Disk and memory
 //!
@@ -47,7 +47,6 @@ mod replay;
 mod retire;
 mod roll;
 mod segment;
-mod snapshot;
 mod stage;
 mod state;
 mod tables;
@@ -141,35 +140,6 @@ impl EmbeddedLog {
     /// fail.
     pub fn check_format(path: &Path) -> Result<(), LogError> {
         directory::check_format(path).map(drop)
-    }
-
-    /// Makes a copy of the running log in the directory `target`, which must not exist yet: all writes that returned
-    /// before the call, and nothing of later ones. It can be opened as a log.
-    ///
-    /// Closed files are linked and not copied, so `target` must be in the same file system; the open ones have 64 MiB
-    /// each at the most. Writers wait meanwhile.
-    ///
-    /// # Errors
-    /// [`LogError::Io`] if the directory exists, is in another file system, or the disk is full; an unfinished
-    /// copy is not a log.
-    ///
-    /// # Examples
-    /// ```
-    /// use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionId, PartitionLog as _};
-    ///
-    /// # let dir = tempfile::tempdir()?;
-    /// # let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
-    /// let log = EmbeddedLog::open(&data, LogConfig::default())?;
-    /// let mut batch = AppendBatch::new(1_700_000_000_000_000);
-    /// batch.push(PartitionId::new(0, 0), b"key", b"payload")?;
-    /// log.append(batch)?;
-    /// log.snapshot(&copy)?;
-    /// let copied = EmbeddedLog::open(&copy, LogConfig::default())?;
-    /// assert_eq!(copied.bounds(PartitionId::new(0, 0))?.next, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn snapshot(&self, target: &Path) -> Result<(), LogError> {
-        self.writer.snapshot(target)
     }
 
     /// Copies the log in the directory `path`, with the files that its owner keeps beside it, to the directory `target`,

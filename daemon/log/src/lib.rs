@@ -34,18 +34,14 @@
 
 mod append_batch;
 mod before_damage;
-pub mod codec;
 mod commit;
 mod config;
 mod embedded;
 mod error;
 mod frame;
-mod observation;
 mod partition_id;
 mod record_batch;
 mod retention;
-mod signal;
-mod sink_offsets;
 mod stats;
 
 use std::time::Duration;
@@ -57,10 +53,8 @@ pub use self::config::LogConfig;
 pub use self::embedded::EmbeddedLog;
 pub use self::error::LogError;
 pub use self::frame::RecordBuffer;
-pub use self::observation::{Observations, Observed, Observer, StreamObservation};
 pub use self::partition_id::PartitionId;
 pub use self::record_batch::{RecordBatch, StoredRecord};
-pub use self::sink_offsets::{SinkOffset, SinkOffsets};
 pub use self::stats::{Bounds, LogStats, PartitionStats, RetentionReport};
 
 /// The part of a log that every process needs: producers append input, sinks and readers read results.

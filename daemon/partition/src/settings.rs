@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_log::{Observations, StreamObservation};
+use daemon_base::observation::{Observations, StreamObservation};
 use proxy_uve::{Plan, TableSettings};
 
 use crate::DropLog;

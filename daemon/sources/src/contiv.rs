@@ -13,7 +13,7 @@
 //!
 //! The streams are observed up to the next scrape time when all nodes have answered. Increases after an interval in
 //! which a node did not answer include those of that interval, so that the scrape which brings them is not observed
-//! either (see [`Observer`](daemon_log::Observer)).
+//! either (see [`Observer`](daemon_base::observation::Observer)).
 //!
 //! The newest answer of each node is kept (`latest`) for the port of the former Python server (`legacy`).
 

@@ -62,9 +62,10 @@ use std::time::Duration;
 use daemon_base::backoff::random_share;
 use daemon_base::clock::{Clock, aligned, micros};
 use daemon_base::failpoint;
+use daemon_base::observation::Observer;
 use daemon_base::servers::Servers;
 use daemon_base::stop::Stop;
-use daemon_log::{LogError, Observer};
+use daemon_log::LogError;
 use tracing::{error, info, warn};
 
 use self::answer::{Reading, Request};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
+use daemon_base::observation::{Observations, Observer};
 use daemon_base::stop::Stop;
-use daemon_log::{AppendBatch, Log, LogError, Observations, Observer, append_when_room};
+use daemon_log::{AppendBatch, Log, LogError, append_when_room};
 use derived_stats::Number;
 use proxy_uve::wire::WireSample;
 use tracing::{error, info};

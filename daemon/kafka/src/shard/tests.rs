@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use daemon_log::Observations;
+use daemon_base::observation::Observations;
 use daemon_partition::StreamPlan;
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;

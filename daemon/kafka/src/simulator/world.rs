@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::clock::{Clock, ManualClock};
-use daemon_log::Observations;
+use daemon_base::observation::Observations;
 use daemon_partition::{StreamPlan, WorkerSettings};
 use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::schema::Schema;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use daemon_base::clock::ManualClock;
-use daemon_log::Observations;
+use daemon_base::observation::Observations;
 use daemon_partition::StreamPlan;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};

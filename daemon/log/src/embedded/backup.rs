@@ -121,7 +121,7 @@ fn copy(from: &File, len: u64, to: &Path, (family, number): (Family, u32)) -> Re
 }
 
 /// Copies at most the first `len` bytes of a file, durably; returns their number.
-pub(super) fn copy_up_to(len: u64, from: &File, to: &Path) -> std::io::Result<u64> {
+fn copy_up_to(len: u64, from: &File, to: &Path) -> std::io::Result<u64> {
     let mut copy = File::create_new(to)?;
     let bytes = std::io::copy(&mut from.take(len), &mut copy)?;
     copy.sync_all()?;

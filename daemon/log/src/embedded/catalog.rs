@@ -88,11 +88,6 @@ impl Catalog {
         self.logs.get(&log)?.index.find(offset)
     }
 
-    /// All files.
-    pub(super) fn files(&self) -> impl Iterator<Item = &Segment> {
-        self.files.values().map(|segment| &**segment)
-    }
-
     pub(super) fn file(&self, family: Family, number: u32) -> Option<Arc<Segment>> {
         self.files.get(&(family, number)).cloned()
     }

@@ -21,7 +21,6 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::codec;
 use crate::embedded::disk::sync_directory;
 use crate::error::LogError;
 
@@ -111,16 +110,10 @@ impl Directory {
             .seek(SeekFrom::Start(0))
             .and_then(|_| self.acknowledged.read_to_end(&mut sealed))
             .map_err(|source| io_error("read the acknowledged write", &self.path, source))?;
-        let payload = codec::open(ACKNOWLEDGED, &sealed);
-        let sequence = payload.and_then(|payload| codec::Fields(payload).u64()).unwrap_or(0);
-        Ok(Acknowledged { sequence, file: acknowledged_path(&self.path) })
+        let stored = sealed.last_chunk().map_or(0, |sequence| u64::from_le_bytes(*sequence));
+        let is_whole = sealed == seal_acknowledged(stored);
+        Ok(Acknowledged { sequence: if is_whole { stored } else { 0 }, file: acknowledged_path(&self.path) })
     }
-}
-
-/// Creates the file of acknowledged writes in a copy of a log.
-pub(super) fn write_acknowledged(path: &Path, sequence: u64) -> Result<(), LogError> {
-    std::fs::write(acknowledged_path(path), seal_acknowledged(sequence))
-        .map_err(|source| io_error("record the acknowledged write", path, source))
 }
 
 /// Copies the files beside the store durably, which its owner may have added to: all but those that belong to one
@@ -151,8 +144,12 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), LogError> {
     sync_directory(parent).map_err(|source| io_error("sync the directory above", parent, source))
 }
 
+/// The content of the file `acknowledged`: `1 u8 | crc32 u32 | sequence u64`.
 fn seal_acknowledged(sequence: u64) -> Vec<u8> {
-    codec::seal(ACKNOWLEDGED, &[&sequence.to_le_bytes()])
+    let mut checked = (ACKNOWLEDGED.len() as u64).to_le_bytes().to_vec();
+    checked.extend_from_slice(ACKNOWLEDGED);
+    checked.extend_from_slice(&sequence.to_le_bytes());
+    [&[1], &crc32fast::hash(&checked).to_le_bytes()[..], &sequence.to_le_bytes()].concat()
 }
 
 /// The number of the last acknowledged write, and the file that holds it.
@@ -203,6 +200,7 @@ pub(super) fn is_log(path: &Path) -> Result<bool, LogError> {
     }
 }
 
+/// What the checksum of the file covers in front of the number.
 const ACKNOWLEDGED: &[u8] = b"acknowledged";
 
 fn acknowledged_path(path: &Path) -> PathBuf {

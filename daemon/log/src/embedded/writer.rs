@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use daemon_base::remedy::remedy;
+use daemon_base::signal::Signal;
 
 use crate::config::LogConfig;
 use crate::embedded::catalog::Catalog;
@@ -21,11 +22,10 @@ use crate::embedded::directory::Directory;
 use crate::embedded::health::Health;
 use crate::embedded::queue::Queue;
 use crate::embedded::recover::{Open, Opened, recover};
-use crate::embedded::segment::{Family, Segment};
+use crate::embedded::segment::Family;
 use crate::embedded::stage::{Reply, Request};
 use crate::embedded::tables::Tables;
 use crate::error::LogError;
-use crate::signal::Signal;
 use crate::{Bounds, PartitionId};
 
 /// The smallest distance in a file between two frames of a log in the index.
@@ -83,8 +83,8 @@ impl Writer {
             queue: Queue::default(),
             catalog: RwLock::new(catalog),
             store,
-            records: Signal::new(),
-            results: Signal::new(),
+            records: Signal::default(),
+            results: Signal::default(),
             inner: Mutex::new(Inner {
                 directory,
                 tables,
@@ -197,11 +197,6 @@ impl Locked<'_> {
     /// The number of the open file of a family.
     pub(super) fn open_number(&self, family: Family) -> u32 {
         self.inner.open[family as usize].segment.number
-    }
-
-    /// The committed end of a file to which writes append; `None` for a closed file.
-    pub(super) fn open_end(&self, segment: &Segment) -> Option<u64> {
-        self.inner.open.iter().find(|open| open.segment.path == segment.path).map(|open| open.end)
     }
 
     /// Makes the next caller read the tables again.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use daemon_base::clock::micros;
-use daemon_log::Observed;
+use daemon_base::observation::Observed;
 
 use super::{MAX_UNCONFIRMED, PartitionTable};
 

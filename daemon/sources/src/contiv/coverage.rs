@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use daemon_log::Observer;
+use daemon_base::observation::Observer;
 
 use super::scrape_store::Scrape;
 
@@ -47,7 +47,7 @@ impl Coverage {
 
 #[cfg(test)]
 mod tests {
-    use daemon_log::{Observations, Observed};
+    use daemon_base::observation::{Observations, Observed};
 
     use super::*;
 

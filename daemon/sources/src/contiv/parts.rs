@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use daemon_base::clock::{Clock, aligned};
-use daemon_log::{Observations, Observer, PartitionLog};
+use daemon_base::observation::{Observations, Observer};
+use daemon_log::PartitionLog;
 
 use super::scrape_store;
 use super::{Latest, ScraperSettings, ScraperTelemetry};

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
 use daemon_base::clock::ManualClock;
-use daemon_log::{EmbeddedLog, LogConfig, Observations};
+use daemon_base::observation::Observations;
+use daemon_log::{EmbeddedLog, LogConfig};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 

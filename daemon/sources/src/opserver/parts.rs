@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use daemon_base::clock::{Clock, aligned};
-use daemon_log::{Log, LogError, Observations, Observer, PartitionLog};
+use daemon_base::observation::{Observations, Observer};
+use daemon_log::{Log, LogError, PartitionLog};
 
 use super::appender::Appender;
 use super::polled;

@@ -129,7 +129,8 @@ pub(super) fn forget(log: &dyn PartitionLog) -> Result<(), LogError> {
 
 #[cfg(test)]
 mod tests {
-    use daemon_log::{EmbeddedLog, LogConfig, Observations};
+    use daemon_base::observation::Observations;
+    use daemon_log::{EmbeddedLog, LogConfig};
     use derived_stats::Number;
 
     use super::super::parts::confirm_polled;

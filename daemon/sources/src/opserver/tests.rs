@@ -7,9 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use daemon_base::clock::{ManualClock, SystemClock};
+use daemon_base::observation::Observations;
 use daemon_base::outbound::Authorization;
 use daemon_base::stop::Stop;
-use daemon_log::{EmbeddedLog, LogConfig, Observations, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
+use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 use derived_stats::{Number, ValueType};
 use prometheus_client::registry::Registry;
 use proxy_uve::{StreamName, wire};

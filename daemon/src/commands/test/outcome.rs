@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_log::{AppendBatch, Observations};
+use daemon_base::observation::Observations;
+use daemon_log::AppendBatch;
 use daemon_partition::{PartitionTable, StreamPlan};
 use daemon_results::block::MAX_BLOCK_BYTES;
 use daemon_results::record::RecordReader;

@@ -1,7 +1,8 @@
 //! Workers on a real log.
 
 use daemon_base::clock::SystemClock;
-use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, Observations, PartitionCommit, RecordBuffer};
+use daemon_base::observation::Observations;
+use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
 use daemon_results::record::RecordReader;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};

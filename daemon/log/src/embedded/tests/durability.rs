@@ -271,7 +271,7 @@ fn an_existing_log_is_opened_and_none_is_created() {
 }
 
 #[test]
-fn a_snapshot_of_a_running_log_has_all_writes_that_returned_and_shares_none_of_the_later_ones() {
+fn a_copy_of_a_running_log_has_all_writes_that_returned_and_shares_none_of_the_later_ones() {
     let dir = dir();
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
     let log = EmbeddedLog::open_with(&data, LogConfig::default(), [300; 3]).unwrap();
@@ -282,8 +282,9 @@ fn a_snapshot_of_a_running_log_has_all_writes_that_returned_and_shares_none_of_t
         log.commit(vec![commit(P, round + 1, &format!("state {round}"), &[&"r".repeat(200)])], round).unwrap();
     }
     let before = content(&log);
-    log.snapshot(&copy).unwrap();
-    assert!(matches!(log.snapshot(&copy), Err(LogError::Io { .. })), "it would overwrite the first one");
+    EmbeddedLog::backup(&data, &copy).unwrap();
+    let again = EmbeddedLog::backup(&data, &copy);
+    assert!(matches!(again, Err(LogError::Io { .. })), "it would overwrite the first one");
     append(&log, 9, P, &["later"]);
     let copied = EmbeddedLog::open(&copy, LogConfig::default()).unwrap();
     assert_eq!(content(&copied), before);
@@ -294,7 +295,7 @@ fn a_snapshot_of_a_running_log_has_all_writes_that_returned_and_shares_none_of_t
 }
 
 #[test]
-fn a_snapshot_shares_no_file_that_the_copy_appends_to() {
+fn a_copy_shares_no_file_that_it_appends_to() {
     let dir = dir();
     let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
     let config = LogConfig { max_results_age_seconds: 16, ..LogConfig::default() };
@@ -303,7 +304,7 @@ fn a_snapshot_shares_no_file_that_the_copy_appends_to() {
     restore_and_commit(&log, vec![commit(P, 0, "s", &["result"])], 1);
     // The open file is closed for its age, and nothing is written after that.
     log.enforce_retention(10 * SECOND).unwrap();
-    log.snapshot(&copy).unwrap();
+    EmbeddedLog::backup(&data, &copy).unwrap();
     let copied = EmbeddedLog::open(&copy, LogConfig::default()).unwrap();
     restore_and_commit(&copied, vec![commit(P, 0, "s", &["of the copy"])], 2);
     drop((log, copied));

@@ -1,4 +1,4 @@
-//! Sealed values: the stored format of cursors, state chunks and `meta` entries.
+//! Sealed values: the stored format of the records of the state topic.
 //!
 //! The format is `version u8 | crc32 u32 | payload`. The checksum also covers the key, so that it detects a value under
 //! a wrong key. CRC-32 is fast and detects every single bit flip; it protects against disk errors and program errors,
@@ -8,7 +8,7 @@ const VERSION: u8 = 1;
 const HEADER_LEN: usize = 5;
 
 /// Joins the parts of a payload and puts version and checksum in front, for a value with the key `key`.
-pub fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+pub(crate) fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let size: usize = parts.iter().map(|part| part.len()).sum();
     let mut sealed = Vec::with_capacity(HEADER_LEN + size);
     sealed.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
@@ -22,7 +22,7 @@ pub fn seal(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
 ///
 /// # Errors
 /// A text with the failed check, its expected and its found value.
-pub fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String> {
+pub(crate) fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String> {
     let Some((header, payload)) = sealed.split_first_chunk::<HEADER_LEN>() else {
         return Err(format!("{} bytes are too short for a stored value", sealed.len()));
     };
@@ -38,7 +38,7 @@ pub fn open<'a>(key: &[u8], sealed: &'a [u8]) -> Result<&'a [u8], String> {
 }
 
 /// Returns the checksum that [`seal`] stored, which identifies the value.
-pub fn stored_checksum(sealed: &[u8]) -> u32 {
+pub(crate) fn stored_checksum(sealed: &[u8]) -> u32 {
     sealed.get(1..HEADER_LEN).and_then(|crc| crc.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
@@ -53,9 +53,9 @@ fn checksum(key: &[u8], payload: &[u8]) -> u32 {
 
 /// A reader of the fixed-width, little-endian numbers of a payload.
 #[derive(Debug)]
-pub struct Fields<'a>(
+pub(crate) struct Fields<'a>(
     /// The bytes that are not read yet.
-    pub &'a [u8],
+    pub(crate) &'a [u8],
 );
 
 impl<'a> Fields<'a> {
@@ -63,7 +63,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// A text, if fewer than eight bytes remain.
-    pub fn u64(&mut self) -> Result<u64, String> {
+    pub(crate) fn u64(&mut self) -> Result<u64, String> {
         let (number, rest) = self.0.split_first_chunk().ok_or("a stored number is cut short")?;
         self.0 = rest;
         Ok(u64::from_le_bytes(*number))
@@ -73,14 +73,14 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// A text, if fewer than four bytes remain.
-    pub fn u32(&mut self) -> Result<u32, String> {
+    pub(crate) fn u32(&mut self) -> Result<u32, String> {
         let (number, rest) = self.0.split_first_chunk().ok_or("a stored number is cut short")?;
         self.0 = rest;
         Ok(u32::from_le_bytes(*number))
     }
 
     /// The bytes that are not read yet.
-    pub fn rest(self) -> &'a [u8] {
+    pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
 }

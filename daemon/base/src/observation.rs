@@ -109,7 +109,7 @@ impl StreamObservation {
 /// States what a source has observed of its streams.
 ///
 /// ```
-/// use daemon_log::Observations;
+/// use daemon_base::observation::Observations;
 ///
 /// let observations = Observations::default();
 /// // A source that fetches every ten seconds starts at second 5.

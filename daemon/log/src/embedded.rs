@@ -8,7 +8,7 @@
 //! | [`segment`], [`disk`] | the files of the store, and the operations that change them |
 //! | [`journal`], [`change`], [`checkpoint`] | the stored form of a write, of its changes, and of all changes together |
 //! | [`tables`], [`keys`] | the tables in memory of the writer |
-//! | [`catalog`], [`read`] | what readers know, and reads |
+//! | [`catalog`], [`recent`], [`read`] | what readers know, the newest frames in memory, and reads |
 //! | [`recover`], [`replay`] | the opening |
 //! | [`queue`], [`writer`], [`stage`], [`mod@write`] | the single writer: the queue of requests, the write lock, one write |
 //! | [`append`], [`state`] | the requests: appends, commits |
@@ -20,7 +20,7 @@
 //! Records are written once. Chunks of state are copied when most of their file is not in use, and each file of the
 //! journal begins with a checkpoint of the tables. The directory holds the retained records, twice the state and 32 MiB,
 //! and one file of each family that is not full yet. In memory are the places of the state's chunks, the idempotency
-//! keys, and one place for every 64 KiB of a log.
+//! keys, one place for every 64 KiB of a log, and 4 MiB of the newest records.
 //!
 //! # After a failed write
 //!
@@ -42,6 +42,7 @@ mod journal;
 mod keys;
 mod queue;
 mod read;
+mod recent;
 mod recover;
 mod replay;
 mod retire;

@@ -183,8 +183,18 @@ impl Frame {
         Ok(Self { header, bytes })
     }
 
+    /// A frame as it was written.
+    pub(super) fn written(header: FrameHeader, bytes: Vec<u8>) -> Self {
+        Self { header, bytes }
+    }
+
     pub(super) fn header(&self) -> FrameHeader {
         self.header
+    }
+
+    /// The memory of its bytes.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// The offset after the last record.
@@ -226,6 +236,11 @@ impl FrameHeader {
     /// The offset after the last record.
     pub(super) fn end(&self) -> u64 {
         self.base.saturating_add(u64::from(self.count))
+    }
+
+    /// Whether the record at an offset is in the frame.
+    pub(super) fn holds(&self, offset: u64) -> bool {
+        (self.base..self.end()).contains(&offset)
     }
 }
 

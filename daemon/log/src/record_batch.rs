@@ -1,5 +1,7 @@
 //! Records that a read returns.
 
+use std::sync::Arc;
+
 use crate::frame::{Frame, Records};
 
 /// A record of the log, which borrows its bytes from a [`RecordBatch`].
@@ -29,7 +31,7 @@ pub struct RecordBatch {
 #[derive(Debug)]
 enum Storage {
     /// Frames of the embedded log; their offsets have no gaps.
-    Frames(Vec<Frame>),
+    Frames(Vec<Arc<Frame>>),
     /// Single records in one buffer; their offsets may have gaps.
     Loose { records: Vec<Loose>, bytes: Vec<u8> },
 }
@@ -46,7 +48,7 @@ struct Loose {
 
 impl RecordBatch {
     /// Creates a batch of stored frames whose first record is the one at offset `from`.
-    pub(crate) fn stored(frames: Vec<Frame>, from: u64) -> Self {
+    pub(crate) fn stored(frames: Vec<Arc<Frame>>, from: u64) -> Self {
         Self { storage: Storage::Frames(frames), from }
     }
 
@@ -73,13 +75,13 @@ impl RecordBatch {
             Storage::Loose { records, bytes } => (&[][..], Some((records, bytes))),
         };
         let loose = loose.into_iter().flat_map(|(records, bytes)| records.iter().map(|it| it.in_bytes(bytes)));
-        frames.iter().flat_map(Frame::records).skip_while(move |record| record.offset < from).chain(loose)
+        frames.iter().flat_map(|frame| frame.records()).skip_while(move |record| record.offset < from).chain(loose)
     }
 
     /// The offset after the last record, from which the next read continues.
     pub fn next_offset(&self) -> u64 {
         let end = match &self.storage {
-            Storage::Frames(frames) => frames.last().map(Frame::end),
+            Storage::Frames(frames) => frames.last().map(|frame| frame.end()),
             Storage::Loose { records, .. } => records.last().map(|record| record.offset + 1),
         };
         end.unwrap_or(self.from)
@@ -96,7 +98,7 @@ impl RecordBatch {
     /// The size of the batch in memory: whole frames, or the keys and payloads of single records.
     pub fn bytes(&self) -> usize {
         match &self.storage {
-            Storage::Frames(frames) => frames.iter().map(Frame::len).sum(),
+            Storage::Frames(frames) => frames.iter().map(|frame| frame.len()).sum(),
             Storage::Loose { bytes, .. } => bytes.len(),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::embedded::change::{Entry, FrameAt};
+use crate::embedded::recent::Recent;
 use crate::embedded::segment::{Family, Segment};
 use crate::embedded::tables::{Ends, Partition, Tables};
 use crate::{Bounds, PartitionId};
@@ -20,6 +21,7 @@ pub(super) struct Catalog {
     distance: u32,
     logs: BTreeMap<PartitionId, LogView>,
     files: BTreeMap<(Family, u32), Arc<Segment>>,
+    pub recent: Recent,
     /// The latest time in the log (µs UTC).
     pub last_at: u64,
 }
@@ -41,7 +43,7 @@ struct FrameIndex {
 
 impl Catalog {
     pub(super) fn new(distance: u32) -> Self {
-        Self { distance, logs: BTreeMap::new(), files: BTreeMap::new(), last_at: 0 }
+        Self { distance, logs: BTreeMap::new(), files: BTreeMap::new(), recent: Recent::default(), last_at: 0 }
     }
 
     /// Adds the frames of a durable write and takes over the ends of the tables.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::embedded::keys::StoredKey;
 use crate::embedded::segment::{Family, Place};
 use crate::embedded::tables::{Ends, Head, Part};
+use crate::frame::{FrameHeader, HEADER_LEN};
 use crate::{PartitionId, SinkPosition};
 
 /// One change of the tables.
@@ -67,6 +68,15 @@ pub(super) struct Entry {
 pub(super) struct ChunkAt {
     pub place: Place,
     pub crc: u32,
+}
+
+impl FrameAt {
+    /// The header of the frame.
+    pub(super) fn header(&self) -> FrameHeader {
+        let Self { log, entry: Entry { base, bytes_before, place }, count, written_at } = *self;
+        let body_len = place.len.saturating_sub(HEADER_LEN as u32);
+        FrameHeader { partition: log, base, written_at, bytes_before, count, body_len }
+    }
 }
 
 impl Change {

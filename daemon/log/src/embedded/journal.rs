@@ -11,6 +11,7 @@
 
 use crate::embedded::change::{Change, FrameAt};
 use crate::embedded::segment::{Family, Place};
+use crate::frame::Frame;
 
 pub(super) const RECORD_LEN: u64 = 32;
 pub(super) const CHANGES_LEN: u64 = 12;
@@ -77,6 +78,16 @@ impl Record {
     /// The bytes of a family.
     pub(super) fn bodies(&self, family: Family) -> impl Iterator<Item = &[u8]> {
         self.bodies[family as usize].iter().map(Vec::as_slice)
+    }
+
+    /// The frames with their bytes.
+    pub(super) fn into_frames(self) -> impl Iterator<Item = Frame> {
+        let [input, results, _] = self.bodies.map(Vec::into_iter);
+        let mut bodies = [input, results];
+        self.frames.into_iter().filter_map(move |frame| {
+            let bytes = bodies[Family::of(frame.log) as usize].next()?;
+            Some(Frame::written(frame.header(), bytes))
+        })
     }
 
     pub(super) fn size(&self, family: Family) -> u64 {

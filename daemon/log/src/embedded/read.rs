@@ -1,4 +1,4 @@
-//! Reads consecutive frames and verifies each of them.
+//! Reads consecutive frames: the newest ones from memory, the others from their files, and these are verified.
 
 use std::sync::Arc;
 
@@ -49,8 +49,14 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Reads the frame that holds an offset.
-    fn next(&mut self, offset: u64) -> Result<Frame, LogError> {
+    /// Returns the frame that holds an offset.
+    fn next(&mut self, offset: u64) -> Result<Arc<Frame>, LogError> {
+        let recent = self.writer.catalog().recent.find(self.log, offset);
+        recent.map_or_else(|| self.read(offset).map(Arc::new), Ok)
+    }
+
+    /// Reads the frame that holds an offset from its file.
+    fn read(&mut self, offset: u64) -> Result<Frame, LogError> {
         let (entry, file) = self.find(offset).ok_or_else(|| self.corrupt(offset, "it is missing".to_owned()))?;
         if entry.base == offset {
             let (at, len) = (u64::from(entry.place.at), entry.place.len as usize);
@@ -80,8 +86,7 @@ impl Cursor<'_> {
     fn frame_at(&self, file: &Segment, at: u64, len: usize, offset: u64) -> Result<Frame, LogError> {
         let bytes = file.read(at, len)?.ok_or_else(|| self.cut_short(offset, file))?;
         let frame = Frame::parse(bytes).map_err(|reason| self.damaged(offset, file, at, &reason))?;
-        let FrameHeader { partition, base, .. } = frame.header();
-        if partition != self.log || !(base..frame.end()).contains(&offset) {
+        if frame.header().partition != self.log || !frame.header().holds(offset) {
             return Err(self.damaged(offset, file, at, "it is another frame"));
         }
         Ok(frame)

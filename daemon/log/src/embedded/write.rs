@@ -1,7 +1,6 @@
 //! One write: requests are staged into a record, the record goes to its files, and readers see it.
 
 use crate::Appended;
-use crate::embedded::change::FrameAt;
 use crate::embedded::disk;
 use crate::embedded::free::free_state;
 use crate::embedded::journal::{Kind, Record};
@@ -60,7 +59,7 @@ impl Locked<'_> {
         let reply = reply?;
         inner.tables.sequence = sequence;
         self.put(&record, touched)?;
-        self.finish(&record.frames, touched, &freed);
+        self.finish(record, touched, &freed);
         Ok(reply)
     }
 
@@ -98,8 +97,11 @@ impl Locked<'_> {
     }
 
     /// Publishes a durable write and wakes the waiting readers.
-    fn finish(&mut self, frames: &[FrameAt], touched: Touched, freed: &[u32]) {
-        self.catalog_mut().publish(&self.inner.tables, frames);
+    fn finish(&mut self, record: Record, touched: Touched, freed: &[u32]) {
+        let mut catalog = self.catalog_mut();
+        catalog.publish(&self.inner.tables, &record.frames);
+        record.into_frames().for_each(|frame| catalog.recent.push(frame));
+        drop(catalog);
         freed.iter().for_each(|number| self.delete_state(*number));
         let sequence = self.inner.tables.sequence;
         self.inner.directory.acknowledge(sequence);

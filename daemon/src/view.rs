@@ -314,6 +314,23 @@ mod tests {
     }
 
     #[test]
+    fn small_results_of_many_types_are_all_shown() {
+        let view = UveView::default();
+        for number in 0..300 {
+            let line = format!(
+                r#"{{"key":"T:{}","uve":"P-S-{number}","start":0,"end":60,"data":{{"deleted":false,"a":1}}}}"#,
+                number % 100
+            );
+            view.writer().apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
+        }
+        for name in 0..100 {
+            let shown = view.object("T", &name.to_string(), &Filter::default()).expect("it has results");
+            let expected = [name, name + 100, name + 200].map(|number| format!("P-S-{number}").into_boxed_str());
+            assert_eq!(shown.into_keys().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+        }
+    }
+
+    #[test]
     fn partial_holds_for_one_window() {
         let view = UveView::default();
         apply(&view, "a", r#"{"deleted":false,"partial":true,"value":1}"#);

@@ -151,10 +151,15 @@ impl Object {
     }
 }
 
+/// Reads an index of a shape, which may be larger than the number of bytes behind it.
+fn shape_number(reader: &mut Reader<'_>) -> Result<usize, BlockError> {
+    Ok(usize::try_from(reader.varint("shape")?).unwrap_or(usize::MAX))
+}
+
 fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -> Result<Option<Uve<'o>>, BlockError> {
     let at = |reader: &Reader<'_>| total - reader.rest().len();
     let start = at(reader);
-    let number = reader.count("shape")?;
+    let number = shape_number(reader)?;
     let partial_at = at(reader);
     let is_partial = reader.byte("partial")? != 0;
     let length = reader.count("length")?;
@@ -218,7 +223,7 @@ impl<'o> Uve<'o> {
 
 /// The next attribute of `older`; `None` at the end.
 fn older_value<'o>(reader: &mut Reader<'o>, shapes: &[Arc<UveShape>]) -> Option<(usize, EncodedValue<'o>)> {
-    let number = reader.count("shape").ok()?;
+    let number = shape_number(reader).ok()?;
     let value = Values::split(reader.rest(), shapes.get(number)?).next()?;
     reader.take(varint_len(value.index + 1) + value.bytes.len(), "value").ok()?;
     Some((number, value))

@@ -3,6 +3,8 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`disk_use`] | how much of a disk files take |
+//! | [`request_queue`] | concurrent requests, of which one caller processes all |
 //! | [`observation`] | what sources have observed, for which time |
 //! | [`sink_offsets`] | how far each sink has delivered |
 //! | [`signal`] | a counter on which threads wait |
@@ -29,6 +31,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod disk_use;
 pub mod failpoint;
 pub mod fnv;
 pub mod listener;
@@ -37,6 +40,7 @@ pub mod open_files;
 pub mod outbound;
 pub mod remedy;
 pub mod repeats;
+pub mod request_queue;
 pub mod servers;
 pub mod setting;
 pub mod signal;

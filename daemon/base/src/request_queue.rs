@@ -28,7 +28,7 @@ struct Waiting<R, A> {
 }
 
 /// The requests of concurrent callers, which one of the callers processes.
-pub(super) struct Queue<R, A> {
+pub struct Queue<R, A> {
     waiting: Mutex<Waiting<R, A>>,
 }
 
@@ -50,7 +50,7 @@ impl<R, A> Queue<R, A> {
     ///
     /// If this caller becomes the leader, it calls `work`. `work` calls its argument once to take the requests and
     /// returns their replies in the same order.
-    pub(super) fn submit(&self, request: R, work: impl FnOnce(&mut dyn FnMut() -> Vec<R>) -> Vec<A>) -> Option<A> {
+    pub fn submit(&self, request: R, work: impl FnOnce(&mut dyn FnMut() -> Vec<R>) -> Vec<A>) -> Option<A> {
         let slot = Arc::new(Slot { state: Mutex::new(State::Waiting), changed: Condvar::new() });
         let leads = {
             let mut waiting = lock(&self.waiting);

@@ -10,7 +10,7 @@
 //! | [`tables`], [`keys`] | the tables in memory of the writer |
 //! | [`catalog`], [`recent`], [`read`] | what readers know, the newest frames in memory, and reads |
 //! | [`recover`], [`replay`] | the opening |
-//! | [`queue`], [`writer`], [`stage`], [`mod@write`] | the single writer: the queue of requests, the write lock, one write |
+//! | [`writer`], [`stage`], [`mod@write`] | the single writer: the write lock, one write |
 //! | [`append`], [`state`] | the requests: appends, commits |
 //! | [`roll`], [`free`], [`retire`] | new files, the space of replaced state, retention |
 //! | [`backup`] | copies of a log, also of a running one |
@@ -40,7 +40,6 @@ mod free;
 mod health;
 mod journal;
 mod keys;
-mod queue;
 mod read;
 mod recent;
 mod recover;
@@ -302,7 +301,8 @@ impl PartitionLog for EmbeddedLog {
     }
 
     fn stats(&self) -> Result<LogStats, LogError> {
-        let disk_bytes = directory::disk_bytes(&self.disk)?;
+        let measured = daemon_base::disk_use::disk_bytes(&self.disk);
+        let disk_bytes = measured.map_err(|source| directory::io_error("measure the store", &self.disk, source))?;
         let mut locked = self.writer.lock()?;
         let reopened = locked.reopened();
         let tables = locked.tables();

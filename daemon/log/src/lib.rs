@@ -33,7 +33,6 @@
 #![deny(missing_docs)]
 
 mod append_batch;
-mod before_damage;
 mod commit;
 mod config;
 mod embedded;
@@ -47,7 +46,6 @@ mod stats;
 use std::time::Duration;
 
 pub use self::append_batch::{AppendBatch, Appended, Idempotency, Written};
-pub use self::before_damage::read_before_damage;
 pub use self::commit::{PartitionCommit, Restored, SinkPosition};
 pub use self::config::LogConfig;
 pub use self::embedded::EmbeddedLog;
@@ -244,22 +242,4 @@ pub struct Outage {
     pub reason: String,
     /// Only a restart can help; else the log goes on by itself once the reason is gone.
     pub needs_restart: bool,
-}
-
-/// Appends a batch, and tries again while the log is full: before each further try `wait` gets the time that the log
-/// asks for, waits as it likes, and returns whether to go on.
-///
-/// # Errors
-/// As [`Log::append`]; [`LogError::Full`], with nothing written, once `wait` has returned `false`.
-pub fn append_when_room(
-    log: &dyn Log,
-    batch: AppendBatch,
-    mut wait: impl FnMut(Duration) -> bool,
-) -> Result<Appended, LogError> {
-    loop {
-        match log.append(batch.clone()) {
-            Err(LogError::Full { retry_after, .. }) if wait(retry_after) => {}
-            result => return result,
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! Reads up to damage.
 
-use crate::{Log, LogError, RecordBatch};
+use daemon_log::{Log, LogError, RecordBatch};
 
 /// Reads results as [`Log::read_results`], but only up to damage behind `from`: the error of damage is that of the record
 /// at `from`.

@@ -14,10 +14,12 @@
 
 #![deny(missing_docs)]
 
+mod before_damage;
 pub mod file;
 pub mod influxdb;
 mod run;
 mod sink;
 
+pub use self::before_damage::read_before_damage;
 pub use self::run::run;
 pub use self::sink::Sink;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use daemon_base::failpoint;
 use daemon_base::remedy::remedy;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, LogError, RecordBatch, read_before_damage};
+use daemon_log::{Log, LogError, RecordBatch};
 use tracing::{error, warn};
 
-use crate::Sink;
+use crate::{Sink, read_before_damage};
 
 /// The size of the batches that a sink reads.
 const READ_BYTES: usize = 1024 * 1024;

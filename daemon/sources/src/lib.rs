@@ -10,6 +10,7 @@
 
 #![deny(missing_docs)]
 
+mod append;
 pub mod array;
 pub mod contiv;
 #[cfg(test)]
@@ -21,4 +22,5 @@ pub mod opserver;
 mod source;
 pub mod timestamp;
 
+pub use self::append::append_when_room;
 pub use self::source::{AppendOutcome, Sample, Source, SourceContext, SourceTelemetry, run};

@@ -8,11 +8,12 @@ use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
 use daemon_base::observation::{Observations, Observer};
 use daemon_base::stop::Stop;
-use daemon_log::{AppendBatch, Log, LogError, append_when_room};
+use daemon_log::{AppendBatch, Log, LogError};
 use derived_stats::Number;
 use proxy_uve::wire::WireSample;
 use tracing::{error, info};
 
+use crate::append_when_room;
 use crate::intake::{Intake, LineError};
 
 pub use self::telemetry::SourceTelemetry;

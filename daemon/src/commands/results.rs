@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use daemon_base::clock::{Clock, SystemClock};
-use daemon_log::{EmbeddedLog, Log, LogError, RecordBatch, read_before_damage};
+use daemon_log::{EmbeddedLog, Log, LogError, RecordBatch};
 use daemon_results::record::RecordReader;
+use daemon_sinks::read_before_damage;
 
 use crate::commands::config_args::ConfigArgs;
 use crate::engine::LogSettings;

@@ -306,30 +306,3 @@ pub(super) fn io_error(operation: &'static str, path: &Path, source: std::io::Er
     let path = path.to_owned();
     LogError::Io { operation, path, outcome_unknown: false, source: Arc::new(source) }
 }
-
-/// The disk space of the files below `path`; only allocated blocks count.
-pub(super) fn disk_bytes(path: &Path) -> Result<u64, LogError> {
-    let io = |source: std::io::Error| io_error("measure the store", path, source);
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(path).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        // The store deletes files at any time: a missing file counts as zero bytes.
-        match std::fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => bytes += disk_bytes(&path).unwrap_or(0),
-            Ok(found) => bytes += allocated(&found),
-            Err(_) => {}
-        }
-    }
-    Ok(bytes)
-}
-
-#[cfg(unix)]
-fn allocated(file: &std::fs::Metadata) -> u64 {
-    // The unit is 512 bytes by definition, independent of the block size of the file system.
-    std::os::unix::fs::MetadataExt::blocks(file) * 512
-}
-
-#[cfg(not(unix))]
-fn allocated(file: &std::fs::Metadata) -> u64 {
-    file.len()
-}

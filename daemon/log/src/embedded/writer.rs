@@ -1,6 +1,6 @@
 //! The single writer: it combines concurrent requests into one write and one sync.
 //!
-//! A caller adds its request to the queue ([`queue`](super::queue)). One of the callers leads: it takes the write lock
+//! A caller adds its request to the queue ([`request_queue`](daemon_base::request_queue)). One of the callers leads: it takes the write lock
 //! and writes all queued requests. A single caller pays one sync, a hundred concurrent callers share a few, and the log
 //! needs no writer thread.
 //!
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use daemon_base::remedy::remedy;
+use daemon_base::request_queue::Queue;
 use daemon_base::signal::Signal;
 
 use crate::config::LogConfig;
@@ -20,7 +21,6 @@ use crate::embedded::catalog::Catalog;
 use crate::embedded::change::Change;
 use crate::embedded::directory::Directory;
 use crate::embedded::health::Health;
-use crate::embedded::queue::Queue;
 use crate::embedded::recover::{Open, Opened, recover};
 use crate::embedded::segment::Family;
 use crate::embedded::stage::{Reply, Request};

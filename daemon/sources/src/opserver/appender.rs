@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use daemon_log::{AppendBatch, Log, LogError, append_when_room};
+use daemon_log::{AppendBatch, Log, LogError};
 use proxy_uve::StreamName;
 use proxy_uve::wire::WireSample;
 use tracing::debug;
 
 use super::answer::Reading;
 use super::telemetry::{PollerTelemetry, Rejected};
+use crate::append_when_room;
 use crate::intake::{Intake, LineError};
 
 /// The size at which a batch is appended.

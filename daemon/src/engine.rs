@@ -198,7 +198,8 @@ impl Engine {
     pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {
         self.plans.clone_from(&settings.plans);
         let lines = || LineReader::new(&settings.plans);
-        let view = ViewSink::new(Arc::clone(&self.view), Arc::clone(&self.events), &settings.plans);
+        let (view, events, local) = (Arc::clone(&self.view), Arc::clone(&self.events), self.local.clone());
+        let view = ViewSink::new(view, events, &settings.plans, local);
         let (readiness, caught_up) = (Arc::clone(readiness), AtomicBool::new(false));
         self.add_sink(view, move |at_end| {
             if at_end && !caught_up.swap(true, Ordering::AcqRel) {

@@ -1,9 +1,10 @@
 //! The current proxy UVEs in memory, which the read endpoints serve.
 //!
 //! The view reads the results log like any other sink. For each object and UVE name it keeps the newest result of each
-//! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results that the
-//! log retains.
+//! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results, the
+//! embedded log from those on that the view still needed.
 
+mod ages;
 mod configured;
 mod events;
 mod loudest;
@@ -12,6 +13,7 @@ mod object;
 mod objects;
 mod reading;
 mod sink;
+mod start;
 mod types;
 mod walk;
 
@@ -21,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
 
+use self::ages::{Ages, Place};
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
@@ -54,6 +57,7 @@ struct Tables {
     /// The shapes of the encoded results: so few that a linear search is fast.
     shapes: Vec<Arc<UveShape>>,
     scratch: Scratch,
+    ages: Ages,
 }
 
 /// The right to change the view. Results are applied record by record, so that a lock is taken once for many.
@@ -133,12 +137,22 @@ impl UveView {
         self.loudest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where in the results the oldest value that the view shows came from.
+    pub(crate) fn needed(&self) -> Place {
+        self.read().ages.needed()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Writer<'_> {
+    /// Notes that the results that come next are of this record.
+    pub(crate) fn begin_record(&mut self, offset: u64, bytes: usize) {
+        self.0.ages.begin_record(offset, bytes as u64);
+    }
+
     /// Applies results in order; `select` decides what of each is applied.
     pub(crate) fn apply_all(&mut self, rows: &[Row<'_>], mut select: impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>))) {
         for rows in rows.chunks(LOOK_AHEAD) {
@@ -168,7 +182,7 @@ impl Tables {
         select: &mut impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>)),
     ) {
         let Some((table, _)) = keys.first() else { return };
-        let Self { by_name, types, shapes, scratch } = self;
+        let Self { by_name, types, shapes, scratch, ages } = self;
         let objects = match by_name.get_mut(*table) {
             Some(objects) => objects,
             None => {
@@ -180,10 +194,10 @@ impl Tables {
         for ((row, (_, name)), place) in rows.iter().zip(keys).zip(places) {
             select(row, &mut |row| {
                 if row.deleted {
-                    return objects.get_mut(place, name, |object| object.remove(shapes, &row.shape.uve, scratch));
+                    return objects.get_mut(place, name, |object| object.remove(shapes, &row.shape.uve, scratch, ages));
                 }
                 let shape = shape_number(shapes, row.shape);
-                objects.get_or_add(place, name, |object| object.apply(shapes, shape, row, scratch));
+                objects.get_or_add(place, name, |object| object.apply(shapes, shape, row, scratch, ages));
             });
         }
         if objects.is_empty() {
@@ -328,6 +342,42 @@ mod tests {
             let expected = [name, name + 100, name + 200].map(|number| format!("P-S-{number}").into_boxed_str());
             assert_eq!(shown.into_keys().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
         }
+    }
+
+    #[test]
+    fn the_results_from_the_needed_one_on_give_the_same_view() {
+        let (view, mut random, mut lines) = (UveView::default(), 1_u64, Vec::new());
+        let documents = |view: &UveView| (0..20).map(|name| json(view, &name.to_string(), "")).collect::<Vec<_>>();
+        let apply = |view: &UveView, offset: usize, line: &String| {
+            let mut writer = view.writer();
+            writer.begin_record(offset as u64, 1024 * 1024);
+            writer.apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
+        };
+        let mut skipped = 0;
+        for offset in 0..2_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let bits = random >> 33;
+            let attributes = ["a", "b", "c"].iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1);
+            let values: String = attributes.map(|(_, name)| format!(r#","{name}":{offset}"#)).collect();
+            let data = if bits >> 3 & 15 == 0 {
+                r#""deleted":true"#.to_owned()
+            } else {
+                format!(r#""deleted":false{values}"#)
+            };
+            // The later names are rare.
+            let name = (bits >> 7 & 15) % (1 + (bits >> 11 & 31)).min(20);
+            let uve = ["P-S-a", "Q-S-a"][(bits >> 16 & 1) as usize];
+            lines.push(format!(r#"{{"key":"T:{name}","uve":"{uve}","start":0,"end":60,"data":{{{data}}}}}"#));
+            apply(&view, offset, &lines[offset]);
+            let needed = view.needed().offset as usize;
+            skipped += needed;
+            if offset % 50 == 0 {
+                let again = UveView::default();
+                (needed..=offset).for_each(|offset| apply(&again, offset, &lines[offset]));
+                assert_eq!(documents(&again), documents(&view), "from {needed} to {offset}");
+            }
+        }
+        assert!(skipped > 2_000 * 500, "{skipped}: most results are not needed");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use daemon_base::fnv;
 use daemon_results::block::{AttributeShape, EncodedValue, Row, UveShape, ValuesBuffer};
 use proxy_uve::{Plan, UveDescription};
 
@@ -45,6 +46,13 @@ impl Configured {
     pub(super) fn new(plans: &[Arc<Plan>]) -> Self {
         let uves = plans.iter().flat_map(|plan| plan.uves());
         Self { uves: uves.map(|uve| (uve.name().into(), attributes(&uve))).collect(), ..Self::default() }
+    }
+
+    /// A short name of what is selected, the same for the same configuration.
+    pub(super) fn digest(&self) -> u128 {
+        let mut uves: Vec<_> = self.uves.iter().map(|uve| format!("{uve:?}")).collect();
+        uves.sort_unstable();
+        fnv::digest(uves.concat().as_bytes())
     }
 
     /// Calls `take` with what is configured of a result, if anything is.

@@ -11,6 +11,7 @@ use std::hash::BuildHasher as _;
 
 use daemon_results::block::Row;
 use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 
 use crate::view::reading::{Reading, has_score};
 
@@ -40,7 +41,7 @@ pub(crate) struct Loudest {
 }
 
 /// One scored attribute of an object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Loud {
     pub key: Box<str>,
     pub uve: Box<str>,
@@ -54,6 +55,8 @@ pub(crate) struct Loud {
     pub since: Option<u64>,
     /// The recent values, the newest one last.
     pub values: VecDeque<f64>,
+    /// With the seed of this process.
+    #[serde(skip)]
     hash: u64,
 }
 
@@ -86,6 +89,22 @@ impl Loudest {
                 None => self.add(hash, row, &attribute.name, reading),
             }
         }
+    }
+
+    /// All entries, to be stored.
+    pub(super) fn entries(&self) -> Vec<Loud> {
+        self.entries.clone()
+    }
+
+    /// The list that had these entries.
+    pub(super) fn restored(entries: Vec<Loud>) -> Self {
+        let mut list = Self { newest: entries.iter().map(|entry| entry.end).max().unwrap_or(0), ..Self::default() };
+        list.entries = entries.into_iter().take(CAPACITY).collect();
+        for (index, entry) in list.entries.iter_mut().enumerate() {
+            entry.hash = list.hasher.hash_one((&*entry.key, &*entry.uve, &*entry.attribute));
+            list.by_hash.insert(entry.hash, index);
+        }
+        list
     }
 
     /// The entries with the highest ranks, at most `limit`, the highest first.

@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! object := name  uve*
-//! uve    := shape  partial:u8  length newest  length older
+//! uve    := shape  partial:u8  age:u8  older age:u8  length newest  length older
 //! newest := (attribute+1  value)*              the newest result, as its block has it
 //! older  := (shape  attribute+1  value)*       attributes that the newest result does not have
 //! ```
 //!
-//! `shape` is an index into the view's list of shapes. Attributes and values are encoded as in a
+//! `shape` is an index into the view's list of shapes; `age` is where the newest result came from, and `older age` where
+//! the oldest of the others did ([`ages`](super::ages)). Attributes and values are encoded as in a
 //! [block](daemon_results::block), so a result is copied and not decoded.
 
 use std::ops::Range;
@@ -19,6 +20,8 @@ use daemon_results::block::{
 };
 use derived_stats::Record;
 use proxy_uve::json;
+
+use crate::view::ages::Ages;
 
 /// The name and the encoded structures of one object.
 #[derive(Debug, Default)]
@@ -42,6 +45,8 @@ pub(super) struct Uve<'o> {
     /// The index of `shape`.
     number: usize,
     is_partial: bool,
+    age: u8,
+    older_age: u8,
     newest: &'o [u8],
     older: &'o [u8],
     /// Where the whole structure, its `partial` and its `newest` are among the structures' bytes.
@@ -68,17 +73,26 @@ impl Object {
 
     /// Applies a result whose shape has the index `number`.
     #[inline]
-    pub(super) fn apply(&mut self, shapes: &[Arc<UveShape>], number: usize, row: &Row<'_>, scratch: &mut Scratch) {
+    pub(super) fn apply(
+        &mut self,
+        shapes: &[Arc<UveShape>],
+        number: usize,
+        row: &Row<'_>,
+        scratch: &mut Scratch,
+        ages: &mut Ages,
+    ) {
         // Mostly the shape is the same, and no names need be compared.
         let same = self.uves(shapes).find(|uve| uve.number == number);
         let before = same.or_else(|| self.uves(shapes).find(|uve| uve.shape.uve == row.shape.uve));
         if let Some(uve) = before.as_ref().filter(|uve| uve.has_form_of(number, row)) {
             let (partial_at, newest_at) = (uve.partial_at, uve.newest_at.clone());
+            ages.remove(uve.age);
+            ages.add(ages.newest());
             let bytes = &mut self.bytes[self.name as usize..];
-            bytes[partial_at] = row.partial.into();
+            (bytes[partial_at], bytes[partial_at + 1]) = (row.partial.into(), ages.newest());
             return bytes[newest_at].copy_from_slice(row.values.encoded());
         }
-        self.encode_replaced(shapes, before.as_ref(), number, row, scratch);
+        self.encode_replaced(shapes, before.as_ref(), number, row, scratch, ages);
         self.set(&scratch.object);
     }
 
@@ -90,23 +104,19 @@ impl Object {
         number: usize,
         row: &Row<'_>,
         Scratch { object, older }: &mut Scratch,
+        ages: &mut Ages,
     ) {
         object.clear();
         older.clear();
-        let name = |value: EncodedValue<'_>| row.shape.attributes.get(value.index).map(|attribute| &*attribute.name);
-        let is_new = |known: &str| row.values.iter(row.shape).any(|value| name(value) == Some(known));
-        for (number, attribute, value) in before.iter().flat_map(|before| before.encoded(shapes)) {
-            if !is_new(&attribute.name) {
-                put_varint(older, number as u64);
-                put_varint(older, value.index as u64 + 1);
-                older.extend_from_slice(value.bytes);
-            }
-        }
+        let older_age = before.and_then(|before| encode_older(shapes, before, row, older));
+        before.into_iter().for_each(|before| before.remove_from(ages));
+        let age = ages.newest();
+        [Some(age), older_age].into_iter().flatten().for_each(|age| ages.add(age));
         let bytes = self.uve_bytes();
         let Range { start, end } = before.map_or(bytes.len()..bytes.len(), |before| before.whole_at.clone());
         object.extend_from_slice(&bytes[..start]);
         put_varint(object, number as u64);
-        object.push(row.partial.into());
+        object.extend_from_slice(&[row.partial.into(), age, older_age.unwrap_or(age)]);
         for part in [row.values.encoded(), older] {
             put_varint(object, part.len() as u64);
             object.extend_from_slice(part);
@@ -115,8 +125,10 @@ impl Object {
     }
 
     /// Removes the structure `uve`.
-    pub(super) fn remove(&mut self, shapes: &[Arc<UveShape>], uve: &str, scratch: &mut Scratch) {
-        let Some(Uve { whole_at, .. }) = self.uves(shapes).find(|known| *known.shape.uve == *uve) else { return };
+    pub(super) fn remove(&mut self, shapes: &[Arc<UveShape>], uve: &str, scratch: &mut Scratch, ages: &mut Ages) {
+        let Some(uve) = self.uves(shapes).find(|known| *known.shape.uve == *uve) else { return };
+        uve.remove_from(ages);
+        let whole_at = uve.whole_at;
         let object = &mut scratch.object;
         object.clear();
         object.extend_from_slice(&self.uve_bytes()[..whole_at.start]);
@@ -162,6 +174,7 @@ fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -
     let number = shape_number(reader)?;
     let partial_at = at(reader);
     let is_partial = reader.byte("partial")? != 0;
+    let (age, older_age) = (reader.byte("age")?, reader.byte("older age")?);
     let length = reader.count("length")?;
     let newest_from = at(reader);
     let newest = reader.take(length, "newest")?;
@@ -170,7 +183,40 @@ fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -
     let older = reader.take(length, "older")?;
     let whole_at = start..at(reader);
     let shape = shapes.get(number);
-    Ok(shape.map(|shape| Uve { shape, number, is_partial, newest, older, whole_at, partial_at, newest_at }))
+    Ok(shape.map(|shape| Uve {
+        shape,
+        number,
+        is_partial,
+        age,
+        older_age,
+        newest,
+        older,
+        whole_at,
+        partial_at,
+        newest_at,
+    }))
+}
+
+/// Encodes the attributes that a result does not have as `older`, and returns the age of the oldest of them; `None` if it
+/// has all.
+fn encode_older(shapes: &[Arc<UveShape>], before: &Uve<'_>, row: &Row<'_>, older: &mut Vec<u8>) -> Option<u8> {
+    let name = |value: EncodedValue<'_>| row.shape.attributes.get(value.index).map(|attribute| &*attribute.name);
+    let is_new = |known: &str| row.values.iter(row.shape).any(|value| name(value) == Some(known));
+    let keep = |older: &mut Vec<u8>, (number, attribute, value): (usize, &AttributeShape, EncodedValue<'_>)| {
+        if !is_new(&attribute.name) {
+            put_varint(older, number as u64);
+            put_varint(older, value.index as u64 + 1);
+            older.extend_from_slice(value.bytes);
+        }
+    };
+    before.encoded_newest(shapes).for_each(|value| keep(older, value));
+    let of_newest = older.len();
+    before.encoded_older(shapes).for_each(|value| keep(older, value));
+    match older.len() {
+        0 => None,
+        len if len == of_newest => Some(before.age),
+        _ => Some(before.older_age),
+    }
 }
 
 fn varint_len(value: usize) -> usize {
@@ -178,6 +224,14 @@ fn varint_len(value: usize) -> usize {
 }
 
 impl<'o> Uve<'o> {
+    /// Takes its values out of the counts of `ages`.
+    fn remove_from(&self, ages: &mut Ages) {
+        ages.remove(self.age);
+        if !self.older.is_empty() {
+            ages.remove(self.older_age);
+        }
+    }
+
     /// Whether a result has the same shape and size, and replaces this one altogether.
     fn has_form_of(&self, number: usize, row: &Row<'_>) -> bool {
         self.number == number
@@ -207,17 +261,25 @@ impl<'o> Uve<'o> {
         &self,
         shapes: &'s [Arc<UveShape>],
     ) -> impl Iterator<Item = (usize, &'s AttributeShape, EncodedValue<'o>)> + use<'o, 's> {
-        let number = self.number;
-        let newest = shapes.get(number).into_iter().flat_map({
-            let newest = self.newest;
-            move |shape| Values::split(newest, shape).map(move |value| (number, value))
-        });
+        self.encoded_newest(shapes).chain(self.encoded_older(shapes))
+    }
+
+    fn encoded_newest<'s>(
+        &self,
+        shapes: &'s [Arc<UveShape>],
+    ) -> impl Iterator<Item = (usize, &'s AttributeShape, EncodedValue<'o>)> + use<'o, 's> {
+        let (number, newest) = (self.number, self.newest);
+        let values = shapes.get(number).into_iter().flat_map(move |shape| Values::split(newest, shape));
+        values.filter_map(move |value| Some((number, shapes.get(number)?.attributes.get(value.index)?, value)))
+    }
+
+    fn encoded_older<'s>(
+        &self,
+        shapes: &'s [Arc<UveShape>],
+    ) -> impl Iterator<Item = (usize, &'s AttributeShape, EncodedValue<'o>)> + use<'o, 's> {
         let mut reader = Reader::new(self.older);
-        let older = std::iter::from_fn(move || older_value(&mut reader, shapes));
-        newest.chain(older).filter_map(|(number, value)| {
-            let attribute = shapes.get(number)?.attributes.get(value.index)?;
-            Some((number, attribute, value))
-        })
+        let values = std::iter::from_fn(move || older_value(&mut reader, shapes));
+        values.filter_map(|(number, value)| Some((number, shapes.get(number)?.attributes.get(value.index)?, value)))
     }
 }
 

@@ -192,6 +192,7 @@ mod tests {
     use daemon_results::block::{Row, UveShape, Values};
 
     use super::*;
+    use crate::view::ages::Ages;
     use crate::view::object::Scratch;
 
     fn shapes() -> [Arc<UveShape>; 1] {
@@ -210,12 +211,16 @@ mod tests {
             values: Values::default(),
         };
         let [place, ..] = objects.look_ahead([name].into_iter());
-        objects.get_or_add(place, name, |object| object.apply(&shapes, 0, &row, &mut Scratch::default()));
+        objects.get_or_add(place, name, |object| {
+            object.apply(&shapes, 0, &row, &mut Scratch::default(), &mut Ages::default())
+        });
     }
 
     fn remove(objects: &mut Objects, name: &str) {
         let [place, ..] = objects.look_ahead([name].into_iter());
-        objects.get_mut(place, name, |object| object.remove(&shapes(), "U", &mut Scratch::default()));
+        objects.get_mut(place, name, |object| {
+            object.remove(&shapes(), "U", &mut Scratch::default(), &mut Ages::default())
+        });
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use daemon_results::block::AttributeShape;
 use derived_stats::entry::Role;
 use derived_stats::{Number, Record};
+use serde::{Deserialize, Serialize};
 
 /// The size of a score that is an anomaly, for a detector without alarms of its own. The score of EWM with alpha 0.1 is
 /// at most 3.
 pub(crate) const LOUD: f64 = 2.5;
 
 /// The numbers of one result of one attribute.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Reading {
     pub value: Option<f64>,
     pub score: Option<f64>,

@@ -2,34 +2,48 @@
 
 use std::sync::Arc;
 
-use daemon_log::{Log, RecordBatch};
+use daemon_log::{Log, PartitionLog, RecordBatch};
 use daemon_results::block::BlockError;
 use daemon_results::line::{LineReader, is_scrape};
 use daemon_results::record::{RecordReader, Stored};
 use daemon_sinks::Sink;
 use proxy_uve::Plan;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::configured::Configured;
-use crate::view::{Event, EventHub, EventId, UveView};
+use super::start::ViewStart;
+use crate::view::{Event, EventHub, EventId, Loudest, UveView};
 
-/// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest retained result.
+/// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest result that the
+/// view needs.
 pub(crate) struct ViewSink {
     view: Arc<UveView>,
     events: Arc<EventHub>,
     records: RecordReader,
     lines: LineReader,
     configured: Configured,
+    start: ViewStart,
+    /// The offset after the last record that was applied.
+    next: u64,
+    /// The loudest objects have the results before this offset already.
+    loudest_from: u64,
 }
 
 impl ViewSink {
     /// The name of the sink.
     pub(crate) const NAME: &'static str = "view";
 
-    /// A sink that applies the results of these plans; the event stream gets all results.
-    pub(crate) fn new(view: Arc<UveView>, events: Arc<EventHub>, plans: &[Arc<Plan>]) -> Self {
-        let (records, lines) = (RecordReader::default(), LineReader::new(plans));
-        Self { view, events, records, lines, configured: Configured::new(plans) }
+    /// A sink that applies the results of these plans; the event stream gets all results. `log` is the log if it is of
+    /// this process alone.
+    pub(crate) fn new(
+        view: Arc<UveView>,
+        events: Arc<EventHub>,
+        plans: &[Arc<Plan>],
+        log: Option<Arc<dyn PartitionLog>>,
+    ) -> Self {
+        let (records, lines, configured) = (RecordReader::default(), LineReader::new(plans), Configured::new(plans));
+        let start = ViewStart::new(log, configured.digest());
+        Self { view, events, records, lines, configured, start, next: 0, loudest_from: 0 }
     }
 }
 
@@ -43,7 +57,11 @@ impl Sink for ViewSink {
     }
 
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
-        Ok(log.results_bounds()?.first)
+        let bounds = log.results_bounds()?;
+        let Some(stored) = self.start.load(bounds)? else { return Ok(bounds.first) };
+        *self.view.loudest() = Loudest::restored(stored.loudest);
+        self.loudest_from = stored.next;
+        Ok(stored.needed.max(bounds.first))
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
@@ -57,23 +75,52 @@ impl Sink for ViewSink {
                 error!(offset, %error, "A results record cannot be decoded; the view skips it.");
             }
         }
+        self.next = batch.next_offset();
+        self.store_start(false);
+        Ok(())
+    }
+
+    fn idle(&mut self, _log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
+        self.store_start(stopping);
         Ok(())
     }
 }
 
 impl ViewSink {
+    /// Stores where the next start begins to read, if that is worth it. A failure costs the next start time, and nothing
+    /// else.
+    fn store_start(&mut self, stopping: bool) {
+        let needed = self.view.needed();
+        if self.start.is_due(needed, stopping) {
+            let loudest = self.view.loudest().entries();
+            if let Err(error) = self.start.store(needed, self.next, loudest) {
+                debug!(error = %format!("{error:#}"), "The view cannot store where it starts; it tries again.");
+            }
+        }
+    }
+
+    /// Whether the loudest objects do not have the results of a record yet.
+    fn is_new(&self, offset: u64) -> bool {
+        offset >= self.loudest_from
+    }
+
     /// Applies a record that is a block; `false` if it is not.
     fn apply_block(&mut self, offset: u64, record: &[u8]) -> Result<bool, BlockError> {
+        let is_new = self.is_new(offset);
         let Self { view, events, records, configured, .. } = self;
         let Some(rows) = records.rows(offset, record)? else { return Ok(false) };
         let mut loudest = view.loudest();
-        view.writer().apply_all(&rows, |row, apply| {
+        let mut writer = view.writer();
+        writer.begin_record(offset, record.len());
+        writer.apply_all(&rows, |row, apply| {
             configured.select(row, |row| {
-                loudest.take(row);
+                if is_new {
+                    loudest.take(row);
+                }
                 apply(row);
             });
         });
-        drop(loudest);
+        drop((loudest, writer));
         for (number, row) in rows.iter().enumerate() {
             send(events, EventId { record: offset, line: number }, &Stored::Row(*row));
         }
@@ -82,14 +129,18 @@ impl ViewSink {
 
     /// Applies a record that consists of lines.
     fn apply_lines(&mut self, offset: u64, record: &[u8]) -> Result<(), BlockError> {
-        let Self { view, events, records, lines, configured } = self;
+        let is_new = self.is_new(offset);
+        let Self { view, events, records, lines, configured, .. } = self;
+        view.writer().begin_record(offset, record.len());
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
                 && !is_scrape(line)
             {
                 match lines.row(line) {
                     Ok(row) => configured.select(&row, |row| {
-                        view.loudest().take(row);
+                        if is_new {
+                            view.loudest().take(row);
+                        }
                         view.writer().apply(row);
                     }),
                     Err(error) => warn!(offset, %error, "A stored result line cannot be parsed; the view skips it."),
@@ -106,4 +157,131 @@ fn send(events: &EventHub, id: EventId, result: &Stored<'_>) {
         result.write_line(&mut line);
         Event { id, line: line.into() }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId};
+    use daemon_results::block::{BlockSink, MAX_BLOCK_BYTES, sample};
+    use derived_stats::{Number, Output, Record, Report};
+    use proxy_uve::{AttributeResult, ResultSink as _, Subject};
+
+    use super::*;
+    use crate::view::Filter;
+
+    const OBJECTS: u64 = 20_000;
+
+    fn key(object: u64) -> String {
+        format!("ObjectVNTable:default-domain:demo-project:vn{object:06}")
+    }
+
+    /// Sends the result of an object's window.
+    fn send(plan: &Plan, sink: &mut BlockSink, type_index: usize, (key, window): (&str, u64), record: Record) {
+        let period = 60_000_000;
+        let subject = Subject::new(key.as_bytes(), type_index, "A-b", window * period..(window + 1) * period);
+        let attribute = plan.uves().nth(type_index).unwrap().attributes().next().unwrap();
+        let report = Report::Value(Output::new(attribute.description, record));
+        sink.begin(&subject);
+        sink.attribute(&subject, &AttributeResult::new(attribute.name, report, subject.start));
+        sink.end(&subject);
+    }
+
+    /// Commits the results of a window of all objects from `first` on: the score of an object is loud from window 3 on.
+    fn commit_window(log: &EmbeddedLog, plan: &Arc<Plan>, first: u64, window: u64) {
+        let partition = PartitionId::new(log.stream_id("S-a").unwrap(), 0);
+        log.restore(partition).unwrap();
+        let mut sink = BlockSink::new(plan, MAX_BLOCK_BYTES);
+        for object in first..OBJECTS {
+            let score = if window < 3 { 0.1 } else { 2.6 + object as f64 / 1e6 };
+            let value = Number::U64(1000 * window + object);
+            let numbers = [Number::U64(window), Number::F64(1.0 / 3.0), Number::F64(0.1), Number::F64(score), value];
+            send(plan, &mut sink, 0, (&key(object), window), Record::new([value]));
+            send(plan, &mut sink, 1, (&key(object), window), Record::new(numbers));
+        }
+        let (meta, results) = (Vec::new(), sink.take().unwrap());
+        let commit = PartitionCommit { partition, cursor: 0, meta, chunks: Vec::new(), results };
+        log.commit(vec![commit], window).unwrap();
+    }
+
+    struct Read {
+        from: u64,
+        documents: Vec<String>,
+        loudest: String,
+    }
+
+    /// A view over the whole log, from its start to its stop.
+    fn read(log: &Arc<EmbeddedLog>, plan: &Arc<Plan>, local: bool) -> Read {
+        let view: Arc<UveView> = Arc::default();
+        let local = local.then(|| Arc::clone(log) as Arc<dyn PartitionLog>);
+        let mut sink = ViewSink::new(Arc::clone(&view), Arc::default(), &[Arc::clone(plan)], local);
+        let from = sink.start(&**log).unwrap();
+        let mut next = from;
+        loop {
+            let batch = log.read_results(next, 1024 * 1024).unwrap();
+            if batch.is_empty() {
+                break;
+            }
+            next = batch.next_offset();
+            sink.deliver(&**log, &batch).unwrap();
+        }
+        sink.idle(&**log, true).unwrap();
+        let document = |object| {
+            format!("{:?}", view.object("ObjectVNTable", &key(object)["ObjectVNTable:".len()..], &Filter::default()))
+        };
+        let loudest = format!(
+            "{:?}",
+            view.loudest().top(50).iter().map(|it| (it.key.clone(), it.since, it.values.clone())).collect::<Vec<_>>()
+        );
+        Read { from, documents: (0..OBJECTS).map(document).collect(), loudest }
+    }
+
+    #[test]
+    fn a_start_reads_the_results_that_the_view_needed_and_shows_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
+        let plan = Arc::new(sample::plan());
+        // Some objects have no result any more.
+        (0..12).for_each(|window| commit_window(&log, &plan, if window < 6 { 0 } else { 100 }, window));
+        let all = read(&log, &plan, false);
+        assert!(
+            all.from == 0 && all.documents.iter().all(|document| document.contains("sigma")),
+            "{}",
+            all.documents[0]
+        );
+        assert_eq!(read(&log, &plan, true).from, 0, "nothing is stored yet");
+        let first = read(&log, &plan, true);
+        let end = log.results_bounds().unwrap().next;
+        assert!(
+            first.from > end / 4 && first.from < end / 2,
+            "{} of {end}: the silent objects are of window 5",
+            first.from
+        );
+        (12..24).for_each(|window| commit_window(&log, &plan, 0, window));
+        read(&log, &plan, true);
+        let (later, whole) = (read(&log, &plan, true), read(&log, &plan, false));
+        let end = log.results_bounds().unwrap().next;
+        assert!(later.from > end * 4 / 5, "{} of {end}", later.from);
+        for (read, whole) in [(&first, &all), (&later, &whole)] {
+            assert_eq!(read.documents, whole.documents);
+            assert_eq!(read.loudest, whole.loudest);
+        }
+    }
+
+    #[test]
+    fn another_configuration_and_lost_results_need_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
+        let plan = Arc::new(sample::plan());
+        (0..8).for_each(|window| commit_window(&log, &plan, 0, window));
+        read(&log, &plan, true);
+        let start = |plans: &[Arc<Plan>]| {
+            ViewSink::new(Arc::default(), Arc::default(), plans, Some(Arc::clone(&log) as _)).start(&*log).unwrap()
+        };
+        assert!(start(&[Arc::clone(&plan)]) > 0);
+        assert_eq!(start(&[]), 0);
+        let mut stored = ViewStart::new(Some(Arc::clone(&log) as _), Configured::new(&[plan]).digest());
+        let end = log.results_bounds().unwrap().next;
+        assert!(stored.load(daemon_log::Bounds { first: 0, next: end }).unwrap().is_some());
+        assert!(stored.load(daemon_log::Bounds { first: 0, next: end - 1 }).unwrap().is_none());
+    }
 }

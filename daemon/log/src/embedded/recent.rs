@@ -7,7 +7,7 @@ use crate::PartitionId;
 use crate::frame::Frame;
 
 /// The most memory that the frames take, but for one that is larger.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// The most frames, because they are searched one by one.
 const MAX_FRAMES: usize = 512;
 

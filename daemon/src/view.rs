@@ -4,16 +4,16 @@
 //! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results, the
 //! embedded log from those on that the view still needed.
 
-mod ages;
+mod checkpoint;
 mod configured;
 mod events;
+mod generations;
 mod loudest;
 mod names;
 mod object;
 mod objects;
 mod reading;
 mod sink;
-mod start;
 mod types;
 mod walk;
 
@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
 
-use self::ages::{Ages, Place};
+use self::generations::Generations;
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
@@ -57,7 +57,7 @@ struct Tables {
     /// The shapes of the encoded results: so few that a linear search is fast.
     shapes: Vec<Arc<UveShape>>,
     scratch: Scratch,
-    ages: Ages,
+    generations: Generations,
 }
 
 /// The right to change the view. Results are applied record by record, so that a lock is taken once for many.
@@ -137,9 +137,9 @@ impl UveView {
         self.loudest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where in the results the oldest value that the view shows came from.
-    pub(crate) fn needed(&self) -> Place {
-        self.read().ages.needed()
+    /// The offset of the oldest result that the view shows.
+    pub(crate) fn oldest_needed(&self) -> u64 {
+        self.read().generations.oldest_needed()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
@@ -148,9 +148,9 @@ impl UveView {
 }
 
 impl Writer<'_> {
-    /// Notes that the results that come next are of this record.
+    /// Makes the results that come next those of the record at `offset`, which has `bytes`.
     pub(crate) fn begin_record(&mut self, offset: u64, bytes: usize) {
-        self.0.ages.begin_record(offset, bytes as u64);
+        self.0.generations.begin_record(offset, bytes as u64);
     }
 
     /// Applies results in order; `select` decides what of each is applied.
@@ -182,7 +182,7 @@ impl Tables {
         select: &mut impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>)),
     ) {
         let Some((table, _)) = keys.first() else { return };
-        let Self { by_name, types, shapes, scratch, ages } = self;
+        let Self { by_name, types, shapes, scratch, generations } = self;
         let objects = match by_name.get_mut(*table) {
             Some(objects) => objects,
             None => {
@@ -194,10 +194,11 @@ impl Tables {
         for ((row, (_, name)), place) in rows.iter().zip(keys).zip(places) {
             select(row, &mut |row| {
                 if row.deleted {
-                    return objects.get_mut(place, name, |object| object.remove(shapes, &row.shape.uve, scratch, ages));
+                    return objects
+                        .get_mut(place, name, |object| object.remove(shapes, &row.shape.uve, scratch, generations));
                 }
                 let shape = shape_number(shapes, row.shape);
-                objects.get_or_add(place, name, |object| object.apply(shapes, shape, row, scratch, ages));
+                objects.get_or_add(place, name, |object| object.apply(shapes, shape, row, scratch, generations));
             });
         }
         if objects.is_empty() {
@@ -345,6 +346,22 @@ mod tests {
     }
 
     #[test]
+    fn attributes_in_rotation_need_only_their_last_results() {
+        let view = UveView::default();
+        for offset in 0..100 {
+            let name = ["a", "b", "c", "d"][offset % 4];
+            let line = format!(
+                r#"{{"key":"T:x","uve":"P-S-a","start":0,"end":60,"data":{{"deleted":false,"{name}":{offset}}}}}"#
+            );
+            let mut writer = view.writer();
+            writer.begin_record(offset as u64, 2 * 1024 * 1024);
+            writer.apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
+            drop(writer);
+            assert_eq!(view.oldest_needed(), offset.saturating_sub(3) as u64);
+        }
+    }
+
+    #[test]
     fn the_results_from_the_needed_one_on_give_the_same_view() {
         let (view, mut random, mut lines) = (UveView::default(), 1_u64, Vec::new());
         let documents = |view: &UveView| (0..20).map(|name| json(view, &name.to_string(), "")).collect::<Vec<_>>();
@@ -369,7 +386,7 @@ mod tests {
             let uve = ["P-S-a", "Q-S-a"][(bits >> 16 & 1) as usize];
             lines.push(format!(r#"{{"key":"T:{name}","uve":"{uve}","start":0,"end":60,"data":{{{data}}}}}"#));
             apply(&view, offset, &lines[offset]);
-            let needed = view.needed().offset as usize;
+            let needed = view.oldest_needed() as usize;
             skipped += needed;
             if offset % 50 == 0 {
                 let again = UveView::default();

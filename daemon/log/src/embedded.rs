@@ -20,7 +20,7 @@
 //! Records are written once. Chunks of state are copied when most of their file is not in use, and each file of the
 //! journal begins with a checkpoint of the tables. The directory holds the retained records, twice the state and 32 MiB,
 //! and one file of each family that is not full yet. In memory are the places of the state's chunks, the idempotency
-//! keys, one place for every 64 KiB of a log, and 1 MiB of the newest records.
+//! keys, one place for every 64 KiB of a log, and 2 MiB of the newest records.
 //!
 //! # After a failed write
 //!

@@ -109,6 +109,8 @@ impl RecordBuffer {
     pub(super) fn finish(&mut self) {
         for frame in &mut self.frames {
             frame.body_crc = crc32fast::hash(&frame.bytes[HEADER_LEN..]);
+            // It may stay in memory for readers.
+            frame.bytes.shrink_to_fit();
         }
     }
 

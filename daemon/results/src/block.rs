@@ -40,7 +40,7 @@ const MAGIC: u8 = 0xB5;
 
 /// The version that this build writes, and the newest version that it reads. Version 2 has the flaws and the role that
 /// came with percentiles and detectors.
-const VERSION: u8 = 2;
+pub const VERSION: u8 = 2;
 
 /// The size of the header: first byte, version and number of rows.
 const HEADER_LEN: usize = 6;

@@ -135,7 +135,7 @@ pub trait Sink: Send {
     /// A sink with a durable destination reads its position with [`Log::sink_position`], or starts at
     /// [`Log::results_bounds`]`.first` if it has none, and stores that position at once: this registers the sink, and
     /// the log keeps unread results for registered sinks only. A sink that keeps its data in memory stores no position
-    /// and returns `results_bounds().first`.
+    /// and returns the offset of the oldest result that it needs, such as `results_bounds().first`.
     ///
     /// # Errors
     /// If the log or the destination is not available now; `run` calls the method again.

@@ -48,10 +48,11 @@ impl Configured {
         Self { uves: uves.map(|uve| (uve.name().into(), attributes(&uve))).collect(), ..Self::default() }
     }
 
-    /// A short name of what is selected, the same for the same configuration.
+    /// A short name of what is selected: another one for another configuration, or for blocks of another version.
     pub(super) fn digest(&self) -> u128 {
         let mut uves: Vec<_> = self.uves.iter().map(|uve| format!("{uve:?}")).collect();
         uves.sort_unstable();
+        uves.push(format!("blocks of version {}", daemon_results::block::VERSION));
         fnv::digest(uves.concat().as_bytes())
     }
 

@@ -60,6 +60,13 @@ pub(crate) struct Loud {
     hash: u64,
 }
 
+/// A list to be stored.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct SavedLoudest {
+    entries: Vec<Loud>,
+    newest: u64,
+}
+
 /// The order of the list: anomalies first, then the size of the score.
 type Rank = (bool, f64);
 
@@ -91,15 +98,15 @@ impl Loudest {
         }
     }
 
-    /// All entries, to be stored.
-    pub(super) fn entries(&self) -> Vec<Loud> {
-        self.entries.clone()
+    /// What is to be stored of the list.
+    pub(super) fn save(&self) -> SavedLoudest {
+        SavedLoudest { entries: self.entries.clone(), newest: self.newest }
     }
 
-    /// The list that had these entries.
-    pub(super) fn restored(entries: Vec<Loud>) -> Self {
-        let mut list = Self { newest: entries.iter().map(|entry| entry.end).max().unwrap_or(0), ..Self::default() };
-        list.entries = entries.into_iter().take(CAPACITY).collect();
+    /// The list that was saved.
+    pub(super) fn restored(saved: SavedLoudest) -> Self {
+        let mut list = Self { newest: saved.newest, ..Self::default() };
+        list.entries = saved.entries.into_iter().take(CAPACITY).collect();
         for (index, entry) in list.entries.iter_mut().enumerate() {
             entry.hash = list.hasher.hash_one((&*entry.key, &*entry.uve, &*entry.attribute));
             list.by_hash.insert(entry.hash, index);

@@ -3,13 +3,13 @@
 //!
 //! ```text
 //! object := name  uve*
-//! uve    := shape  partial:u8  age:u8  older age:u8  length newest  length older
+//! uve    := shape  partial:u8  generation:u8  length newest  length older
 //! newest := (attribute+1  value)*              the newest result, as its block has it
-//! older  := (shape  attribute+1  value)*       attributes that the newest result does not have
+//! older  := (shape  generation:u8  attribute+1  value)*   attributes that the newest result does not have
 //! ```
 //!
-//! `shape` is an index into the view's list of shapes; `age` is where the newest result came from, and `older age` where
-//! the oldest of the others did ([`ages`](super::ages)). Attributes and values are encoded as in a
+//! `shape` is an index into the view's list of shapes; `generation` is where a value is in the results
+//! ([`generations`](super::generations)). Attributes and values are encoded as in a
 //! [block](daemon_results::block), so a result is copied and not decoded.
 
 use std::ops::Range;
@@ -21,7 +21,7 @@ use daemon_results::block::{
 use derived_stats::Record;
 use proxy_uve::json;
 
-use crate::view::ages::Ages;
+use crate::view::generations::Generations;
 
 /// The name and the encoded structures of one object.
 #[derive(Debug, Default)]
@@ -45,8 +45,7 @@ pub(super) struct Uve<'o> {
     /// The index of `shape`.
     number: usize,
     is_partial: bool,
-    age: u8,
-    older_age: u8,
+    generation: u8,
     newest: &'o [u8],
     older: &'o [u8],
     /// Where the whole structure, its `partial` and its `newest` are among the structures' bytes.
@@ -79,20 +78,20 @@ impl Object {
         number: usize,
         row: &Row<'_>,
         scratch: &mut Scratch,
-        ages: &mut Ages,
+        generations: &mut Generations,
     ) {
         // Mostly the shape is the same, and no names need be compared.
         let same = self.uves(shapes).find(|uve| uve.number == number);
         let before = same.or_else(|| self.uves(shapes).find(|uve| uve.shape.uve == row.shape.uve));
         if let Some(uve) = before.as_ref().filter(|uve| uve.has_form_of(number, row)) {
             let (partial_at, newest_at) = (uve.partial_at, uve.newest_at.clone());
-            ages.remove(uve.age);
-            ages.add(ages.newest());
+            generations.remove(uve.generation);
+            generations.add(generations.newest());
             let bytes = &mut self.bytes[self.name as usize..];
-            (bytes[partial_at], bytes[partial_at + 1]) = (row.partial.into(), ages.newest());
+            (bytes[partial_at], bytes[partial_at + 1]) = (row.partial.into(), generations.newest());
             return bytes[newest_at].copy_from_slice(row.values.encoded());
         }
-        self.encode_replaced(shapes, before.as_ref(), number, row, scratch, ages);
+        self.encode_replaced(shapes, before.as_ref(), number, row, scratch, generations);
         self.set(&scratch.object);
     }
 
@@ -104,19 +103,21 @@ impl Object {
         number: usize,
         row: &Row<'_>,
         Scratch { object, older }: &mut Scratch,
-        ages: &mut Ages,
+        generations: &mut Generations,
     ) {
         object.clear();
         older.clear();
-        let older_age = before.and_then(|before| encode_older(shapes, before, row, older));
-        before.into_iter().for_each(|before| before.remove_from(ages));
-        let age = ages.newest();
-        [Some(age), older_age].into_iter().flatten().for_each(|age| ages.add(age));
+        let newest = generations.newest();
+        generations.add(newest);
+        if let Some(before) = before {
+            encode_older(shapes, before, row, older, |generation| generations.add(generation));
+            before.remove_from(shapes, generations);
+        }
         let bytes = self.uve_bytes();
         let Range { start, end } = before.map_or(bytes.len()..bytes.len(), |before| before.whole_at.clone());
         object.extend_from_slice(&bytes[..start]);
         put_varint(object, number as u64);
-        object.extend_from_slice(&[row.partial.into(), age, older_age.unwrap_or(age)]);
+        object.extend_from_slice(&[row.partial.into(), newest]);
         for part in [row.values.encoded(), older] {
             put_varint(object, part.len() as u64);
             object.extend_from_slice(part);
@@ -125,9 +126,15 @@ impl Object {
     }
 
     /// Removes the structure `uve`.
-    pub(super) fn remove(&mut self, shapes: &[Arc<UveShape>], uve: &str, scratch: &mut Scratch, ages: &mut Ages) {
+    pub(super) fn remove(
+        &mut self,
+        shapes: &[Arc<UveShape>],
+        uve: &str,
+        scratch: &mut Scratch,
+        generations: &mut Generations,
+    ) {
         let Some(uve) = self.uves(shapes).find(|known| *known.shape.uve == *uve) else { return };
-        uve.remove_from(ages);
+        uve.remove_from(shapes, generations);
         let whole_at = uve.whole_at;
         let object = &mut scratch.object;
         object.clear();
@@ -174,7 +181,7 @@ fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -
     let number = shape_number(reader)?;
     let partial_at = at(reader);
     let is_partial = reader.byte("partial")? != 0;
-    let (age, older_age) = (reader.byte("age")?, reader.byte("older age")?);
+    let generation = reader.byte("generation")?;
     let length = reader.count("length")?;
     let newest_from = at(reader);
     let newest = reader.take(length, "newest")?;
@@ -183,39 +190,27 @@ fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -
     let older = reader.take(length, "older")?;
     let whole_at = start..at(reader);
     let shape = shapes.get(number);
-    Ok(shape.map(|shape| Uve {
-        shape,
-        number,
-        is_partial,
-        age,
-        older_age,
-        newest,
-        older,
-        whole_at,
-        partial_at,
-        newest_at,
-    }))
+    Ok(shape.map(|shape| Uve { shape, number, is_partial, generation, newest, older, whole_at, partial_at, newest_at }))
 }
 
-/// Encodes the attributes that a result does not have as `older`, and returns the age of the oldest of them; `None` if it
-/// has all.
-fn encode_older(shapes: &[Arc<UveShape>], before: &Uve<'_>, row: &Row<'_>, older: &mut Vec<u8>) -> Option<u8> {
+/// Encodes the attributes that a result does not have as `older`, and calls `kept` with the generation of each.
+fn encode_older(
+    shapes: &[Arc<UveShape>],
+    before: &Uve<'_>,
+    row: &Row<'_>,
+    older: &mut Vec<u8>,
+    mut kept: impl FnMut(u8),
+) {
     let name = |value: EncodedValue<'_>| row.shape.attributes.get(value.index).map(|attribute| &*attribute.name);
     let is_new = |known: &str| row.values.iter(row.shape).any(|value| name(value) == Some(known));
-    let keep = |older: &mut Vec<u8>, (number, attribute, value): (usize, &AttributeShape, EncodedValue<'_>)| {
+    for Encoded { shape, generation, attribute, value } in before.encoded(shapes) {
         if !is_new(&attribute.name) {
-            put_varint(older, number as u64);
+            put_varint(older, shape as u64);
+            older.push(generation);
             put_varint(older, value.index as u64 + 1);
             older.extend_from_slice(value.bytes);
+            kept(generation);
         }
-    };
-    before.encoded_newest(shapes).for_each(|value| keep(older, value));
-    let of_newest = older.len();
-    before.encoded_older(shapes).for_each(|value| keep(older, value));
-    match older.len() {
-        0 => None,
-        len if len == of_newest => Some(before.age),
-        _ => Some(before.older_age),
     }
 }
 
@@ -224,12 +219,10 @@ fn varint_len(value: usize) -> usize {
 }
 
 impl<'o> Uve<'o> {
-    /// Takes its values out of the counts of `ages`.
-    fn remove_from(&self, ages: &mut Ages) {
-        ages.remove(self.age);
-        if !self.older.is_empty() {
-            ages.remove(self.older_age);
-        }
+    /// Takes its values out of the counts of `generations`.
+    fn remove_from(&self, shapes: &[Arc<UveShape>], generations: &mut Generations) {
+        generations.remove(self.generation);
+        older_values(self.older, shapes).for_each(|(_, generation, _)| generations.remove(generation));
     }
 
     /// Whether a result has the same shape and size, and replaces this one altogether.
@@ -249,46 +242,49 @@ impl<'o> Uve<'o> {
         if self.is_partial {
             take("partial", &|out| out.extend_from_slice(b"true"));
         }
-        for (_, attribute, value) in self.encoded(shapes) {
+        for Encoded { attribute, value, .. } in self.encoded(shapes) {
             // The block was checked when it was read.
             let Ok(record) = decoded(attribute, &value) else { continue };
             take(&attribute.name, &|out| attribute.write_json(&record, out));
         }
     }
 
-    /// The attributes: the index of the shape, the attribute, and its value.
-    fn encoded<'s>(
-        &self,
-        shapes: &'s [Arc<UveShape>],
-    ) -> impl Iterator<Item = (usize, &'s AttributeShape, EncodedValue<'o>)> + use<'o, 's> {
-        self.encoded_newest(shapes).chain(self.encoded_older(shapes))
-    }
-
-    fn encoded_newest<'s>(
-        &self,
-        shapes: &'s [Arc<UveShape>],
-    ) -> impl Iterator<Item = (usize, &'s AttributeShape, EncodedValue<'o>)> + use<'o, 's> {
-        let (number, newest) = (self.number, self.newest);
-        let values = shapes.get(number).into_iter().flat_map(move |shape| Values::split(newest, shape));
-        values.filter_map(move |value| Some((number, shapes.get(number)?.attributes.get(value.index)?, value)))
-    }
-
-    fn encoded_older<'s>(
-        &self,
-        shapes: &'s [Arc<UveShape>],
-    ) -> impl Iterator<Item = (usize, &'s AttributeShape, EncodedValue<'o>)> + use<'o, 's> {
-        let mut reader = Reader::new(self.older);
-        let values = std::iter::from_fn(move || older_value(&mut reader, shapes));
-        values.filter_map(|(number, value)| Some((number, shapes.get(number)?.attributes.get(value.index)?, value)))
+    fn encoded<'s>(&self, shapes: &'s [Arc<UveShape>]) -> impl Iterator<Item = Encoded<'o, 's>> + use<'o, 's> {
+        let (shape, newest, generation) = (self.number, self.newest, self.generation);
+        let newest = shapes.get(shape).into_iter().flat_map(move |shape| Values::split(newest, shape));
+        let values = newest.map(move |value| (shape, generation, value)).chain(older_values(self.older, shapes));
+        values.filter_map(|(shape, generation, value)| {
+            let attribute = shapes.get(shape)?.attributes.get(value.index)?;
+            Some(Encoded { shape, generation, attribute, value })
+        })
     }
 }
 
+/// An attribute of a structure.
+struct Encoded<'o, 's> {
+    /// The index of its shape.
+    shape: usize,
+    generation: u8,
+    attribute: &'s AttributeShape,
+    value: EncodedValue<'o>,
+}
+
+/// The shape, the generation and the value of each attribute of `older`.
+fn older_values<'o, 's>(
+    older: &'o [u8],
+    shapes: &'s [Arc<UveShape>],
+) -> impl Iterator<Item = (usize, u8, EncodedValue<'o>)> + use<'o, 's> {
+    let mut reader = Reader::new(older);
+    std::iter::from_fn(move || older_value(&mut reader, shapes))
+}
+
 /// The next attribute of `older`; `None` at the end.
-fn older_value<'o>(reader: &mut Reader<'o>, shapes: &[Arc<UveShape>]) -> Option<(usize, EncodedValue<'o>)> {
+fn older_value<'o>(reader: &mut Reader<'o>, shapes: &[Arc<UveShape>]) -> Option<(usize, u8, EncodedValue<'o>)> {
     let number = shape_number(reader).ok()?;
+    let generation = reader.byte("generation").ok()?;
     let value = Values::split(reader.rest(), shapes.get(number)?).next()?;
     reader.take(varint_len(value.index + 1) + value.bytes.len(), "value").ok()?;
-    Some((number, value))
+    Some((number, generation, value))
 }
 
 fn decoded(attribute: &AttributeShape, value: &EncodedValue<'_>) -> Result<Record, BlockError> {

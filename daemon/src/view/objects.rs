@@ -187,16 +187,22 @@ fn hash_of(hasher: &RandomState, object: &Object) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::sync::Arc;
 
     use daemon_results::block::{Row, UveShape, Values};
 
     use super::*;
-    use crate::view::ages::Ages;
+    use crate::view::generations::Generations;
     use crate::view::object::Scratch;
 
     fn shapes() -> [Arc<UveShape>; 1] {
         [Arc::new(UveShape { uve: "U".into(), ..UveShape::default() })]
+    }
+
+    thread_local! {
+        /// Of the objects of one test.
+        static GENERATIONS: RefCell<Generations> = RefCell::default();
     }
 
     fn add(objects: &mut Objects, name: &str) {
@@ -211,15 +217,19 @@ mod tests {
             values: Values::default(),
         };
         let [place, ..] = objects.look_ahead([name].into_iter());
-        objects.get_or_add(place, name, |object| {
-            object.apply(&shapes, 0, &row, &mut Scratch::default(), &mut Ages::default())
+        GENERATIONS.with_borrow_mut(|generations| {
+            objects.get_or_add(place, name, |object| {
+                object.apply(&shapes, 0, &row, &mut Scratch::default(), generations);
+            });
         });
     }
 
     fn remove(objects: &mut Objects, name: &str) {
         let [place, ..] = objects.look_ahead([name].into_iter());
-        objects.get_mut(place, name, |object| {
-            object.remove(&shapes(), "U", &mut Scratch::default(), &mut Ages::default())
+        GENERATIONS.with_borrow_mut(|generations| {
+            objects.get_mut(place, name, |object| {
+                object.remove(&shapes(), "U", &mut Scratch::default(), generations);
+            });
         });
     }
 

@@ -10,8 +10,8 @@ use daemon_sinks::Sink;
 use proxy_uve::Plan;
 use tracing::{debug, error, warn};
 
+use super::checkpoint::Checkpoints;
 use super::configured::Configured;
-use super::start::ViewStart;
 use crate::view::{Event, EventHub, EventId, Loudest, UveView};
 
 /// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest result that the
@@ -22,7 +22,7 @@ pub(crate) struct ViewSink {
     records: RecordReader,
     lines: LineReader,
     configured: Configured,
-    start: ViewStart,
+    checkpoints: Checkpoints,
     /// The offset after the last record that was applied.
     next: u64,
     /// The loudest objects have the results before this offset already.
@@ -42,8 +42,8 @@ impl ViewSink {
         log: Option<Arc<dyn PartitionLog>>,
     ) -> Self {
         let (records, lines, configured) = (RecordReader::default(), LineReader::new(plans), Configured::new(plans));
-        let start = ViewStart::new(log, configured.digest());
-        Self { view, events, records, lines, configured, start, next: 0, loudest_from: 0 }
+        let checkpoints = Checkpoints::new(log, configured.digest());
+        Self { view, events, records, lines, configured, checkpoints, next: 0, loudest_from: 0 }
     }
 }
 
@@ -58,10 +58,13 @@ impl Sink for ViewSink {
 
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         let bounds = log.results_bounds()?;
-        let Some(stored) = self.start.load(bounds)? else { return Ok(bounds.first) };
-        *self.view.loudest() = Loudest::restored(stored.loudest);
-        self.loudest_from = stored.next;
-        Ok(stored.needed.max(bounds.first))
+        let Some(checkpoint) = self.checkpoints.load(bounds)? else { return Ok(bounds.first) };
+        // Else results between the list and the oldest retained one are missing.
+        if checkpoint.next >= bounds.first {
+            *self.view.loudest() = Loudest::restored(checkpoint.loudest);
+            self.loudest_from = checkpoint.next;
+        }
+        Ok(checkpoint.oldest_needed.max(bounds.first))
     }
 
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
@@ -76,26 +79,24 @@ impl Sink for ViewSink {
             }
         }
         self.next = batch.next_offset();
-        self.store_start(false);
+        self.checkpoints.count(batch.bytes());
         Ok(())
     }
 
     fn idle(&mut self, _log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
-        self.store_start(stopping);
+        if self.checkpoints.is_due(stopping) {
+            self.store_checkpoint();
+        }
         Ok(())
     }
 }
 
 impl ViewSink {
-    /// Stores where the next start begins to read, if that is worth it. A failure costs the next start time, and nothing
-    /// else.
-    fn store_start(&mut self, stopping: bool) {
-        let needed = self.view.needed();
-        if self.start.is_due(needed, stopping) {
-            let loudest = self.view.loudest().entries();
-            if let Err(error) = self.start.store(needed, self.next, loudest) {
-                debug!(error = %format!("{error:#}"), "The view cannot store where it starts; it tries again.");
-            }
+    /// Stores where the next start begins to read. Without it that start takes longer.
+    fn store_checkpoint(&mut self) {
+        let (oldest_needed, loudest) = (self.view.oldest_needed(), self.view.loudest().save());
+        if let Err(error) = self.checkpoints.store(oldest_needed, self.next, loudest) {
+            debug!(error = %format!("{error:#}"), "The view's checkpoint cannot be stored; the next start takes longer.");
         }
     }
 
@@ -186,7 +187,8 @@ mod tests {
         sink.end(&subject);
     }
 
-    /// Commits the results of a window of all objects from `first` on: the score of an object is loud from window 3 on.
+    /// Commits the results of a window of all objects from `first` on: the score of an object is loud from window 3 on, and
+    /// there is none from window 24 on.
     fn commit_window(log: &EmbeddedLog, plan: &Arc<Plan>, first: u64, window: u64) {
         let partition = PartitionId::new(log.stream_id("S-a").unwrap(), 0);
         log.restore(partition).unwrap();
@@ -196,7 +198,9 @@ mod tests {
             let value = Number::U64(1000 * window + object);
             let numbers = [Number::U64(window), Number::F64(1.0 / 3.0), Number::F64(0.1), Number::F64(score), value];
             send(plan, &mut sink, 0, (&key(object), window), Record::new([value]));
-            send(plan, &mut sink, 1, (&key(object), window), Record::new(numbers));
+            if window < 24 {
+                send(plan, &mut sink, 1, (&key(object), window), Record::new(numbers));
+            }
         }
         let (meta, results) = (Vec::new(), sink.take().unwrap());
         let commit = PartitionCommit { partition, cursor: 0, meta, chunks: Vec::new(), results };
@@ -206,7 +210,7 @@ mod tests {
     struct Read {
         from: u64,
         documents: Vec<String>,
-        loudest: String,
+        loudest: Vec<String>,
     }
 
     /// A view over the whole log, from its start to its stop.
@@ -228,10 +232,8 @@ mod tests {
         let document = |object| {
             format!("{:?}", view.object("ObjectVNTable", &key(object)["ObjectVNTable:".len()..], &Filter::default()))
         };
-        let loudest = format!(
-            "{:?}",
-            view.loudest().top(50).iter().map(|it| (it.key.clone(), it.since, it.values.clone())).collect::<Vec<_>>()
-        );
+        let top = view.loudest().top(50);
+        let loudest = top.into_iter().map(|it| format!("{} {:?} {:?}", it.key, it.since, it.values)).collect();
         Read { from, documents: (0..OBJECTS).map(document).collect(), loudest }
     }
 
@@ -261,7 +263,12 @@ mod tests {
         let (later, whole) = (read(&log, &plan, true), read(&log, &plan, false));
         let end = log.results_bounds().unwrap().next;
         assert!(later.from > end * 4 / 5, "{} of {end}", later.from);
-        for (read, whole) in [(&first, &all), (&later, &whole)] {
+        assert!(!whole.loudest.is_empty());
+        (24..40).for_each(|window| commit_window(&log, &plan, 0, window));
+        read(&log, &plan, true);
+        let (quiet, whole_quiet) = (read(&log, &plan, true), read(&log, &plan, false));
+        assert!(quiet.from > 0 && quiet.loudest.is_empty(), "nothing is loud that has no score for ten minutes");
+        for (read, whole) in [(&first, &all), (&later, &whole), (&quiet, &whole_quiet)] {
             assert_eq!(read.documents, whole.documents);
             assert_eq!(read.loudest, whole.loudest);
         }
@@ -279,9 +286,9 @@ mod tests {
         };
         assert!(start(&[Arc::clone(&plan)]) > 0);
         assert_eq!(start(&[]), 0);
-        let mut stored = ViewStart::new(Some(Arc::clone(&log) as _), Configured::new(&[plan]).digest());
+        let checkpoints = Checkpoints::new(Some(Arc::clone(&log) as _), Configured::new(&[plan]).digest());
         let end = log.results_bounds().unwrap().next;
-        assert!(stored.load(daemon_log::Bounds { first: 0, next: end }).unwrap().is_some());
-        assert!(stored.load(daemon_log::Bounds { first: 0, next: end - 1 }).unwrap().is_none());
+        assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end }).unwrap().is_some());
+        assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end - 1 }).unwrap().is_none());
     }
 }

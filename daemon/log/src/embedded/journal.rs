@@ -11,7 +11,7 @@
 
 use crate::embedded::change::{Change, FrameAt};
 use crate::embedded::segment::{Family, Place};
-use crate::frame::Frame;
+use crate::frame::{Frame, FrameHeader};
 
 pub(super) const RECORD_LEN: u64 = 32;
 pub(super) const CHANGES_LEN: u64 = 12;
@@ -85,8 +85,9 @@ impl Record {
         let [input, results, _] = self.bodies.map(Vec::into_iter);
         let mut bodies = [input, results];
         self.frames.into_iter().filter_map(move |frame| {
-            let bytes = bodies[Family::of(frame.log) as usize].next()?;
-            Some(Frame::written(frame.header(), bytes))
+            let (header, bytes) = (frame.header(), bodies[Family::of(frame.log) as usize].next()?);
+            debug_assert_eq!(FrameHeader::parse(&bytes), Ok(header));
+            Some(Frame::written(header, bytes))
         })
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::PartitionId;
 use crate::frame::Frame;
 
-/// The most memory that the frames take, but for one that is larger.
-const MAX_BYTES: usize = 1024 * 1024;
+/// The most memory that the frames take, but for one that is larger. Readers may keep more of them alive.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
 /// The most frames, because they are searched one by one.
 const MAX_FRAMES: usize = 512;
 

@@ -33,10 +33,19 @@ fn a_read_returns_about_the_requested_bytes_and_at_least_one_frame() {
     for _ in 0..4 {
         append(&log, 1, P, &["x".repeat(100).as_str()]);
     }
-    assert_eq!(log.read(P, 0, 0).unwrap().len(), 1);
-    assert_eq!(log.read(P, 1, 200).unwrap().len(), 2);
-    assert_eq!(log.read(P, 0, usize::MAX).unwrap().len(), 4);
-    assert!(log.read(P, 4, usize::MAX).unwrap().is_empty());
+    let check = |log: &EmbeddedLog| {
+        assert_eq!(log.read(P, 0, 0).unwrap().len(), 1);
+        assert_eq!(log.read(P, 1, 200).unwrap().len(), 2);
+        assert_eq!(log.read(P, 0, usize::MAX).unwrap().len(), 4);
+        assert!(log.read(P, 4, usize::MAX).unwrap().is_empty());
+    };
+    check(&log);
+    drop(log);
+    // From the file, and partly from memory.
+    let log = open(&dir);
+    check(&log);
+    append(&log, 1, P, &["x".repeat(100).as_str()]);
+    assert_eq!(log.read(P, 0, usize::MAX).unwrap().len(), 5);
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod overview;
 mod page;
 mod permits;
 mod samples;
+mod series;
 mod status;
 mod stream;
 mod uves;

@@ -29,7 +29,7 @@ pub fn remote_write(data: &[u8]) {
 }
 
 fn check(version: Version, data: &[u8], limits: Limits) {
-    let request = match decode(version, data.to_vec(), limits) {
+    let request = match decode(version, data, limits) {
         Ok(request) => request,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };

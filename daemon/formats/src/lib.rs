@@ -11,6 +11,7 @@
 #![deny(missing_docs)]
 
 mod limits;
+mod protobuf;
 pub mod remote_write;
 mod series;
 pub mod text;

@@ -72,11 +72,8 @@ impl<'t> Labels<'t> {
             check(name, value, limits).map_err(fault)?;
         }
         // Senders sort labels; others may not, and the order means nothing.
-        pairs.sort_unstable();
-        let twice = pairs.windows(2).find_map(|pair| match pair {
-            [(name, _), (next, _)] if name == next => Some((*name).to_owned()),
-            _ => None,
-        });
+        let is_canonical = pairs.is_sorted_by(|(one, _), (next, _)| one < next);
+        let twice = if is_canonical { None } else { sort(&mut pairs) };
         if let Some(name) = twice {
             return Err(SeriesError {
                 metric: name_in(&pairs).to_owned(),
@@ -88,6 +85,11 @@ impl<'t> Labels<'t> {
             return Err(SeriesError { metric: String::new(), fault: SeriesFault::NoName });
         }
         Ok(Self { pairs })
+    }
+
+    /// The memory of the labels, for those of another series.
+    pub(crate) fn into_pairs(self) -> Vec<(&'t str, &'t str)> {
+        self.pairs
     }
 
     /// The name of the metric.
@@ -107,6 +109,15 @@ impl<'t> Labels<'t> {
     pub fn iter(&self) -> impl Iterator<Item = (&'t str, &'t str)> + '_ {
         self.pairs.iter().copied()
     }
+}
+
+/// Sorts labels; the first name that is there twice.
+fn sort(pairs: &mut [(&str, &str)]) -> Option<String> {
+    pairs.sort_unstable();
+    pairs.windows(2).find_map(|pair| match pair {
+        [(name, _), (next, _)] if name == next => Some((*name).to_owned()),
+        _ => None,
+    })
 }
 
 fn name_in<'t>(pairs: &[(&'t str, &'t str)]) -> &'t str {
@@ -200,7 +211,7 @@ pub enum SeriesFault {
         count: usize,
     },
     /// More labels than are allowed.
-    #[error("it has {found} labels, at most {limit} are taken; drop some with `labeldrop`")]
+    #[error("it has {found} labels, at most {limit} are taken; drop some")]
     TooManyLabels {
         /// Their number.
         found: usize,
@@ -211,7 +222,7 @@ pub enum SeriesFault {
     #[error("it refers to symbol {reference}, but the request has {symbols}; send all symbols")]
     UnknownSymbol {
         /// The reference.
-        reference: u32,
+        reference: u64,
         /// The number of symbols.
         symbols: usize,
     },

@@ -62,6 +62,9 @@ fn every_route_but_the_probes_needs_a_token_with_its_scope() {
         ("GET", "/", "read", ""),
         ("POST", "/api/v1/partials", "write", "{}"),
         ("POST", "/api/v1/write", "write", ""),
+        ("POST", "/api/v2/write", "write", ""),
+        ("POST", "/query", "write", "q=CREATE DATABASE x"),
+        ("POST", "/write", "write", ""),
         ("GET", "/api/v1/no-such-path", "read", ""),
         ("PUT", "/api/v1/no-such-path", "write", ""),
     ];
@@ -78,9 +81,11 @@ fn every_route_but_the_probes_needs_a_token_with_its_scope() {
         let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("anybody:{basic}")));
         assert!(!matches!(status(Some(&basic)), 401 | 403), "{method} {path}");
     }
-    for probe in ["/healthz", "/readyz"] {
-        assert!(matches!(ask(&daemon, "GET", probe, None, "").0, 200 | 503), "{probe}");
+    for probe in ["/health", "/healthz", "/ping", "/readyz"] {
+        assert!(matches!(ask(&daemon, "GET", probe, None, "").0, 200 | 204 | 503), "{probe}");
     }
+    // As clients of InfluxDB 2 send it.
+    assert_eq!(ask(&daemon, "POST", "/api/v2/write", Some(&format!("Token {writer}")), "").0, 204);
     let (_, text) = ask(&daemon, "GET", "/metrics", Some(&writes), "");
     assert!(text.contains("telegraf") && text.contains("`read`") && !text.contains(&writer), "{text}");
     let said = daemon.stop();

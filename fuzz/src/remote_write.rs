@@ -4,7 +4,7 @@ use daemon_formats::remote_write::{Version, decode, decompress};
 use daemon_formats::{Labels, Limits};
 
 /// Limits that small inputs reach.
-const TIGHT: Limits = Limits {
+pub(crate) const TIGHT: Limits = Limits {
     body_bytes: 200,
     series: 3,
     labels: 4,

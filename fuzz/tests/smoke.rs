@@ -171,6 +171,7 @@ macro_rules! smoke_tests {
 
 smoke_tests! {
     annotation,
+    line_protocol,
     netplugin_body,
     partial,
     proxy_list,

@@ -52,6 +52,8 @@ pub struct Tally {
     pub histograms: u64,
     /// Samples of streams: what the log gets.
     pub stored: u64,
+    /// Values that are texts, which the format has beside numbers.
+    pub texts: u64,
     /// Samples and histograms that no stream takes.
     pub unmatched: u64,
     /// Markers of the end of a series.

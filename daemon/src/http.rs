@@ -7,6 +7,7 @@
 //! | `POST /api/v1/write` | Prometheus remote write ([`write`](mod@write)) |
 //! | `POST /write`, `/api/v2/write` | InfluxDB line protocol ([`influx`]) |
 //! | `/ping`, `/health`, `/query` | what clients of InfluxDB ask before they write ([`influx`]) |
+//! | `POST /v1/metrics` | OTLP metrics ([`otlp`]) |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
 //! | `GET /api/v1/status`, `/api/v1/loudest`, `/api/v1/proxies` | the state of the daemon, the loudest objects, the configured UVEs ([`overview`]) |
@@ -26,6 +27,7 @@ mod influx;
 mod ingest;
 mod listing;
 mod origin;
+mod otlp;
 mod overview;
 mod page;
 mod permits;
@@ -162,6 +164,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/samples", post(samples::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/partials", post(samples::post_partials).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/write", post(write::post).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/v1/metrics", post(otlp::post).route_layer(middleware::from_fn(refuse_parameters)))
         .merge(influx_routes())
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))

@@ -37,8 +37,8 @@ use crate::logging;
 const MAX_LAG_AGE: Duration = Duration::from_secs(60);
 
 /// The paths that take samples.
-const INGESTS: [&str; 5] =
-    ["/api/v1/partials", "/api/v1/samples", "/api/v1/write", "/api/v2/write", "/write"];
+const INGESTS: [&str; 6] =
+    ["/api/v1/partials", "/api/v1/samples", "/api/v1/write", "/api/v2/write", "/v1/metrics", "/write"];
 
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]

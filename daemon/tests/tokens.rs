@@ -64,6 +64,7 @@ fn every_route_but_the_probes_needs_a_token_with_its_scope() {
         ("POST", "/api/v1/write", "write", ""),
         ("POST", "/api/v2/write", "write", ""),
         ("POST", "/query", "write", "q=CREATE DATABASE x"),
+        ("POST", "/v1/metrics", "write", "{}"),
         ("POST", "/write", "write", ""),
         ("GET", "/api/v1/no-such-path", "read", ""),
         ("PUT", "/api/v1/no-such-path", "write", ""),

@@ -10,6 +10,7 @@ pub(crate) const TIGHT: Limits = Limits {
     labels: 4,
     label_name_bytes: 8,
     label_value_bytes: 8,
+    nesting: 2,
     samples: 4,
     series_bytes: 64,
     symbols: 4,

@@ -173,6 +173,7 @@ smoke_tests! {
     annotation,
     line_protocol,
     netplugin_body,
+    otlp,
     partial,
     proxy_list,
     remote_write,

@@ -6,6 +6,7 @@
 //! | module | format |
 //! |---|---|
 //! | [`line_protocol`] | InfluxDB line protocol, as Telegraf writes it |
+//! | [`otlp`] | OpenTelemetry metrics, protobuf and JSON |
 //! | [`remote_write`] | Prometheus remote write, versions 1 and 2 |
 //! | [`text`] | one sample as people write it, `http_requests_total{job="a"} 3` |
 
@@ -13,6 +14,7 @@
 
 mod limits;
 pub mod line_protocol;
+pub mod otlp;
 mod protobuf;
 pub mod remote_write;
 mod series;
@@ -20,6 +22,6 @@ pub mod text;
 
 pub use self::limits::Limits;
 pub use self::series::{
-    HistogramPoint, Labels, METRIC_NAME, Point, STALE_MARKER, Series, SeriesError, SeriesFault,
+    HistogramPoint, Labels, METRIC_NAME, Meaning, Point, STALE_MARKER, Series, SeriesError, SeriesFault,
     is_stale_marker,
 };

@@ -16,7 +16,7 @@ mod line;
 
 use self::line::{Line, Parts};
 use crate::series::shortened;
-use crate::{Labels, Limits, METRIC_NAME, Point, Series, SeriesFault};
+use crate::{Labels, Limits, METRIC_NAME, Meaning, Point, Series, SeriesFault};
 
 /// The unit of the times of a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -200,7 +200,7 @@ impl Request<'_> {
             // Of the series of a line all labels but the name are the same: the first one fails, or none does.
             let labels = Labels::new(pairs, &self.limits).map_err(|error| Fault::Series(error.fault))?;
             let samples = [Point { timestamp_ms, start_ms: 0, value }];
-            take(Ok(Series { labels: &labels, samples: &samples, histograms: &[] }));
+            take(Ok(Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] }));
         }
         Ok(())
     }

@@ -149,6 +149,19 @@ impl<'m> Field<'m> {
         self.bytes().map(Fields::of)
     }
 
+    /// The content as a text.
+    pub(crate) fn text(&self) -> Result<&'m str, ProtobufError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| self.fault("is not UTF-8"))
+    }
+
+    /// The content as a `fixed64`.
+    pub(crate) fn fixed64(&self) -> Result<u64, ProtobufError> {
+        match self.content {
+            Content::Fixed64(value) => Ok(value),
+            _ => Err(self.unexpected("64 bits")),
+        }
+    }
+
     /// The content as a double.
     #[inline(always)]
     pub(crate) fn double(&self) -> Result<f64, ProtobufError> {
@@ -194,7 +207,11 @@ impl<'m> Field<'m> {
             Content::Fixed64(_) => "64 bits",
             Content::Varint(_) => "a varint",
         };
-        ProtobufError { offset: self.offset, reason: format!("field {} has {found}, not {expected}", self.number) }
+        self.fault(&format!("has {found}, not {expected}"))
+    }
+
+    fn fault(&self, what: &str) -> ProtobufError {
+        ProtobufError { offset: self.offset, reason: format!("field {} {what}", self.number) }
     }
 }
 
@@ -240,6 +257,9 @@ mod tests {
         assert_eq!(field.double().unwrap_err().to_string(), "at byte 0: field 1 has a varint, not a double");
         let field = Fields::of(b"\x0a\x00").next().unwrap().unwrap();
         assert_eq!(field.signed().unwrap_err().to_string(), "at byte 0: field 1 has bytes, not a varint");
+        assert_eq!(field.fixed64().unwrap_err().to_string(), "at byte 0: field 1 has bytes, not 64 bits");
+        let field = Fields::of(b"\x0a\x01\xff").next().unwrap().unwrap();
+        assert_eq!(field.text().unwrap_err().to_string(), "at byte 0: field 1 is not UTF-8");
     }
 
     #[test]

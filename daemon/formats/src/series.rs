@@ -21,10 +21,26 @@ pub fn is_stale_marker(value: f64) -> bool {
 pub struct Series<'s> {
     /// Its labels.
     pub labels: &'s Labels<'s>,
+    /// What its values are, as far as the sender states it.
+    pub meaning: Meaning,
     /// Its samples, in the order of the request.
     pub samples: &'s [Point],
     /// Its native histograms, in the order of the request.
     pub histograms: &'s [HistogramPoint],
+}
+
+/// What the values of a series are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Meaning {
+    /// Each is an increase since the one before: a delta.
+    Change,
+    /// Each is a reading of a counter, which falls only when it starts anew.
+    Counter,
+    /// Each is a sum that rises and falls, such as the number of open connections.
+    Level,
+    /// The sender does not state it.
+    #[default]
+    Unstated,
 }
 
 /// A sample of a series.
@@ -198,9 +214,23 @@ pub enum SeriesFault {
         /// The limit.
         limit: usize,
     },
+    /// Nesting in a value is too deep.
+    #[error("the value of the attribute `{}` is nested more than {limit} times; send plain values", shortened(.name))]
+    Nesting {
+        /// The name of the attribute.
+        name: String,
+        /// The limit.
+        limit: usize,
+    },
     /// The label `__name__` is missing or empty.
     #[error("the label `__name__` is missing or empty; name the metric")]
     NoName,
+    /// A sum or a histogram without its temporality.
+    #[error("its aggregation temporality is not stated; send cumulative (2) or delta (1) values")]
+    NoTemporality,
+    /// A point without a value.
+    #[error("a point has no value; send `asDouble` or `asInt`, or the flag for no recorded value")]
+    NoValue,
     /// A label is not a text.
     #[error("a label is not UTF-8; send names and values in UTF-8")]
     NotUtf8,

@@ -7,7 +7,7 @@
 
 use super::Version;
 use crate::protobuf::{Field, Fields, ProtobufError};
-use crate::{HistogramPoint, Labels, Limits, Point, Series, SeriesError, SeriesFault};
+use crate::{HistogramPoint, Labels, Limits, Meaning, Point, Series, SeriesError, SeriesFault};
 
 /// A series as far as it is decoded.
 #[derive(Debug, Default)]
@@ -102,7 +102,12 @@ impl<'b> Decoded<'b> {
         };
         match labels {
             Ok(labels) => {
-                take(Ok(Series { labels: &labels, samples: &self.samples, histograms: &self.histograms }));
+                take(Ok(Series {
+                    labels: &labels,
+                    meaning: Meaning::Unstated,
+                    samples: &self.samples,
+                    histograms: &self.histograms,
+                }));
                 self.pairs = labels.into_pairs();
             }
             Err(error) => take(Err(error)),

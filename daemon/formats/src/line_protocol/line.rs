@@ -7,13 +7,18 @@ use super::Fault;
 /// Names and values.
 pub(super) type Parts<'t> = Vec<(&'t str, &'t str)>;
 
+/// A name and its value, without the backslashes.
+pub(super) type Tag<'t> = (Cow<'t, str>, Cow<'t, str>);
+
+/// A name and its number; `None` for a text.
+pub(super) type Value<'t> = (Cow<'t, str>, Option<f64>);
+
 /// A line as written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line<'t> {
     pub(super) measurement: Cow<'t, str>,
-    pub(super) tags: Vec<(Cow<'t, str>, Cow<'t, str>)>,
-    /// Name and number; `None` for a text.
-    pub(super) fields: Vec<(Cow<'t, str>, Option<f64>)>,
+    pub(super) tags: Vec<Tag<'t>>,
+    pub(super) fields: Vec<Value<'t>>,
     /// In the unit of the request.
     pub(super) time: Option<i64>,
 }
@@ -123,7 +128,7 @@ impl<'t> Cursor<'t> {
         Ok(unescaped(name, &SPECIAL))
     }
 
-    fn tags(&mut self) -> Result<Vec<(Cow<'t, str>, Cow<'t, str>)>, Fault> {
+    fn tags(&mut self) -> Result<Vec<Tag<'t>>, Fault> {
         let mut tags = Vec::new();
         while self.skip(',') {
             let name = self.name("the name of a tag")?;
@@ -139,7 +144,7 @@ impl<'t> Cursor<'t> {
         Ok(tags)
     }
 
-    fn fields(&mut self) -> Result<Vec<(Cow<'t, str>, Option<f64>)>, Fault> {
+    fn fields(&mut self) -> Result<Vec<Value<'t>>, Fault> {
         let mut fields = Vec::new();
         loop {
             let name = self.name("a field")?;

@@ -78,7 +78,7 @@ fn data_point(raw: &str, limits: &Limits) -> Result<DataPoint, RequestError> {
         start: point.start_time_unix_nano.0.unwrap_or(0),
         time: point.time_unix_nano.0.unwrap_or(0),
         flags: point.flags.0.unwrap_or(0),
-        value: point.as_double.0.or(point.as_int.0.map(|value| value as f64)),
+        value: point.as_double.0.or_else(|| point.as_int.0.map(|value| value as f64)),
         count: point.count.0.unwrap_or(0),
         sum: point.sum.0,
     })
@@ -102,21 +102,22 @@ fn plain(value: AnyValue, depth: usize) -> Option<Value> {
     if let Some(text) = value.string_value.or(value.bytes_value) {
         return Some(Value::String(text));
     }
-    let number = value.int_value.0.map(Value::from).or(value.double_value.0.map(double));
+    let number = value.int_value.0.map(Value::from).or_else(|| value.double_value.0.map(double));
     if let Some(scalar) = value.bool_value.map(Value::Bool).or(number) {
         return Some(scalar);
     }
-    let depth_below = depth.checked_sub(1);
     if let Some(list) = value.array_value {
-        let values = list.values.into_iter().map(|value| plain(value, depth_below?));
-        return depth_below.and(values.collect::<Option<Vec<_>>>().map(Value::Array));
+        let depth = depth.checked_sub(1)?;
+        let values = list.values.into_iter().map(|value| plain(value, depth));
+        return values.collect::<Option<Vec<_>>>().map(Value::Array);
     }
     if let Some(list) = value.kvlist_value {
+        let depth = depth.checked_sub(1)?;
         let entries = list.values.into_iter().map(|entry| {
-            let value = entry.value.map_or(Some(Value::Null), |value| plain(value, depth_below?));
+            let value = entry.value.map_or(Some(Value::Null), |value| plain(value, depth));
             Some((entry.key, value?))
         });
-        return depth_below.and(entries.collect::<Option<serde_json::Map<_, _>>>().map(Value::Object));
+        return entries.collect::<Option<serde_json::Map<_, _>>>().map(Value::Object);
     }
     Some(Value::Null)
 }

@@ -23,7 +23,7 @@ pub(super) fn read(body: &[u8], points: &mut Points<'_>) -> Result<(), RequestEr
     each(Fields::of(body), 1, |resource_metrics| {
         let mut resource = Attributes::default();
         each(resource_metrics.message()?, 1, |field| {
-            Ok(each(field.message()?, 1, |attribute| Ok(add(attribute, &mut resource, points.limits)?))?)
+            each(field.message()?, 1, |attribute| Ok(add(attribute, &mut resource, points.limits)?))
         })?;
         points.resource(resource);
         each(resource_metrics.message()?, 2, |field| scope_metrics(field, points))

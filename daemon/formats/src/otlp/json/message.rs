@@ -118,7 +118,7 @@ pub(super) struct AnyValue {
     pub(super) int_value: Number<i64>,
     #[serde(default)]
     pub(super) double_value: Number<f64>,
-    pub(super) array_value: Option<Values<AnyValue>>,
+    pub(super) array_value: Option<Values<Self>>,
     pub(super) kvlist_value: Option<Values<OwnedKeyValue>>,
     pub(super) bytes_value: Option<String>,
 }

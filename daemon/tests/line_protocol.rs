@@ -1,6 +1,6 @@
 //! InfluxDB line protocol to the real binary: requests as a table, the clients of InfluxDB, and the guide for Telegraf.
 //!
-//! The guide's configuration was tried by hand with Telegraf 1.37 over both of its outputs; the tests do not install it.
+//! The guide's configuration was tried by hand with Telegraf 1.37 over both outputs; the tests do not install it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "samples have the time of the clock, as those of a sender")]
@@ -27,14 +27,14 @@ const SETTINGS: [&str; 3] = [STREAMS, "log.partitions=1", "aggregation.uve_proxy
 const V1: &str = "/write?db=telegraf&rp=autogen&consistency=any&u=a&p=b";
 const V2: &str = "/api/v2/write?org=o&bucket=b";
 
-#[test]
-fn requests_have_the_status_and_the_error_of_their_version() {
-    let data = TempDir::new().unwrap();
-    let daemon = Daemon::start(data.path(), &[&SETTINGS[..], &["http.max_body_bytes=10000"]].concat());
+/// Name, precision, body, status, and what the error contains.
+type Case = (&'static str, &'static str, String, u16, &'static str);
+
+fn cases() -> Vec<Case> {
     let now = now_ms();
     let line = |fields: &str, time: i64| format!("cpu,host=a {fields} {time}");
     let long = line("usage=1", now) + &"\n#".repeat(5000);
-    let cases = [
+    vec![
         ("nothing", "ms", String::new(), 204, ""),
         ("a point", "ms", line("usage=1", now), 204, ""),
         ("in seconds", "s", line("usage=1i", now / 1000), 204, ""),
@@ -55,8 +55,14 @@ fn requests_have_the_status_and_the_error_of_their_version() {
         ("an unknown precision", "d", line("usage=1", now), 400, "precision is \"d\"; write ns, us, ms, s, m or h"),
         ("an unknown parameter", "ms&x=1", line("usage=1", now), 400, "unknown parameter `x`; a write takes bucket, "),
         ("too large", "ms", long, 413, "http.max_body_bytes"),
-    ];
-    for (name, precision, body, status, part) in cases {
+    ]
+}
+
+#[test]
+fn requests_have_the_status_and_the_error_of_their_version() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[&SETTINGS[..], &["http.max_body_bytes=10000"]].concat());
+    for (name, precision, body, status, part) in cases() {
         for (path, field) in [(V1, "error"), (V2, "message")] {
             let reply = post(&daemon, &format!("{path}&precision={precision}"), &[], body.as_bytes());
             assert_eq!(reply.status, status, "{name} at {path}: {}", reply.text());

@@ -15,10 +15,12 @@ const GUIDE: &str = include_str!("../../docs/src/guide/from-opentelemetry.md");
 
 /// A stream of counters, one of deltas and one of gauges.
 const STREAMS: &str = r#"streams=[
-    {name = "requests", metric = "http_requests_total", object = ["job"], kind = "counter", aggregations = ["Sum = 1-raw:DSSum"]},
+    {name = "requests", metric = "http_requests_total", object = ["job"], kind = "counter",
+     aggregations = ["Sum = 1-raw:DSSum"]},
     {name = "errors", metric = "errors_total", object = ["job"], kind = "delta", aggregations = ["Sum = 1-raw:DSSum"]},
     {name = "room", metric = "temperature_celsius", object = ["room"], aggregations = ["Sum = 1-raw:DSSum"]},
-    {name = "h", metric = "latency_seconds_*", object = ["job"], kind = "counter", aggregations = ["Sum = 1-raw:DSSum"]},
+    {name = "h", metric = "latency_seconds_*", object = ["job"], kind = "counter",
+     aggregations = ["Sum = 1-raw:DSSum"]},
 ]"#;
 
 const SETTINGS: [&str; 3] = [STREAMS, "log.partitions=1", "aggregation.uve_proxy_list="];
@@ -50,17 +52,16 @@ fn send(daemon: &Daemon, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     post(daemon, "/v1/metrics", headers, body)
 }
 
-#[test]
-fn requests_are_answered_as_the_specification_prescribes() {
-    let data = TempDir::new().unwrap();
-    let daemon = Daemon::start(data.path(), &[&SETTINGS[..], &["http.max_body_bytes=10000"]].concat());
+/// Name, content type, body, status, and what the answer contains.
+type Case = (&'static str, (&'static str, &'static str), String, u16, &'static str);
+
+fn cases() -> Vec<Case> {
     let now = now_ms();
     let located = format!(
         r#"{{"asDouble":1,"timeUnixNano":"{now}000000","attributes":[{{"key":"room","value":{{"stringValue":"x"}}}}]}}"#
     );
     let two = format!("{},{}", point(now, 1), point(now + 3_600_000, 1));
-    type Case<'c> = (&'c str, (&'c str, &'c str), String, u16, &'c str);
-    let cases: [Case<'_>; 14] = [
+    vec![
         ("nothing", JSON, "{}".to_owned(), 200, "{}"),
         ("a gauge", JSON, room(&located), 200, "{}"),
         ("a gauge without the label of the object", JSON, room(&point(now, 1)), 200, "{}"),
@@ -81,8 +82,14 @@ fn requests_are_answered_as_the_specification_prescribes() {
             r#""code":3,"message":"Content-Type is"#,
         ),
         ("too large", JSON, " ".repeat(10_001), 413, r#""code":8,"message":"the body has more than"#),
-    ];
-    for (name, content_type, body, status, part) in cases {
+    ]
+}
+
+#[test]
+fn requests_are_answered_as_the_specification_prescribes() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[&SETTINGS[..], &["http.max_body_bytes=10000"]].concat());
+    for (name, content_type, body, status, part) in cases() {
         let reply = send(&daemon, &[content_type], body.as_bytes());
         assert_eq!(reply.status, status, "{name}: {}", reply.text());
         let is_json = content_type != PROTOBUF;
@@ -96,6 +103,17 @@ fn requests_are_answered_as_the_specification_prescribes() {
     daemon.stop();
 }
 
+/// A point of a histogram that began a second after `start`.
+fn histogram(start: i64, second: i64, count: i64, sum: f64) -> String {
+    let (time, start) = (start + second * 1000, start + 1000);
+    format!(r#"{{"count":"{count}","sum":{sum},"timeUnixNano":"{time}000000","startTimeUnixNano":"{start}000000"}}"#)
+}
+
+fn latency(points: &str) -> String {
+    let histogram = format!(r#"{{"aggregationTemporality":2,"dataPoints":[{points}]}}"#);
+    request(&format!(r#"{{"name":"latency","unit":"s","histogram":{histogram}}}"#))
+}
+
 #[test]
 fn sums_of_both_temporalities_and_histograms_are_counted_once() {
     let data = TempDir::new().unwrap();
@@ -104,20 +122,11 @@ fn sums_of_both_temporalities_and_histograms_are_counted_once() {
     let at = |second: i64, value| point(start + second * 1000, value);
     // It began within the window: 10 in full.
     let started = at(10, 10).replace('{', &format!(r#"{{"startTimeUnixNano":"{}000000","#, start + 5000));
-    let histogram = |second: i64, count: i64, sum: f64| {
-        let time = start + second * 1000;
-        let start = start + 1000;
-        format!(
-            r#"{{"count":"{count}","sum":{sum},"timeUnixNano":"{time}000000","startTimeUnixNano":"{start}000000"}}"#
-        )
-    };
-    let histograms = [histogram(10, 2, 0.5), histogram(20, 5, 1.25)].join(",");
+    let histograms = [histogram(start, 10, 2, 0.5), histogram(start, 20, 5, 1.25)].join(",");
     let bodies = [
         sum("http.requests", 2, true, &[started, at(30, 12)].join(",")),
         sum("errors", 1, true, &[at(10, 3), at(20, 4)].join(",")),
-        request(&format!(
-            r#"{{"name":"latency","unit":"s","histogram":{{"aggregationTemporality":2,"dataPoints":[{histograms}]}}}}"#
-        )),
+        latency(&histograms),
     ];
     for (coding, encode) in encodings::all() {
         for body in &bodies {
@@ -134,11 +143,7 @@ fn sums_of_both_temporalities_and_histograms_are_counted_once() {
     for close in [sum("http.requests", 2, true, &at(150, 12)), sum("errors", 1, true, &at(150, 0))] {
         assert_eq!(send(&daemon, &[JSON], close.as_bytes()).text(), "{}");
     }
-    let closing = format!(
-        r#"{{"name":"latency","unit":"s","histogram":{{"aggregationTemporality":2,"dataPoints":[{}]}}}}"#,
-        histogram(150, 5, 1.25)
-    );
-    assert_eq!(send(&daemon, &[JSON], request(&closing).as_bytes()).text(), "{}");
+    assert_eq!(send(&daemon, &[JSON], latency(&histogram(start, 150, 5, 1.25)).as_bytes()).text(), "{}");
     daemon.wait_until_applied();
     daemon.stop();
     let of = |stream: &str| values(data.path(), stream).get(&("Service:shop".to_owned(), start)).copied();
@@ -202,7 +207,7 @@ def run(endpoint, temporality, compression, names):
     meter = provider.get_meter("cart", "1.0")
     counter = meter.create_counter(names[0], unit="{request}")
     room = meter.create_gauge("temperature", unit="Cel")
-    latency = meter.create_histogram("latency" if temporality == AggregationTemporality.CUMULATIVE else "other", unit="s")
+    latency = meter.create_histogram(names[1], unit="s")
     for step in range(5):
         counter.add(2, {"code": 200})
         counter.add(1, {"code": 500})
@@ -212,8 +217,8 @@ def run(endpoint, temporality, compression, names):
     provider.shutdown()
 
 
-run(sys.argv[1], AggregationTemporality.CUMULATIVE, Compression.Gzip, ["http.requests"])
-run(sys.argv[1], AggregationTemporality.DELTA, Compression.NoCompression, ["errors"])
+run(sys.argv[1], AggregationTemporality.CUMULATIVE, Compression.Gzip, ["http.requests", "latency"])
+run(sys.argv[1], AggregationTemporality.DELTA, Compression.NoCompression, ["errors", "other"])
 assert outcomes and all(outcome == MetricExportResult.SUCCESS for outcome in outcomes), outcomes
 "#;
 

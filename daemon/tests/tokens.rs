@@ -44,14 +44,10 @@ fn ask(daemon: &Daemon, method: &str, path: &str, authorization: Option<&str>, b
     (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }
 
-#[test]
-fn every_route_but_the_probes_needs_a_token_with_its_scope() {
-    let folder = TempDir::new().unwrap();
-    let ((reader, read), (writer, write)) = (token("grafana", "read"), token("telegraf", "write"));
-    let daemon = start(folder.path(), &[&read, &write]);
-    let sample = line("vn1", "egress_flow_count", 1_490_000_000_000_000, 7);
-    let routes = [
-        ("POST", "/api/v1/samples", "write", sample.as_str()),
+/// Method, path, scope and body of requests.
+fn routes(sample: &str) -> [(&str, &str, &str, &str); 17] {
+    [
+        ("POST", "/api/v1/samples", "write", sample),
         ("GET", "/metrics", "read", ""),
         ("HEAD", "/metrics", "read", ""),
         ("GET", "/api/v1/partitions", "read", ""),
@@ -68,7 +64,16 @@ fn every_route_but_the_probes_needs_a_token_with_its_scope() {
         ("POST", "/write", "write", ""),
         ("GET", "/api/v1/no-such-path", "read", ""),
         ("PUT", "/api/v1/no-such-path", "write", ""),
-    ];
+    ]
+}
+
+#[test]
+fn every_route_but_the_probes_needs_a_token_with_its_scope() {
+    let folder = TempDir::new().unwrap();
+    let ((reader, read), (writer, write)) = (token("grafana", "read"), token("telegraf", "write"));
+    let daemon = start(folder.path(), &[&read, &write]);
+    let sample = line("vn1", "egress_flow_count", 1_490_000_000_000_000, 7);
+    let routes = routes(&sample);
     let (reads, writes) = (format!("Bearer {reader}"), format!("bearer  {writer}"));
     for (method, path, scope, body) in routes {
         let status = |authorization: Option<&str>| ask(&daemon, method, path, authorization, body).0;

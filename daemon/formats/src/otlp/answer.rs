@@ -4,8 +4,8 @@
 
 use super::Encoding;
 
-/// `ExportMetricsServiceResponse`. Without a message it is empty, and everything is taken; otherwise it names the points
-/// that are not.
+/// `ExportMetricsServiceResponse`. It is empty if everything is taken; otherwise it has the number of the points that are
+/// not, and why.
 pub fn response(encoding: Encoding, rejected: Option<(u64, &str)>) -> Vec<u8> {
     let Some((points, message)) = rejected else {
         return match encoding {

@@ -10,8 +10,8 @@
 //! | name and version of the scope | `otel_scope_name`, `otel_scope_version` |
 //! | any of the scope | `otel_scope_` and its name |
 //!
-//! Two attributes of one place whose labels have the same name make one label, with `;` between the values. An attribute
-//! of the point replaces one of the scope or of the resource, but neither `job` nor `instance` of the resource.
+//! Two attributes of one place whose labels have the same name make one label, with `;` between the values. One of the
+//! point replaces one of the scope or of the resource, but neither `job` nor `instance` of the resource.
 
 use std::collections::BTreeMap;
 

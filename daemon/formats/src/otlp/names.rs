@@ -1,5 +1,5 @@
-//! The names that Prometheus gives to OpenTelemetry's metrics and attributes, so that one stream takes a metric whether it
-//! comes from Prometheus or directly.
+//! The names that Prometheus gives to OpenTelemetry's metrics and attributes, so that one stream takes a metric whether
+//! it comes from Prometheus or directly.
 //!
 //! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#otlp-metric-points-to-prometheus>
 //!
@@ -91,8 +91,8 @@ pub fn metric(name: &str, unit: &str, suffix: Suffix) -> String {
     if begins_with_digit { format!("_{joined}") } else { joined }
 }
 
-/// The name of a label: `_` for each character but letters, digits and `_`. One that begins with a digit or a single `_`
-/// has `key_` or `key` before it.
+/// The name of a label: `_` for each character but letters, digits and `_`. One that begins with a digit or a single
+/// `_` has `key_` or `key` before it.
 ///
 /// ```
 /// use daemon_formats::otlp::names::label;

@@ -126,7 +126,7 @@ fn what_is_not_a_request_is_refused_with_its_place() {
         assert!(error.starts_with("the body is not an ExportMetricsServiceRequest in protobuf: at byte "), "{error}");
     }
     // A field of another number is left out, whatever it has.
-    assert_eq!(within(Encoding::Protobuf, b"\x08\x01", &Limits::default()), Ok(vec![]));
+    assert_eq!(within(Encoding::Protobuf, b"\x10\x01", &Limits::default()), Ok(vec![]));
 }
 
 /// A value in so many lists.

@@ -5,6 +5,9 @@
 //! | `POST /api/v1/samples` | ingests samples; responds once they are durable ([`samples`]) |
 //! | `POST /api/v1/partials` | the same for what edges have aggregated |
 //! | `POST /api/v1/write` | Prometheus remote write ([`write`](mod@write)) |
+//! | `POST /write`, `/api/v2/write` | InfluxDB line protocol ([`influx`]) |
+//! | `/ping`, `/health`, `/query` | what clients of InfluxDB ask before they write ([`influx`]) |
+//! | `POST /v1/metrics` | OTLP metrics ([`otlp`]) |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
 //! | `GET /api/v1/status`, `/api/v1/loudest`, `/api/v1/proxies` | the state of the daemon, the loudest objects, the configured UVEs ([`overview`]) |
@@ -20,13 +23,16 @@ mod bodies;
 mod body;
 mod chunks;
 mod history;
+mod influx;
 mod ingest;
 mod listing;
 mod origin;
+mod otlp;
 mod overview;
 mod page;
 mod permits;
 mod samples;
+mod series;
 mod status;
 mod stream;
 mod uves;
@@ -158,6 +164,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/v1/samples", post(samples::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/partials", post(samples::post_partials).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/write", post(write::post).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/v1/metrics", post(otlp::post).route_layer(middleware::from_fn(refuse_parameters)))
+        .merge(influx_routes())
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/status", get(overview::status).route_layer(middleware::from_fn(refuse_parameters)))
@@ -182,6 +190,16 @@ fn router(shared: Arc<Shared>) -> Router {
         .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
         .with_state(shared)
+}
+
+/// The routes of InfluxDB's clients.
+fn influx_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/write", post(influx::post_1))
+        .route("/api/v2/write", post(influx::post_2))
+        .route("/ping", get(influx::ping).post(influx::ping))
+        .route("/health", get(influx::health))
+        .route("/query", get(influx::query).post(influx::query))
 }
 
 /// Counts the request by route and status.
@@ -233,9 +251,27 @@ fn bad_path(rejection: &PathRejection) -> Response {
     problem(StatusCode::BAD_REQUEST, &text)
 }
 
+/// The text of an error response, for formats whose errors have another form.
+#[derive(Clone)]
+struct Problem(String);
+
 /// An error response: `{"error": …}`.
 fn problem(status: StatusCode, text: &str) -> Response {
-    json(status, &serde_json::json!({ "error": text }))
+    let mut response = json(status, &serde_json::json!({ "error": text }));
+    response.extensions_mut().insert(Problem(text.to_owned()));
+    response
+}
+
+/// An error response with the body that `form` makes of its text, and its own headers. Other responses stay as they are.
+fn reworded(response: Response, form: impl FnOnce(StatusCode, &str) -> Response) -> Response {
+    let Some(Problem(text)) = response.extensions().get::<Problem>() else { return response };
+    let mut other = form(response.status(), text);
+    for (name, value) in response.headers() {
+        if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
+            other.headers_mut().append(name, value.clone());
+        }
+    }
+    other
 }
 
 /// The response to a request beyond a limit.

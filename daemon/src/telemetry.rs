@@ -38,7 +38,8 @@ use crate::logging;
 const MAX_LAG_AGE: Duration = Duration::from_secs(60);
 
 /// The paths that take samples.
-const INGESTS: [&str; 3] = ["/api/v1/partials", "/api/v1/samples", "/api/v1/write"];
+const INGESTS: [&str; 6] =
+    ["/api/v1/partials", "/api/v1/samples", "/api/v1/write", "/api/v2/write", "/v1/metrics", "/write"];
 
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]
@@ -75,12 +76,13 @@ impl HttpTelemetry {
     /// Counts the points of a request with labelled series, once they are durable.
     pub(crate) fn mapped(&self, format: &'static str, tally: &Tally) {
         self.ingested(tally.stored, tally.rejected);
-        let Tally { stored, unmatched, stale, not_finite, rejected, .. } = *tally;
+        let Tally { stored, unmatched, stale, not_finite, texts, rejected, .. } = *tally;
         let outcomes = [
             ("not_finite", not_finite),
             ("rejected", rejected),
             ("stale_marker", stale),
             ("stored", stored),
+            ("text", texts),
             ("unmatched", unmatched),
         ];
         for (outcome, count) in outcomes {

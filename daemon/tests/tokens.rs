@@ -44,14 +44,10 @@ fn ask(daemon: &Daemon, method: &str, path: &str, authorization: Option<&str>, b
     (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }
 
-#[test]
-fn every_route_but_the_probes_needs_a_token_with_its_scope() {
-    let folder = TempDir::new().unwrap();
-    let ((reader, read), (writer, write)) = (token("grafana", "read"), token("telegraf", "write"));
-    let daemon = start(folder.path(), &[&read, &write]);
-    let sample = line("vn1", "egress_flow_count", 1_490_000_000_000_000, 7);
-    let routes = [
-        ("POST", "/api/v1/samples", "write", sample.as_str()),
+/// Method, path, scope and body of requests.
+fn routes(sample: &str) -> [(&str, &str, &str, &str); 17] {
+    [
+        ("POST", "/api/v1/samples", "write", sample),
         ("GET", "/metrics", "read", ""),
         ("HEAD", "/metrics", "read", ""),
         ("GET", "/api/v1/partitions", "read", ""),
@@ -62,9 +58,22 @@ fn every_route_but_the_probes_needs_a_token_with_its_scope() {
         ("GET", "/", "read", ""),
         ("POST", "/api/v1/partials", "write", "{}"),
         ("POST", "/api/v1/write", "write", ""),
+        ("POST", "/api/v2/write", "write", ""),
+        ("POST", "/query", "write", "q=CREATE DATABASE x"),
+        ("POST", "/v1/metrics", "write", "{}"),
+        ("POST", "/write", "write", ""),
         ("GET", "/api/v1/no-such-path", "read", ""),
         ("PUT", "/api/v1/no-such-path", "write", ""),
-    ];
+    ]
+}
+
+#[test]
+fn every_route_but_the_probes_needs_a_token_with_its_scope() {
+    let folder = TempDir::new().unwrap();
+    let ((reader, read), (writer, write)) = (token("grafana", "read"), token("telegraf", "write"));
+    let daemon = start(folder.path(), &[&read, &write]);
+    let sample = line("vn1", "egress_flow_count", 1_490_000_000_000_000, 7);
+    let routes = routes(&sample);
     let (reads, writes) = (format!("Bearer {reader}"), format!("bearer  {writer}"));
     for (method, path, scope, body) in routes {
         let status = |authorization: Option<&str>| ask(&daemon, method, path, authorization, body).0;
@@ -78,9 +87,11 @@ fn every_route_but_the_probes_needs_a_token_with_its_scope() {
         let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("anybody:{basic}")));
         assert!(!matches!(status(Some(&basic)), 401 | 403), "{method} {path}");
     }
-    for probe in ["/healthz", "/readyz"] {
-        assert!(matches!(ask(&daemon, "GET", probe, None, "").0, 200 | 503), "{probe}");
+    for probe in ["/health", "/healthz", "/ping", "/readyz"] {
+        assert!(matches!(ask(&daemon, "GET", probe, None, "").0, 200 | 204 | 503), "{probe}");
     }
+    // As clients of InfluxDB 2 send it.
+    assert_eq!(ask(&daemon, "POST", "/api/v2/write", Some(&format!("Token {writer}")), "").0, 204);
     let (_, text) = ask(&daemon, "GET", "/metrics", Some(&writes), "");
     assert!(text.contains("telegraf") && text.contains("`read`") && !text.contains(&writer), "{text}");
     let said = daemon.stop();

@@ -12,6 +12,8 @@
 //! | [`wire_lines`] | block of lines | the fast and the general decoder agree on every line |
 //! | [`netplugin_body`] | body of `/svcstats` | sorted points, each in the endpoint that lists it, or an error |
 //! | [`partial`] | line of a partial state | encodes back equal, or an error; a table that takes it has rows of JSON |
+//! | [`line_protocol`] | body of InfluxDB line protocol | finite points and numbered faults within the limits |
+//! | [`otlp`] | body of OTLP, protobuf and JSON | points with valid labels within the limits, or an error |
 //! | [`remote_write`] | body of remote write | series with valid labels within the limits, or an error |
 //! | [`saved_state`] | words | saves the words that it was restored from, and every later result is finite |
 //! | [`snapshot`] | meta part and chunks | a table that goes on, writes JSON and restores from its own snapshot |
@@ -19,7 +21,9 @@
 #![forbid(unsafe_code)]
 
 mod annotation;
+mod line_protocol;
 mod netplugin;
+mod otlp;
 mod partial;
 mod proxy_list;
 mod remote_write;
@@ -29,7 +33,9 @@ mod snapshot;
 mod wire;
 
 pub use self::annotation::annotation;
+pub use self::line_protocol::line_protocol;
 pub use self::netplugin::netplugin_body;
+pub use self::otlp::otlp;
 pub use self::partial::partial;
 pub use self::proxy_list::proxy_list;
 pub use self::remote_write::remote_write;

@@ -4,12 +4,13 @@ use daemon_formats::remote_write::{Version, decode, decompress};
 use daemon_formats::{Labels, Limits};
 
 /// Limits that small inputs reach.
-const TIGHT: Limits = Limits {
+pub(crate) const TIGHT: Limits = Limits {
     body_bytes: 200,
     series: 3,
     labels: 4,
     label_name_bytes: 8,
     label_value_bytes: 8,
+    nesting: 2,
     samples: 4,
     series_bytes: 64,
     symbols: 4,
@@ -29,7 +30,7 @@ pub fn remote_write(data: &[u8]) {
 }
 
 fn check(version: Version, data: &[u8], limits: Limits) {
-    let request = match decode(version, data.to_vec(), limits) {
+    let request = match decode(version, data, limits) {
         Ok(request) => request,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };

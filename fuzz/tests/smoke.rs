@@ -171,7 +171,9 @@ macro_rules! smoke_tests {
 
 smoke_tests! {
     annotation,
+    line_protocol,
     netplugin_body,
+    otlp,
     partial,
     proxy_list,
     remote_write,

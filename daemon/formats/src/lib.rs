@@ -5,17 +5,23 @@
 //!
 //! | module | format |
 //! |---|---|
+//! | [`line_protocol`] | InfluxDB line protocol, as Telegraf writes it |
+//! | [`otlp`] | OpenTelemetry metrics, protobuf and JSON |
 //! | [`remote_write`] | Prometheus remote write, versions 1 and 2 |
 //! | [`text`] | one sample as people write it, `http_requests_total{job="a"} 3` |
 
 #![deny(missing_docs)]
 
 mod limits;
+pub mod line_protocol;
+pub mod otlp;
+mod protobuf;
 pub mod remote_write;
 mod series;
 pub mod text;
 
 pub use self::limits::Limits;
 pub use self::series::{
-    HistogramPoint, Labels, METRIC_NAME, Point, STALE_MARKER, Series, SeriesError, SeriesFault, is_stale_marker,
+    HistogramPoint, Labels, METRIC_NAME, Meaning, Point, STALE_MARKER, Series, SeriesError, SeriesFault,
+    is_stale_marker,
 };

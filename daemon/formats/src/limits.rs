@@ -13,6 +13,8 @@ pub struct Limits {
     pub label_name_bytes: usize,
     /// The longest value of a label, in bytes.
     pub label_value_bytes: usize,
+    /// How deep lists and maps in the value of an attribute are nested.
+    pub nesting: usize,
     /// The most samples of a request.
     pub samples: usize,
     /// The largest encoded series, in bytes: what is decoded at a time.
@@ -30,6 +32,7 @@ impl Default for Limits {
             labels: 128,
             label_name_bytes: 512,
             label_value_bytes: 8 * 1024,
+            nesting: 8,
             samples: 200_000,
             series_bytes: 256 * 1024,
             symbols: 500_000,

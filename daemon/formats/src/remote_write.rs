@@ -9,17 +9,15 @@
 //!
 //! Exemplars, metadata and the buckets of native histograms are skipped.
 
+mod decoded;
 #[cfg(any(test, feature = "test-util"))]
 pub mod encode;
+#[cfg(any(test, feature = "test-util"))]
 mod message;
-mod wire;
 
-use bytes::Bytes;
-use prost::Message;
-
-use self::message::{Count, Histogram, Sample, TimeSeries1, TimeSeries2};
-use self::wire::Fields;
-use crate::{HistogramPoint, Labels, Limits, Point, Series, SeriesError, SeriesFault};
+use self::decoded::Decoded;
+use crate::protobuf::{Fields, ProtobufError};
+use crate::{Limits, Series, SeriesError};
 
 /// The version of the protocol, which the content type names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -148,20 +146,21 @@ pub fn decompress(body: &[u8], limits: &Limits) -> Result<Vec<u8>, RequestError>
     snap::raw::Decoder::new().decompress_vec(body).map_err(invalid)
 }
 
-/// Checks a decompressed request. [`series`](Request::series) then cannot fail.
+/// Checks a decompressed request. [`series`](Request::series) then reads one series at a time.
 ///
 /// # Errors
 ///
 /// A [`RequestError`].
-pub fn decode(version: Version, body: Vec<u8>, limits: Limits) -> Result<Request, RequestError> {
-    let body = Bytes::from(body);
+pub fn decode(version: Version, body: &[u8], limits: Limits) -> Result<Request<'_>, RequestError> {
     let mut request = Request { version, limits, symbols: Vec::new(), series: Vec::new() };
-    for field in Fields::of(&body) {
-        let (number, content) = field?;
-        match content {
-            Some(content) if number == version.series_field() => request.add_series(content)?,
-            Some(content) if number == SYMBOLS_FIELD && version == Version::V2 => request.add_symbol(content)?,
-            Some(_) if number == version.other().series_field() => return Err(RequestError::OtherVersion(version)),
+    let invalid = |error: ProtobufError| RequestError::NotProtobuf { reason: error.to_string() };
+    for field in Fields::of(body) {
+        let field = field.map_err(invalid)?;
+        let Ok(content) = field.bytes() else { continue };
+        match field.number {
+            number if number == version.series_field() => request.add_series(content)?,
+            SYMBOLS_FIELD if version == Version::V2 => request.add_symbol(content)?,
+            number if number == version.other().series_field() => return Err(RequestError::OtherVersion(version)),
             _ => {}
         }
     }
@@ -170,15 +169,16 @@ pub fn decode(version: Version, body: Vec<u8>, limits: Limits) -> Result<Request
 
 /// A request whose outer message is valid.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<'b> {
     version: Version,
     limits: Limits,
-    symbols: Vec<Bytes>,
+    /// `None` for one that is not UTF-8.
+    symbols: Vec<Option<&'b str>>,
     /// The encoded series.
-    series: Vec<Bytes>,
+    series: Vec<&'b [u8]>,
 }
 
-impl Request {
+impl<'b> Request<'b> {
     /// Calls `take` with every series, or with why it is not one, in the order of the request.
     ///
     /// # Errors
@@ -186,16 +186,11 @@ impl Request {
     /// A [`RequestError`] if a series is not a message, or there are more samples than allowed: `take` may have been
     /// called before. What it made of the series must be dropped.
     pub fn series(&self, mut take: impl FnMut(Result<Series<'_>, SeriesError>)) -> Result<(), RequestError> {
-        let mut samples = 0;
+        let (mut samples, mut decoded) = (0, Decoded::default());
         for (index, encoded) in self.series.iter().enumerate() {
-            let invalid = |error: prost::DecodeError| RequestError::NotProtobuf {
-                reason: format!("series {}: {error}", index + 1),
-            };
-            let points = match self.version {
-                Version::V1 => self.take_1(&TimeSeries1::decode(encoded.clone()).map_err(invalid)?, &mut take),
-                Version::V2 => self.take_2(&TimeSeries2::decode(encoded.clone()).map_err(invalid)?, &mut take),
-            };
-            samples += points;
+            let read = decoded.read(self.version, encoded, &self.symbols);
+            read.map_err(|error| RequestError::NotProtobuf { reason: format!("series {}: {error}", index + 1) })?;
+            samples += decoded.pass(&self.limits, &mut take);
             if samples > self.limits.samples {
                 return Err(RequestError::TooMany { what: "samples", limit: self.limits.samples });
             }
@@ -203,39 +198,7 @@ impl Request {
         Ok(())
     }
 
-    fn take_1(&self, series: &TimeSeries1, take: &mut impl FnMut(Result<Series<'_>, SeriesError>)) -> usize {
-        let pairs = series.labels.iter().map(|label| Some((text(&label.name)?, text(&label.value)?)));
-        let pairs: Option<Vec<_>> = pairs.collect();
-        let labels = pairs.ok_or_else(|| SeriesError { metric: String::new(), fault: SeriesFault::NotUtf8 });
-        let labels = labels.and_then(|pairs| Labels::new(pairs, &self.limits));
-        pass(labels, &series.samples, &series.histograms, 0, take)
-    }
-
-    fn take_2(&self, series: &TimeSeries2, take: &mut impl FnMut(Result<Series<'_>, SeriesError>)) -> usize {
-        let labels = self.referenced(&series.label_references);
-        let labels = labels.map_err(|fault| SeriesError { metric: String::new(), fault });
-        let labels = labels.and_then(|pairs| Labels::new(pairs, &self.limits));
-        pass(labels, &series.samples, &series.histograms, series.created_timestamp, take)
-    }
-
-    /// The labels that the references name.
-    fn referenced(&self, references: &[u32]) -> Result<Vec<(&str, &str)>, SeriesFault> {
-        if !references.len().is_multiple_of(2) {
-            return Err(SeriesFault::OddReferences { count: references.len() });
-        }
-        let symbol = |reference: &u32| {
-            let unknown = SeriesFault::UnknownSymbol { reference: *reference, symbols: self.symbols.len() };
-            let found = usize::try_from(*reference).ok().and_then(|index| self.symbols.get(index)).ok_or(unknown)?;
-            text(found).ok_or(SeriesFault::NotUtf8)
-        };
-        let pairs = references.chunks_exact(2).map(|pair| match pair {
-            [name, value] => Ok((symbol(name)?, symbol(value)?)),
-            _ => Err(SeriesFault::OddReferences { count: references.len() }),
-        });
-        pairs.collect()
-    }
-
-    fn add_series(&mut self, encoded: Bytes) -> Result<(), RequestError> {
+    fn add_series(&mut self, encoded: &'b [u8]) -> Result<(), RequestError> {
         let (number, found, limit) = (self.series.len() + 1, encoded.len(), self.limits.series_bytes);
         if number > self.limits.series {
             return Err(RequestError::TooMany { what: "series", limit: self.limits.series });
@@ -247,55 +210,13 @@ impl Request {
         Ok(())
     }
 
-    fn add_symbol(&mut self, symbol: Bytes) -> Result<(), RequestError> {
+    fn add_symbol(&mut self, symbol: &'b [u8]) -> Result<(), RequestError> {
         if self.symbols.len() >= self.limits.symbols {
             return Err(RequestError::TooMany { what: "symbols", limit: self.limits.symbols });
         }
-        self.symbols.push(symbol);
+        self.symbols.push(std::str::from_utf8(symbol).ok());
         Ok(())
     }
-}
-
-/// Passes a series on; the number of its points.
-fn pass(
-    labels: Result<Labels<'_>, SeriesError>,
-    samples: &[Sample],
-    histograms: &[Histogram],
-    start_of_all: i64,
-    take: &mut impl FnMut(Result<Series<'_>, SeriesError>),
-) -> usize {
-    let start = |own: i64| if own == 0 { start_of_all } else { own };
-    let samples: Vec<_> = samples
-        .iter()
-        .map(|sample| Point {
-            timestamp_ms: sample.timestamp,
-            start_ms: start(sample.start_timestamp),
-            value: sample.value,
-        })
-        .collect();
-    let histograms: Vec<_> = histograms
-        .iter()
-        .map(|histogram| HistogramPoint {
-            timestamp_ms: histogram.timestamp,
-            start_ms: start(histogram.start_timestamp),
-            count: match histogram.count {
-                None => 0.0,
-                // Exact up to 2^53, as all numbers of Prometheus.
-                Some(Count::Integer(count)) => count as f64,
-                Some(Count::Float(count)) => count,
-            },
-            sum: histogram.sum,
-        })
-        .collect();
-    match &labels {
-        Ok(labels) => take(Ok(Series { labels, samples: &samples, histograms: &histograms })),
-        Err(error) => take(Err(error.clone())),
-    }
-    samples.len() + histograms.len()
-}
-
-fn text(bytes: &Bytes) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -21,10 +21,26 @@ pub fn is_stale_marker(value: f64) -> bool {
 pub struct Series<'s> {
     /// Its labels.
     pub labels: &'s Labels<'s>,
+    /// What its values are, as far as the sender states it.
+    pub meaning: Meaning,
     /// Its samples, in the order of the request.
     pub samples: &'s [Point],
     /// Its native histograms, in the order of the request.
     pub histograms: &'s [HistogramPoint],
+}
+
+/// What the values of a series are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Meaning {
+    /// Each is an increase since the one before: a delta.
+    Change,
+    /// Each is a reading of a counter, which falls only when it starts anew.
+    Counter,
+    /// Each is a sum that rises and falls, such as the number of open connections.
+    Level,
+    /// The sender does not state it.
+    #[default]
+    Unstated,
 }
 
 /// A sample of a series.
@@ -72,11 +88,8 @@ impl<'t> Labels<'t> {
             check(name, value, limits).map_err(fault)?;
         }
         // Senders sort labels; others may not, and the order means nothing.
-        pairs.sort_unstable();
-        let twice = pairs.windows(2).find_map(|pair| match pair {
-            [(name, _), (next, _)] if name == next => Some((*name).to_owned()),
-            _ => None,
-        });
+        let is_canonical = pairs.is_sorted_by(|(one, _), (next, _)| one < next);
+        let twice = if is_canonical { None } else { sort(&mut pairs) };
         if let Some(name) = twice {
             return Err(SeriesError {
                 metric: name_in(&pairs).to_owned(),
@@ -88,6 +101,11 @@ impl<'t> Labels<'t> {
             return Err(SeriesError { metric: String::new(), fault: SeriesFault::NoName });
         }
         Ok(Self { pairs })
+    }
+
+    /// The memory of the labels, for those of another series.
+    pub(crate) fn into_pairs(self) -> Vec<(&'t str, &'t str)> {
+        self.pairs
     }
 
     /// The name of the metric.
@@ -107,6 +125,15 @@ impl<'t> Labels<'t> {
     pub fn iter(&self) -> impl Iterator<Item = (&'t str, &'t str)> + '_ {
         self.pairs.iter().copied()
     }
+}
+
+/// Sorts labels; the first name that is there twice.
+fn sort(pairs: &mut [(&str, &str)]) -> Option<String> {
+    pairs.sort_unstable();
+    pairs.windows(2).find_map(|pair| match pair {
+        [(name, _), (next, _)] if name == next => Some((*name).to_owned()),
+        _ => None,
+    })
 }
 
 fn name_in<'t>(pairs: &[(&'t str, &'t str)]) -> &'t str {
@@ -187,9 +214,23 @@ pub enum SeriesFault {
         /// The limit.
         limit: usize,
     },
+    /// Nesting in a value is too deep.
+    #[error("the value of the attribute `{}` is nested more than {limit} times; send plain values", shortened(.name))]
+    Nesting {
+        /// The name of the attribute.
+        name: String,
+        /// The limit.
+        limit: usize,
+    },
     /// The label `__name__` is missing or empty.
     #[error("the label `__name__` is missing or empty; name the metric")]
     NoName,
+    /// A sum or a histogram without its temporality.
+    #[error("its aggregation temporality is not stated; send cumulative (2) or delta (1) values")]
+    NoTemporality,
+    /// A point without a value.
+    #[error("a point has no value; send `asDouble` or `asInt`, or the flag for no recorded value")]
+    NoValue,
     /// A label is not a text.
     #[error("a label is not UTF-8; send names and values in UTF-8")]
     NotUtf8,
@@ -200,7 +241,7 @@ pub enum SeriesFault {
         count: usize,
     },
     /// More labels than are allowed.
-    #[error("it has {found} labels, at most {limit} are taken; drop some with `labeldrop`")]
+    #[error("it has {found} labels, at most {limit} are taken; drop some")]
     TooManyLabels {
         /// Their number.
         found: usize,
@@ -211,7 +252,7 @@ pub enum SeriesFault {
     #[error("it refers to symbol {reference}, but the request has {symbols}; send all symbols")]
     UnknownSymbol {
         /// The reference.
-        reference: u32,
+        reference: u64,
         /// The number of symbols.
         symbols: usize,
     },

@@ -10,6 +10,7 @@
 //! | the marker of its end | nothing; until the source expires, the next reading is compared with the one before |
 //! | NaN or infinite | left out: exporters send NaN for a quantile without observations |
 //! | a counter with the time of its start, shortly before | a reading 0 at that time, so that the first reading counts |
+//! | deltas in a stream of counters, or a sum that falls too; cumulative sums in a stream of deltas | rejected |
 //! | a native histogram `h` | samples of `h_count` and `h_sum` |
 
 mod config;
@@ -52,6 +53,8 @@ pub struct Tally {
     pub histograms: u64,
     /// Samples of streams: what the log gets.
     pub stored: u64,
+    /// Values that are texts, which the format has beside numbers.
+    pub texts: u64,
     /// Samples and histograms that no stream takes.
     pub unmatched: u64,
     /// Markers of the end of a series.
@@ -198,6 +201,13 @@ impl<'w> Writer<'w> {
         let mut most_rejected = None;
         for (stream, rule) in self.mapping.taking(metric, series) {
             if rule.key(metric, series.labels, &mut self.key).is_none() {
+                continue;
+            }
+            if let Some(conflict) = rule.conflict(series.meaning) {
+                let count = points.clone().count() as u64;
+                self.tally.rejected += count;
+                self.tally.add_reason(format!("series `{metric}` in stream {}: {conflict}", rule.stream()));
+                most_rejected = most_rejected.max(Some(count));
                 continue;
             }
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();

@@ -1,7 +1,7 @@
 //! Who may do what: the check of tokens before every route but the probes.
 //!
-//! A client sends its token as `Authorization: Bearer TOKEN`, or as the password of basic authentication, for which a
-//! browser asks. The file of tokens is read again when it changes, so that a token is replaced without a restart.
+//! A client sends its token as `Authorization: Bearer TOKEN`, as `Authorization: Token TOKEN` if it is one of InfluxDB, or
+//! as the password of basic authentication, for which a browser asks. The file of tokens is read again when it changes, so that a token is replaced without a restart.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use crate::tokens::{Scope, Tokens, Verdict};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The paths that need no token: a probe may have none, and the answers contain no data.
-const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+const PROBES: [&str; 4] = ["/health", "/healthz", "/ping", "/readyz"];
 
 /// The paths whose POST only asks.
 const READ_BY_POST: [&str; 2] = ["/analytics/", "/api/v1/annotations/"];
@@ -132,7 +132,7 @@ fn token(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credentials) = value.split_once(' ')?;
     let credentials = credentials.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
+    if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
         return Some(credentials.to_owned());
     }
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,6 +1,7 @@
 //! What all requests with samples have in common: the body is read, then decoded and written to the log on a thread that
 //! may block, within the permits and the time of such requests.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_base::listener::Client;
-use daemon_formats::remote_write::RequestError;
 use daemon_log::LogError;
 use tokio::time::timeout;
 
@@ -20,9 +20,17 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why a batch is not ingested.
 pub(super) enum Failure {
-    Format(RequestError),
+    /// The request is not of its format; what was found, and the remedy.
+    Format(String),
     Log(LogError),
     Refused(Refusal),
+}
+
+impl Failure {
+    /// The failure of a decoder.
+    pub(super) fn of_format(error: impl Display) -> Self {
+        Self::Format(error.to_string())
+    }
 }
 
 /// Reads the body of a request and passes it to `work`, which may block.

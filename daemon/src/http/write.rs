@@ -24,16 +24,14 @@ use std::sync::Arc;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use daemon_base::fnv;
 use daemon_base::listener::Client;
 use daemon_formats::Limits;
 use daemon_formats::remote_write::{self, Version};
-use daemon_log::{AppendBatch, Appended, Idempotency};
-use daemon_sources::mapping::{Tally, Writer};
-use tracing::warn;
+use daemon_sources::mapping::Tally;
 
 use crate::http::body::Encoded;
 use crate::http::ingest::{self, Failure};
+use crate::http::series::{self, Identity};
 use crate::http::{Shared, problem};
 
 /// The name of the format in metrics.
@@ -104,42 +102,23 @@ fn store(shared: &Shared, encoded: Encoded, version: Version) -> Result<Tally, F
     let bounds = shared.bodies.samples;
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let bytes = encoded.text(bounds).map_err(Failure::Refused)?;
-    let body = remote_write::decompress(&bytes, &limits).map_err(Failure::Format)?;
-    let request = remote_write::decode(version, body, limits).map_err(Failure::Format)?;
-    let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
-    let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch);
-    let read = request.series(|series| match series {
-        Ok(series) => writer.push(&series),
-        Err(error) => writer.tally.reject(error.to_string()),
-    });
-    let tally = writer.tally;
-    read.map_err(Failure::Format)?;
-    let mut is_new = true;
-    if !batch.is_empty() {
-        if shared.remembers_keys {
-            let key = format!("{FORMAT}-{:032x}", fnv::digest(&bytes));
-            let (body_crc, outcome) = (crc32fast::hash(&bytes), Vec::new());
-            batch = batch.idempotent(Idempotency { key, body_crc, outcome });
-        }
-        is_new = matches!(shared.log.append(batch).map_err(Failure::Log)?, Appended::Written(_));
-    }
-    if is_new {
-        shared.telemetry.http.mapped(FORMAT, &tally);
-    }
-    if let Some(reason) = tally.reasons.first() {
-        warn!(format = FORMAT, rejected = tally.rejected, %reason, "Samples were rejected.");
-    }
-    Ok(tally)
+    let body = remote_write::decompress(&bytes, &limits).map_err(Failure::of_format)?;
+    series::store(shared, FORMAT, |writer| {
+        let request = remote_write::decode(version, &body, limits).map_err(Failure::of_format)?;
+        let read = request.series(|series| match series {
+            Ok(series) => writer.push(&series),
+            Err(error) => writer.tally.reject(error.to_string()),
+        });
+        read.map_err(Failure::of_format)?;
+        Ok(Some(Identity { parameters: "", body: &bytes }))
+    })
 }
 
 fn answer(tally: &Tally) -> Response {
-    if tally.rejected == 0 {
-        return StatusCode::NO_CONTENT.into_response();
+    match series::rejections(tally) {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(text) => problem(StatusCode::BAD_REQUEST, &text),
     }
-    let more = tally.rejected.saturating_sub(tally.reasons.len() as u64);
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let (rejected, reasons) = (tally.rejected, tally.reasons.join("; "));
-    problem(StatusCode::BAD_REQUEST, &format!("{rejected} rejected, all others stored: {reasons}{more}"))
 }
 
 /// The samples, histograms and exemplars that are taken. Those of series that no stream takes are: nothing is wrong with

@@ -57,10 +57,8 @@ impl Written<'_> {
 
 /// An uncompressed request of version 1.
 pub fn request_1(series: &[Written<'_>]) -> Vec<u8> {
-    let label = |(name, value): &(&str, &str)| Label {
-        name: name.as_bytes().to_vec().into(),
-        value: value.as_bytes().to_vec().into(),
-    };
+    let label =
+        |(name, value): &(&str, &str)| Label { name: name.as_bytes().to_vec(), value: value.as_bytes().to_vec() };
     let encoded = series.iter().map(|written| TimeSeries1 {
         labels: written.labels.iter().map(label).collect(),
         samples: written.samples(),

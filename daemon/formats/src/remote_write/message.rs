@@ -1,12 +1,10 @@
-//! The protobuf messages of both versions, with the fields that are used. The decoder skips others, such as exemplars,
-//! metadata and the buckets of histograms.
+//! The protobuf messages of both versions for prost, which encodes the requests of the tests: an implementation that the
+//! decoder does not share.
 //!
-//! Written by hand after the definitions; bytes are slices of the request:
+//! Written by hand after the definitions:
 //!
 //! * <https://github.com/prometheus/prometheus/blob/main/prompb/types.proto>
 //! * <https://github.com/prometheus/prometheus/blob/main/prompb/io/prometheus/write/v2/types.proto>
-
-use bytes::Bytes;
 
 /// `prometheus.TimeSeries`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -19,13 +17,13 @@ pub(crate) struct TimeSeries1 {
     pub(crate) histograms: Vec<Histogram>,
 }
 
-/// `prometheus.Label`. Bytes, because a text that is not UTF-8 is the fault of one series, not of the request.
+/// `prometheus.Label`. Bytes, as a test sends texts that are not UTF-8.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Label {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub(crate) name: Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub(crate) value: Bytes,
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) value: Vec<u8>,
 }
 
 /// `io.prometheus.write.v2.TimeSeries`.

@@ -1,10 +1,12 @@
 //! What a request decodes to, and the limits that hold for any bytes.
 
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::encode::{Written, compress, request_1, request_2};
+use super::message::{Sample, TimeSeries1, TimeSeries2};
 use super::*;
-use crate::METRIC_NAME;
+use crate::{HistogramPoint, METRIC_NAME, Point};
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -19,7 +21,7 @@ fn written<'t>(labels: &[(&'t str, &'t str)], samples: &[Point]) -> Written<'t> 
 /// The series of a request as text, or why they are not taken.
 fn read(version: Version, body: &[u8], limits: Limits) -> Result<Vec<String>, RequestError> {
     let mut found = Vec::new();
-    decode(version, body.to_vec(), limits)?.series(|series| {
+    decode(version, body, limits)?.series(|series| {
         found.push(match series {
             Ok(series) => {
                 let labels: Vec<_> = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use daemon_base::fnv;
-use daemon_formats::{Labels, METRIC_NAME};
+use daemon_formats::{Labels, METRIC_NAME, Meaning};
 use derived_stats::MetricKind;
 use proxy_uve::StreamName;
 use proxy_uve::wire::MAX_SOURCE_BYTES;
@@ -108,6 +108,28 @@ impl Rule {
     pub fn takes(&self, metric: &str, labels: &Labels<'_>) -> bool {
         let fulfils = |(label, pattern): &(String, Pattern)| pattern.matches(value(label, metric, labels));
         self.metric.matches(metric) && self.conditions.iter().all(fulfils)
+    }
+
+    /// Why the values of a series that the stream takes would be counted wrongly, with the remedy; `None` if they are not.
+    pub fn conflict(&self, meaning: Meaning) -> Option<&'static str> {
+        match (self.kind, meaning) {
+            (Kind::Counter, Meaning::Change) => {
+                Some("its values are deltas, and the stream has kind = \"counter\"; write kind = \"delta\"")
+            }
+            (Kind::Counter, Meaning::Level) => {
+                Some("its sum is not monotonic, and the stream has kind = \"counter\"; write kind = \"gauge\"")
+            }
+            (Kind::Delta, Meaning::Counter) => {
+                Some("its values are cumulative, and the stream has kind = \"delta\"; write kind = \"counter\"")
+            }
+            (Kind::Delta, Meaning::Level) => {
+                Some("its sum is not monotonic, and the stream has kind = \"delta\"; write kind = \"gauge\"")
+            }
+            (Kind::Gauge, _)
+            | (_, Meaning::Unstated)
+            | (Kind::Counter, Meaning::Counter)
+            | (Kind::Delta, Meaning::Change) => None,
+        }
     }
 
     /// Why the stream does not take a series; `None` if it does.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use daemon_formats::{Labels, Limits, METRIC_NAME, STALE_MARKER};
+use daemon_formats::{Labels, Limits, METRIC_NAME, Meaning, STALE_MARKER};
 use derived_stats::ValueType;
 
 use super::*;
@@ -27,7 +27,7 @@ fn labels<'t>(pairs: &[(&'t str, &'t str)]) -> Labels<'t> {
 }
 
 fn key_and_source(rule: &Rule, labels: &Labels<'_>) -> (Option<String>, Option<String>) {
-    let series = Series { labels, samples: &[], histograms: &[] };
+    let series = Series { labels, meaning: Meaning::Unstated, samples: &[], histograms: &[] };
     let mapped = Mapping::explain(std::slice::from_ref(rule), &series).remove(0);
     (mapped.key, mapped.source)
 }
@@ -39,19 +39,58 @@ fn pushed(
     samples: &[Point],
     histograms: &[HistogramPoint],
 ) -> (Tally, u64) {
+    pushed_as(Meaning::Unstated, config, value_type, samples, histograms)
+}
+
+/// The same for a series whose sender states what its values are.
+fn pushed_as(
+    meaning: Meaning,
+    config: &StreamConfig,
+    value_type: ValueType,
+    samples: &[Point],
+    histograms: &[HistogramPoint],
+) -> (Tally, u64) {
     let rule = Rule::compile(config).unwrap();
     let intake = intake_of(&[(rule.stream().clone(), 3)], value_type, PayloadForm::Stored);
     let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30));
     let mut batch = AppendBatch::new(NOW_MS as u64 * 1000);
     let mut writer = Writer::new(&mapping, &intake, &mut batch);
     let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("code", "200")]);
-    writer.push(&Series { labels: &labels, samples, histograms });
+    writer.push(&Series { labels: &labels, meaning, samples, histograms });
     let tally = writer.tally;
     (tally, batch.len())
 }
 
 fn point(value: f64) -> Point {
     Point { timestamp_ms: NOW_MS, start_ms: 0, value }
+}
+
+#[test]
+fn values_that_the_kind_of_the_stream_would_count_wrongly_are_rejected() {
+    let points = [point(1.0), point(2.0)];
+    let cases = [
+        (Kind::Counter, Meaning::Counter, None),
+        (Kind::Counter, Meaning::Unstated, None),
+        (Kind::Counter, Meaning::Change, Some("its values are deltas, and the stream has kind = \"counter\"")),
+        (Kind::Counter, Meaning::Level, Some("its sum is not monotonic, and the stream has kind = \"counter\"")),
+        (Kind::Delta, Meaning::Change, None),
+        (Kind::Delta, Meaning::Unstated, None),
+        (Kind::Delta, Meaning::Counter, Some("its values are cumulative, and the stream has kind = \"delta\"")),
+        (Kind::Delta, Meaning::Level, Some("its sum is not monotonic, and the stream has kind = \"delta\"")),
+        (Kind::Gauge, Meaning::Counter, None),
+        (Kind::Gauge, Meaning::Change, None),
+        (Kind::Gauge, Meaning::Level, None),
+    ];
+    for (kind, meaning, expected) in cases {
+        let config = config("m", &["job"], kind);
+        let (tally, records) = pushed_as(meaning, &config, ValueType::F64, &points, &[]);
+        let case = format!("{kind:?}, {meaning:?}: {tally:?}");
+        let rejected = if expected.is_some() { 2 } else { 0 };
+        assert_eq!((tally.rejected, tally.rejected_samples, records), (rejected, rejected, 2 - rejected), "{case}");
+        let reason = tally.reasons.first().map(String::as_str).unwrap_or_default();
+        assert_eq!(reason.is_empty(), expected.is_none(), "{case}");
+        assert!(reason.contains(expected.unwrap_or_default()), "{case}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use daemon_formats::{Labels, Limits, Series, text};
+use daemon_formats::{Labels, Limits, Meaning, Series, text};
 use daemon_sources::mapping::{Mapping, Rule};
 use derived_stats::annotation::nearest;
 use derived_stats::{MetricKind, Registry};
@@ -75,7 +75,7 @@ fn of_sample(rule: &Rule, sample: &str) -> Result<String, String> {
     let pairs = parsed.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let labels = Labels::new(pairs, &Limits::default()).map_err(|error| error.to_string())?;
     let mut lines = line("sample", sample);
-    let series = Series { labels: &labels, samples: &[], histograms: &[] };
+    let series = Series { labels: &labels, meaning: Meaning::Unstated, samples: &[], histograms: &[] };
     let mapped = Mapping::explain(std::slice::from_ref(rule), &series).into_iter().next();
     let Some((mapped, key)) = mapped.and_then(|mapped| Some((mapped.clone(), mapped.key?))) else {
         let reason = rule.refusal(labels.metric(), &labels).unwrap_or_default();

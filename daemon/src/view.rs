@@ -4,7 +4,7 @@
 //! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results, the
 //! embedded log from those on that the view still needed.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod configured;
 mod events;
 mod generations;

@@ -121,9 +121,15 @@ pub(super) async fn get(
     });
     match read.await {
         Ok(Ok((body, permit))) => ([(header::CONTENT_TYPE, "application/json")], whole(body, permit)).into_response(),
+        Ok(Err(error)) if is_damage(&error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
         Ok(Err(error)) => problem(StatusCode::SERVICE_UNAVAILABLE, &format!("{error:#}; retry in a moment")),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the results could not be read"),
     }
+}
+
+/// Whether no retry reads what could not be read.
+fn is_damage(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<LogError>().is_some_and(LogError::is_permanent)
 }
 
 impl HistoryQuery {

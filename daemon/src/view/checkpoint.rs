@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::view::loudest::SavedLoudest;
 
 /// The name in the log.
-const NAME: &str = "sink:view";
+pub(crate) const NAME: &str = "sink:view";
 
 /// The format of a checkpoint. Another number makes the next start read all results: raise it also when the view keeps
 /// something that it did not keep before.
@@ -81,9 +81,9 @@ impl Checkpoints {
         self.bytes_since += bytes as u64;
     }
 
-    /// Whether a checkpoint is worth its write. With `stopping` it is, unless there are no new results.
+    /// Whether new results make a checkpoint worth its write; at the stop they do.
     pub(super) fn is_due(&self, stopping: bool) -> bool {
-        self.log.is_some() && (self.bytes_since >= INTERVAL_BYTES || stopping && self.bytes_since > 0)
+        self.log.is_some() && (self.bytes_since >= INTERVAL_BYTES || stopping)
     }
 
     /// Stores a checkpoint.

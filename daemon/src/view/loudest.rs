@@ -14,6 +14,7 @@ use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use crate::view::reading::{Reading, has_score};
+use crate::view::split_key;
 
 /// The most attributes of objects in the list.
 const CAPACITY: usize = 1024;
@@ -114,6 +115,16 @@ impl Loudest {
         list
     }
 
+    /// Removes the entries of objects for which `is_known`, called with table and name, is false.
+    pub(super) fn retain(&mut self, is_known: impl Fn(&str, &str) -> bool) {
+        let is_unknown = |entry: &&Loud| {
+            let (table, name) = split_key(&entry.key);
+            !is_known(table, name)
+        };
+        let unknown: Vec<u64> = self.entries.iter().filter(is_unknown).map(|entry| entry.hash).collect();
+        unknown.into_iter().for_each(|hash| self.remove_entry(hash));
+    }
+
     /// The entries with the highest ranks, at most `limit`, the highest first.
     pub(crate) fn top(&self, limit: usize) -> Vec<Loud> {
         let mut top: Vec<&Loud> = self.entries.iter().filter(|entry| !self.is_stale(entry)).collect();
@@ -194,13 +205,15 @@ impl Loudest {
             // That of a line has none. A look at all entries is cheap beside the parse of a line.
             true => self.entries.iter().filter(|it| *it.key == *row.key && it.uve == *uve).map(|it| it.hash).collect(),
         };
-        for hash in hashes {
-            let Some(index) = self.by_hash.remove(&hash) else { continue };
-            self.lowest = None;
-            self.entries.swap_remove(index);
-            if let Some(moved) = self.entries.get(index) {
-                self.by_hash.insert(moved.hash, index);
-            }
+        hashes.into_iter().for_each(|hash| self.remove_entry(hash));
+    }
+
+    fn remove_entry(&mut self, hash: u64) {
+        let Some(index) = self.by_hash.remove(&hash) else { return };
+        self.lowest = None;
+        self.entries.swap_remove(index);
+        if let Some(moved) = self.entries.get(index) {
+            self.by_hash.insert(moved.hash, index);
         }
     }
 }

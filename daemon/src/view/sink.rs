@@ -12,7 +12,7 @@ use tracing::{debug, error, warn};
 
 use super::checkpoint::Checkpoints;
 use super::configured::Configured;
-use crate::view::{Event, EventHub, EventId, Loudest, UveView};
+use crate::view::{Event, EventHub, EventId, Filter, Loudest, UveView};
 
 /// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest result that the
 /// view needs.
@@ -27,6 +27,9 @@ pub(crate) struct ViewSink {
     next: u64,
     /// The loudest objects have the results before this offset already.
     loudest_from: u64,
+    /// The end of the results at the start, or at the last checkpoint.
+    stored_next: u64,
+    has_caught_up: bool,
 }
 
 impl ViewSink {
@@ -43,7 +46,18 @@ impl ViewSink {
     ) -> Self {
         let (records, lines, configured) = (RecordReader::default(), LineReader::new(plans), Configured::new(plans));
         let checkpoints = Checkpoints::new(log, configured.digest());
-        Self { view, events, records, lines, configured, checkpoints, next: 0, loudest_from: 0 }
+        Self {
+            view,
+            events,
+            records,
+            lines,
+            configured,
+            checkpoints,
+            next: 0,
+            loudest_from: 0,
+            stored_next: 0,
+            has_caught_up: false,
+        }
     }
 }
 
@@ -58,6 +72,7 @@ impl Sink for ViewSink {
 
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         let bounds = log.results_bounds()?;
+        self.stored_next = bounds.next;
         let Some(checkpoint) = self.checkpoints.load(bounds)? else { return Ok(bounds.first) };
         // Else results between the list and the oldest retained one are missing.
         if checkpoint.next >= bounds.first {
@@ -84,7 +99,13 @@ impl Sink for ViewSink {
     }
 
     fn idle(&mut self, _log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
-        if self.checkpoints.is_due(stopping) {
+        if !std::mem::replace(&mut self.has_caught_up, true) {
+            // Retention may have deleted results that the list still has.
+            let view = &self.view;
+            view.loudest().retain(|table, name| view.object(table, name, &Filter::default()).is_some());
+        }
+        // Without new results nothing is written: a start that refuses the files leaves them as they are.
+        if self.next > self.stored_next && self.checkpoints.is_due(stopping) {
             self.store_checkpoint();
         }
         Ok(())
@@ -94,6 +115,7 @@ impl Sink for ViewSink {
 impl ViewSink {
     /// Stores where the next start begins to read. Without it that start takes longer.
     fn store_checkpoint(&mut self) {
+        self.stored_next = self.next;
         let (oldest_needed, loudest) = (self.view.oldest_needed(), self.view.loudest().save());
         if let Err(error) = self.checkpoints.store(oldest_needed, self.next, loudest) {
             debug!(error = %format!("{error:#}"), "The view's checkpoint cannot be stored; the next start takes longer.");
@@ -168,7 +190,6 @@ mod tests {
     use proxy_uve::{AttributeResult, ResultSink as _, Subject};
 
     use super::*;
-    use crate::view::Filter;
 
     const OBJECTS: u64 = 20_000;
 

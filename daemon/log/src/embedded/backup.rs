@@ -40,6 +40,12 @@ pub(super) fn backup(path: &Path, target: &Path) -> Result<u64, LogError> {
 /// Fails if the copy would be a part of the log's own directory.
 fn check_outside(path: &Path, target: &Path) -> Result<(), LogError> {
     let parent = parent(target);
+    if !parent.exists() {
+        return Err(LogError::invalid(format!(
+            "the directory {} for the copy does not exist; create it",
+            parent.display()
+        )));
+    }
     let io = |source| io_error("find the directory above the copy", parent, source);
     let (log, parent) = (path.canonicalize().map_err(io)?, parent.canonicalize().map_err(io)?);
     if parent.starts_with(&log) {

@@ -40,6 +40,9 @@ pub(crate) struct Facts {
     #[serde(rename = "type")]
     pub value: ValueType,
     pub metric: MetricKind,
+    /// Whether the algorithm takes the samples as readings of counters.
+    #[serde(skip)]
+    pub takes_readings: bool,
     /// Whether the metric is a map with a pipeline for each key.
     pub mstats: bool,
     /// Absent for an inline pipeline, which reports after every sample.
@@ -110,6 +113,7 @@ impl Facts {
             source: annotation.source().to_string(),
             value: spec.value_type(),
             metric: spec.metric(),
+            takes_readings: spec.takes_increases(),
             mstats,
             period: spec.is_periodic().then(|| Period {
                 every: spec.every(),

@@ -15,6 +15,7 @@ pub struct Built {
     alarms: Option<f64>,
     longest_period: Option<u64>,
     last_values: Option<u32>,
+    takes_increases: bool,
 }
 
 impl Built {
@@ -35,7 +36,14 @@ impl Built {
     }
 
     fn of(links: Arc<dyn Links>) -> Self {
-        Self { links, seconds: None, alarms: None, longest_period: None, last_values: None }
+        Self {
+            links,
+            seconds: None,
+            alarms: None,
+            longest_period: None,
+            last_values: None,
+            takes_increases: false,
+        }
     }
 
     /// Declares that the value of a period is made of the last values of its sources, and that a source counts in so
@@ -50,6 +58,20 @@ impl Built {
     /// The number of periods in which a source counts, if the algorithm takes the last values of sources.
     pub(crate) fn last_values(&self) -> Option<u32> {
         self.last_values
+    }
+
+    /// Declares that the algorithm compares readings of a counter, and takes the
+    /// [increases](crate::Algorithm::update_increase) of many counters in their place. An engine with many sources keeps
+    /// the last reading of each, so that the readings of two sources are not compared with each other.
+    #[must_use]
+    pub fn with_increases(mut self) -> Self {
+        self.takes_increases = true;
+        self
+    }
+
+    /// Whether the algorithm takes the increases of many counters in place of the readings of one.
+    pub(crate) fn takes_increases(&self) -> bool {
+        self.takes_increases
     }
 
     /// Sets the length of the window in seconds. In a struct the window must not be longer than the period of the

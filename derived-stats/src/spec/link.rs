@@ -24,6 +24,8 @@ pub struct SpecLink {
     pub(super) link: Arc<dyn Link>,
     /// See [`Spec::last_values`](crate::Spec::last_values).
     pub(super) last_values: Option<u32>,
+    /// See [`Spec::takes_increases`](crate::Spec::takes_increases).
+    pub(super) takes_increases: bool,
 }
 
 impl SpecLink {
@@ -75,6 +77,10 @@ impl SpecLink {
 
     pub(crate) fn last_values(&self) -> Option<u32> {
         self.last_values
+    }
+
+    pub(crate) fn takes_increases(&self) -> bool {
+        self.takes_increases
     }
 
     pub(crate) fn takes_every_sample(&self) -> bool {

@@ -44,6 +44,9 @@ fn input(facts: &Facts) -> String {
              source, whose first reading counts in full"
         }
         MetricKind::Diff => "differences, aggregated as they are",
+        MetricKind::Plain if facts.takes_readings => {
+            "readings of counters; a lower reading is a reset and counts in full"
+        }
         MetricKind::Plain => "aggregated as they are",
     };
     format!("{} values of `{}`, {meaning}", facts.value, facts.source)

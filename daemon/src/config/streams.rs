@@ -94,8 +94,8 @@ impl Streams {
     /// labelled series always do.
     pub(crate) fn with_counters(&self) -> impl Iterator<Item = &StreamName> {
         let compares = |of: &Arc<ProxyType>| of.attributes().iter().any(|attribute| attribute.spec.takes_increases());
-        let reads = |of: &Arc<ProxyType>| of.raw().metric == MetricKind::Agg || compares(of);
-        let reads_counters = |entry: &&ProxyEntry| entry.types.iter().any(reads);
+        let reads = move |of: &Arc<ProxyType>| of.raw().metric == MetricKind::Agg || compares(of);
+        let reads_counters = move |entry: &&ProxyEntry| entry.types.iter().any(reads);
         let is_mapped = |stream: &StreamName| self.mapped.iter().any(|rule| rule.stream() == stream);
         let streams = self.proxies.entries().iter().filter(reads_counters).map(|entry| &entry.stream);
         streams.filter(move |stream| !is_mapped(stream))

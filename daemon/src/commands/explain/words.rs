@@ -47,6 +47,9 @@ fn input(facts: &Facts) -> String {
         MetricKind::Plain if facts.takes_readings => {
             "readings of counters; a lower reading is a reset and counts in full"
         }
+        MetricKind::Plain if facts.takes_texts => {
+            "aggregated as they are; or texts, where the raw field of the proxy type is a `string`"
+        }
         MetricKind::Plain => "aggregated as they are",
     };
     format!("{} values of `{}`, {meaning}", facts.value, facts.source)

@@ -33,7 +33,9 @@ use derived_stats::{Number, text_sample};
 pub use self::encode::{encode_json, encode_text, encode_xml};
 pub use self::error::{Format, WireError};
 pub(crate) use self::partial::is_partial;
-pub use self::partial::{MAX_PARTIAL_LENGTH, PARTIAL_VERSION, PartialError, PartialState};
+pub use self::partial::{
+    MAX_PARTIAL_LENGTH, PARTIAL_VERSION, PartialError, PartialSeal, PartialSealError, PartialState,
+};
 pub use self::stored::encode_stored;
 
 /// The longest payload that [`decode`] takes, in bytes. Real ones have a hundred.

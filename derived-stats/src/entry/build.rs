@@ -16,6 +16,7 @@ pub struct Built {
     longest_period: Option<u64>,
     last_values: Option<u32>,
     takes_increases: bool,
+    largest_score: Option<f64>,
 }
 
 impl Built {
@@ -43,6 +44,7 @@ impl Built {
             longest_period: None,
             last_values: None,
             takes_increases: false,
+            largest_score: None,
         }
     }
 
@@ -80,6 +82,18 @@ impl Built {
     pub fn with_window(mut self, seconds: u64) -> Self {
         self.seconds = Some(seconds);
         self
+    }
+
+    /// Sets the bound of the scores of a detector by size: a larger threshold is never reached.
+    #[must_use]
+    pub fn with_largest_score(mut self, score: f64) -> Self {
+        self.largest_score = Some(score);
+        self
+    }
+
+    /// The bound of the scores by size, if there is one.
+    pub(crate) fn largest_score(&self) -> Option<f64> {
+        self.largest_score
     }
 
     /// Sets the number of alarms a week that a detector aims at. With a known period, it must be at most a fifth of the

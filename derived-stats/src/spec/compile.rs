@@ -170,7 +170,8 @@ impl Compiler<'_> {
         let link = built.link(entry, value_type, description.value_index().zip(description.value_type()));
         let (last_values, takes_increases) = (built.last_values(), built.takes_increases());
         let call = call.as_str().into();
-        SpecLink { entry, call, written, value_type, description, link, last_values, takes_increases }
+        let largest_score = built.largest_score();
+        SpecLink { entry, call, written, value_type, description, link, last_values, takes_increases, largest_score }
     }
 
     /// The type of the value that a link of a chain passes to the next.

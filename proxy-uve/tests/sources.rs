@@ -400,6 +400,64 @@ fn a_silent_source_counts_for_three_windows_and_is_dropped() {
 }
 
 #[test]
+fn a_source_that_comes_back_counts_for_as_long_as_a_new_one() {
+    let mut feed = Feed::new(LEVELS, in_order());
+    for minute in 1..9 {
+        feed.reading("", minute * MINUTE, 1);
+        if minute == 1 || minute == 3 {
+            feed.reading("a", minute * MINUTE + SECOND, 10);
+        }
+    }
+    assert_eq!(feed.sums(9 * MINUTE), [(2, 11), (3, 11), (4, 11), (5, 11), (6, 11), (7, 1), (8, 1), (9, 1)]);
+}
+
+#[test]
+fn a_value_of_a_closed_window_is_not_an_open_window() {
+    let mut feed = Feed::new(LEVELS, in_order());
+    feed.reading("a", MINUTE, 10);
+    feed.reading("", 2 * MINUTE + SECOND, 1);
+    let open = &feed.table.object(b"T:a").unwrap().types[0].attributes[0].open;
+    let open: Vec<_> = open.iter().map(|window| (window.start / MINUTE, window.value.unwrap().as_f64())).collect();
+    assert_eq!(open, [(2, 11.0)]);
+}
+
+#[test]
+fn integers_are_levels_of_a_metric_of_doubles() {
+    let mut feed = Feed::new(&LEVELS.replace("optional u64", "optional double"), in_order());
+    for (source, value) in [("a", "10"), ("b", "2.5"), ("c", "-4"), ("d", "0.5")] {
+        assert_eq!(feed.reading(source, MINUTE, value), Fate::Aggregated);
+    }
+    assert_eq!(feed.sums(2 * MINUTE), [(2, 9)]);
+}
+
+#[test]
+fn a_snapshot_does_not_depend_on_which_source_came_first() {
+    for types in [BYTES, READINGS, LEVELS] {
+        let chunks = |order: [&str; 3]| {
+            let mut feed = Feed::new(types, in_order());
+            // What was there before decides which numbers the names get.
+            feed.reading_of(b"T:b", order[2], MINUTE, 1);
+            let fates = order.map(|source| feed.reading(source, MINUTE, 7));
+            assert_eq!(fates, [Fate::Aggregated; 3]);
+            assert!(feed.table.remove(b"T:b"));
+            feed.table.snapshot().chunks.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(chunks(["a", "b", "c"]), chunks(["c", "a", "b"]), "{types}");
+    }
+}
+
+#[test]
+fn the_inline_rate_has_the_time_from_the_earliest_reading_on() {
+    let types = RUNNING.replace(", metric=\"agg\"", "").replace("optional u64 sum", "optional double sum");
+    let mut feed = Feed::new(&types.replace("DSSum", "DSRate"), in_order());
+    for (source, second, value) in [("a", 0, 1000), ("b", 10, 50), ("a", 20, 1200), ("b", 40, 650)] {
+        feed.reading(source, MINUTE + second * SECOND, value);
+    }
+    let rates: Vec<u64> = feed.sums(MINUTE).into_iter().map(|(_, rate)| rate).collect();
+    assert_eq!(rates, [200 / 20, (200 + 600) / 40]);
+}
+
+#[test]
 fn unknown_time_ages_no_source_and_makes_no_results_of_it() {
     for restarts in [false, true] {
         let mut feed = Feed::new(LEVELS, in_order());

@@ -48,7 +48,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSRate", Roles::AGGREGATE, SUMMARY,
 
 fn build(given: &Given<'_>) -> Result<Built, ArgumentError> {
     let range = window(given, 0)?.map(Range::seconds);
-    built(given, 0, Rate { seconds: range.or(given.period_seconds()) }).map(Built::with_increases)
+    built(given, 0, Rate { seconds: range.or_else(|| given.period_seconds()) }).map(Built::with_increases)
 }
 
 const SUMMARY: &str = "the increase of a cumulative counter per second since its first reading";

@@ -6,8 +6,6 @@
 //!
 //! The times are the lowest of many rounds, so that other programs on the machine change them little.
 
-#![expect(clippy::expect_used, reason = "a program of measurements: a panic is the report")]
-
 use std::hint::black_box;
 use std::time::Instant;
 

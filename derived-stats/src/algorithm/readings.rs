@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(check(5, 0), Some("readings"));
         assert_eq!(check(5, READING), Some("newest reading"));
         assert_eq!(check(5, INCREASES | READING), Some("readings"));
-        assert_eq!(check(5, INCREASES | 2 * READING), None);
+        assert_eq!(check(5, INCREASES | (2 * READING)), None);
         assert_eq!(check(5, (MAX_SAMPLES + 1) * READING), Some("readings"));
         let one = readings(&[(4, 700u64)]).words();
         let check_one = |index: usize, word: u64| {

@@ -6,8 +6,11 @@ use benches::{MINUTE, START, plan, records, settings};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update, WORD, WindowColumn};
 use derived_stats::entry::{Argument, ArgumentKind, Entry};
-use derived_stats::{Context, DETECTOR_CALL, Number, Silence, Spec, ValueType, menu};
+use derived_stats::{Context, DETECTOR_CALL, Number, Silence, SourceId, Spec, ValueType, menu};
 use proxy_uve::{DecodedRecord, Position, Record, Table, wire};
+
+/// The sources of an object, for algorithms that distinguish them.
+const SOURCES: u64 = 3;
 
 fn spec(annotation: &str) -> Spec {
     Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation")
@@ -71,6 +74,16 @@ fn algorithms(c: &mut Criterion) {
             b.iter(|| {
                 n += 1;
                 column.update(0, START + n * 1000, value(black_box(n)))
+            });
+        });
+    }
+    for call in menu().iter().filter(|entry| !entry.roles().inline).flat_map(|entry| calls(entry)) {
+        let mut column = WindowColumn::new(&spec(&format!("1-raw:{call}"))).expect("a periodic spec");
+        let mut n = 0;
+        group.bench_function(&call, |b| {
+            b.iter(|| {
+                n += 1;
+                column.update_from(0, SourceId::new(n % SOURCES), START + n * 1000, value(black_box(n)))
             });
         });
     }

@@ -40,6 +40,12 @@ pub(crate) struct Facts {
     #[serde(rename = "type")]
     pub value: ValueType,
     pub metric: MetricKind,
+    /// Whether the algorithm takes the samples as readings of counters.
+    #[serde(skip)]
+    pub takes_readings: bool,
+    /// Whether the samples can be texts.
+    #[serde(skip)]
+    pub takes_texts: bool,
     /// Whether the metric is a map with a pipeline for each key.
     pub mstats: bool,
     /// Absent for an inline pipeline, which reports after every sample.
@@ -110,6 +116,8 @@ impl Facts {
             source: annotation.source().to_string(),
             value: spec.value_type(),
             metric: spec.metric(),
+            takes_readings: spec.takes_increases(),
+            takes_texts: spec.links().next().is_some_and(|first| first.entry().takes_texts()),
             mstats,
             period: spec.is_periodic().then(|| Period {
                 every: spec.every(),

@@ -47,7 +47,10 @@ fn a_series_of_standard_input_has_a_row_for_each_value() {
     let run = detect(&["-", "--algo", ALGORITHM], &spiky());
     assert_eq!(run.code, Some(0), "{run:?}");
     let lines: Vec<&str> = run.stdout.lines().collect();
-    assert_eq!((lines.len(), lines[0]), (4321, "timestamp,value,score,expected,low,high,alarm,label"));
+    assert_eq!(
+        (lines.len(), lines[0]),
+        (4321, "timestamp,value,score,expected,low,high,strangeness,threshold,alarm,label")
+    );
     assert!(lines[1].starts_with("2023-11-20T00:00:00Z,100,,"), "no score in the warm-up: {}", lines[1]);
     let alarms: Vec<&&str> = lines.iter().filter(|line| line.ends_with(",1,1")).collect();
     // What follows the spike may be an alarm, too.

@@ -164,6 +164,12 @@ fn a_bad_line_is_named_and_the_output_is_not_called_complete() {
         (format!("\n{{\"ts\":1}}\n{good}"), ":2: the line is not a partial state as `aggregate --partial` writes it"),
         (format!("{}\n{good}", "x".repeat(1024 * 1024 + 1)), ":1: the line has 1048577 bytes where at most 1048576"),
         (format!("{good}{first}"), "give each output of `aggregate --partial` as a file of its own"),
+        (format!("{good}{good}"), "give each output of `aggregate --partial` as a file of its own"),
+        (format!("{first}\n{good}"), ": a line was repeated, lost or changed; copy the file again"),
+        (good.replacen(&format!("{first}\n"), "", 1), ": a line was repeated, lost or changed; copy the file again"),
+        (good[..good.trim_end().rfind('\n').unwrap() + 1].to_owned(), ": the file ends without its last line"),
+        (format!("{first}\n"), ":1: the file ends without its last line `{\"partial_end\":…}`: it was cut"),
+        (String::new(), ":0: the file ends without its last line"),
         (good.replace("DSSum u64", "DSSum u32"), ":1: the field `crc` is "),
     ];
     for (text, expected) in cases {
@@ -173,7 +179,17 @@ fn a_bad_line_is_named_and_the_output_is_not_called_complete() {
             assert!(code == 1 && stderr.contains(expected), "{code} {expected}: {stderr}");
         }
     }
+    // What fails leaves the output as it was, and nothing beside it.
+    let rows = file(directory.path(), "rows.csv", "the rows of before\n");
+    let to_rows = [&SUM[..], &["--out", rows.to_str().unwrap()]].concat();
+    let cut = [file(directory.path(), "bad.ndjson", format!("{first}\n"))];
+    assert_eq!(failure("merge", &to_rows, &cut).0, 1);
+    assert_eq!(std::fs::read_to_string(&rows).unwrap(), "the rows of before\n");
     let file = [file(directory.path(), "good.ndjson", &good)];
+    assert_eq!(failure("merge", &to_rows, &file).0, 0);
+    assert_eq!(std::fs::read_to_string(&rows).unwrap(), output("merge", &SUM, &file));
+    let names = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!names.into_iter().any(|name| name.to_string_lossy().ends_with(".tmp")));
     let (code, stderr) = failure("merge", &["--annotation", "1-value:DSMax", "--type", "u64"], &file);
     let expected = ":1: the state is `60s DSSum u64`, `Recorded-value` takes `60s DSMax u64`; aggregate with the same";
     assert!(code == 1 && stderr.contains(expected), "{code} {stderr}");

@@ -185,12 +185,17 @@ schema_files = ["$DIR/types.sandesh"]
 [log]
 data_dir = "$DIR/data"
 "#;
-    let run = validate(text, &[("types.sandesh", &counters(r#"period="60", timeout="1""#))]);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let counters = counters(r#"period="60", timeout="1""#);
+    let increases = counters.replace(", metric=\"agg\"", "").replace("DSSum", "DSIncrease");
+    assert!(increases.contains("DSIncrease") && !increases.contains("agg"), "{increases}");
     let expected = "note: UveVirtualNetworkAgent-in_bytes: its proxy types take samples as readings of counters \
-                    (metric=\"agg\"), one counter for each `source` that samples name; samples without a source, such as \
+                    (metric=\"agg\", `DSIncrease`, `DSRate`), one counter for each `source` that samples name; samples without a source, such as \
                     Contrail's XML, are all of one, which is wrong where several senders share a key\n";
-    assert!(run.stderr.ends_with(expected) && run.stderr.matches("note: ").count() == 1, "{}", run.stderr);
+    for types in [&counters, &increases] {
+        let run = validate(text, &[("types.sandesh", types)]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stderr.ends_with(expected) && run.stderr.matches("note: ").count() == 1, "{}", run.stderr);
+    }
 }
 
 #[test]

@@ -250,6 +250,20 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
         self.update(state, sample)
     }
 
+    /// Takes an increase of a counter from its reading of time `since`, in microseconds, to that of the sample. Callers
+    /// with many sources keep the last reading of each, because a counter is that of one source. The default takes the
+    /// increase as a sample; an algorithm that compares readings itself overrides it, and declares it with
+    /// [`Built::with_increases`](crate::entry::Built::with_increases).
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    #[inline]
+    fn update_increase(&self, state: &mut Self::State, since: u64, increase: Sample<T>) -> Result<(), UpdateError> {
+        let _ = since;
+        self.update(state, increase)
+    }
+
     /// The state with which the next period begins after one that ended with the state `ended`. The default is
     /// [`start`](Self::start): periods are independent.
     #[inline]

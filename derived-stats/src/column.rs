@@ -109,6 +109,9 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// Takes a sample of a source.
     fn update_from(&mut self, slot: usize, source: SourceId, at: u64, value: Number) -> Result<(), UpdateError>;
 
+    /// Takes an increase of a counter since its reading of time `since`.
+    fn update_increase(&mut self, slot: usize, since: u64, at: u64, value: Number) -> Result<(), UpdateError>;
+
     /// Takes samples in order, up to the first that is refused.
     fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused>;
 

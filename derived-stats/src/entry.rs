@@ -141,6 +141,7 @@ pub struct Entry {
     explain: Option<Explain>,
     claims: Claims,
     takes_readings: bool,
+    takes_texts: bool,
     version: u16,
     build: Build,
 }
@@ -167,6 +168,7 @@ impl Entry {
             explain: None,
             claims: Claims { merges: false, order_insensitive: false, within_samples: false, scales: false },
             takes_readings: false,
+            takes_texts: false,
             version: 1,
             build,
         }
@@ -227,6 +229,14 @@ impl Entry {
         self
     }
 
+    /// Marks an algorithm that only compares samples for equality, or counts them. Its samples can be texts, each as its
+    /// [hash](crate::text_sample).
+    #[must_use]
+    pub const fn of_texts(mut self) -> Self {
+        self.takes_texts = true;
+        self
+    }
+
     /// Sets the version of the state's words. Increase it when the words change; the algorithm's
     /// [`migrate`](crate::Algorithm::migrate) reads the older versions.
     #[must_use]
@@ -268,6 +278,11 @@ impl Entry {
     /// Whether the algorithm takes readings, and not the differences of a counter.
     pub fn takes_readings(&self) -> bool {
         self.takes_readings
+    }
+
+    /// Whether the samples can be the [hashes](crate::text_sample) of texts.
+    pub fn takes_texts(&self) -> bool {
+        self.takes_texts
     }
 
     /// The version of the state's words.

@@ -63,6 +63,14 @@ pub fn menu() -> &'static [&'static Entry] {
     &MENU
 }
 
+/// The known algorithms, and the period in which the resolved one runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'r> {
+    pub(crate) registry: Option<&'r Registry>,
+    /// Its length in seconds; `None` without a period, or if the length is not known.
+    pub(crate) period: Option<u64>,
+}
+
 /// A resolved call of an annotation: the entry, and the checked arguments.
 pub(crate) struct Resolved<'a> {
     pub(crate) entry: &'static Entry,
@@ -80,15 +88,17 @@ pub(crate) struct Resolved<'a> {
 pub(crate) fn algorithm<'a>(
     annotation: &Annotation,
     call: &'a Call,
-    registry: Option<&Registry>,
+    scope: Scope<'_>,
 ) -> Result<Resolved<'a>, AnnotationError> {
     let name = call.name().as_str();
     if name == DETECTOR_CALL {
-        return detector(annotation, call, registry);
+        return detector(annotation, call, scope);
     }
-    let known = || entries(registry).filter(|entry| !entry.roles().detector);
+    let known = || entries(scope.registry).filter(|entry| !entry.roles().detector);
     match known().find(|entry| entry.name() == name) {
-        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments()), Position::Algorithm),
+        Some(entry) => {
+            resolve(annotation, call, entry, Text::of(call.arguments()), (Position::Algorithm, scope.period))
+        }
         None => {
             let nearest = owned(nearest(name, known().map(Entry::name).chain([DETECTOR_CALL])));
             let kind =
@@ -122,12 +132,12 @@ fn fitting<'a>(annotation: &Annotation, known: impl Iterator<Item = &'a Entry>) 
 pub(crate) fn pre_aggregation<'a>(
     annotation: &Annotation,
     call: &'a Call,
-    registry: Option<&Registry>,
+    scope: Scope<'_>,
 ) -> Result<Resolved<'a>, AnnotationError> {
     let name = call.name().as_str();
-    let allowed = || entries(registry).filter(|entry| entry.roles().pre_aggregation);
+    let allowed = || entries(scope.registry).filter(|entry| entry.roles().pre_aggregation);
     match allowed().find(|entry| entry.name() == name) {
-        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments()), Position::Chain),
+        Some(entry) => resolve(annotation, call, entry, Text::of(call.arguments()), (Position::Chain, scope.period)),
         None => {
             let (nearest, allowed) = (owned(nearest(name, allowed().map(Entry::name))), names(allowed()));
             let kind = ErrorKind::UnknownPre { name: name.to_owned(), nearest, allowed };
@@ -137,12 +147,8 @@ pub(crate) fn pre_aggregation<'a>(
 }
 
 /// Resolves `DSAnomaly:NAME[:arguments]`.
-fn detector<'a>(
-    annotation: &Annotation,
-    call: &'a Call,
-    registry: Option<&Registry>,
-) -> Result<Resolved<'a>, AnnotationError> {
-    let detectors = || entries(registry).filter(|entry| entry.roles().detector);
+fn detector<'a>(annotation: &Annotation, call: &'a Call, scope: Scope<'_>) -> Result<Resolved<'a>, AnnotationError> {
+    let detectors = || entries(scope.registry).filter(|entry| entry.roles().detector);
     let complete =
         |entry: &Entry| DETECTOR_PREFIX.to_owned() + &Position::Algorithm.call(entry.name(), &entry.example());
     let example = || detectors().next().map(complete).unwrap_or_default();
@@ -155,7 +161,7 @@ fn detector<'a>(
     }
     let (name, rest) = whole.split_first();
     match detectors().find(|entry| entry.name() == name.text) {
-        Some(entry) => resolve(annotation, call, entry, rest, Position::Algorithm),
+        Some(entry) => resolve(annotation, call, entry, rest, (Position::Algorithm, scope.period)),
         None => {
             let (nearest, allowed) = (nearest(name.text, detectors().map(Entry::name)), names(detectors()));
             let (name, span) = (name.text.to_owned(), name.span());

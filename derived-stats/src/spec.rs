@@ -209,6 +209,19 @@ impl Spec {
         self.first().last_values()
     }
 
+    /// Whether the algorithm compares the readings of a counter, as `DSRate`. One pipeline compares those of one counter.
+    /// For the counters of many sources, keep the last reading of each, and pass the increases to
+    /// [`WindowColumn::update_increase`](crate::column::WindowColumn::update_increase) or its like of an inline column.
+    pub fn takes_increases(&self) -> bool {
+        self.first().takes_increases()
+    }
+
+    /// The bound of the scores by size, for a detector that has one: no score reaches a larger threshold. It is
+    /// sqrt((1-alpha)/alpha) for `EWM`, 3 with an alpha of 0.1.
+    pub fn largest_score(&self) -> Option<f64> {
+        self.result_link().largest_score()
+    }
+
     /// Updates the states of many objects, in order, as [`update`](Self::update) for each sample: the slot of a sample
     /// is the index of its state. If the states do not fit the caches, it is several times faster than single updates,
     /// because it loads many states in parallel.

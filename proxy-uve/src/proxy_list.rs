@@ -184,6 +184,15 @@ impl Parser<'_> {
             self.error(ProxyListErrorKind::DuplicateType { name: name.to_owned() }, span);
             return None;
         }
+        if let Some(other) = before.iter().find(|other| other.raw().texts != found.raw().texts) {
+            let mut names = [other.name().to_owned(), name.to_owned()];
+            if found.raw().texts {
+                names.reverse();
+            }
+            let [texts, numbers] = names;
+            self.error(ProxyListErrorKind::MixedSamples { texts, numbers }, span);
+            return None;
+        }
         Some(found)
     }
 }

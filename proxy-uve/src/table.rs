@@ -93,7 +93,7 @@ pub struct DecodedRecord<'r> {
     pub key: &'r [u8],
     /// The time of the measurement, in microseconds since the epoch.
     pub at: u64,
-    /// The value that was measured.
+    /// The value that was measured; of a text its [hash](derived_stats::text_sample).
     pub value: Number,
     /// The sender, such as the name of a vrouter; empty if it is not known. Counters (`metric="agg"`) are those of one
     /// sender. At most [`MAX_SOURCE_BYTES`](crate::wire::MAX_SOURCE_BYTES) bytes.

@@ -7,8 +7,8 @@
 //!
 //! The first byte that is not blank decides the form. Times are UTC microseconds, 0 included. A value is a decimal
 //! number: digits alone are an integer of at most 64 bits, kept exactly; a fraction or an exponent makes it a double.
-//! Whether the number fits the metric is checked by the table; the `type` attribute is ignored, as in the original.
-//! Text, which the original takes for 0, a fraction, which it cuts, and a number out of range, which it wraps, are
+//! Whether the number fits the metric is checked by the table, and whether it takes a text ([`decode_texts`]); the `type` attribute is ignored, as in the original.
+//! Text where a number is expected, which the original takes for 0, a fraction, which it cuts, and a number out of range, which it wraps, are
 //! errors here, which the caller counts.
 //!
 //! # Input safety
@@ -28,12 +28,14 @@ mod xml;
 
 use std::borrow::Cow;
 
-use derived_stats::Number;
+use derived_stats::{Number, text_sample};
 
-pub use self::encode::{encode_json, encode_xml};
+pub use self::encode::{encode_json, encode_text, encode_xml};
 pub use self::error::{Format, WireError};
 pub(crate) use self::partial::is_partial;
-pub use self::partial::{MAX_PARTIAL_LENGTH, PARTIAL_VERSION, PartialError, PartialState};
+pub use self::partial::{
+    MAX_PARTIAL_LENGTH, PARTIAL_VERSION, PartialError, PartialSeal, PartialSealError, PartialState,
+};
 pub use self::stored::encode_stored;
 
 /// The longest payload that [`decode`] takes, in bytes. Real ones have a hundred.
@@ -47,8 +49,11 @@ pub const MAX_SOURCE_BYTES: usize = 1024;
 pub struct WireSample<'p> {
     /// When the sample was taken: UTC microseconds.
     pub timestamp: u64,
-    /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite.
+    /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite. For a
+    /// text its [hash](derived_stats::text_sample).
     pub value: Number,
+    /// The value as a text, of at most [`MAX_TEXT_SAMPLE`](derived_stats::MAX_TEXT_SAMPLE) bytes; `None` for a number.
+    pub text: Option<Cow<'p, str>>,
     /// The sender, such as the name of a vrouter, of at most [`MAX_SOURCE_BYTES`] bytes. Only JSON has it.
     pub source: Option<Cow<'p, str>>,
     /// The name of the XML element, which is the attribute of the stream. JSON has none.
@@ -104,7 +109,63 @@ pub fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
 ///
 /// As [`decode`].
 pub fn decode_within(payload: &[u8], limit: usize) -> Result<WireSample<'_>, WireError> {
-    decode_with(payload, limit, xml::decode)
+    decode_with(payload, limit, xml::decode)?.number()
+}
+
+/// Decodes a payload of at most `limit` bytes whose value may be a text: a string of JSON, or an XML element that
+/// contains no number.
+///
+/// ```
+/// use derived_stats::text_sample;
+/// use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, decode, decode_texts};
+///
+/// for payload in [r#"{"ts":7,"value":"timeout"}"#, r#"<status timestamp="7">timeout</status>"#] {
+///     let sample = decode_texts(payload.as_bytes(), MAX_PAYLOAD_LENGTH)?;
+///     assert_eq!((sample.text.as_deref(), Ok(sample.value)), (Some("timeout"), text_sample("timeout")));
+///     assert!(decode(payload.as_bytes()).is_err(), "not a number");
+/// }
+/// # Ok::<(), proxy_uve::wire::WireError>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`decode`], and [`WireError::TextTooLong`].
+pub fn decode_texts(payload: &[u8], limit: usize) -> Result<WireSample<'_>, WireError> {
+    decode_with(payload, limit, xml::decode)?.number_or_text()
+}
+
+impl WireSample<'_> {
+    /// The sample, unless its value is a text.
+    #[inline]
+    fn number(self) -> Result<Self, WireError> {
+        match &self.text {
+            None => Ok(self),
+            Some(_) => Err(self.not_a_number()),
+        }
+    }
+
+    /// The sample, with the hash of a text for its value.
+    #[inline]
+    fn number_or_text(mut self) -> Result<Self, WireError> {
+        if let Some(text) = &self.text {
+            self.value = hash(text)?;
+        }
+        Ok(self)
+    }
+
+    /// The error of a text where a number is expected.
+    #[cold]
+    pub(crate) fn not_a_number(&self) -> WireError {
+        let text = self.text.as_deref().unwrap_or_default();
+        // As the payload has it.
+        let text = if self.element.is_some() { text.to_owned() } else { serde_json::Value::from(text).to_string() };
+        WireError::NotANumber { text }
+    }
+}
+
+/// The sample that stands for a text.
+pub(crate) fn hash(text: &str) -> Result<Number, WireError> {
+    text_sample(text).map_err(|error| WireError::TextTooLong { length: error.bytes })
 }
 
 /// Decodes a payload with `decode_xml` for the XML form.

@@ -4,7 +4,7 @@ use derived_stats::Number;
 use proxy_uve::wire::line::{Line, LineForm, Metric, decode, decode_as, plain};
 
 fn line(metric: Metric<'static>, timestamp: u64, value: Number, source: Option<&'static str>) -> Line<'static> {
-    Line { key: b"T:a"[..].into(), metric, timestamp, value, source: source.map(Into::into) }
+    Line { key: b"T:a"[..].into(), metric, timestamp, value, text: None, source: source.map(Into::into) }
 }
 
 #[test]

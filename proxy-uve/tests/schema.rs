@@ -346,6 +346,12 @@ const RAWS: &[(&str, &str, &[&str])] = &[
     (
         "text",
         "4: string raw (hidden=\"yes\")",
+        &["6:17 the result `value` computes DSSum of texts, which takes numbers; use `DSCategory`, `DSDistinct` or \
+             `DSCount`, or declare `raw` as a number"],
+    ),
+    (
+        "text that is not hidden",
+        "4: string raw",
         &[
             "1:8 the struct has no raw value; add a hidden number such as `4: optional u64 raw (hidden=\"yes\")`",
             "5:11 nothing would ever fill the field `raw`; give it `stats`, or remove it",

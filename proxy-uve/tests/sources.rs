@@ -49,6 +49,31 @@ const LEVELS: &str = r#"
     } (period="60", timeout="0")
 "#;
 
+/// As `BYTES`, for readings of a metric that is not declared as a counter.
+const READINGS: &str = r#"
+    struct Readings {
+        1: string name (key="")
+        2: string proxy
+        3: optional bool deleted
+        4: optional u64 raw (hidden="yes")
+        5: optional u64 sum (stats="1-raw:DSIncrease")
+    } (period="60", timeout="0")
+"#;
+
+/// The increase per minute, so that it is an integer here.
+const RATES: &str = r#"
+    struct Rates {
+        1: string name (key="")
+        2: string proxy
+        3: optional bool deleted
+        4: optional u64 raw (hidden="yes")
+        5: optional double sum (stats="1-raw:DSRate")
+    } (period="60", timeout="0")
+"#;
+
+/// Both ways to take samples as readings of counters.
+const COUNTERS: [&str; 2] = [BYTES, READINGS];
+
 fn plan(types: &str) -> Arc<Plan> {
     let schema = if types.is_empty() { Schema::builtin() } else { Schema::parse("test.sandesh", types).unwrap() };
     let types: Vec<_> = schema.types().filter(|of| types.is_empty() == (of.name() == "AggProxySum")).cloned().collect();
@@ -117,103 +142,120 @@ impl Feed {
 
 #[test]
 fn two_vrouters_with_counters_of_their_own_add_up_to_their_increases() {
-    let mut feed = Feed::new(BYTES, in_order());
-    for sample in 0..8 {
-        let at = MINUTE + sample * 30 * SECOND;
-        feed.reading("compute-1", at, 1000 + 10 * sample);
-        feed.reading("compute-2", at, 50 + 10 * sample);
-        if sample % 3 == 0 {
-            feed.restart(BYTES);
+    for types in COUNTERS {
+        let mut feed = Feed::new(types, in_order());
+        for sample in 0..8 {
+            let at = MINUTE + sample * 30 * SECOND;
+            feed.reading("compute-1", at, 1000 + 10 * sample);
+            feed.reading("compute-2", at, 50 + 10 * sample);
+            if sample % 3 == 0 {
+                feed.restart(types);
+            }
         }
+        assert_eq!(feed.sums(HOUR), [(2, 20), (3, 40), (4, 40), (5, 40)]);
     }
-    assert_eq!(feed.sums(HOUR), [(2, 20), (3, 40), (4, 40), (5, 40)]);
 }
 
 #[test]
 fn samples_without_a_source_are_of_one_unnamed_source() {
-    let mut feed = Feed::new(BYTES, in_order());
-    for (source, value) in [("", 1000), ("a", 5), ("", 1030), ("a", 6)] {
-        feed.reading(source, MINUTE, value);
+    for types in COUNTERS {
+        let mut feed = Feed::new(types, in_order());
+        for (source, value) in [("", 1000), ("a", 5), ("", 1030), ("a", 6)] {
+            feed.reading(source, MINUTE, value);
+        }
+        assert_eq!(feed.sums(HOUR), [(2, 31)]);
     }
-    assert_eq!(feed.sums(HOUR), [(2, 31)]);
 }
 
 #[test]
 fn the_first_reading_keeps_the_object_alive_and_adds_nothing() {
-    let mut feed = Feed::new(BYTES, in_order());
-    assert_eq!(feed.reading("a", MINUTE, 1000), Fate::Aggregated);
-    assert_eq!((feed.table.objects(), feed.sums(2 * MINUTE)), (1, vec![]));
-    feed.reading("a", 2 * MINUTE, 1001);
-    assert_eq!(feed.sums(HOUR), [(3, 1)]);
+    for types in COUNTERS {
+        let mut feed = Feed::new(types, in_order());
+        assert_eq!(feed.reading("a", MINUTE, 1000), Fate::Aggregated);
+        assert_eq!((feed.table.objects(), feed.sums(2 * MINUTE)), (1, vec![]));
+        feed.reading("a", 2 * MINUTE, 1001);
+        assert_eq!(feed.sums(HOUR), [(3, 1)]);
+    }
 }
 
 #[test]
 fn a_lower_reading_is_that_of_a_counter_that_was_reset() {
-    let mut feed = Feed::new(BYTES, in_order());
-    for (second, value) in [(0, 1000), (1, 1005), (2, 3), (3, 4)] {
-        feed.reading("a", MINUTE + second * SECOND, value);
+    for types in COUNTERS {
+        let mut feed = Feed::new(types, in_order());
+        for (second, value) in [(0, 1000), (1, 1005), (2, 3), (3, 4)] {
+            feed.reading("a", MINUTE + second * SECOND, value);
+        }
+        assert_eq!(feed.sums(HOUR), [(2, 5 + 3 + 1)]);
     }
-    assert_eq!(feed.sums(HOUR), [(2, 5 + 3 + 1)]);
 }
 
 #[test]
 fn a_reading_older_than_the_last_of_its_source_is_no_reset() {
-    let mut feed = Feed::new(BYTES, TableSettings::default());
-    for (source, second, value) in [("a", 0, 1000), ("a", 20, 1050), ("a", 10, 1020), ("b", 5, 7), ("a", 21, 1060)] {
-        assert_eq!(feed.reading(source, MINUTE + second * SECOND, value), Fate::Aggregated);
+    for types in COUNTERS {
+        let mut feed = Feed::new(types, TableSettings::default());
+        for (source, second, value) in [("a", 0, 1000), ("a", 20, 1050), ("a", 10, 1020), ("b", 5, 7), ("a", 21, 1060)]
+        {
+            assert_eq!(feed.reading(source, MINUTE + second * SECOND, value), Fate::Aggregated);
+        }
+        assert_eq!(feed.sums(HOUR), [(2, 60)]);
     }
-    assert_eq!(feed.sums(HOUR), [(2, 60)]);
 }
 
 #[test]
 fn a_source_that_was_silent_for_longer_than_its_timeout_has_a_first_reading_again() {
-    let settings = in_order().with_source_timeout(Duration::from_secs(600));
-    let mut feed = Feed::new(BYTES, settings);
-    for (minute, value) in [(1, 1000), (11, 1100), (22, 9000), (23, 9001)] {
-        feed.reading("a", minute * MINUTE, value);
-        feed.reading("b", minute * MINUTE, 0);
+    for types in COUNTERS {
+        let settings = in_order().with_source_timeout(Duration::from_secs(600));
+        let mut feed = Feed::new(types, settings);
+        for (minute, value) in [(1, 1000), (11, 1100), (22, 9000), (23, 9001)] {
+            feed.reading("a", minute * MINUTE, value);
+            feed.reading("b", minute * MINUTE, 0);
+        }
+        // Just in time, too late, in time. `b` has the same silences.
+        let sums: Vec<_> = feed.sums(HOUR).into_iter().filter(|(_, sum)| *sum > 0).collect();
+        assert_eq!(sums, [(12, 100), (24, 1)]);
     }
-    // Just in time, too late, in time. `b` has the same silences.
-    let sums: Vec<_> = feed.sums(HOUR).into_iter().filter(|(_, sum)| *sum > 0).collect();
-    assert_eq!(sums, [(12, 100), (24, 1)]);
 }
 
 #[test]
 fn unknown_time_is_no_silence_of_a_source() {
-    for restarts in [false, true] {
-        let mut feed = Feed::new(BYTES, in_order().with_source_timeout(Duration::from_secs(600)));
-        feed.reading("a", MINUTE, 1000);
-        feed.reading("b", MINUTE, 100);
-        feed.table.mark_unknown(2 * MINUTE, 3 * HOUR - 1);
-        // The windows after the outage close, and the source is still quiet.
-        for minute in 0..8 {
-            feed.reading("b", 3 * HOUR + minute * MINUTE, 100 + minute);
-            if restarts {
-                feed.restart(BYTES);
+    for types in COUNTERS {
+        for restarts in [false, true] {
+            let mut feed = Feed::new(types, in_order().with_source_timeout(Duration::from_secs(600)));
+            feed.reading("a", MINUTE, 1000);
+            feed.reading("b", MINUTE, 100);
+            feed.table.mark_unknown(2 * MINUTE, 3 * HOUR - 1);
+            // The windows after the outage close, and the source is still quiet.
+            for minute in 0..8 {
+                feed.reading("b", 3 * HOUR + minute * MINUTE, 100 + minute);
+                if restarts {
+                    feed.restart(types);
+                }
             }
+            feed.reading("a", 3 * HOUR + 8 * MINUTE, 1007);
+            feed.reading("b", 3 * HOUR + 8 * MINUTE, 107);
+            let sums = feed.sums(4 * HOUR);
+            assert_eq!(sums.last(), Some(&(189, 7)), "{sums:?}");
+            // Ten minutes of known time after the last sample.
+            feed.reading("a", 4 * HOUR, 9000);
+            assert_eq!(feed.sums(5 * HOUR), [], "a first reading");
         }
-        feed.reading("a", 3 * HOUR + 8 * MINUTE, 1007);
-        feed.reading("b", 3 * HOUR + 8 * MINUTE, 107);
-        let sums = feed.sums(4 * HOUR);
-        assert_eq!(sums.last(), Some(&(189, 7)), "{sums:?}");
-        // Ten minutes of known time after the last sample.
-        feed.reading("a", 4 * HOUR, 9000);
-        assert_eq!(feed.sums(5 * HOUR), [], "a first reading");
     }
 }
 
 #[test]
 fn a_source_beyond_the_limit_is_refused_and_the_others_go_on() {
-    let settings = in_order().with_max_sources(2).with_source_timeout(Duration::from_secs(600));
-    let mut feed = Feed::new(BYTES, settings);
-    let fates = ["a", "b", "c", "a"].map(|source| feed.reading(source, MINUTE, 10));
-    assert_eq!(fates, [Fate::Aggregated, Fate::Aggregated, Fate::OverLimit, Fate::Aggregated]);
-    feed.reading("a", 2 * MINUTE, 17);
-    assert_eq!(feed.sums(3 * MINUTE), [(2, 0), (3, 7)]);
-    // Both have expired and make room.
-    let fates = ["c", "d", "e"].map(|source| feed.reading(source, 14 * MINUTE, 10));
-    assert_eq!(fates, [Fate::Aggregated, Fate::Aggregated, Fate::OverLimit]);
-    assert_eq!(feed.table.fates().over_limit, 2);
+    for types in COUNTERS {
+        let settings = in_order().with_max_sources(2).with_source_timeout(Duration::from_secs(600));
+        let mut feed = Feed::new(types, settings);
+        let fates = ["a", "b", "c", "a"].map(|source| feed.reading(source, MINUTE, 10));
+        assert_eq!(fates, [Fate::Aggregated, Fate::Aggregated, Fate::OverLimit, Fate::Aggregated]);
+        feed.reading("a", 2 * MINUTE, 17);
+        assert_eq!(feed.sums(3 * MINUTE), [(2, 0), (3, 7)]);
+        // Both have expired and make room.
+        let fates = ["c", "d", "e"].map(|source| feed.reading(source, 14 * MINUTE, 10));
+        assert_eq!(fates, [Fate::Aggregated, Fate::Aggregated, Fate::OverLimit]);
+        assert_eq!(feed.table.fates().over_limit, 2);
+    }
 }
 
 #[test]
@@ -257,6 +299,39 @@ fn inline_results_have_the_increases_of_each_source() {
 }
 
 #[test]
+fn the_rate_of_an_object_is_the_sum_of_the_increases_of_its_sources_per_second_of_the_period() {
+    for (every, restarts) in [(1, false), (1, true), (5, false)] {
+        let types = RATES.replace("1-raw", &format!("{every}-raw"));
+        let mut feed = Feed::new(&types, in_order());
+        // Three counters grow by 2, 3 and 5 a second, each read once a minute at a time of its own, and one is reset.
+        for minute in 0..=20 {
+            for (source, second, per_second) in [("a", 10, 2), ("b", 25, 3), ("c", 55, 5)] {
+                let since_reset = if minute > 12 && source == "b" { minute - 12 } else { minute };
+                feed.reading(source, (10 + minute) * MINUTE + second * SECOND, per_second * 60 * since_reset);
+            }
+            if restarts {
+                feed.restart(&types);
+            }
+        }
+        let rates = feed.sums(HOUR);
+        let inner: Vec<u64> = rates.iter().filter(|(end, _)| (16..=30).contains(end)).map(|(_, rate)| *rate).collect();
+        assert!(inner.iter().all(|rate| *rate == 10) && inner.len() as u64 == 15 / every, "{rates:?}");
+    }
+}
+
+#[test]
+fn inline_increases_are_those_of_each_source() {
+    let types = RUNNING.replace(", metric=\"agg\"", "").replace("DSSum", "DSIncrease");
+    let mut feed = Feed::new(&types, in_order());
+    for (source, second, value) in [("a", 0, 1000), ("b", 1, 50), ("a", 2, 1010), ("b", 3, 55)] {
+        feed.reading(source, MINUTE + second * SECOND, value);
+        feed.restart(&types);
+    }
+    let running: Vec<u64> = feed.sums(MINUTE).into_iter().map(|(_, sum)| sum).collect();
+    assert_eq!(running, [10, 15]);
+}
+
+#[test]
 fn a_sum_of_values_does_not_need_the_source() {
     let settings = in_order().with_max_sources(1);
     let mut feed = Feed::new("", settings);
@@ -281,11 +356,13 @@ fn counters_of_doubles_go_on_over_a_restart_whatever_the_form_of_their_numbers()
 
 #[test]
 fn a_lower_reading_of_the_same_time_is_no_reset() {
-    let mut feed = Feed::new(BYTES, in_order());
-    for value in [1000, 1010, 1004, 1010, 1011] {
-        feed.reading("a", MINUTE, value);
+    for types in COUNTERS {
+        let mut feed = Feed::new(types, in_order());
+        for value in [1000, 1010, 1004, 1010, 1011] {
+            feed.reading("a", MINUTE, value);
+        }
+        assert_eq!(feed.sums(HOUR), [(2, 11)]);
     }
-    assert_eq!(feed.sums(HOUR), [(2, 11)]);
 }
 
 #[test]
@@ -320,6 +397,64 @@ fn a_silent_source_counts_for_three_windows_and_is_dropped() {
         feed.reading("b", 24 * HOUR, 3);
         assert_eq!(feed.sums(24 * HOUR + 2 * MINUTE), [(1441, 3), (1442, 3)]);
     }
+}
+
+#[test]
+fn a_source_that_comes_back_counts_for_as_long_as_a_new_one() {
+    let mut feed = Feed::new(LEVELS, in_order());
+    for minute in 1..9 {
+        feed.reading("", minute * MINUTE, 1);
+        if minute == 1 || minute == 3 {
+            feed.reading("a", minute * MINUTE + SECOND, 10);
+        }
+    }
+    assert_eq!(feed.sums(9 * MINUTE), [(2, 11), (3, 11), (4, 11), (5, 11), (6, 11), (7, 1), (8, 1), (9, 1)]);
+}
+
+#[test]
+fn a_value_of_a_closed_window_is_not_an_open_window() {
+    let mut feed = Feed::new(LEVELS, in_order());
+    feed.reading("a", MINUTE, 10);
+    feed.reading("", 2 * MINUTE + SECOND, 1);
+    let open = &feed.table.object(b"T:a").unwrap().types[0].attributes[0].open;
+    let open: Vec<_> = open.iter().map(|window| (window.start / MINUTE, window.value.unwrap().as_f64())).collect();
+    assert_eq!(open, [(2, 11.0)]);
+}
+
+#[test]
+fn integers_are_levels_of_a_metric_of_doubles() {
+    let mut feed = Feed::new(&LEVELS.replace("optional u64", "optional double"), in_order());
+    for (source, value) in [("a", "10"), ("b", "2.5"), ("c", "-4"), ("d", "0.5")] {
+        assert_eq!(feed.reading(source, MINUTE, value), Fate::Aggregated);
+    }
+    assert_eq!(feed.sums(2 * MINUTE), [(2, 9)]);
+}
+
+#[test]
+fn a_snapshot_does_not_depend_on_which_source_came_first() {
+    for types in [BYTES, READINGS, LEVELS] {
+        let chunks = |order: [&str; 3]| {
+            let mut feed = Feed::new(types, in_order());
+            // What was there before decides which numbers the names get.
+            feed.reading_of(b"T:b", order[2], MINUTE, 1);
+            let fates = order.map(|source| feed.reading(source, MINUTE, 7));
+            assert_eq!(fates, [Fate::Aggregated; 3]);
+            assert!(feed.table.remove(b"T:b"));
+            feed.table.snapshot().chunks.iter().map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(chunks(["a", "b", "c"]), chunks(["c", "a", "b"]), "{types}");
+    }
+}
+
+#[test]
+fn the_inline_rate_has_the_time_from_the_earliest_reading_on() {
+    let types = RUNNING.replace(", metric=\"agg\"", "").replace("optional u64 sum", "optional double sum");
+    let mut feed = Feed::new(&types.replace("DSSum", "DSRate"), in_order());
+    for (source, second, value) in [("a", 0, 1000), ("b", 10, 50), ("a", 20, 1200), ("b", 40, 650)] {
+        feed.reading(source, MINUTE + second * SECOND, value);
+    }
+    let rates: Vec<u64> = feed.sums(MINUTE).into_iter().map(|(_, rate)| rate).collect();
+    assert_eq!(rates, [200 / 20, (200 + 600) / 40]);
 }
 
 #[test]
@@ -390,7 +525,7 @@ fn a_level_of_a_source_beyond_the_limit_is_refused_until_another_is_dropped() {
 
 #[test]
 fn the_sources_of_neighbouring_objects_fit_a_message_of_a_log() {
-    [BYTES, LEVELS].into_iter().for_each(sources_fit_a_message_of_a_log);
+    [BYTES, READINGS, LEVELS].into_iter().for_each(sources_fit_a_message_of_a_log);
 }
 
 fn sources_fit_a_message_of_a_log(types: &str) {
@@ -423,7 +558,7 @@ proptest! {
         samples in prop::collection::vec((0..3usize, 0..5usize, 0..40u64, 0..40u64, 0..1000u64), 1..120),
         restarts in prop::collection::vec(0..120usize, 0..4),
         gap in prop::option::of((0..1500u64, 0..600u64)),
-        types in prop::sample::select(vec![BYTES, LEVELS]),
+        types in prop::sample::select(vec![BYTES, READINGS, LEVELS]),
     ) {
         let settings = TableSettings::default().with_max_sources(2).with_source_timeout(Duration::from_secs(60));
         let mut feeds = [Feed::new(types, settings), Feed::new(types, settings)];

@@ -153,6 +153,7 @@ mod tests {
                 value: if is_alarm { 400.0 } else { value },
                 score: Some(if is_alarm { 0.9 } else { 0.1 }),
                 strangeness: 1.0,
+                threshold: None,
                 expected: Some(120.0),
                 low: Some(90.0),
                 high: Some(160.0),

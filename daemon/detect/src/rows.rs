@@ -18,7 +18,8 @@ pub enum Form {
 }
 
 /// The names of the fields; the last one is present if there are labels.
-const NAMES: [&str; 8] = ["timestamp", "value", "score", "expected", "low", "high", "alarm", "label"];
+const NAMES: [&str; 10] =
+    ["timestamp", "value", "score", "expected", "low", "high", "strangeness", "threshold", "alarm", "label"];
 
 /// Writes the rows of a series. `labels` are the time ranges of known anomalies, if there are labels.
 ///
@@ -27,7 +28,7 @@ const NAMES: [&str; 8] = ["timestamp", "value", "score", "expected", "low", "hig
 ///
 /// let mut text = Vec::new();
 /// write(&mut text, Form::Csv, &[], None)?;
-/// assert_eq!(text, b"timestamp,value,score,expected,low,high,alarm\n");
+/// assert_eq!(text, b"timestamp,value,score,expected,low,high,strangeness,threshold,alarm\n");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
@@ -42,7 +43,8 @@ pub fn write(output: &mut impl Write, form: Form, scored: &[Scored], labels: Opt
     }
     for (row, one) in scored.iter().enumerate() {
         let label = labelled.as_ref().map(|labelled| labelled.get(row).copied().unwrap_or_default());
-        let numbers = [Some(one.value), one.score, one.expected, one.low, one.high];
+        let strangeness = one.score.map(|_| one.strangeness);
+        let numbers = [Some(one.value), one.score, one.expected, one.low, one.high, strangeness, one.threshold];
         let flags = [Some(one.is_alarm), label].into_iter().flatten();
         match form {
             Form::Csv => {
@@ -93,6 +95,7 @@ mod tests {
             value: 1e300,
             score: None,
             strangeness: 0.0,
+            threshold: None,
             expected: None,
             low: None,
             high: None,
@@ -100,6 +103,7 @@ mod tests {
         };
         let alarm =
             Scored { at: START + 60_000_000, score: Some(-0.5), low: Some(0.1), is_alarm: true, value: 3.0, ..absent };
+        let alarm = Scored { strangeness: 2.5, threshold: Some(2.0), ..alarm };
         let written = |form, labels| {
             let mut text = Vec::new();
             write(&mut text, form, &[absent, alarm], labels).unwrap();
@@ -108,12 +112,12 @@ mod tests {
         let labels = [(START + 1, START + 60_000_000)];
         let large = format!("1{}", "0".repeat(300));
         let csv = format!(
-            "timestamp,value,score,expected,low,high,alarm,label\n2017-02-25T05:20:00Z,{large},,,,,0,0\n\
-             2017-02-25T05:21:00Z,3,-0.5,,0.1,,1,1\n"
+            "timestamp,value,score,expected,low,high,strangeness,threshold,alarm,label\n2017-02-25T05:20:00Z,{large},,,,,,,0,0\n\
+             2017-02-25T05:21:00Z,3,-0.5,,0.1,,2.5,2,1,1\n"
         );
         assert_eq!(written(Form::Csv, Some(&labels)), csv);
-        let json = r#"{"timestamp":"2017-02-25T05:20:00Z","value":1e+300,"score":null,"expected":null,"low":null,"high":null,"alarm":false}
-{"timestamp":"2017-02-25T05:21:00Z","value":3.0,"score":-0.5,"expected":null,"low":0.1,"high":null,"alarm":true}
+        let json = r#"{"timestamp":"2017-02-25T05:20:00Z","value":1e+300,"score":null,"expected":null,"low":null,"high":null,"strangeness":null,"threshold":null,"alarm":false}
+{"timestamp":"2017-02-25T05:21:00Z","value":3.0,"score":-0.5,"expected":null,"low":0.1,"high":null,"strangeness":2.5,"threshold":2.0,"alarm":true}
 "#;
         assert_eq!(written(Form::Json, None), json);
     }

@@ -39,6 +39,8 @@ pub struct Scored {
     pub score: Option<f64>,
     /// The strangeness behind the score, without a gate: the larger, the more unusual. 0 in the warm-up.
     pub strangeness: f64,
+    /// The strangeness above which the detector raises an alarm, or the threshold that was given in its place.
+    pub threshold: Option<f64>,
     /// The value that was expected.
     pub expected: Option<f64>,
     /// The lower bound of normal values.
@@ -131,13 +133,17 @@ impl Detector {
     ///
     /// # Errors
     ///
-    /// When the detector has an argument for the threshold whose bound this one exceeds: no score is that large.
+    /// When it is above the bound of the scores: that of the detector's argument for the threshold, or of its formula.
     pub fn with_threshold(self, threshold: Option<f64>) -> Result<Self, DetectorError> {
         let entry = self.spec.links().last().map(SpecLink::entry);
         let argument =
             entry.and_then(|entry| entry.argument_list().iter().find(|argument| argument.name() == THRESHOLD));
-        match (threshold, argument.map(Argument::kind)) {
-            (Some(found), Some(ArgumentKind::Decimal { most, .. })) if found > most => {
+        let of_argument = match argument.map(Argument::kind) {
+            Some(ArgumentKind::Decimal { most, .. }) => Some(most),
+            _ => None,
+        };
+        match (threshold, of_argument.or(self.spec.largest_score())) {
+            (Some(found), Some(most)) if found > most => {
                 Err(DetectorError::Threshold { found, most, detector: entry.map_or("", Entry::name) })
             }
             _ => Ok(Self { threshold, ..self }),
@@ -225,6 +231,7 @@ impl Detector {
             value: number(Role::Value)?,
             score,
             strangeness: strangeness.or(score).unwrap_or(0.0).abs(),
+            threshold: self.threshold.or(output.number(THRESHOLD).map(Number::as_f64)),
             expected: number(Role::Expected),
             low: number(Role::Low),
             high: number(Role::High),
@@ -287,9 +294,11 @@ mod tests {
 
     #[test]
     fn a_threshold_that_no_score_reaches_is_refused() {
-        for (algorithm, most) in [("Seasonal", 0.99), ("1.DSSum-value:DSAnomaly:MAD", 2000.0)] {
+        for (algorithm, most) in
+            [("Seasonal", 0.99), ("1.DSSum-value:DSAnomaly:MAD", 2000.0), ("EWM:0.1", 3.0), ("EWM:1", 0.0)]
+        {
             assert!(compile(algorithm).with_threshold(Some(most)).is_ok());
-            let error = compile(algorithm).with_threshold(Some(1.001 * most)).unwrap_err().to_string();
+            let error = compile(algorithm).with_threshold(Some(1.001 * most + 1e-9)).unwrap_err().to_string();
             assert!(error.ends_with(&format!("choose a threshold of at most {most}")), "{error}");
         }
     }
@@ -334,6 +343,7 @@ mod tests {
             value: 0.0,
             score: None,
             strangeness: 0.0,
+            threshold: None,
             expected: None,
             low: None,
             high: None,

@@ -54,6 +54,7 @@ mod tests {
             value: 0.0,
             score: Some(0.0),
             strangeness: 0.0,
+            threshold: None,
             expected: None,
             low: None,
             high: None,

@@ -17,6 +17,7 @@ mod error;
 mod key;
 mod partial;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,8 +27,8 @@ use daemon_base::clock::micros;
 use daemon_log::{AppendBatch, PartitionId};
 use derived_stats::{Number, ValueType};
 use proxy_uve::Plan;
-use proxy_uve::wire::line::{self, LineForm, Metric, PlainLine};
-use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, WireSample, encode_json, encode_stored, encode_xml};
+use proxy_uve::wire::line::{self, Line, LineForm, Metric, PlainLine};
+use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, WireSample, encode_json, encode_stored, encode_text, encode_xml};
 
 use crate::timestamp::{self, TimeUnit};
 
@@ -142,7 +143,8 @@ impl Intake {
         scratch: &mut Vec<u8>,
     ) -> Result<(), LineError> {
         let stream = self.stream_of(line.attribute)?;
-        let sample = WireSample { timestamp: line.timestamp, value: line.value, source: None, element: None };
+        let (timestamp, value) = (line.timestamp, line.value);
+        let sample = WireSample { timestamp, value, text: None, source: None, element: None };
         self.add_in(self.unit, stream, line.key, &sample, batch, scratch)
     }
 
@@ -159,13 +161,14 @@ impl Intake {
         {
             return self.push_plain(&plain, batch, scratch);
         }
-        let line = line::decode(line)
+        let line = line::decode_texts_as(LineForm::of(line), line)
             .map_err(|error| LineError::Line { message: timestamp::decoding_error(&error, self.unit), error })?;
         let stream = match &line.metric {
             Metric::Attribute(attribute) => self.stream_of(attribute.as_bytes())?,
             Metric::Stream(stream) => self.stream(stream)?,
         };
-        let sample = WireSample { timestamp: line.timestamp, value: line.value, source: line.source, element: None };
+        let Line { timestamp, value, text, source, .. } = line;
+        let sample = WireSample { timestamp, value, text, source, element: None };
         self.add_in(self.unit, stream, &line.key, &sample, batch, scratch)
     }
 
@@ -198,7 +201,7 @@ impl Intake {
     ) -> Result<(), LineError> {
         check_key(key)?;
         let timestamp = timestamp::check(sample.timestamp, unit, batch.appended_at(), self.allowed_skew)?;
-        let sample = WireSample { timestamp, value: self.fit(stream, sample.value)?, ..sample.clone() };
+        let sample = WireSample { timestamp, ..self.fitted(stream, sample)? };
         let partition = proxy_uve::partition(key, u32::from(self.partitions));
         scratch.clear();
         self.encode(stream, &sample, scratch);
@@ -209,22 +212,29 @@ impl Intake {
         Ok(batch.push(id, key, scratch)?)
     }
 
-    /// The value as the table of the stream takes it.
-    fn fit(&self, stream: u16, value: Number) -> Result<Number, LineError> {
-        let value = match value {
-            Number::F64(value) if !value.is_finite() => return Err(LineError::NotFinite { value }),
-            // As payloads have it: integers from 0 up are unsigned.
-            Number::I64(value) => u64::try_from(value).map_or(Number::I64(value), Number::U64),
-            value => value,
-        };
+    /// The sample as the table of the stream takes it: a number that fits, or a text.
+    fn fitted<'s>(&self, stream: u16, sample: &WireSample<'s>) -> Result<WireSample<'s>, LineError> {
         let unknown = || LineError::UnknownStream { name: format!("number {stream}") };
         let plan = self.plans.get(&stream).ok_or_else(unknown)?;
-        plan.fit(value).ok_or_else(|| unfit(plan, value))
+        let mut sample = sample.clone();
+        if plan.takes_texts() {
+            sample.text.get_or_insert_with(|| Cow::Owned(sample.value.to_string()));
+            return Ok(sample);
+        }
+        if let Err(error) = plan.value_of(&sample) {
+            let error = line::LineError::from(error);
+            return Err(LineError::Line { message: timestamp::decoding_error(&error, self.unit), error });
+        }
+        sample.value = fit(plan, sample.value)?;
+        Ok(sample)
     }
 
     fn encode(&self, stream: u16, sample: &WireSample<'_>, out: &mut Vec<u8>) {
         let (timestamp, value, source) = (sample.timestamp, sample.value, sample.source.as_deref());
         // Encoding fails for NaN and infinities only, which were rejected before.
+        if let Some(text) = sample.text.as_deref().filter(|_| self.form == PayloadForm::Published) {
+            return encode_text(timestamp, text, source, out);
+        }
         let _ = match (self.form, source, self.plans.get(&stream)) {
             (PayloadForm::Published, None, Some(plan)) => {
                 encode_xml(plan.stream(), value.value_type(), timestamp, value, out)
@@ -262,6 +272,17 @@ impl Intake {
         self.last_attribute.store(index, Ordering::Relaxed);
         self.attributes.get(index)
     }
+}
+
+/// The value as the table of the stream takes it.
+fn fit(plan: &Plan, value: Number) -> Result<Number, LineError> {
+    let value = match value {
+        Number::F64(value) if !value.is_finite() => return Err(LineError::NotFinite { value }),
+        // As payloads have it: integers from 0 up are unsigned.
+        Number::I64(value) => u64::try_from(value).map_or(Number::I64(value), Number::U64),
+        value => value,
+    };
+    plan.fit(value).ok_or_else(|| unfit(plan, value))
 }
 
 /// The error for a value that no proxy type of the stream accepts.
@@ -413,6 +434,33 @@ pub(crate) mod tests {
         }
     }
 
+    #[test]
+    fn a_stream_of_texts_stores_texts_and_one_of_numbers_refuses_them() {
+        let statuses = ProxyType::builder("Statuses", ValueType::U64).texts();
+        let statuses = statuses.period(Duration::from_secs(60)).result("statuses", "1-raw:DSCategory:ok,404");
+        let types = [Arc::new(statuses.build().unwrap())];
+        let plan = Arc::new(Plan::new(StreamName::new("Agent", "status").unwrap(), &types));
+        let line = |value: &str| format!(r#"{{"key":"T:a","attr":"status","ts":{NOW},"value":{value}}}"#);
+        let tabbed = format!("T:a\t<status type=\"string\" timestamp=\"{NOW}\">ok</status>");
+        for form in [PayloadForm::Stored, PayloadForm::Published] {
+            let intake = Intake::new([(&plan, 1)], 4, form, Duration::from_secs(60));
+            let cases = [(line("\"ok\""), "ok"), (tabbed.clone(), "ok"), (line("404"), "404"), (line("\"\""), "")];
+            for (line, text) in cases {
+                let mut batch = AppendBatch::new(NOW);
+                intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).expect(&line);
+                let (_, _, payload) = batch.records().next().expect(&line);
+                let stored = format!(r#"{{"ts":{NOW},"value":"{text}"}}"#);
+                assert_eq!(std::str::from_utf8(payload), Ok(&*stored));
+            }
+            let mut batch = AppendBatch::new(NOW);
+            let long = line(&format!("\"{}\"", "x".repeat(257)));
+            let error = intake.push(long.as_bytes(), &mut batch, &mut Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("the text has 257 bytes where at most 256 are allowed"), "{error}");
+        }
+        let error = number_of("\"ok\"").unwrap_err();
+        assert!(error.contains(r#"the value must be a decimal number, found `"ok"`"#), "{error}");
+    }
+
     /// The error of a sample of a `u64` stream, or the number that the log stores.
     fn number_of(value: &str) -> Result<Number, String> {
         let intake = typed(&["Agent-flows"], ValueType::U64, PayloadForm::Published);
@@ -447,7 +495,7 @@ pub(crate) mod tests {
         let intake = intake(&["Agent-flows"], PayloadForm::Stored);
         // Longer than its JSON: control characters are escaped.
         let source = Some("\u{1}".repeat(MAX_PAYLOAD_LENGTH / 6).into());
-        let sample = WireSample { timestamp: NOW, value: Number::U64(1), source, element: None };
+        let sample = WireSample { timestamp: NOW, value: Number::U64(1), text: None, source, element: None };
         let error = intake.add(0, b"T:a", &sample, &mut AppendBatch::new(NOW), &mut Vec::new()).unwrap_err();
         assert!(matches!(error, LineError::TooLong { .. }), "{error}");
         let nan = WireSample { value: Number::F64(f64::NAN), source: None, ..sample };

@@ -248,6 +248,7 @@ impl<'w> Writer<'w> {
             // A time before 1970 is refused as one before 2001.
             timestamp: u64::try_from(timestamp_ms).unwrap_or(0).saturating_mul(1000),
             value: Number::F64(value),
+            text: None,
             source: has_source.then_some(Cow::Borrowed(self.source.as_str())),
             element: None,
         };

@@ -171,6 +171,7 @@ impl<'e> SourceContext<'e> {
         let wire = WireSample {
             timestamp: sample.timestamp,
             value: sample.value,
+            text: None,
             source: sample.source.map(Into::into),
             element: None,
         };

@@ -39,6 +39,7 @@ use daemon_base::clock::{Clock as _, SystemClock};
 use daemon_base::setting::duration;
 use daemon_sources::timestamp::TimeUnit;
 use derived_stats::Registry;
+use proxy_uve::wire::PartialSeal;
 use proxy_uve::wire::line::LineForm;
 use proxy_uve::{Fate, TableSettings};
 
@@ -132,7 +133,7 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     let format = if args.partial { RowFormat::partial() } else { RowFormat::new(out, &job, args.sorted) };
     // Inputs are opened before the output is created, so an unreadable input leaves the output as it was.
     let blocks = Blocks::open(&args.files, form, args.time_unit, &progress)?;
-    let mut output = output::create(out)?;
+    let (mut output, commit) = output::create(out)?;
     if args.job.header {
         output.write_all(format.header(&job).as_bytes())?;
     }
@@ -144,7 +145,7 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
             .with_allowed_lateness(args.allowed_lateness)
             .with_max_objects(usize::MAX)
             .with_max_sources(usize::MAX),
-        output: Ordered::new(output, format.is_sorted()),
+        output: Ordered::new(output, format.is_sorted(), args.partial.then(PartialSeal::default)),
         format,
         form,
         files: &args.files,
@@ -152,6 +153,7 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
         progress: &progress,
     };
     let outcome = pipeline.run(args.threads.into())?;
+    commit.commit()?;
     progress.finish_and_clear();
     summarise(&outcome, &job, args, clock.monotonic());
     check_complete(&outcome, args)?;

@@ -47,8 +47,8 @@ pub(crate) struct MergeArgs {
 ///
 /// # Errors
 ///
-/// When a file cannot be read or written, or is not in the order of its periods; and if a line is bad, with `--strict`
-/// at the first one, else at the end.
+/// When a file cannot be read or written, was cut, or is not in the order of its periods; and if a line is bad, with
+/// `--strict` at the first one, else at the end.
 pub(crate) fn run(args: &MergeArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
     let clock = SystemClock::new();
     let job = output::check(&args.files, &args.job)
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &MergeArgs, registry: &Registry) -> anyhow::Result<ExitC
     let progress = recorded::progress_bar(&args.files)?;
     let format = RowFormat::new(args.job.out.as_deref(), &job, true);
     let mut input = Input::open(&args.files, args.strict, &progress)?;
-    let mut output = output::create(args.job.out.as_deref())?;
+    let (mut output, commit) = output::create(args.job.out.as_deref())?;
     if args.job.header {
         output.write_all(format.header(&job).as_bytes()).context("write the output")?;
     }
@@ -74,6 +74,7 @@ pub(crate) fn run(args: &MergeArgs, registry: &Registry) -> anyhow::Result<ExitC
         }
     }
     tables.finish()?;
+    commit.commit()?;
     progress.finish_and_clear();
     let bad = input.bad_lines();
     summarise(&tables, bad, clock.monotonic());

@@ -80,7 +80,7 @@ fn median(mut times: Vec<u64>) -> Option<u64> {
 pub(crate) fn time_of(form: Option<LineForm>, unit: TimeUnit, line: &[u8]) -> Option<u64> {
     let form = form.unwrap_or_else(|| LineForm::of(line));
     let line = with_number(line, unit).ok()?;
-    check_recorded(line::decode_as(form, &line).ok()?.timestamp, unit).ok()
+    check_recorded(line::decode_texts_as(form, &line).ok()?.timestamp, unit).ok()
 }
 
 /// The times of the first [`FOLLOWING`] lines of a text that are records.

@@ -67,7 +67,7 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
 /// The risk of a stream whose proxy types read counters.
 pub(super) fn counters_notice(stream: &StreamName) -> String {
     format!(
-        "{stream}: its proxy types take samples as readings of counters (metric=\"agg\"), one counter for each `source` \
+        "{stream}: its proxy types take samples as readings of counters (metric=\"agg\", `DSIncrease`, `DSRate`), one counter for each `source` \
          that samples name; samples without a source, such as Contrail's XML, are all of one, which is wrong where \
          several senders share a key"
     )

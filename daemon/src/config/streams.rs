@@ -93,7 +93,9 @@ impl Streams {
     /// The streams with a type that takes samples as readings of counters, whose senders may not name sources. Those of
     /// labelled series always do.
     pub(crate) fn with_counters(&self) -> impl Iterator<Item = &StreamName> {
-        let reads_counters = |entry: &&ProxyEntry| entry.types.iter().any(|of| of.raw().metric == MetricKind::Agg);
+        let compares = |of: &Arc<ProxyType>| of.attributes().iter().any(|attribute| attribute.spec.takes_increases());
+        let reads = move |of: &Arc<ProxyType>| of.raw().metric == MetricKind::Agg || compares(of);
+        let reads_counters = move |entry: &&ProxyEntry| entry.types.iter().any(reads);
         let is_mapped = |stream: &StreamName| self.mapped.iter().any(|rule| rule.stream() == stream);
         let streams = self.proxies.entries().iter().filter(reads_counters).map(|entry| &entry.stream);
         streams.filter(move |stream| !is_mapped(stream))

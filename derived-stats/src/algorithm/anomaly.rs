@@ -23,11 +23,13 @@ use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of the detector `EWM`.
-pub(crate) static ENTRY: Entry =
-    Entry::new("EWM", Roles::DETECTOR, SUMMARY, |given| Ok(Built::detector(Anomaly::new(alpha(given)?))))
-        .arguments(&[ALPHA])
-        .structured_by("AnomalyResult", fields)
-        .explained(explain);
+pub(crate) static ENTRY: Entry = Entry::new("EWM", Roles::DETECTOR, SUMMARY, |given| {
+    let alpha = alpha(given)?;
+    Ok(Built::detector(Anomaly::new(alpha)).with_largest_score(alpha.largest_sigma()))
+})
+.arguments(&[ALPHA])
+.structured_by("AnomalyResult", fields)
+.explained(explain);
 
 const SUMMARY: &str = "how many deviations (sigma) the newest value is away from an exponentially weighted mean; \
                        unchanged while this and the previous |sigma| are below 0.5";
@@ -387,5 +389,28 @@ mod tests {
             detector.report(&state, 0).name()
         });
         assert_eq!(shown, ["not_ready", "ok", "unchanged"]);
+    }
+
+    #[test]
+    #[cfg(feature = "parser")]
+    fn no_score_exceeds_its_bound_and_a_jump_from_a_constant_reaches_it() {
+        use crate::spec::{Context, Spec};
+        for alpha in ["0.001", "0.1", "0.5", "0.9", "1"] {
+            let spec = Spec::parse(&alloc::format!("raw:DSAnomaly:EWM:{alpha}"), Context::new(ValueType::F64));
+            let spec = spec.expect("a good annotation");
+            let most = spec.largest_score().expect("a bound");
+            let mut state = spec.start();
+            let mut largest = 0.0f64;
+            for second in 0..2000u64 {
+                let value = if second == 1999 { 1e6 } else { 5.0 };
+                spec.update(&mut state, second, Number::F64(value)).expect("a finite value");
+                let score = spec.report(&state, second).forced().and_then(|output| output.number("sigma"));
+                largest = largest.max(score.map_or(0.0, |score| score.as_f64().abs()));
+            }
+            assert!(largest <= most * (1.0 + 1e-6), "{alpha}: {largest} of {most}");
+            assert!(alpha == "0.001" || largest >= most * (1.0 - 1e-6), "{alpha}: {largest} of {most}");
+        }
+        let plain = Spec::parse("raw:DSSum", Context::new(ValueType::F64)).expect("a good annotation");
+        assert_eq!(plain.largest_score(), None);
     }
 }

@@ -56,7 +56,8 @@ pub(crate) static ENTRY: Entry =
     .arguments(&[Argument::required("names", ArgumentKind::Text, EXPECTED, "0,7,ok"), RANGE])
     .structured_by("CategoryResult", |given, _| Cow::Owned(fields(given)))
     .explained(|given, _| explain(given))
-    .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false });
+    .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false })
+    .of_texts();
 
 fn fields(given: &Given<'_>) -> Vec<Field> {
     let count = |name| Field::number(name, NumberKind::U64, Unit::Samples, "samples").in_group("counters");

@@ -31,7 +31,8 @@ pub(crate) static ENTRY: Entry =
         .arguments(&[RANGE])
         .number(&[Field::number("value", NumberKind::U64, Unit::Samples, "the number of samples").role_of(Role::Value)])
         .explained(|given, _| explain_window(given, 0, "the number of samples", "the number of samples of the last"))
-        .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false });
+        .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false })
+        .of_texts();
 
 /// Counts samples.
 ///

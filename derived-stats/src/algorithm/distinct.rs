@@ -73,7 +73,8 @@ pub(crate) static ENTRY: Entry =
         Field::number("value", NumberKind::U64, Unit::None, "the number of different values").role_of(Role::Value)
     ])
     .explained(|given, _| explain(given))
-    .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false });
+    .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false })
+    .of_texts();
 
 fn distinct(given: &Given<'_>) -> Distinct {
     Distinct::of(given.decimal(0).unwrap_or(DEFAULT_ERROR))

@@ -50,7 +50,8 @@ pub(crate) use self::moments::Moments;
 /// The menu entry of `DSEWM`.
 pub(crate) static ENTRY: Entry =
     Entry::new("DSEWM", Roles::INLINE, "exponentially weighted mean and deviation", |given| {
-        Ok(Built::aggregate(Ewm::new(alpha(given)?)))
+        let alpha = alpha(given)?;
+        Ok(Built::aggregate(Ewm::new(alpha)).with_largest_score(alpha.largest_sigma()))
     })
     .arguments(&[ALPHA])
     .structured(

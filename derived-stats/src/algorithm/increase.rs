@@ -6,36 +6,44 @@
 //!
 //! | | |
 //! |---|---|
-//! | source | `algorithm/readings.rs`: the rules for counters of `proxy-uve`, as Prometheus' `increase` without its extrapolation |
+//! | source | `algorithm/readings.rs`: the rules for the counters of an engine, as Prometheus' `increase` without its extrapolation |
 //! | unit and type | as the metric |
 //! | range | the range of the type, at whose bound it stops with an error in the result |
 //! | error | integers: none; doubles: two roundings for each reading |
 //! | memory | 48 bytes an object; over a window 8 bytes and about 14 KiB |
 //! | cost | constant for each sample; over a window amortised constant |
 //!
-//! The samples are readings of one counter. The increase is that between the first and the newest reading, and nothing
-//! is added for the time before and after them. In a period, and in a window, the first reading inside is the baseline:
-//! the increase between two periods is in neither. A range as long as the time between two readings holds one reading,
-//! and is never ready; twice that time is the least. For the increases of many counters without such gaps declare the
-//! metric as a counter (`metric="agg"`), which keeps a reading for each source, and add them up with `DSSum`. The
+//! A counter is that of one source. An engine keeps the last reading of each source of an object, over the ends of
+//! periods, and adds up the increases of all of them ([`Algorithm::update_increase`]), as for a metric that is declared
+//! as a counter (`metric="agg"`) with `DSSum`. The first reading of a source is its baseline and adds nothing. The
 //! samples of such a metric are increases already, so it is an error to use `DSIncrease` or `DSRate` for it.
+//!
+//! A pipeline of the library takes its samples as readings of one counter, and keeps none over the end of a period: the
+//! first reading inside a period, or inside a window, is the baseline, and the increase between two periods is in
+//! neither. There a range as long as the time between two readings holds one reading, and is never ready; twice that
+//! time is the least. Keep the readings yourself for the increases of many counters without such gaps:
+//! [`WindowColumn::update_increase`](crate::column::WindowColumn::update_increase).
 //!
 //! States do not merge: each reading is compared with the one before it.
 
 use crate::algorithm::fixed::state_is_fixed;
 use crate::algorithm::range::{RANGE, built, explain_readings};
 use crate::algorithm::{Algorithm, Readings, Sample, UpdateError, Windowed};
-use crate::entry::{Claims, Entry, Roles};
+use crate::entry::{ArgumentError, Built, Claims, Entry, Given, Roles};
 use crate::number::Numeric;
 use crate::record::Record;
 use crate::report::Report;
 
 /// The menu entry of `DSIncrease`.
-pub(crate) static ENTRY: Entry = Entry::new("DSIncrease", Roles::AGGREGATE, SUMMARY, |given| built(given, 0, Increase))
+pub(crate) static ENTRY: Entry = Entry::new("DSIncrease", Roles::AGGREGATE, SUMMARY, build)
     .arguments(&[RANGE])
     .explained(|given, _| explain_readings(given, 0, SUMMARY, "the increase of a cumulative counter in the last"))
     .claims(Claims { merges: false, order_insensitive: false, within_samples: false, scales: true })
     .of_readings();
+
+fn build(given: &Given<'_>) -> Result<Built, ArgumentError> {
+    built(given, 0, Increase).map(Built::with_increases)
+}
 
 const SUMMARY: &str = "the increase of a cumulative counter since its first reading";
 
@@ -67,6 +75,12 @@ impl<T: Numeric> Algorithm<T> for Increase {
         Ok(())
     }
 
+    #[inline]
+    fn update_increase(&self, state: &mut Readings<T>, since: u64, increase: Sample<T>) -> Result<(), UpdateError> {
+        state.add_increase(since, increase);
+        Ok(())
+    }
+
     fn report(&self, state: &Readings<T>, _now: u64) -> Report<Record> {
         match state.increase() {
             None => Report::NotReady(None),
@@ -94,5 +108,12 @@ mod tests {
         assert_eq!(Increase.report(&state, 9), Report::NotReady(None));
         Increase.update(&mut state, Sample::new(1, 703)).expect("every value is a sample");
         assert_eq!(Increase.report(&state, 9), Report::Value(Record::new([Number::U64(3)])));
+    }
+
+    #[test]
+    fn one_increase_is_a_result() {
+        let mut state = Algorithm::<u64>::start(&Increase);
+        Increase.update_increase(&mut state, 0, Sample::new(9, 7)).expect("every increase is taken");
+        assert_eq!(Increase.report(&state, 9), Report::Value(Record::new([Number::U64(7)])));
     }
 }

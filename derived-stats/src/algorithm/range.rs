@@ -68,14 +68,17 @@ pub(crate) fn explain_window(given: &Given<'_>, index: usize, whole: &str, windo
         .fact("window", "bucket_micros", Number::U64(bucket))
 }
 
-/// The text of `explain` for an algorithm that compares the readings in a window.
+/// The text of `explain` for an algorithm that compares the readings of counters.
 pub(crate) fn explain_readings(given: &Given<'_>, index: usize, whole: &str, windowed: &str) -> Explanation {
-    let explanation = explain_window(given, index, whole, windowed);
+    const SOURCES: &str = "the daemon compares each reading with the last one of its source, also over the ends of \
+                           periods, and adds up the increases; the first reading of a source adds nothing";
+    let explanation = explain_window(given, index, whole, windowed).line("sources", SOURCES);
     match window(given, index) {
         Ok(Some(range)) => explanation.line(
             "readings",
             alloc::format!(
-                "compares the first and the newest reading inside the window, so readings must come at least every {} s",
+                "`eval` takes all for one source, and compares the first and the newest inside the window: there \
+                 readings must come at least every {} s",
                 range.seconds() / 2
             ),
         ),

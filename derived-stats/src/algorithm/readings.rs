@@ -29,12 +29,14 @@ pub struct Readings<T> {
     newest: T,
     newest_at: u64,
     increase: T,
-    /// The number of readings, and in the lowest bit whether the increase is the bound of its type.
+    /// The number of readings; in the lowest bit whether the increase is the bound of its type, and in the highest
+    /// whether it is that of counters whose readings the caller keeps. Then `first` and `newest` are not used.
     packed: u64,
 }
 
 const OVERFLOWED: u64 = 1;
 const READING: u64 = 2;
+const INCREASES: u64 = 1 << 63;
 
 impl<T: Numeric> Readings<T> {
     /// Takes a reading.
@@ -52,14 +54,31 @@ impl<T: Numeric> Readings<T> {
         self.count(READING | u64::from(overflowed));
     }
 
+    /// Takes the increase of a counter since its reading of time `since`.
+    #[inline]
+    pub(crate) fn add_increase(&mut self, since: u64, increase: Sample<T>) {
+        let Sample { at, value, overflowed } = increase;
+        let since = since.min(at);
+        // The first increase is that between two readings.
+        let readings = if self.is_empty() { 2 * READING } else { READING };
+        self.first_at = if self.is_empty() { since } else { since.min(self.first_at) };
+        self.newest_at = at.max(self.newest_at);
+        self.increase_by(value);
+        self.count(readings | INCREASES | u64::from(overflowed));
+    }
+
     /// Appends readings that are newer than all of these.
     pub(crate) fn append(&mut self, later: &Self) {
         if later.is_empty() || self.is_empty() {
             *self = if later.is_empty() { *self } else { *later };
             return;
         }
-        self.step_to(later.first);
+        // The first increase includes the step from the reading before it.
+        if !later.is_of_increases() {
+            self.step_to(later.first);
+        }
         self.increase_by(later.increase);
+        self.first_at = self.first_at.min(later.first_at);
         (self.newest, self.newest_at) = (later.newest, later.newest_at);
         self.count(later.packed);
     }
@@ -67,7 +86,13 @@ impl<T: Numeric> Readings<T> {
     /// The increase between the first and the newest reading; `None` before the second.
     #[inline]
     pub(crate) fn increase(&self) -> Option<T> {
-        (self.packed >= 2 * READING).then_some(self.increase)
+        (self.packed & !INCREASES >= 2 * READING).then_some(self.increase)
+    }
+
+    /// Whether the increase is that of counters whose readings the caller keeps.
+    #[inline]
+    pub(crate) fn is_of_increases(&self) -> bool {
+        self.packed & INCREASES != 0
     }
 
     /// The microseconds between the first and the newest reading.
@@ -104,9 +129,14 @@ impl<T: Numeric> Readings<T> {
 
     #[inline]
     fn count(&mut self, packed: u64) {
-        let readings = (self.packed / READING + packed / READING).min(MAX_SAMPLES);
-        self.packed = (readings * READING) | (self.packed | packed) & OVERFLOWED;
+        let readings = (readings(self.packed) + readings(packed)).min(MAX_SAMPLES);
+        self.packed = (readings * READING) | (self.packed | packed) & (OVERFLOWED | INCREASES);
     }
+}
+
+/// The number of readings.
+fn readings(packed: u64) -> u64 {
+    (packed & !INCREASES) / READING
 }
 
 impl<T: Numeric> FixedState<6> for Readings<T> {
@@ -127,7 +157,7 @@ impl<T: Numeric> FixedState<6> for Readings<T> {
 
     #[inline]
     fn is_empty(&self) -> bool {
-        self.packed < READING
+        readings(self.packed) == 0
     }
 
     fn check(&self) -> Result<(), RestoreError> {
@@ -138,7 +168,8 @@ impl<T: Numeric> FixedState<6> for Readings<T> {
         finite(self.increase, "increase", increase)?;
         ensure(self.newest_at >= self.first_at, "time of the newest", newest_at)?;
         let is_start = !self.is_empty() || self.words() == [0; 6];
-        ensure(is_start && packed / READING <= MAX_SAMPLES, "readings", packed)?;
+        ensure(is_start && readings(packed) <= MAX_SAMPLES, "readings", packed)?;
+        ensure(!self.is_of_increases() || readings(packed) >= 2, "readings", packed)?;
         if packed < 2 * READING {
             // The first reading is the newest one.
             ensure(newest == first, "newest reading", newest)?;
@@ -214,6 +245,49 @@ mod tests {
         }
     }
 
+    fn increases(increases: &[(u64, u64, u64)]) -> Readings<u64> {
+        let mut readings = Readings::default();
+        let add = |&(since, at, value): &(u64, u64, u64)| readings.add_increase(since, Sample::new(at, value));
+        increases.iter().for_each(add);
+        readings
+    }
+
+    #[test]
+    fn the_increases_of_one_counter_are_those_of_its_readings() {
+        let of_readings = readings(&[(4, 700u64), (9, 710), (12, 3)]);
+        let of_increases = increases(&[(4, 9, 10), (9, 12, 3)]);
+        assert_eq!((of_increases.increase(), of_increases.micros()), (Some(13), 8));
+        assert_eq!((of_readings.increase(), of_readings.micros()), (Some(13), 8));
+        assert_eq!([of_readings, of_increases].map(|readings| readings.is_of_increases()), [false, true]);
+    }
+
+    #[test]
+    fn increases_of_many_counters_add_up_in_any_order_and_in_buckets() {
+        let all = [(4, 9, 10), (2, 8, 7), (9, 12, 3), (8, 20, 0)];
+        let whole = increases(&all);
+        assert_eq!((whole.increase(), whole.micros(), whole.flaw()), (Some(20), 18, None));
+        assert_eq!(increases(&[all[2], all[0], all[3], all[1]]).increase(), Some(20));
+        for cut in 0..=all.len() {
+            let (earlier, later) = all.split_at(cut);
+            let mut appended = increases(earlier);
+            appended.append(&increases(later));
+            assert_eq!((appended.increase(), appended.micros()), (Some(20), 18), "cut at {cut}");
+        }
+        let bound = increases(&[(0, 1, u64::MAX), (0, 2, 1), (2, 3, 5)]);
+        assert_eq!((bound.increase(), bound.flaw()), (Some(u64::MAX), Some(Flaw::Overflow)));
+        assert_eq!(increases(&[(9, 4, 1)]).micros(), 0, "a counter is not read before itself");
+    }
+
+    #[test]
+    fn increases_follow_the_readings_of_a_state_of_an_earlier_release() {
+        let mut state = readings(&[(4, 700u64), (9, 710)]);
+        state.add_increase(9, Sample::new(12, 5));
+        assert_eq!((state.increase(), state.micros()), (Some(15), 8));
+        let mut bucket = readings(&[(4, 700u64), (9, 710)]);
+        bucket.append(&increases(&[(9, 12, 5)]));
+        assert_eq!((bucket.increase(), bucket.micros()), (Some(15), 8));
+    }
+
     #[test]
     fn saved_readings_that_no_samples_lead_to_are_refused() {
         let words = readings(&[(4, 700u64), (9, 710)]).words();
@@ -229,6 +303,9 @@ mod tests {
         assert_eq!(check(3, 3), Some("time of the newest"));
         assert_eq!(check(5, 0), Some("readings"));
         assert_eq!(check(5, READING), Some("newest reading"));
+        assert_eq!(check(5, INCREASES | READING), Some("readings"));
+        assert_eq!(check(5, INCREASES | (2 * READING)), None);
+        assert_eq!(check(5, (MAX_SAMPLES + 1) * READING), Some("readings"));
         let one = readings(&[(4, 700u64)]).words();
         let check_one = |index: usize, word: u64| {
             let mut words = one;

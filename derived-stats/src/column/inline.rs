@@ -60,13 +60,14 @@ impl InlineColumn {
         }
     }
 
-    /// Takes the increase of a counter whose readings the caller keeps; [`update`](Self::update) keeps them here.
+    /// Takes the increase of a counter from its reading of time `since` to that of time `at`, for callers that keep the
+    /// readings; [`update`](Self::update) keeps them here.
     ///
     /// # Errors
     ///
     /// As [`update`](Self::update).
-    pub fn update_increase(&mut self, slot: usize, at: u64, increase: Number) -> Result<(), UpdateError> {
-        self.cells.update(slot, at, increase)
+    pub fn update_increase(&mut self, slot: usize, since: u64, at: u64, increase: Number) -> Result<(), UpdateError> {
+        self.cells.update_increase(slot, since, at, increase)
     }
 
     /// Takes the last reading of the object's counter out: the caller keeps it from now on.

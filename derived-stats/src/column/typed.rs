@@ -71,6 +71,12 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
         self.shared.algorithm.update_from(&mut self.cells[slot], source, Sample::new(at, value))
     }
 
+    fn update_increase(&mut self, slot: usize, since: u64, at: u64, value: Number) -> Result<(), UpdateError> {
+        let value = T::from_number(value)?;
+        self.grow(slot + 1);
+        self.shared.algorithm.update_increase(&mut self.cells[slot], since, Sample::new(at, value))
+    }
+
     fn update_all(&mut self, updates: &[Update]) -> Result<(), Refused> {
         if let Some(last) = updates.iter().map(|update| update.slot as usize).max() {
             self.grow(last + 1);

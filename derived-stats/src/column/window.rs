@@ -63,6 +63,18 @@ impl WindowColumn {
         self.cells.update_from(slot, source, at, value)
     }
 
+    /// Adds the increase of a counter from its reading of time `since` to that of time `at`, for callers that keep the
+    /// last reading of each source ([`counter_increase`](crate::counter_increase)): the metric is a counter
+    /// ([`MetricKind::Agg`](crate::MetricKind::Agg)), or the algorithm [takes increases](Spec::takes_increases).
+    ///
+    /// # Errors
+    ///
+    /// As [`update`](Self::update).
+    #[inline]
+    pub fn update_increase(&mut self, slot: usize, since: u64, at: u64, increase: Number) -> Result<(), UpdateError> {
+        self.cells.update_increase(slot, since, at, increase)
+    }
+
     /// Adds many samples in order, as [`update`](Self::update) for each, with one dynamic dispatch. It loads the states
     /// of many objects from memory in parallel: if the column is larger than the caches, a batch of a few dozen samples
     /// takes a fraction of the time of single updates.

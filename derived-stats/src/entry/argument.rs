@@ -170,6 +170,7 @@ enum Value {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given<'a> {
     values: Vec<Option<(&'a str, Value)>>,
+    period: Option<u64>,
 }
 
 /// The reason why an algorithm refuses arguments.
@@ -231,9 +232,21 @@ impl<'a> Given<'a> {
             let bad = || ArgumentError::Bad { index, expected: argument.expected.to_string() };
             values.push(Some((text, argument.read(text).ok_or_else(bad)?)));
         }
-        let mut given = Self { values };
+        let mut given = Self { values, period: None };
         given.leave_out_defaults(taken);
         Ok(given)
+    }
+
+    /// Sets the length in seconds of the period in which the algorithm runs.
+    pub(crate) fn with_period(mut self, seconds: Option<u64>) -> Self {
+        self.period = seconds;
+        self
+    }
+
+    /// The length in seconds of the period in which the algorithm runs; `None` for an inline one, and for a period of
+    /// unknown length.
+    pub fn period_seconds(&self) -> Option<u64> {
+        self.period
     }
 
     /// Leaves out the arguments that have their default.

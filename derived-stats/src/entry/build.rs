@@ -15,6 +15,8 @@ pub struct Built {
     alarms: Option<f64>,
     longest_period: Option<u64>,
     last_values: Option<u32>,
+    takes_increases: bool,
+    largest_score: Option<f64>,
 }
 
 impl Built {
@@ -35,7 +37,15 @@ impl Built {
     }
 
     fn of(links: Arc<dyn Links>) -> Self {
-        Self { links, seconds: None, alarms: None, longest_period: None, last_values: None }
+        Self {
+            links,
+            seconds: None,
+            alarms: None,
+            longest_period: None,
+            last_values: None,
+            takes_increases: false,
+            largest_score: None,
+        }
     }
 
     /// Declares that the value of a period is made of the last values of its sources, and that a source counts in so
@@ -52,12 +62,38 @@ impl Built {
         self.last_values
     }
 
+    /// Declares that the algorithm compares readings of a counter, and takes the
+    /// [increases](crate::Algorithm::update_increase) of many counters in their place. An engine with many sources keeps
+    /// the last reading of each, so that the readings of two sources are not compared with each other.
+    #[must_use]
+    pub fn with_increases(mut self) -> Self {
+        self.takes_increases = true;
+        self
+    }
+
+    /// Whether the algorithm takes the increases of many counters in place of the readings of one.
+    pub(crate) fn takes_increases(&self) -> bool {
+        self.takes_increases
+    }
+
     /// Sets the length of the window in seconds. In a struct the window must not be longer than the period of the
     /// struct: every period resets it, so it would never fill.
     #[must_use]
     pub fn with_window(mut self, seconds: u64) -> Self {
         self.seconds = Some(seconds);
         self
+    }
+
+    /// Sets the bound of the scores of a detector by size: a larger threshold is never reached.
+    #[must_use]
+    pub fn with_largest_score(mut self, score: f64) -> Self {
+        self.largest_score = Some(score);
+        self
+    }
+
+    /// The bound of the scores by size, if there is one.
+    pub(crate) fn largest_score(&self) -> Option<f64> {
+        self.largest_score
     }
 
     /// Sets the number of alarms a week that a detector aims at. With a known period, it must be at most a fifth of the

@@ -28,13 +28,13 @@ impl Position {
     }
 }
 
-/// Checks the arguments of an entry, and builds it.
+/// Checks the arguments of an entry, and builds it for periods of this length in seconds, if it is known.
 pub(super) fn resolve<'a>(
     annotation: &Annotation,
     call: &Call,
     entry: &'static Entry,
     arguments: Text<'a>,
-    position: Position,
+    (position, period): (Position, Option<u64>),
 ) -> Result<Resolved<'a>, AnnotationError> {
     let taken = entry.argument_list();
     let Parts { parts, surplus } = if taken.iter().any(Argument::is_named) {
@@ -44,7 +44,7 @@ pub(super) fn resolve<'a>(
     };
     let texts: Vec<&str> = parts.iter().map(|part| part.text).collect();
     let written = Written { annotation, call, entry, arguments, parts, position };
-    let given = Given::check(taken, &texts).map_err(|error| written.error(error))?;
+    let given = Given::check(taken, &texts).map_err(|error| written.error(error))?.with_period(period);
     if let Some(surplus) = surplus {
         return Err(written.surplus_error(surplus));
     }

@@ -9,7 +9,7 @@ use crate::algorithm::scored::WEEK;
 use crate::annotation::{Annotation, AnnotationError, Call, ErrorKind};
 use crate::description::Description;
 use crate::fnv::{OFFSET_BASIS, fnv_1a};
-use crate::menu::{self, Resolved};
+use crate::menu::{self, Resolved, Scope};
 use crate::number::ValueType;
 use crate::spec::{Context, Form, MetricKind, Periods, Spec, SpecLink};
 use crate::state::Layout;
@@ -77,7 +77,7 @@ impl Compiler<'_> {
         match chain.split_first() {
             Some((first, later)) => self.chain(first, later, layout),
             None => {
-                let resolved = menu::algorithm(self.annotation, last, self.context.registry)?;
+                let resolved = menu::algorithm(self.annotation, last, self.scope())?;
                 if self.every == 0 {
                     self.runs_inline(&resolved)?;
                     self.takes_samples(&resolved, last)?;
@@ -88,6 +88,15 @@ impl Compiler<'_> {
                 self.window(&resolved, layout)
             }
         }
+    }
+
+    /// The known algorithms, and the length of the period.
+    fn scope(&self) -> Scope<'_> {
+        let period = match self.context.periods {
+            Periods::Every { seconds } if self.every > 0 => Some(u64::from(seconds) * u64::from(self.every)),
+            Periods::AsWritten | Periods::Every { .. } | Periods::Plain => None,
+        };
+        Scope { registry: self.context.registry, period }
     }
 
     fn runs_inline(&self, resolved: &Resolved<'_>) -> Result<(), AnnotationError> {
@@ -121,12 +130,12 @@ impl Compiler<'_> {
 
     /// `1.FIRST.LATER-raw:DSAnomaly:…`.
     fn chain(&self, first: &Call, later: &[Call], layout: &mut Layout) -> Result<Form, AnnotationError> {
-        let registry = self.context.registry;
+        let scope = self.scope();
         if self.every == 0 {
             let kind = ErrorKind::PreNeedsPeriod { pre: first.name().as_str().to_owned() };
             return Err(self.annotation.error_at(first.name().span(), kind));
         }
-        let last = menu::algorithm(self.annotation, self.annotation.algorithm(), registry)?;
+        let last = menu::algorithm(self.annotation, self.annotation.algorithm(), scope)?;
         if !last.entry.roles().detector {
             let kind =
                 ErrorKind::ChainWithoutDetector { algorithm: self.annotation.algorithm().name().as_str().to_owned() };
@@ -134,7 +143,7 @@ impl Compiler<'_> {
         }
         self.period_fits(&last)?;
         self.alarms_fit(&last)?;
-        let resolved = menu::pre_aggregation(self.annotation, first, registry)?;
+        let resolved = menu::pre_aggregation(self.annotation, first, scope)?;
         self.takes_samples(&resolved, first)?;
         self.window_fits(&resolved)?;
         let window = self.link(&resolved, self.context.value);
@@ -142,7 +151,7 @@ impl Compiler<'_> {
         let mut value_type = self.value_type_of(&window, first)?;
         let mut downstream = Vec::with_capacity(later.len() + 1);
         for call in later {
-            let link = self.link(&menu::pre_aggregation(self.annotation, call, registry)?, value_type);
+            let link = self.link(&menu::pre_aggregation(self.annotation, call, scope)?, value_type);
             value_type = self.value_type_of(&link, call)?;
             layout.cell(link.link());
             downstream.push(Arc::new(link));
@@ -159,8 +168,10 @@ impl Compiler<'_> {
         let text_at = |index: usize| written.get(index).cloned().unwrap_or_default();
         let description = Description::new(entry, entry.fields(given, value_type), value_type, text_at);
         let link = built.link(entry, value_type, description.value_index().zip(description.value_type()));
-        let last_values = built.last_values();
-        SpecLink { entry, call: call.as_str().into(), written, value_type, description, link, last_values }
+        let (last_values, takes_increases) = (built.last_values(), built.takes_increases());
+        let call = call.as_str().into();
+        let largest_score = built.largest_score();
+        SpecLink { entry, call, written, value_type, description, link, last_values, takes_increases, largest_score }
     }
 
     /// The type of the value that a link of a chain passes to the next.

@@ -24,6 +24,10 @@ pub struct SpecLink {
     pub(super) link: Arc<dyn Link>,
     /// See [`Spec::last_values`](crate::Spec::last_values).
     pub(super) last_values: Option<u32>,
+    /// See [`Spec::takes_increases`](crate::Spec::takes_increases).
+    pub(super) takes_increases: bool,
+    /// See [`Spec::largest_score`](crate::Spec::largest_score).
+    pub(super) largest_score: Option<f64>,
 }
 
 impl SpecLink {
@@ -75,6 +79,14 @@ impl SpecLink {
 
     pub(crate) fn last_values(&self) -> Option<u32> {
         self.last_values
+    }
+
+    pub(crate) fn takes_increases(&self) -> bool {
+        self.takes_increases
+    }
+
+    pub(crate) fn largest_score(&self) -> Option<f64> {
+        self.largest_score
     }
 
     pub(crate) fn takes_every_sample(&self) -> bool {

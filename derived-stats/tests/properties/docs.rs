@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use derived_stats::entry::Roles;
-use derived_stats::{DETECTOR_CALL, menu};
+use derived_stats::column::{InlineColumn, WindowColumn};
+use derived_stats::entry::{Entry, Roles};
+use derived_stats::{Context, DETECTOR_CALL, Spec, ValueType, menu};
 
 /// Name and roles of each row: of the first column the texts in backticks, and the second.
 fn rows(file: &str, heading: &str) -> BTreeSet<(String, String)> {
@@ -39,4 +40,31 @@ fn the_tables_of_the_documentation_are_the_menu() {
     let expected: BTreeSet<_> = menu().iter().map(|entry| (entry.name().to_owned(), roles(entry.roles()))).collect();
     assert_eq!(rows("../docs/src/reference/annotations.md", "| algorithm | where |"), expected);
     assert_eq!(rows("src/algorithm.rs", "| annotation | where |"), expected);
+}
+
+/// The bytes of an object in a column, without what its state allocates.
+fn bytes(entry: &Entry) -> usize {
+    const OBJECTS: usize = 64;
+    let roles = entry.roles();
+    let prefix = if roles.period { "1-raw:" } else { "raw:" };
+    let detector = if roles.detector { "DSAnomaly:" } else { "" };
+    let annotation = format!("{prefix}{detector}{}:{}", entry.name(), entry.example());
+    let spec = Spec::parse(annotation.trim_end_matches(':'), Context::new(ValueType::U64)).unwrap();
+    if roles.period {
+        let mut column = WindowColumn::new(&spec).unwrap();
+        column.reserve(OBJECTS);
+        return column.bytes() / OBJECTS;
+    }
+    let mut column = InlineColumn::new(&spec).unwrap();
+    column.reserve(OBJECTS);
+    column.bytes() / OBJECTS
+}
+
+#[test]
+fn the_table_of_costs_is_the_menu_with_its_bytes() {
+    let first = |cell: String| cell.split(',').next().and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
+    let rows = rows("../docs/src/design/performance.md", "| algorithm | bytes |");
+    let found: BTreeSet<(String, usize)> = rows.into_iter().map(|(name, cell)| (name, first(cell))).collect();
+    let expected = menu().iter().map(|entry| (entry.name().to_owned(), bytes(entry))).collect();
+    assert_eq!(found, expected, "write the table with `cargo run --release -p derived-stats --example costs`");
 }

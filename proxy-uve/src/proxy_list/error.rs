@@ -32,6 +32,18 @@ pub enum ProxyListErrorKind {
     /// Nothing between two `:`, or after the last.
     #[error("expected the name of a proxy type after the `:`, such as `AggProxySum`")]
     EmptyType,
+    /// A type of texts and one of numbers in an entry.
+    #[error(
+        "the samples of {} are texts, those of {} numbers; give each a stream of its own",
+        quoted(texts),
+        quoted(numbers)
+    )]
+    MixedSamples {
+        /// The type with a raw field that is a `string`.
+        texts: String,
+        /// The other one.
+        numbers: String,
+    },
     /// A stream without types.
     #[error("expected `:` and a proxy type after the stream, such as `:AggProxySum`")]
     MissingType,

@@ -51,6 +51,11 @@ impl CheckedField<'_> {
         self.annotations.key.is_some() || matches!(self.name(), "proxy" | "deleted")
     }
 
+    /// Whether samples that are texts can fill it.
+    fn is_hidden_text(&self) -> bool {
+        self.kind == Some(Kind::String) && self.annotations.hidden.is_some()
+    }
+
     fn is_result(&self) -> bool {
         self.annotations.stats.is_some() || self.annotations.mstats.is_some()
     }
@@ -166,11 +171,11 @@ impl<'s> Check<'s> {
         }
     }
 
-    /// The one field that samples fill: a number or, refused for now, a map, without `stats`.
+    /// The one field that samples fill: a number, a text or, refused for now, a map, without `stats`.
     fn raw<'n>(&mut self, fields: &'n [CheckedField<'s>]) -> Option<&'n CheckedField<'s>> {
         let is_raw = |checked: &&CheckedField<'_>| {
             let fits = matches!(checked.kind, Some(Kind::Map | Kind::Number(_)) | None);
-            fits && !checked.is_result() && !checked.is_of_every_type()
+            (fits || checked.is_hidden_text()) && !checked.is_result() && !checked.is_of_every_type()
         };
         let candidates = || fields.iter().filter(is_raw);
         let hidden = candidates().find(|checked| checked.annotations.hidden.is_some());
@@ -197,7 +202,7 @@ impl<'s> Check<'s> {
         for checked in fields {
             let is_raw = raw == Some(checked.name());
             let number_or_map = matches!(checked.kind, Some(Kind::Map | Kind::Number(_)) | None);
-            if !checked.is_of_every_type() && !checked.is_result() && !number_or_map {
+            if !checked.is_of_every_type() && !checked.is_result() && !number_or_map && !checked.is_hidden_text() {
                 let name = checked.name().to_owned();
                 self.error(SchemaErrorKind::UnusedField { name }, &checked.field.name);
             }
@@ -222,5 +227,5 @@ fn raw_field(raw: &CheckedField<'_>) -> RawField {
         _ => ValueType::U64,
     };
     let metric = raw.annotations.metric.map_or(MetricKind::Plain, |(_, metric)| metric);
-    RawField { name: raw.name().to_owned(), value, metric }
+    RawField { name: raw.name().to_owned(), value, metric, texts: raw.kind == Some(Kind::String) }
 }

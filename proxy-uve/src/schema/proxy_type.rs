@@ -43,6 +43,8 @@ pub struct RawField {
     pub value: ValueType,
     /// What the samples are.
     pub metric: MetricKind,
+    /// The samples are texts (`string`): the pipelines compute with their [hashes](derived_stats::text_sample).
+    pub texts: bool,
 }
 
 /// A field for a result.
@@ -141,6 +143,9 @@ impl ProxyType {
         if self.attributes.is_empty() {
             return Err(ProxyTypeErrorKind::NoResults);
         }
+        if self.raw.texts && self.raw.metric != MetricKind::Plain {
+            return Err(ProxyTypeErrorKind::CountersOfTexts { raw: self.raw.name.clone() });
+        }
         self.attributes.iter().enumerate().try_for_each(|(index, attribute)| self.check_result(index, attribute))
     }
 
@@ -158,6 +163,14 @@ impl ProxyType {
             let path: Vec<_> = source.names().map(|part| part.as_str()).collect();
             let (result, raw) = (name.clone(), self.raw.name.clone());
             return Err(ProxyTypeErrorKind::OtherSource { result, read: path.join("."), raw });
+        }
+        if let Some(first) = spec.links().next().filter(|first| self.raw.texts && !first.entry().takes_texts()) {
+            let algorithm = first.entry().name();
+            return Err(ProxyTypeErrorKind::NeedsNumbers {
+                result: name.clone(),
+                algorithm,
+                raw: self.raw.name.clone(),
+            });
         }
         let (every, seconds) = (spec.every(), self.period_seconds.unwrap_or(0));
         if !window_fits(every, seconds) {

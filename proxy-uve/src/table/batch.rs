@@ -12,7 +12,7 @@ use derived_stats::column::Update;
 use crate::position::Position;
 use crate::table::objects::{BATCH, Keys, Slots, UNKNOWN};
 use crate::table::stream_state::StreamState;
-use crate::table::{DecodedRecord, Fate, Fates, Record, ResultSink, Table};
+use crate::table::{DecodedRecord, Fate, Fates, Plan, Record, ResultSink, Table};
 use crate::wire::{self, WireSample};
 
 impl<S: ResultSink> Table<S> {
@@ -122,9 +122,8 @@ impl<S: ResultSink> StreamState<S> {
         // The records of a batch are consecutive: one that cannot be part of it ends it.
         let (mut batch, mut filled, mut first) = ([NONE; BATCH], 0, 0);
         for record in records {
-            let decoded = wire::decode_within(record.payload, self.settings.max_payload_bytes);
-            let of_batch =
-                decoded.as_ref().ok().and_then(|sample| of_batch(&record, sample, self.plan.keeps_sources()));
+            let decoded = wire::decode_texts(record.payload, self.settings.max_payload_bytes);
+            let of_batch = decoded.as_ref().ok().and_then(|sample| of_batch(&record, sample, &self.plan));
             if let Some(record) = of_batch {
                 batch[filled] = record;
                 filled += 1;
@@ -240,12 +239,13 @@ impl<S: ResultSink> StreamState<S> {
 }
 
 /// The record as a part of a batch; `None` if the name of its source is needed and owned, because it has escapes.
-fn of_batch<'r>(record: &Record<'r>, sample: &WireSample<'r>, keeps_source: bool) -> Option<DecodedRecord<'r>> {
+fn of_batch<'r>(record: &Record<'r>, sample: &WireSample<'r>, plan: &Plan) -> Option<DecodedRecord<'r>> {
+    let (keeps_source, value) = (plan.keeps_sources(), plan.value_of(sample).ok()?);
     let &Record { position, arrived, key, .. } = record;
     let source = match &sample.source {
         Some(Cow::Borrowed(source)) if keeps_source => *source,
         Some(Cow::Owned(_)) if keeps_source => return None,
         _ => "",
     };
-    Some(DecodedRecord { position, arrived, key, at: sample.timestamp, value: sample.value, source })
+    Some(DecodedRecord { position, arrived, key, at: sample.timestamp, value, source })
 }

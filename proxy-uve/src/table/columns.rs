@@ -10,8 +10,8 @@ mod readings;
 use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, Update};
 use derived_stats::{Number, RestoreError, ValueType, Words};
 
-use self::counters::SourceSample;
 pub(super) use self::counters::{Accepted, Counters, NotAccepted, Outcome, SourceRules, best};
+use self::counters::{SourceSample, Taken};
 pub(super) use self::ended::EndedWindows;
 pub(super) use self::last_values::LastValues;
 pub(super) use self::open_windows::OpenWindows;
@@ -124,12 +124,15 @@ impl Columns {
         let slot = sample.slot;
         let mut outcome = Err(NotAccepted::Refused);
         for &column in &plan.groups[group].window_columns {
-            let updated = readings.update(column, rules, &sample, |value| windows[column].update(slot, at, value));
+            let updated = readings.update(column, rules, &sample, |taken| windows[column].take(slot, at, taken));
             outcome = best(outcome, updated);
         }
         let inline_columns = (windows.len()..).zip(inline).zip(&plan.inline);
         for ((column, states), _) in inline_columns.filter(|(_, inline)| inline.group == group) {
-            let updated = readings.update(column, rules, &sample, |value| states.update_increase(slot, at, value));
+            let updated = readings.update(column, rules, &sample, |taken| match taken {
+                Taken::Increase { since, value } => states.update_increase(slot, since, at, value),
+                Taken::Sample(value) => states.update(slot, at, value),
+            });
             outcome = best(outcome, updated);
         }
         outcome

@@ -101,7 +101,7 @@ impl<S: ResultSink> StreamState<S> {
 
     /// Decodes a record and applies it.
     pub(super) fn ingest(&mut self, keys: &mut impl Keys, record: &Record<'_>) -> Fate {
-        let decoded = wire::decode_within(record.payload, self.settings.max_payload_bytes);
+        let decoded = wire::decode_texts(record.payload, self.settings.max_payload_bytes);
         self.apply_decoded(keys, record, decoded)
     }
 
@@ -114,10 +114,13 @@ impl<S: ResultSink> StreamState<S> {
     ) -> Fate {
         let &Record { position, arrived, key, .. } = record;
         match decoded {
-            Ok(sample) => {
-                let (at, value, source) = (sample.timestamp, sample.value, sample.source.as_deref().unwrap_or(""));
-                self.ingest_decoded(keys, &DecodedRecord { position, arrived, key, at, value, source })
-            }
+            Ok(sample) => match self.plan.value_of(&sample) {
+                Ok(value) => {
+                    let (at, source) = (sample.timestamp, sample.source.as_deref().unwrap_or(""));
+                    self.ingest_decoded(keys, &DecodedRecord { position, arrived, key, at, value, source })
+                }
+                Err(_) => self.refuse_payload(keys, position),
+            },
             Err(_) if wire::is_partial(record.payload) => self.ingest_partial_payload(keys, record),
             Err(_) => self.refuse_payload(keys, position),
         }
@@ -171,7 +174,9 @@ impl<S: ResultSink> StreamState<S> {
     }
 
     pub(super) fn fault(&self, slots: &Slots, key: &[u8], payload: &[u8]) -> Option<RecordFault> {
-        match (wire::decode_within(payload, self.settings.max_payload_bytes), slots.check(key)) {
+        let decoded = wire::decode_texts(payload, self.settings.max_payload_bytes);
+        let decoded = decoded.and_then(|sample| Ok(WireSample { value: self.plan.value_of(&sample)?, ..sample }));
+        match (decoded, slots.check(key)) {
             (Err(_), Ok(())) if wire::is_partial(payload) => self.partial_fault(payload),
             (Err(error), _) => Some(RecordFault::Payload(error)),
             (_, Err(error)) => Some(RecordFault::Key(error)),

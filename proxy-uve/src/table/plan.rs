@@ -11,6 +11,7 @@
 
 mod partial;
 mod parts;
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub(crate) inline: Vec<InlinePlan>,
     /// The types of the values that the specs take, each once.
     value_types: Vec<ValueType>,
+    /// The samples are texts.
+    takes_texts: bool,
     /// How many window columns and inline attributes keep something of each source, and whether any of it is a counter.
     by_source: usize,
     has_counters: bool,
@@ -50,7 +53,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Arranges `types` for the samples of `stream`. Types are distinguished by name, attributes by order.
+    /// Arranges `types` for the samples of `stream`. Types are distinguished by name, attributes by order. All of them
+    /// take numbers, or all of them texts.
     pub fn new(stream: StreamName, types: &[Arc<ProxyType>]) -> Self {
         Self::arranged(stream, types, false)
     }
@@ -64,6 +68,7 @@ impl Plan {
             detectors: Vec::new(),
             inline: Vec::new(),
             value_types: Vec::new(),
+            takes_texts: types.first().is_some_and(|proxy_type| proxy_type.raw().texts),
             by_source: 0,
             has_counters: false,
             longest_window: 1,
@@ -131,6 +136,12 @@ impl Plan {
         self.value_types.iter().any(|value_type| value_type.accepts(value))
     }
 
+    /// Whether the samples are texts; all types of a stream agree.
+    #[inline]
+    pub fn takes_texts(&self) -> bool {
+        self.takes_texts
+    }
+
     /// The number as the proxy types take it; `None` if none of them can. A double that is an integer counts as that
     /// integer where more of them take it: `36.0` and `3e2` are 36 and 300 for a `u64`; not from 2^53 on, where doubles
     /// are not exact. For callers that check samples first: a table takes every number that this returns.
@@ -166,7 +177,7 @@ impl Plan {
     }
 
     /// Whether it matters which source a sample is from: a proxy type takes its samples as readings of cumulative
-    /// counters (`metric="agg"`), or counts the last value of each source (`DSSumLast`).
+    /// counters (`metric="agg"`, `DSRate`), or counts the last value of each source (`DSSumLast`).
     #[inline]
     pub fn keeps_sources(&self) -> bool {
         self.by_source > 0

@@ -48,6 +48,17 @@ pub fn encode_json(timestamp: u64, value: Number, source: Option<&str>, out: &mu
     Ok(())
 }
 
+/// Appends `{"ts":…,"value":"text"}` to `out`, with a `source` if there is one.
+/// [`decode_texts`](super::decode_texts) gives the same sample back if the text has at most
+/// [`MAX_TEXT_SAMPLE`](derived_stats::MAX_TEXT_SAMPLE) bytes.
+pub fn encode_text(timestamp: u64, text: &str, source: Option<&str>, out: &mut Vec<u8>) {
+    write(out, format_args!(r#"{{"ts":{timestamp},"value":{}"#, serde_json::Value::from(text)));
+    if let Some(source) = source {
+        write(out, format_args!(r#","source":{}"#, serde_json::Value::from(source)));
+    }
+    out.push(b'}');
+}
+
 fn check_finite(value: Number) -> Result<(), ValueError> {
     match value {
         Number::F64(value) if !value.is_finite() => Err(ValueError::NotFinite { value }),

@@ -117,6 +117,15 @@ pub enum WireError {
         /// Its length in bytes.
         length: usize,
     },
+    /// A text that is longer than [`MAX_TEXT_SAMPLE`](derived_stats::MAX_TEXT_SAMPLE).
+    #[error(
+        "the text has {length} bytes where at most {} are allowed; send a shorter one",
+        derived_stats::MAX_TEXT_SAMPLE
+    )]
+    TextTooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
     /// More bytes than are allowed.
     #[error("the payload has {length} bytes where at most {limit} are allowed; shorten it or raise the limit")]
     TooLong {
@@ -156,6 +165,7 @@ impl WireError {
             Self::NotANumber { .. } => "not_a_number",
             Self::NotUtf8 { .. } => "not_utf8",
             Self::SourceTooLong { .. } => "source_too_long",
+            Self::TextTooLong { .. } => "text_too_long",
             Self::TooLong { .. } => "too_long",
             Self::TooLarge { .. } => "too_large",
             Self::UnknownFormat { .. } => "unknown_format",

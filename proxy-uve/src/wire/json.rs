@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use derived_stats::Number;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -70,6 +71,7 @@ impl<'p> Fields<'p> {
         }
         let timestamp = self.ts.ok_or(WireError::MissingTimestamp { format: Format::Json })?;
         let value = self.value.ok_or(WireError::MissingValue)?;
+        let text = if value.starts_with('"') { string(value).unwrap_or_default() } else { None };
         let source = self
             .source
             .map_or(Ok(None), |text| string(text).map_err(|NotAString| WireError::BadSource { text: text.to_owned() }));
@@ -77,7 +79,8 @@ impl<'p> Fields<'p> {
         source.as_deref().map_or(Ok(()), check_source)?;
         Ok(WireSample {
             timestamp: number::timestamp(timestamp, Format::Json)?,
-            value: number::value(value)?,
+            value: if text.is_some() { Number::U64(0) } else { number::value(value)? },
+            text,
             source,
             element: None,
         })
@@ -236,12 +239,10 @@ fn malformed(error: serde_json::Error) -> WireError {
 
 #[cfg(test)]
 mod tests {
-    use derived_stats::Number;
-
     use super::*;
 
     fn sample(timestamp: u64, value: Number, source: Option<&str>) -> WireSample<'_> {
-        WireSample { timestamp, value, source: source.map(Cow::Borrowed), element: None }
+        WireSample { timestamp, value, text: None, source: source.map(Cow::Borrowed), element: None }
     }
 
     #[test]
@@ -320,7 +321,11 @@ mod tests {
             (r#"{}"#, "missing_timestamp"),
         ];
         for (text, expected) in cases {
-            assert_eq!(decode(text.as_bytes()).map_err(|error| error.label()), Err(expected), "{text}");
+            assert_eq!(
+                decode(text.as_bytes()).and_then(WireSample::number).map_err(|error| error.label()),
+                Err(expected),
+                "{text}"
+            );
         }
     }
 }

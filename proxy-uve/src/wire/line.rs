@@ -65,8 +65,11 @@ pub struct Line<'l> {
     pub metric: Metric<'l>,
     /// When the sample was taken: UTC microseconds.
     pub timestamp: u64,
-    /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite.
+    /// The value. Integers from 0 up are always [`Number::U64`], negative ones [`Number::I64`]; doubles are finite. For a
+    /// text its [hash](derived_stats::text_sample).
     pub value: Number,
+    /// The value as a text; see [`WireSample::text`](super::WireSample::text).
+    pub text: Option<Cow<'l, str>>,
     /// The sender, such as the name of a vrouter.
     pub source: Option<Cow<'l, str>>,
 }
@@ -92,6 +95,7 @@ impl<'l> PlainLine<'l> {
             metric: Metric::Attribute(Cow::Borrowed(std::str::from_utf8(self.attribute).ok()?)),
             timestamp: self.timestamp,
             value: self.value,
+            text: None,
             source: None,
         })
     }
@@ -124,10 +128,46 @@ pub fn decode(line: &[u8]) -> Result<Line<'_>, LineError> {
 ///
 /// As [`decode`].
 pub fn decode_as(form: LineForm, line: &[u8]) -> Result<Line<'_>, LineError> {
+    let line = read(form, line)?;
+    line.check_number(form)?;
+    Ok(line)
+}
+
+/// The same for a line whose value may be a text, as [`wire::decode_texts`](super::decode_texts).
+///
+/// # Errors
+///
+/// As [`decode`], and [`WireError::TextTooLong`](super::WireError::TextTooLong).
+pub fn decode_texts_as(form: LineForm, line: &[u8]) -> Result<Line<'_>, LineError> {
+    let mut line = read(form, line)?;
+    if let Some(text) = &line.text {
+        line.value = super::hash(text)?;
+    }
+    Ok(line)
+}
+
+/// A line whose value may be a text without its hash.
+fn read(form: LineForm, line: &[u8]) -> Result<Line<'_>, LineError> {
     match plain(form, line) {
         Some((plain, taken)) if taken == line.len() => {
             plain.into_line().map_or_else(|| general::decode(form, line), Ok)
         }
         _ => general::decode(form, line),
+    }
+}
+
+impl Line<'_> {
+    /// Checks that the value is a number, for a stream that takes no texts.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::NotANumber`](super::WireError::NotANumber) for a text.
+    pub fn check_number(&self, form: LineForm) -> Result<(), LineError> {
+        let Some(text) = &self.text else { return Ok(()) };
+        let text = match form {
+            LineForm::Json => serde_json::Value::from(&**text).to_string(),
+            LineForm::Tabbed => text.to_string(),
+        };
+        Err(super::WireError::NotANumber { text }.into())
     }
 }

@@ -24,10 +24,14 @@
 //! Decoding takes memory in proportion to the line, which the caller limits. A line that decodes is not yet a valid
 //! state: the table [restores](crate::Plan::check_partial) its words with the checks of the algorithm.
 
+mod seal;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::seal::{PartialSeal, PartialSealError};
 
 /// The version of the format that [`PartialState::encode`] writes.
 pub const PARTIAL_VERSION: u16 = 1;

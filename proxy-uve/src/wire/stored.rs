@@ -4,12 +4,12 @@
 //! stored := 0x01 type:u8 timestamp:u64 bits:u64        little-endian; type 0 is u64, 1 is i64, 2 is f64
 //! ```
 //!
-//! An ingest endpoint that has decoded a payload to check it writes this instead of the text. A sample with a source
-//! keeps the JSON form, the only one that has it.
+//! An ingest endpoint that has decoded a payload to check it writes this instead of the text. A sample with a source,
+//! or with a text for its value, keeps the JSON form.
 
 use derived_stats::{Number, Numeric as _, ValueType};
 
-use super::{WireError, WireSample, encode_json};
+use super::{WireError, WireSample, encode_json, encode_text};
 
 /// The first byte. No text begins with it.
 pub(super) const MARK: u8 = 1;
@@ -28,6 +28,9 @@ const LENGTH: usize = 18;
 /// # Ok::<(), proxy_uve::wire::WireError>(())
 /// ```
 pub fn encode_stored(sample: &WireSample<'_>, out: &mut Vec<u8>) {
+    if let Some(text) = &sample.text {
+        return encode_text(sample.timestamp, text, sample.source.as_deref(), out);
+    }
     if sample.source.is_some() && encode_json(sample.timestamp, sample.value, sample.source.as_deref(), out).is_ok() {
         return;
     }
@@ -54,7 +57,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<WireSample<'_>, WireError> {
         2 if f64::from_bits(bits).is_finite() => Number::F64(f64::from_bits(bits)),
         _ => return Err(broken()),
     };
-    Ok(WireSample { timestamp, value, source: None, element: None })
+    Ok(WireSample { timestamp, value, text: None, source: None, element: None })
 }
 
 #[cfg(test)]
@@ -64,7 +67,7 @@ mod tests {
     #[test]
     fn every_type_of_number_comes_back_exactly() {
         for value in [Number::U64(u64::MAX), Number::I64(i64::MIN), Number::F64(-0.1), Number::F64(f64::MAX)] {
-            let sample = WireSample { timestamp: u64::MAX - 1, value, source: None, element: None };
+            let sample = WireSample { timestamp: u64::MAX - 1, value, text: None, source: None, element: None };
             let mut stored = Vec::new();
             encode_stored(&sample, &mut stored);
             assert_eq!((stored.len(), decode(&stored)), (LENGTH, Ok(sample)));
@@ -75,7 +78,7 @@ mod tests {
     fn an_integer_that_is_not_negative_comes_back_unsigned() {
         // It used to come back signed, unlike the same sample as text.
         for value in [0, 7, i64::MAX] {
-            let sample = |value| WireSample { timestamp: 1, value, source: None, element: None };
+            let sample = |value| WireSample { timestamp: 1, value, text: None, source: None, element: None };
             let mut stored = Vec::new();
             encode_stored(&sample(Number::I64(value)), &mut stored);
             assert_eq!(decode(&stored), Ok(sample(Number::U64(value.unsigned_abs()))));

@@ -10,6 +10,8 @@ mod plain;
 
 use std::borrow::Cow;
 
+use derived_stats::Number;
+
 use super::error::{Format, WireError};
 use super::{WireSample, is_blank, number, text_of};
 
@@ -43,6 +45,7 @@ fn decode_plain(payload: &[u8]) -> Option<WireSample<'_>> {
     rest.iter().copied().all(is_blank).then_some(WireSample {
         timestamp: element.timestamp,
         value: element.value,
+        text: None,
         source: None,
         element: Some(Cow::Borrowed(name)),
     })
@@ -56,9 +59,14 @@ fn sample<'p>(parts: Parts) -> Result<WireSample<'p>, WireError> {
     let timestamp = parts.timestamp.ok_or(WireError::MissingTimestamp { format: Format::Xml })?;
     // The original's number reader skips blanks before the digits and ignores what comes after them.
     let value = parts.text.trim_matches(|character: char| u8::try_from(character).is_ok_and(is_blank));
+    let (value, text) = match number::value(value) {
+        Err(WireError::NotANumber { text }) if !text.is_empty() => (Number::U64(0), Some(Cow::Owned(text))),
+        number => (number?, None),
+    };
     Ok(WireSample {
         timestamp: number::timestamp(&timestamp, Format::Xml)?,
-        value: number::value(value)?,
+        value,
+        text,
         source: None,
         element: Some(Cow::Owned(parts.element)),
     })
@@ -66,7 +74,6 @@ fn sample<'p>(parts: Parts) -> Result<WireSample<'p>, WireError> {
 
 #[cfg(test)]
 mod tests {
-    use derived_stats::Number;
     use proptest::prelude::*;
 
     use super::*;
@@ -89,7 +96,7 @@ mod tests {
             (r#"<e type="string" timestamp="7">1e3</e>"#, Number::F64(1000.0)),
         ];
         for (text, value) in cases {
-            let expected = WireSample { timestamp: 7, value, source: None, element: Some("e".into()) };
+            let expected = WireSample { timestamp: 7, value, text: None, source: None, element: Some("e".into()) };
             assert_eq!(decode(text.as_bytes()), Ok(expected), "{text}");
         }
     }
@@ -123,7 +130,11 @@ mod tests {
             ("<!-- c --></e>", "malformed"),
         ];
         for (text, expected) in cases {
-            assert_eq!(decode(text.as_bytes()).map_err(|error| error.label()), Err(expected), "{text}");
+            assert_eq!(
+                decode(text.as_bytes()).and_then(WireSample::number).map_err(|error| error.label()),
+                Err(expected),
+                "{text}"
+            );
         }
     }
 

@@ -20,7 +20,7 @@ enum Change {
 }
 
 /// What the types of [`TYPES`] may be renamed to.
-const OTHER_NAMES: [&str; 12] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
+const OTHER_NAMES: [&str; 13] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L", "M"];
 
 fn changed(of: &Type, change: Change) -> Type {
     let of = of.clone();
@@ -69,8 +69,10 @@ fn window(of: &Type, every: u64, algorithm: Algorithm) -> String {
     let name = match algorithm {
         Algorithm::Average | Algorithm::AverageDetector => "DSAvg",
         Algorithm::AverageLast(_) => "DSAvgLast",
+        Algorithm::Increase | Algorithm::IncreaseDetector => "DSIncrease",
         Algorithm::MaxLast(_) => "DSMaxLast",
         Algorithm::Newest => "DSNone",
+        Algorithm::Rate => "DSRate",
         Algorithm::Sum | Algorithm::SumDetector => "DSSum",
         Algorithm::SumLast(_) | Algorithm::SumLastDetector(_) => "DSSumLast",
     };
@@ -99,11 +101,16 @@ fn raw(of: &Type) -> &'static str {
 
 fn is_detector(algorithm: Algorithm) -> bool {
     match algorithm {
-        Algorithm::AverageDetector | Algorithm::SumDetector | Algorithm::SumLastDetector(_) => true,
+        Algorithm::AverageDetector
+        | Algorithm::IncreaseDetector
+        | Algorithm::SumDetector
+        | Algorithm::SumLastDetector(_) => true,
         Algorithm::Average
         | Algorithm::AverageLast(_)
+        | Algorithm::Increase
         | Algorithm::MaxLast(_)
         | Algorithm::Newest
+        | Algorithm::Rate
         | Algorithm::Sum
         | Algorithm::SumLast(_) => false,
     }
@@ -120,7 +127,7 @@ fn states(types: &[Type]) -> BTreeSet<(&'static str, String)> {
                 states.insert(("inline", format!("DSNone {}", raw(of))));
                 continue;
             }
-            if of.raw == Raw::Counter {
+            if of.raw == Raw::Counter || algorithm.reads_counters() {
                 states.insert(("counter", name.clone()));
             }
             if algorithm.last_values() > 0 {
@@ -299,7 +306,8 @@ proptest! {
                 // Objects may expire later or earlier, and the readings of their sources with them.
                 Change::Silence | Change::Timeout(_) => &|name| {
                     let (_, every, algorithm) = *find(name);
-                    old.raw != Raw::Counter && !is_detector(algorithm) && every == 1 && algorithm.looks_back() == 0
+                    let reads_counters = old.raw == Raw::Counter || algorithm.reads_counters();
+                    !reads_counters && !is_detector(algorithm) && every == 1 && algorithm.looks_back() == 0
                 },
             };
             let (mut expected, mut found) = (of_type(&before, old.name, keep), of_type(&rows, new.name, keep));
@@ -335,7 +343,8 @@ proptest! {
             // The first reading of a counter is a whole difference, and with another timeout others are the first. So are
             // the last values of sources that are forgotten.
             let group = |of: &Type| (of.raw, of.period, of.timeout, of.silence);
-            let remembers = of.raw == Raw::Counter || of.attributes.iter().any(|(.., algorithm)| algorithm.looks_back() > 0);
+            let keeps = |(.., algorithm): &(_, _, Algorithm)| algorithm.looks_back() > 0 || algorithm.reads_counters();
+            let remembers = of.raw == Raw::Counter || of.attributes.iter().any(keeps);
             if remembers && !restart.case.types.iter().any(|old| group(old) == group(of)) {
                 continue;
             }

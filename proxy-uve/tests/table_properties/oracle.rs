@@ -218,7 +218,7 @@ impl Fold<'_> {
                     let fold = if algorithm.last_values() > 0 { &living } else { self };
                     let value = fold.value(of, algorithm, start, start + window).map(|(value, _)| value);
                     // A window with nothing but readings that add nothing is empty.
-                    if of.raw == Raw::Counter && value.is_none() {
+                    if value.is_none() && (of.raw == Raw::Counter || algorithm.reads_counters()) {
                         continue;
                     }
                     open.push(format!("{} {}-{PROXY} {name} {start} {value:?}", KEYS[self.key], of.name));
@@ -269,7 +269,10 @@ impl Fold<'_> {
             partial |= end - window * (1 + algorithm.looks_back()) < self.covered_from;
             let value = self.value(of, algorithm, end - window, end);
             let result = match algorithm {
-                Algorithm::AverageDetector | Algorithm::SumDetector | Algorithm::SumLastDetector(_) => {
+                Algorithm::AverageDetector
+                | Algorithm::IncreaseDetector
+                | Algorithm::SumDetector
+                | Algorithm::SumLastDetector(_) => {
                     detectors.entry((of.name, name)).or_default().close(value, self.group.silence)
                 }
                 _ => value.map(|(value, overflowed)| {
@@ -295,7 +298,7 @@ impl Fold<'_> {
             return Some((Number::F64(if mean { sum / values.len() as f64 } else { sum }), false));
         }
         let values = match algorithm.last_values() {
-            0 => self.integers(of.raw, start, end),
+            0 => self.integers(of.raw == Raw::Counter || algorithm.reads_counters(), start, end),
             periods => self.last_values(periods, start, end),
         };
         let sum = values.iter().copied().map(u128::from).sum::<u128>();
@@ -306,12 +309,20 @@ impl Fold<'_> {
             }
             Algorithm::MaxLast(_) => *values.iter().max()?,
             Algorithm::Newest => *values.last()?,
-            Algorithm::Sum | Algorithm::SumDetector | Algorithm::SumLast(_) | Algorithm::SumLastDetector(_) => {
-                values.first().map(|_| bound)?
-            }
+            Algorithm::Increase
+            | Algorithm::IncreaseDetector
+            | Algorithm::Rate
+            | Algorithm::Sum
+            | Algorithm::SumDetector
+            | Algorithm::SumLast(_)
+            | Algorithm::SumLastDetector(_) => values.first().map(|_| bound)?,
         };
         let is_sum = !matches!(algorithm, Algorithm::Newest | Algorithm::MaxLast(_));
-        Some((Number::U64(value), is_sum && sum > u128::from(bound)))
+        let value = match algorithm {
+            Algorithm::Rate => Number::F64(value as f64 / ((end - start) / SECOND) as f64),
+            _ => Number::U64(value),
+        };
+        Some((value, is_sum && sum > u128::from(bound)))
     }
 
     /// Of each source the newest sample before the end of a window, if less than `periods` windows passed since its own.
@@ -328,12 +339,12 @@ impl Fold<'_> {
     }
 
     /// The samples of a window in the order of the log; of a counter, the increases of each source.
-    fn integers(&self, raw: Raw, start: u64, end: u64) -> Vec<u64> {
+    fn integers(&self, of_counters: bool, start: u64, end: u64) -> Vec<u64> {
         let samples = self.taken.iter().filter_map(|sample| Some((sample.source, sample.at, integer(sample.value)?)));
         let mut last = BTreeMap::new();
         let values = samples.filter_map(|(source, at, value)| {
             let increase = match last.get(&source) {
-                _ if raw != Raw::Counter => Some(value),
+                _ if !of_counters => Some(value),
                 Some(&(before, _)) if at < before => return None,
                 Some(&(before, reading)) if at - before <= HOUR => {
                     Some(if value < reading { value } else { value - reading })

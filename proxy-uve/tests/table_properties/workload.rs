@@ -11,7 +11,10 @@ use proxy_uve::schema::Schema;
 use proxy_uve::stream::StreamName;
 use proxy_uve::{DecodedRecord, Plan, Position, RestoreReport, Snapshot, Table, TableSettings};
 
-use Algorithm::{Average, AverageDetector, AverageLast, MaxLast, Newest, Sum, SumDetector, SumLast, SumLastDetector};
+use Algorithm::{
+    Average, AverageDetector, AverageLast, Increase, IncreaseDetector, MaxLast, Newest, Rate, Sum, SumDetector,
+    SumLast, SumLastDetector,
+};
 use Raw::{Counter, F64, U64};
 use Silence::{Once, Skip, Zero};
 
@@ -35,8 +38,13 @@ pub(crate) enum Algorithm {
     AverageDetector,
     /// Of the last values of sources, which count in so many windows.
     AverageLast(u64),
+    /// Of the counters of all sources.
+    Increase,
+    IncreaseDetector,
     MaxLast(u64),
     Newest,
+    /// The increase per second.
+    Rate,
     Sum,
     /// Of the sum of each window.
     SumDetector,
@@ -49,8 +57,13 @@ impl Algorithm {
     pub(crate) fn last_values(self) -> u64 {
         match self {
             AverageLast(periods) | MaxLast(periods) | SumLast(periods) | SumLastDetector(periods) => periods,
-            Average | AverageDetector | Newest | Sum | SumDetector => 0,
+            Average | AverageDetector | Increase | IncreaseDetector | Newest | Rate | Sum | SumDetector => 0,
         }
+    }
+
+    /// Whether it takes samples as readings of counters.
+    pub(crate) fn reads_counters(self) -> bool {
+        matches!(self, Increase | IncreaseDetector | Rate)
     }
 
     /// How many windows before its own a value depends on.
@@ -75,7 +88,7 @@ pub(crate) struct Type {
 
 /// All that a case draws from. A window column of N periods is never longer than the timeout and one more: see
 /// the note on deletion in `main.rs`.
-pub(crate) const TYPES: [Type; 12] = [
+pub(crate) const TYPES: [Type; 13] = [
     of("AggProxySum", [60, 1], Once, U64, &[("value", 1, Sum)]),
     of("Ewm", [60, 1], Once, U64, &[("value", 1, SumDetector)]),
     of("Pairs", [60, 1], Once, U64, &[("sum", 2, Sum), ("last", 1, Newest), ("scored", 2, AverageDetector)]),
@@ -96,6 +109,19 @@ pub(crate) const TYPES: [Type; 12] = [
             ("kept", 1, SumLast(3)),
             ("largest", 2, MaxLast(2)),
             ("scored", 1, SumLastDetector(2)),
+        ],
+    ),
+    of(
+        "Readings",
+        [60, 0],
+        Once,
+        U64,
+        &[
+            ("sum", 1, Increase),
+            ("rate", 1, Rate),
+            ("rate4", 4, Rate),
+            ("scored", 2, IncreaseDetector),
+            ("last", 1, Newest),
         ],
     ),
     of("LevelsForEver", [120, 0], Zero, U64, &[("mean", 1, AverageLast(4)), ("wide", 3, SumLastDetector(2))]),
@@ -126,6 +152,9 @@ fn definition(of: &Type) -> String {
             Average => (raw, format!("{every}-raw:DSAvg")),
             AverageDetector => ("r.AnomalyResult", format!("{every}.DSAvg-raw:DSAnomaly:EWM:{}", of.alpha)),
             AverageLast(periods) => (raw, format!("{every}-raw:DSAvgLast:{periods}")),
+            Increase => (raw, format!("{every}-raw:DSIncrease")),
+            IncreaseDetector => ("r.AnomalyResult", format!("{every}.DSIncrease-raw:DSAnomaly:EWM:{}", of.alpha)),
+            Rate => ("double", format!("{every}-raw:DSRate")),
             MaxLast(periods) => (raw, format!("{every}-raw:DSMaxLast:{periods}")),
             Newest => (raw, format!("{every}-raw:DSNone")),
             Sum => (raw, format!("{every}-raw:DSSum")),

@@ -84,7 +84,7 @@ impl Shard {
     /// yet could become late.
     fn is_ahead(&self, records: &[Incoming<'_>], read: ReadTime) -> bool {
         let time = |record: &Incoming<'_>| {
-            let time = wire::decode(record.payload).ok()?.timestamp;
+            let time = wire::decode_texts(record.payload, wire::MAX_PAYLOAD_LENGTH).ok()?.timestamp;
             (!self.table.is_future(time, read.arrival(record))).then_some(time)
         };
         records.iter().rev().step_by(LOOKED_AT).filter_map(time).any(|time| time > self.limit())

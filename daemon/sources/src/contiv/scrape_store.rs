@@ -233,7 +233,8 @@ impl ScrapeStore {
         }
         let mut scratch = Vec::new();
         for ((index, key), sum) in sums {
-            let sample = WireSample { timestamp: scrape.at, value: Number::U64(sum), source: None, element: None };
+            let value = Number::U64(sum);
+            let sample = WireSample { timestamp: scrape.at, value, text: None, source: None, element: None };
             match intake.add(streams[index].number, key.as_bytes(), &sample, samples, &mut scratch) {
                 Ok(()) => written.samples += 1,
                 Err(crate::intake::LineError::Log(error)) => return Err(error),

@@ -1,14 +1,15 @@
 //! Partial states from clients: what an edge has aggregated, as records of the log.
 
 use daemon_log::{AppendBatch, PartitionId};
-use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, PartialState};
+use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, PartialSeal, PartialState};
 
 use super::{Intake, LineError, PayloadForm, check_key};
 use crate::timestamp::{self, TimeUnit};
 
 impl Intake {
     /// Adds the record of the partial state in the first line of `text`, which is not empty. Returns how many bytes the
-    /// line has with its line break, and the outcome; `None` for a blank line. `scratch` is reused from line to line.
+    /// line has with its line break, and the outcome; `None` for a blank line, and for
+    /// the last line of an output. `scratch` is reused from line to line.
     pub fn push_first_partial(
         &self,
         text: &[u8],
@@ -17,7 +18,9 @@ impl Intake {
     ) -> (usize, Option<Result<(), LineError>>) {
         let taken = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| end + 1);
         let line = text.get(..taken).unwrap_or_default().trim_ascii();
-        (taken, (!line.is_empty()).then(|| self.push_partial(line, batch, scratch)))
+        // The last line of an output counts its states; a client may post them in several bodies.
+        let has_state = !line.is_empty() && !PartialSeal::is_seal(line);
+        (taken, has_state.then(|| self.push_partial(line, batch, scratch)))
     }
 
     /// Adds the record of a partial state, as [`PartialState::encode`] writes it. It is checked here by the rules of its

@@ -87,7 +87,7 @@ impl Appender {
     ) -> Result<(), LineError> {
         let stream = self.intake.stream(&self.streams[reading.stream])?;
         let source = reading.source.as_deref().map(Cow::Borrowed);
-        let sample = WireSample { timestamp: at, value: reading.value, source, element: None };
+        let sample = WireSample { timestamp: at, value: reading.value, text: None, source, element: None };
         self.intake.add(stream, reading.key.as_bytes(), &sample, batch, scratch)
     }
 

@@ -128,7 +128,9 @@ impl<'p> Decoder<'p> {
             let taken = match line::plain(form, rest) {
                 Some((plain, taken)) if self.job.unit != TimeUnit::Rfc3339 => {
                     let key_start = plain.key.as_ptr() as usize - text.as_ptr() as usize;
-                    let taken_in = self.plain(&plain, key_start, &rest[taken..], &mut due, batch);
+                    let value = self.fit(plain.value);
+                    let taken_in =
+                        value.and_then(|value| self.plain(&plain, value, key_start, &rest[taken..], &mut due, batch));
                     taken_in.unwrap_or_else(|reason| batch.reject(reason));
                     taken
                 }
@@ -144,6 +146,7 @@ impl<'p> Decoder<'p> {
     fn plain(
         &mut self,
         line: &PlainLine<'_>,
+        value: Number,
         key_start: usize,
         following: &[u8],
         due: &mut DueAt<'_>,
@@ -156,12 +159,11 @@ impl<'p> Decoder<'p> {
         }
         let attribute = self.attribute(line.attribute)?;
         let at = timestamp::check_recorded(line.timestamp, self.job.unit).map_err(|error| error.to_string())?;
-        let (value, key_len) = (self.fit(line.value)?, line.key.len() as u16);
         let (form, unit, after) = (self.form, self.job.unit, &batch.block.after);
         self.neighbours.add(at, || {
             [first_times(form, unit, following), after.clone()].concat().into_iter().take(FOLLOWING).collect()
         })?;
-        let entry = Entry { at, value, key_start: key_start as u32, key_len, attribute };
+        let entry = Entry { at, value, key_start: key_start as u32, key_len: line.key.len() as u16, attribute };
         batch.push(entry, shard_of(line.key), due);
         Ok(())
     }
@@ -190,14 +192,20 @@ impl<'p> Decoder<'p> {
         batch: &mut Batch,
     ) -> Result<(), String> {
         let text = &*timestamp::with_number(text, self.job.unit)?;
-        let line = line::decode_as(form, text).map_err(|error| timestamp::decoding_error(&error, self.job.unit))?;
+        let unit = self.job.unit;
+        let line = line::decode_texts_as(form, text).map_err(|error| timestamp::decoding_error(&error, unit))?;
+        let value = match &line.text {
+            Some(_) if self.job.plan.takes_texts() => line.value,
+            Some(_) => return line.check_number(form).map_err(|error| timestamp::decoding_error(&error, unit)),
+            None => self.fit(line.value)?,
+        };
         check_key(&line.key)?;
         let name = match &line.metric {
             Metric::Attribute(name) | Metric::Stream(name) => name,
         };
         let (key, attribute) = (&*line.key, name.as_bytes());
         let plain = PlainLine { key, attribute, timestamp: line.timestamp, value: line.value };
-        self.plain(&plain, text_len + batch.unescaped.len(), following, due, batch)?;
+        self.plain(&plain, value, text_len + batch.unescaped.len(), following, due, batch)?;
         let source = line.source.as_deref().filter(|_| self.job.plan.keeps_sources()).unwrap_or_default();
         batch.unescaped.extend_from_slice(key);
         batch.unescaped.extend((source.len() as u16).to_le_bytes());
@@ -209,6 +217,9 @@ impl<'p> Decoder<'p> {
     #[inline]
     fn fit(&self, value: Number) -> Result<Number, String> {
         let plan = &self.job.plan;
+        if plan.takes_texts() {
+            return Plan::number_as_text(value).map_err(|error| error.to_string());
+        }
         plan.fit(value).ok_or_else(|| bad_value(value, plan.value_types(), self.job.type_source))
     }
 

@@ -122,7 +122,7 @@ impl Cursor {
         let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
         self.end = self.start + length;
         if let Ok(text) = with_number(rest[..length].trim_ascii(), unit)
-            && let Ok(line) = line::decode_as(form, &text)
+            && let Ok(line) = line::decode_texts_as(form, &text)
         {
             let time = unit.micros(line.timestamp);
             self.pass(time, form, unit);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
+use proxy_uve::wire::PartialSeal;
+
 use crate::commands::aggregate::batch::SHARDS;
 use crate::commands::aggregate::sorted;
 
@@ -17,14 +19,17 @@ struct State {
     waiting: BTreeMap<u64, Vec<u8>>,
     /// The rows of the current advance, if they are sorted.
     unsorted: Option<Vec<u8>>,
+    /// Counts the rows of partial states, for the last line.
+    seal: Option<PartialSeal>,
     output: Box<dyn Write + Send>,
 }
 
 impl Ordered {
-    /// An output of rows; with `is_sorted` the rows of each advance are [`sorted`].
-    pub(crate) fn new(output: Box<dyn Write + Send>, is_sorted: bool) -> Self {
+    /// An output of rows; with `is_sorted` the rows of each advance are [`sorted`]. Partial states have a `seal`, which
+    /// is their last line.
+    pub(crate) fn new(output: Box<dyn Write + Send>, is_sorted: bool, seal: Option<PartialSeal>) -> Self {
         let unsorted = is_sorted.then(Vec::new);
-        Self(Mutex::new(State { next: 0, waiting: BTreeMap::new(), unsorted, output }))
+        Self(Mutex::new(State { next: 0, waiting: BTreeMap::new(), unsorted, seal, output }))
     }
 
     /// Writes the rows in `bytes` and those that waited for them, or stores them if earlier ones are missing. `bytes`
@@ -45,13 +50,17 @@ impl Ordered {
         state.drain()
     }
 
-    /// Flushes the output.
+    /// Writes the last line of partial states, and flushes the output.
     ///
     /// # Errors
     ///
     /// When the output cannot be written.
     pub(crate) fn finish(&self) -> std::io::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).output.flush()
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seal) = state.seal.take() {
+            writeln!(state.output, "{}", seal.line())?;
+        }
+        state.output.flush()
     }
 }
 
@@ -60,7 +69,7 @@ impl State {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.next += 1;
         let Some(unsorted) = &mut self.unsorted else {
-            return self.output.write_all(bytes);
+            return self.emit(bytes);
         };
         unsorted.extend_from_slice(bytes);
         if !self.next.is_multiple_of(SHARDS as u64) {
@@ -69,7 +78,14 @@ impl State {
         let mut rows = Vec::with_capacity(unsorted.len());
         sorted::sort(unsorted, &mut rows);
         unsorted.clear();
-        self.output.write_all(&rows)
+        self.emit(&rows)
+    }
+
+    fn emit(&mut self, rows: &[u8]) -> std::io::Result<()> {
+        if let Some(seal) = &mut self.seal {
+            rows.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| seal.add(line));
+        }
+        self.output.write_all(rows)
     }
 
     fn drain(&mut self) -> std::io::Result<()> {

@@ -55,16 +55,64 @@ pub(crate) fn check(files: &[PathBuf], args: &JobArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Creates the output.
+/// Creates the output. A file is written beside its path, and replaces what is there with [`Commit::commit`]: a run that
+/// fails leaves the path as it was. A pipe or a device is written directly.
 ///
 /// # Errors
 ///
 /// Fails if the file cannot be created.
-pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<Box<dyn Write + Send>> {
-    Ok(match path {
-        None => Box::new(print::output()),
-        Some(path) => Box::new(File::create(path).with_context(|| format!("create {}", path.display()))?),
-    })
+pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<(Box<dyn Write + Send>, Commit)> {
+    let Some(path) = path else {
+        return Ok((Box::new(print::output()), Commit(None)));
+    };
+    let before = std::fs::metadata(path).ok();
+    if before.as_ref().is_some_and(|before| !before.is_file()) {
+        let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
+        return Ok((Box::new(file), Commit(None)));
+    }
+    // Of a link, the file that it leads to.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let file = File::create(&temporary).with_context(|| format!("create {}", temporary.display()))?;
+    let commit = Commit(Some(Temporary { temporary, path }));
+    if let Some(before) = before {
+        let _ = file.set_permissions(before.permissions());
+    }
+    Ok((Box::new(file), commit))
+}
+
+/// The end of an output: without [`commit`](Self::commit) it is removed.
+#[must_use]
+pub(crate) struct Commit(Option<Temporary>);
+
+/// A file that is written under another name.
+struct Temporary {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Commit {
+    /// Moves the file to its path.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the file cannot be moved.
+    pub(crate) fn commit(mut self) -> anyhow::Result<()> {
+        let Some(Temporary { temporary, path }) = self.0.take() else { return Ok(()) };
+        std::fs::rename(&temporary, &path)
+            .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+            .with_context(|| format!("move {} to {}", temporary.display(), path.display()))
+    }
+}
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        if let Some(Temporary { temporary, .. }) = &self.0 {
+            let _ = std::fs::remove_file(temporary);
+        }
+    }
 }
 
 /// The device and inode of a regular file. Terminals, pipes and devices may be input and output at the same time.

@@ -44,6 +44,12 @@ fn input(facts: &Facts) -> String {
              source, whose first reading counts in full"
         }
         MetricKind::Diff => "differences, aggregated as they are",
+        MetricKind::Plain if facts.takes_readings => {
+            "readings of counters; a lower reading is a reset and counts in full"
+        }
+        MetricKind::Plain if facts.takes_texts => {
+            "aggregated as they are; or texts, where the raw field of the proxy type is a `string`"
+        }
         MetricKind::Plain => "aggregated as they are",
     };
     format!("{} values of `{}`, {meaning}", facts.value, facts.source)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use indicatif::ProgressBar;
-use proxy_uve::wire::{MAX_PARTIAL_LENGTH, PartialState};
+use proxy_uve::wire::{MAX_PARTIAL_LENGTH, PartialSeal, PartialState};
 
 use crate::commands::aggregate::{Found, Lines, MAX_NAMED, check_key, display_name, too_long};
 use crate::commands::print::message;
@@ -39,6 +39,13 @@ struct File {
     next: Option<PartialState<'static>>,
     /// The end of the newest period.
     end: u64,
+    /// The lines so far, and a buffer for one of them.
+    seal: PartialSeal,
+    canonical: Vec<u8>,
+    /// The number of the last line, once it was read.
+    last_line: Option<u64>,
+    /// Whether a line was left out, so that the last one cannot agree.
+    has_bad_lines: bool,
 }
 
 /// Counts bad lines and prints the first ones.
@@ -60,7 +67,7 @@ impl<'p> Input<'p> {
         for path in files {
             let name = display_name(path);
             let lines = Lines::new(name.clone(), recorded::open(path, progress)?);
-            input.files.push(File { name, lines, block: Vec::new(), at: 0, line: 0, next: None, end: 0 });
+            input.files.push(File::new(name, lines));
         }
         for file in 0..input.files.len() {
             input.queue(file)?;
@@ -115,17 +122,36 @@ impl<'p> Input<'p> {
 }
 
 impl File {
+    fn new(name: String, lines: Lines) -> Self {
+        let (block, seal, canonical) = (Vec::new(), PartialSeal::default(), Vec::new());
+        let (next, last_line, has_bad_lines) = (None, None, false);
+        Self { name, lines, block, at: 0, line: 0, next, end: 0, seal, canonical, last_line, has_bad_lines }
+    }
+
     /// Reads the next block; returns `false` at the end of the file.
     fn read(&mut self, bad: &mut BadLines<'_>) -> anyhow::Result<bool> {
         self.at = 0;
         match self.lines.next(&mut self.block)? {
-            Found::End => return Ok(false),
+            Found::End => return self.check_end().map(|()| false),
             Found::Lines => {}
             Found::TooLong { length } => {
+                self.has_bad_lines = true;
                 bad.add(&self.name, self.line + 1, &too_long(length))?;
             }
         }
         Ok(true)
+    }
+
+    /// Checks at the end of the file that it has its last line.
+    fn check_end(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.last_line.is_some(),
+            "{}:{}: the file ends without its last line `{{\"partial_end\":…}}`: it was cut, or is not complete yet; copy \
+             it again, or aggregate its samples again",
+            self.name,
+            self.line
+        );
+        Ok(())
     }
 
     /// Decodes the next line of the block.
@@ -138,8 +164,25 @@ impl File {
         if line.is_empty() {
             return Ok(());
         }
+        if let Some(last) = self.last_line {
+            bail!(
+                "{}:{}: the last line of the output was line {last}; give each output of `aggregate --partial` as a \
+                 file of its own",
+                self.name,
+                self.line
+            );
+        }
+        if PartialSeal::is_seal(line) {
+            self.last_line = Some(self.line);
+            // What was wrong with a line has been printed.
+            let checked = if self.has_bad_lines { Ok(()) } else { self.seal.check(line) };
+            return checked.map_err(|error| anyhow::anyhow!("{}:{}: {error}", self.name, self.line));
+        }
         match decode(line) {
-            Err(reason) => bad.add(&self.name, self.line, &reason),
+            Err(reason) => {
+                self.has_bad_lines = true;
+                bad.add(&self.name, self.line, &reason)
+            }
             Ok(state) if state.end() < self.end => bail!(
                 "{}:{}: the period ends at {} us, that of an earlier line at {} us; give each output of `aggregate \
                  --partial` as a file of its own, in which periods are in order",
@@ -149,6 +192,10 @@ impl File {
                 self.end
             ),
             Ok(state) => {
+                // JSON tools may have written it in another form.
+                self.canonical.clear();
+                state.encode(&mut self.canonical);
+                self.seal.add(&self.canonical);
                 self.end = state.end();
                 self.next = Some(state.into_owned());
                 Ok(())

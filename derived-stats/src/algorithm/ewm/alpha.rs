@@ -1,6 +1,7 @@
 //! Alpha, the weight of the newest sample: its range, its text and its argument.
 
 use crate::entry::{Argument, ArgumentError, ArgumentKind, Given};
+use crate::math;
 use crate::text::is_decimal;
 
 /// The weight of the newest sample, as an argument.
@@ -63,6 +64,13 @@ impl Alpha {
     /// The weight.
     pub fn get(self) -> f64 {
         self.0
+    }
+
+    /// The bound of the distance of a value from the mean that includes it, in deviations: sqrt((1-alpha)/alpha). With
+    /// d the distance from the mean before, the mean moves by alpha d, so the distance is (1-alpha) d; the variance is
+    /// (1-alpha) (v + alpha d^2), and the quotient is largest for v = 0.
+    pub(crate) fn largest_sigma(self) -> f64 {
+        math::sqrt((1.0 - self.0) / self.0)
     }
 
     /// The number of samples before a detector is ready: 1/alpha, truncated.

@@ -21,8 +21,8 @@ mod saved;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::algorithm::UpdateError;
 use crate::algorithm::range::{Range, Windowed};
-use crate::algorithm::{Sample, UpdateError};
 use crate::number::Numeric;
 
 /// The largest number of buckets of a window: 2^8, by the choice of their width.
@@ -87,26 +87,27 @@ impl<S: Clone> Buckets<S> {
         self.buckets.len()
     }
 
-    /// Adds a sample of `bucket`; refuses it if the bucket is older than the newest.
+    /// Adds a sample of time `at` with `update`; refuses it if its bucket is older than the newest.
     pub(super) fn update<T: Numeric, A: Windowed<T, State = S>>(
         &mut self,
         algorithm: &A,
         range: Range,
-        bucket: u64,
-        sample: Sample<T>,
+        at: u64,
+        update: impl Fn(&A, &mut S) -> Result<(), UpdateError>,
     ) -> Result<(), UpdateError> {
+        let bucket = range.bucket(at);
         if bucket < self.newest {
             self.refused = self.refused.saturating_add(1);
-            return Err(UpdateError::TimeWentBack { at: sample.at, newest: self.newest });
+            return Err(UpdateError::TimeWentBack { at, newest: self.newest });
         }
         if A::SUBTRACTS {
-            algorithm.update(&mut self.total, sample)?;
+            update(algorithm, &mut self.total)?;
         }
         match self.buckets.back_mut() {
-            Some(newest) if newest.start == bucket => algorithm.update(&mut newest.state, sample)?,
+            Some(newest) if newest.start == bucket => update(algorithm, &mut newest.state)?,
             _ => {
                 let mut state = algorithm.start();
-                algorithm.update(&mut state, sample)?;
+                update(algorithm, &mut state)?;
                 self.push(algorithm, Bucket { start: bucket, state });
             }
         }

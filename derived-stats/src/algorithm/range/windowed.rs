@@ -135,6 +135,26 @@ impl<A> Ranged<A> {
     pub fn range(&self) -> Range {
         self.range
     }
+
+    /// Adds a sample of time `at` with `update`.
+    #[inline]
+    fn take<T: Numeric>(
+        &self,
+        state: &mut RangeState<A::State>,
+        at: u64,
+        update: impl Fn(&A, &mut A::State) -> Result<(), UpdateError>,
+    ) -> Result<(), UpdateError>
+    where
+        A: Windowed<T>,
+    {
+        if let Some(window) = &mut state.0 {
+            return window.update(&self.algorithm, self.range, at, update);
+        }
+        let mut window = Box::new(Buckets::new(self.range, self.range.bucket(at), self.algorithm.start()));
+        window.update(&self.algorithm, self.range, at, update)?;
+        state.0 = Some(window);
+        Ok(())
+    }
 }
 
 /// One object's window: 8 bytes, and the buckets on the heap from the first sample on.
@@ -171,14 +191,11 @@ impl<T: Numeric, A: Windowed<T>> Algorithm<T> for Ranged<A> {
     }
 
     fn update(&self, state: &mut RangeState<A::State>, sample: Sample<T>) -> Result<(), UpdateError> {
-        let (range, bucket) = (self.range, self.range.bucket(sample.at));
-        if let Some(window) = &mut state.0 {
-            return window.update(&self.algorithm, range, bucket, sample);
-        }
-        let mut window = Box::new(Buckets::new(range, bucket, self.algorithm.start()));
-        window.update(&self.algorithm, range, bucket, sample)?;
-        state.0 = Some(window);
-        Ok(())
+        self.take(state, sample.at, |algorithm, state| algorithm.update(state, sample))
+    }
+
+    fn update_increase(&self, state: &mut Self::State, since: u64, increase: Sample<T>) -> Result<(), UpdateError> {
+        self.take(state, increase.at, |algorithm, state| algorithm.update_increase(state, since, increase))
     }
 
     fn report(&self, state: &RangeState<A::State>, now: u64) -> Report<Record> {

@@ -136,7 +136,7 @@ fn with_article(name: &str) -> String {
     format!("{article} `{name}`")
 }
 
-/// Checks that the attribute that an annotation reads is a field of the struct and a number. That it is the raw value
+/// Checks that the attribute that an annotation reads is a field of the struct, and a number or a text. That it is the raw value
 /// is checked for every proxy type, in code too.
 fn check_source(
     annotation: &Annotation,
@@ -153,6 +153,7 @@ fn check_source(
             ErrorKind::UnknownAttribute { name, nearest }
         }
         Some(field) if field.is_result() => ErrorKind::SelfReference { name },
+        Some(field) if field.is_hidden_text() && !field.is_of_every_type() => return check_component(annotation, raw),
         Some(CheckedField { kind: Some(Kind::Bool | Kind::List | Kind::String), .. }) => ErrorKind::NotNumeric { name },
         Some(CheckedField { kind: Some(Kind::Struct), field, .. }) => return check_path(annotation, source, &field.ty),
         Some(_) => return check_component(annotation, raw),

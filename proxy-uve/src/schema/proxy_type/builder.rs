@@ -31,7 +31,7 @@ struct Written {
 
 impl ProxyTypeBuilder {
     pub(super) fn new(name: String, value: ValueType) -> Self {
-        let raw = RawField { name: "raw".to_owned(), value, metric: MetricKind::Plain };
+        let raw = RawField { name: "raw".to_owned(), value, metric: MetricKind::Plain, texts: false };
         let (period, timeout, silence) = (None, None, None);
         Self { name, period, timeout, silence, raw, registry: Registry::new(), results: Vec::new() }
     }
@@ -45,6 +45,12 @@ impl ProxyTypeBuilder {
     /// What the samples are. Default [`MetricKind::Plain`].
     pub fn metric(mut self, metric: MetricKind) -> Self {
         self.raw.metric = metric;
+        self
+    }
+
+    /// The samples are texts: the type of the raw field is `u64`, for their [hashes](derived_stats::text_sample).
+    pub fn texts(mut self) -> Self {
+        (self.raw.value, self.raw.texts) = (ValueType::U64, true);
         self
     }
 

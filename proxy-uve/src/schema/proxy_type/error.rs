@@ -45,6 +45,15 @@ pub enum ProxyTypeErrorKind {
         /// The period.
         period: Duration,
     },
+    /// Texts that are declared as a counter or as differences.
+    #[error(
+        "the samples of {} are texts, which have no `metric`; remove it, or declare the field as a number",
+        quoted(raw)
+    )]
+    CountersOfTexts {
+        /// The raw field.
+        raw: String,
+    },
     /// Two results of one name, or a result with the name of the raw field.
     #[error("two fields are named {}; rename one of them", quoted(name))]
     DuplicateName {
@@ -56,6 +65,21 @@ pub enum ProxyTypeErrorKind {
     NeedsPeriod {
         /// What is set.
         setting: &'static str,
+    },
+    /// An algorithm that computes with numbers, for samples that are texts.
+    #[error(
+        "the result {} computes {algorithm} of texts, which takes numbers; use `DSCategory`, `DSDistinct` or `DSCount`, \
+         or declare {} as a number",
+        quoted(result),
+        quoted(raw)
+    )]
+    NeedsNumbers {
+        /// The result.
+        result: String,
+        /// The algorithm.
+        algorithm: &'static str,
+        /// The raw field.
+        raw: String,
     },
     /// Nothing to compute.
     #[error("the type has no result; add one such as `value` with `1-raw:DSSum`")]
@@ -104,11 +128,16 @@ impl ProxyTypeErrorKind {
     /// The result that is wrong; `None` for an error of the type itself.
     pub fn result(&self) -> Option<&str> {
         match self {
-            Self::Annotation { result, .. } | Self::OtherSource { result, .. } | Self::WindowTooLong { result, .. } => {
-                Some(result)
-            }
+            Self::Annotation { result, .. }
+            | Self::NeedsNumbers { result, .. }
+            | Self::OtherSource { result, .. }
+            | Self::WindowTooLong { result, .. } => Some(result),
             Self::DuplicateName { name } | Self::ReservedName { name } => Some(name),
-            Self::BadName { .. } | Self::BadPeriod { .. } | Self::NeedsPeriod { .. } | Self::NoResults => None,
+            Self::BadName { .. }
+            | Self::BadPeriod { .. }
+            | Self::CountersOfTexts { .. }
+            | Self::NeedsPeriod { .. }
+            | Self::NoResults => None,
         }
     }
 }

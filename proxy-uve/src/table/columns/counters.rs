@@ -58,6 +58,15 @@ pub(in crate::table) struct SourceSample {
     pub(in crate::table) value: Number,
 }
 
+/// What a column takes of a sample.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::table) enum Taken {
+    /// The increase of a counter since its reading of this time, in microseconds.
+    Increase { since: u64, value: Number },
+    /// The sample.
+    Sample(Number),
+}
+
 /// The effect of a sample that was accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::table) enum Accepted {
@@ -122,14 +131,14 @@ impl Counters {
         Self { value_type, readings: BySource::default() }
     }
 
-    /// Passes the increase since the last reading of the source to `add`. If `add` refuses it, the last reading stays,
+    /// Passes the increase since the last reading of the source to `add`, with the time of that reading. If `add` refuses it, the last reading stays,
     /// and the next increase includes this one.
     pub(in crate::table) fn update(
         &mut self,
         names: &mut SourceNames,
         rules: &SourceRules<'_>,
         sample: &SourceSample,
-        add: impl FnOnce(Number) -> Result<(), UpdateError>,
+        add: impl FnOnce(Taken) -> Result<(), UpdateError>,
     ) -> Outcome {
         let &SourceSample { slot, source, at, value } = sample;
         let value = value.to_type(self.value_type).ok_or(NotAccepted::Refused)?;
@@ -149,8 +158,9 @@ impl Counters {
         }
         let increase = counter_increase(self.value_type, last.value, value);
         let before = std::mem::replace(last, reading);
+        let since = before.at;
         // After a difference that the type cannot hold, the next one counts from this reading.
-        add(increase?).inspect_err(|_| *last = before)?;
+        add(Taken::Increase { since, value: increase? }).inspect_err(|_| *last = before)?;
         Ok(Accepted::Added)
     }
 

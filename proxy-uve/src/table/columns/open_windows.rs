@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use derived_stats::column::{Update, WindowColumn};
 use derived_stats::{Number, UpdateError};
 
+use crate::table::columns::counters::Taken;
 use crate::table::plan::WindowColumnPlan;
 use crate::table::window::{by_window, window_start};
 
@@ -72,6 +73,16 @@ impl OpenWindows {
     pub(in crate::table) fn update(&mut self, slot: usize, at: u64, value: Number) -> Result<(), UpdateError> {
         let index = self.index_of(at);
         self.open[index].1.update(slot, at, value)
+    }
+
+    /// Adds a sample, or the increase of a counter, to the window of its time.
+    pub(in crate::table) fn take(&mut self, slot: usize, at: u64, taken: Taken) -> Result<(), UpdateError> {
+        let index = self.index_of(at);
+        let window = &mut self.open[index].1;
+        match taken {
+            Taken::Increase { since, value } => window.update_increase(slot, since, at, value),
+            Taken::Sample(value) => window.update(slot, at, value),
+        }
     }
 
     /// Adds many samples to a column that [takes every value](Self::takes_every_value), each to the window of its time.

@@ -4,7 +4,7 @@ use derived_stats::column::WindowColumn;
 use derived_stats::{Number, RestoreError, UpdateError, Words};
 
 use crate::table::by_source::{SourceId, SourceNames};
-use crate::table::columns::counters::{Accepted, Counters, Outcome, SourceRules, SourceSample};
+use crate::table::columns::counters::{Accepted, Counters, Outcome, SourceRules, SourceSample, Taken};
 use crate::table::columns::last_values::{End, LastValues, Windows};
 use crate::table::plan::{KeptOfSource, Plan};
 
@@ -73,13 +73,13 @@ impl Readings {
         column: usize,
         source: Option<&SourceRules<'_>>,
         sample: &SourceSample,
-        add: impl FnOnce(Number) -> Result<(), UpdateError>,
+        add: impl FnOnce(Taken) -> Result<(), UpdateError>,
     ) -> Outcome {
         match (&mut self.columns[column], source) {
             (Some(Kept::Counters(counters)), Some(rules)) => counters.update(&mut self.names, rules, sample, add),
             (Some(Kept::LastValues(values)), Some(rules)) => values.update(&mut self.names, rules, sample),
             _ => {
-                add(sample.value)?;
+                add(Taken::Sample(sample.value))?;
                 Ok(Accepted::Added)
             }
         }

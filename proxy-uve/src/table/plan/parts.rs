@@ -101,7 +101,7 @@ pub(crate) enum Reading {
 /// What is kept of each source of an object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeptOfSource {
-    /// The last reading of a cumulative counter of this type.
+    /// The last reading of a cumulative counter of this type; windows take increases.
     LastReading(ValueType),
     /// The last values, for an algorithm that counts them.
     LastValues {
@@ -114,9 +114,9 @@ pub(crate) enum KeptOfSource {
 }
 
 impl KeptOfSource {
-    /// The readings of a metric that is a cumulative counter.
-    pub(super) fn reading(spec: &Spec) -> Option<Self> {
-        (spec.metric() == MetricKind::Agg).then(|| Self::LastReading(spec.value_type()))
+    /// The readings of cumulative counters: of a metric that is declared as one, or for an algorithm that compares them.
+    pub(crate) fn reading(spec: &Spec) -> Option<Self> {
+        (spec.metric() == MetricKind::Agg || spec.takes_increases()).then(|| Self::LastReading(spec.value_type()))
     }
 }
 

@@ -1,7 +1,5 @@
 //! The columns of a plan as a snapshot has them.
 
-use derived_stats::MetricKind;
-
 use crate::table::columns::{Counters, LastValues};
 use crate::table::identity::GroupKey;
 use crate::table::plan::{KeptOfSource, Plan};
@@ -59,9 +57,9 @@ pub(super) fn columns(plan: &Plan) -> Vec<Column<'_>> {
         let (group, versions) = (plan.groups[inline.group].key(), inline.spec.versions());
         let identity = inline.identity.as_str();
         columns.push(Column { kind: StateKind::Inline, index, identity, group, versions });
-        if inline.spec.metric() == MetricKind::Agg {
-            let (index, versions) = (plan.window_columns.len() + index, vec![Counters::VERSION]);
-            columns.push(Column { kind: StateKind::Counter, index, identity, group, versions });
+        if let Some((kind, version)) = KeptOfSource::reading(&inline.spec).map(of_sources) {
+            let (index, versions) = (plan.window_columns.len() + index, vec![version]);
+            columns.push(Column { kind, index, identity, group, versions });
         }
     }
     columns

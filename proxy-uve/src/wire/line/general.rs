@@ -32,6 +32,7 @@ fn decode_json(line: &[u8]) -> Result<Line<'_>, LineError> {
         metric: metric.ok_or(LineError::NoMetric)?,
         timestamp: sample.timestamp,
         value: sample.value,
+        text: sample.text,
         source: sample.source,
     })
 }
@@ -60,6 +61,7 @@ fn decode_tabbed(line: &[u8]) -> Result<Line<'_>, LineError> {
         metric: Metric::Attribute(sample.element.ok_or(LineError::NoElement)?),
         timestamp: sample.timestamp,
         value: sample.value,
+        text: sample.text,
         source: sample.source,
     })
 }

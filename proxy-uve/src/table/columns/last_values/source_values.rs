@@ -218,6 +218,9 @@ mod tests {
         let mut source = values(&[10, 130], 50);
         assert!(source.close(0, once, end(60)).is_some());
         assert_eq!((source.close(60, once, end(120)), times(&source)), (None, vec![130]));
+        let mut words = Vec::new();
+        source.save(&mut words);
+        assert_eq!(words, [0, 1, 130, 130], "it has not been silent");
         assert_eq!(source.close(120, once, end(180)).map(|value| value.at), Some(130));
     }
 
@@ -231,7 +234,8 @@ mod tests {
         assert!(source.close(60, three, end(120)).is_some());
         assert_eq!([120, 180].map(|start| source.counts_in(start, 120, three).is_some()), [true, false]);
         let open = values(&[70], 0);
-        assert_eq!([0, 60, 120].map(|start| open.counts_in(start, 0, WINDOWS).is_some()), [false, true, true]);
+        let counts = [0, 60, 120, 180].map(|start| open.counts_in(start, 0, WINDOWS).is_some());
+        assert_eq!(counts, [false, true, true, false]);
     }
 
     #[test]

@@ -21,13 +21,14 @@ use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::observation::Observations;
 use daemon_base::stop::Stop;
-use daemon_kafka::KafkaSettings;
+use daemon_kafka::{KafkaConfig, KafkaSettings, TopicPublisher};
 use daemon_log::{Log, PartitionLog};
 use daemon_partition::{Control, StatusSource, WorkerSettings};
 use daemon_results::line::LineReader;
 use daemon_sinks::Sink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::{InfluxSettings, InfluxSink};
+use daemon_sinks::redis::{Publish, RedisSettings, RedisSink, UveMessage};
 use daemon_sources::intake::Intake;
 use daemon_sources::{Source, SourceContext};
 use derived_stats::Registry;
@@ -57,6 +58,8 @@ pub(crate) struct EngineSettings {
     pub result_file: Option<PathBuf>,
     /// The InfluxDB that results are written to.
     pub influxdb: Option<InfluxSettings>,
+    /// The Redis that UVEs are written to, and the brokers that get messages about them.
+    pub redis: Option<(RedisSettings, Option<KafkaConfig>)>,
 }
 
 /// The log to work on.
@@ -197,7 +200,6 @@ impl Engine {
 
     pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {
         self.plans.clone_from(&settings.plans);
-        let lines = || LineReader::new(&settings.plans);
         let (view, events, local) = (Arc::clone(&self.view), Arc::clone(&self.events), self.local.clone());
         let view = ViewSink::new(view, events, &settings.plans, local);
         let (readiness, caught_up) = (Arc::clone(readiness), AtomicBool::new(false));
@@ -212,13 +214,30 @@ impl Engine {
         } else {
             self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;
         }
-        if let Some(own) = &settings.influxdb {
-            let (clock, stop) = (Arc::clone(&self.clock), self.stop_sinks.clone());
-            let telemetry = self.telemetry.influxdb.clone();
-            self.add_sink(InfluxSink::new(own.clone(), lines(), clock, telemetry, stop), |_| ())
-        } else {
-            self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink")
-        }
+        self.start_influxdb(settings)?;
+        self.start_redis(settings)
+    }
+
+    fn start_influxdb(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(own) = &settings.influxdb else {
+            return self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink");
+        };
+        let (clock, stop, lines) = self.parts_of_sink(settings);
+        self.add_sink(InfluxSink::new(own.clone(), lines, clock, self.telemetry.influxdb.clone(), stop), |_| ())
+    }
+
+    fn start_redis(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some((own, brokers)) = &settings.redis else {
+            return self.log.remove_sink(RedisSink::NAME).context("forget the Redis sink");
+        };
+        let publish = brokers.as_ref().map(publisher_of_messages).transpose()?;
+        let (clock, stop, lines) = self.parts_of_sink(settings);
+        self.add_sink(RedisSink::new(own, lines, publish, clock, self.telemetry.redis.clone(), stop), |_| ())
+    }
+
+    /// What every sink of a server needs.
+    fn parts_of_sink(&self, settings: &EngineSettings) -> (Arc<dyn Clock>, Stop, LineReader) {
+        (Arc::clone(&self.clock), self.stop_sinks.clone(), LineReader::new(&settings.plans))
     }
 
     /// Runs a further sink. `progress` is called after each step with whether everything is delivered.
@@ -269,4 +288,12 @@ impl Engine {
     fn wake_all(&self) {
         self.log.wake_all();
     }
+}
+
+/// What publishes the messages of the Redis sink for alarm-gen.
+fn publisher_of_messages(brokers: &KafkaConfig) -> anyhow::Result<Publish> {
+    let publisher = TopicPublisher::new(brokers, "derived-statsd/uve-topics")?;
+    Ok(Arc::new(move |messages: &[UveMessage]| {
+        publisher.publish(messages.iter().map(|it| (&*it.topic, &*it.key, &*it.payload)))
+    }))
 }

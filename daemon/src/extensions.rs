@@ -6,6 +6,7 @@ use std::sync::Arc;
 use daemon_sinks::Sink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
+use daemon_sinks::redis::RedisSink;
 use daemon_sources::Source;
 use derived_stats::Registry;
 
@@ -30,7 +31,7 @@ impl Extensions {
         for sink in self.sinks.drain(..) {
             let name = sink.name();
             // Where the daemon's own sink of the name is off, its position is forgotten at each start.
-            let reserved = [FileSink::NAME, InfluxSink::NAME, ViewSink::NAME];
+            let reserved = [FileSink::NAME, InfluxSink::NAME, RedisSink::NAME, ViewSink::NAME];
             anyhow::ensure!(!reserved.contains(&name), "the sink name {name} is the daemon's own; rename the sink");
             engine.add_sink(sink, |_| ())?;
         }

@@ -68,7 +68,7 @@ impl DaemonBuilder {
     }
 
     /// Adds a sink to `run`, `replay` and `demo`. Its name must differ from those of all other sinks; `file`,
-    /// `influxdb` and `view` are the daemon's own.
+    /// `influxdb`, `redis` and `view` are the daemon's own.
     ///
     /// A sink that stores its position is remembered: the log keeps results for it, up to
     /// `log.retention.results_hard_limit_bytes`, also when a later start does not add it any more.

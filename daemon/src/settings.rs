@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use daemon_base::listener::Limits;
 use daemon_base::observation::Observations;
-use daemon_kafka::KafkaSettings;
+use daemon_kafka::{KafkaConfig, KafkaSettings, Names};
 use daemon_partition::WorkerSettings;
 use daemon_sinks::influxdb::InfluxSettings;
+use daemon_sinks::redis::RedisSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
 use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
@@ -97,7 +98,21 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         },
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
+        redis: redis(config)?,
     })
+}
+
+/// The Redis sink, with the section of the brokers that its messages go to.
+fn redis(config: &Config) -> anyhow::Result<Option<(RedisSettings, Option<KafkaConfig>)>> {
+    let group = match config.log.kind {
+        LogKind::Embedded => None,
+        LogKind::Kafka => Some(Names::new(&config.kafka, &config.aggregation.cluster_id, String::new).group),
+    };
+    let settings = RedisSettings::new(&config.sinks.redis, group.as_deref())?;
+    Ok(settings.map(|settings| {
+        let brokers = settings.has_topics().then(|| config.kafka.clone());
+        (settings, brokers)
+    }))
 }
 
 /// Which log, and where.

@@ -18,6 +18,7 @@ use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog};
 use daemon_partition::{StatusSource, WorkerTelemetry};
 use daemon_sinks::influxdb::InfluxTelemetry;
+use daemon_sinks::redis::RedisTelemetry;
 use daemon_sources::SourceTelemetry;
 use daemon_sources::contiv::ScraperTelemetry;
 use daemon_sources::mapping::Tally;
@@ -51,6 +52,7 @@ pub(crate) struct Telemetry {
     pub opserver: PollerTelemetry,
     pub contiv: ScraperTelemetry,
     pub influxdb: InfluxTelemetry,
+    pub redis: RedisTelemetry,
     pub http: HttpTelemetry,
 }
 
@@ -128,6 +130,7 @@ impl Telemetry {
         self.opserver.register(registry);
         self.contiv.register(registry);
         self.influxdb.register(registry);
+        self.redis.register(registry);
         self.http.register(registry);
         registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status }));
         #[cfg(target_os = "linux")]

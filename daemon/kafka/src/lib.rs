@@ -23,6 +23,7 @@
 //!   another `configuration`; then `admission` is open.
 //! * `health`: the state of the cluster for `GET /readyz`.
 //! * `topic_id`: by which a topic that was created again is recognised.
+//! * `topic_publisher`: messages to topics of other programs; independent of the group.
 //! * The cluster for the rest of the daemon: `log`, `results_reader`, `producer`, `status`,
 //!   `backpressure`. `client`: the configuration of librdkafka's clients. `telemetry`: the counters.
 
@@ -61,6 +62,7 @@ mod state_records;
 mod status;
 mod telemetry;
 mod topic_id;
+mod topic_publisher;
 mod topic_watch;
 pub mod topics;
 mod topology;
@@ -73,3 +75,4 @@ pub use self::engine::{EngineParts, Helper, Shared, WorkerBody, publisher, reade
 pub use self::names::Names;
 pub use self::settings::KafkaSettings;
 pub use self::telemetry::{GroupTelemetry, RestoreTotals};
+pub use self::topic_publisher::TopicPublisher;

@@ -9,7 +9,7 @@ use daemon_log::{AppendBatch, Appended, LogError, PartitionId, Written};
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, ToBytes};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -113,23 +113,32 @@ impl Producer {
         let inputs = self.partitions(id.stream, topic)?;
         // Not the partition of the batch: the topic may have more partitions since the batch was made.
         let partition = proxy_uve::partition(key, u32::from(inputs));
-        pending.one_more();
-        let mut record = BaseRecord::with_opaque_to(topic, Arc::clone(pending))
+        let record = BaseRecord::with_opaque_to(topic, Arc::clone(pending))
             .key(key)
             .payload(payload)
             .partition(partition as i32)
             .timestamp((at / 1000).cast_signed());
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    std::thread::sleep(QUEUE_WAIT);
-                    record = back;
-                }
-                Err((error, _)) => {
-                    pending.one_done(None);
-                    return Err(failed(&error));
-                }
+        send(&self.producer, record, pending).map_err(|error| failed(&error))
+    }
+}
+
+/// Puts a record into the queue of a producer; while that is full it waits.
+pub(crate) fn send(
+    producer: &ThreadedProducer<Acknowledgements>,
+    mut record: BaseRecord<'_, impl ToBytes + ?Sized, impl ToBytes + ?Sized, Arc<Pending>>,
+    pending: &Pending,
+) -> Result<(), KafkaError> {
+    pending.one_more();
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                std::thread::sleep(QUEUE_WAIT);
+                record = back;
+            }
+            Err((error, _)) => {
+                pending.one_done(None);
+                return Err(error);
             }
         }
     }
@@ -141,7 +150,7 @@ fn failed(error: &KafkaError) -> LogError {
 
 /// The number of records of a batch that the brokers have not acknowledged, and the first error.
 #[derive(Debug, Default)]
-struct Pending {
+pub(crate) struct Pending {
     state: Mutex<(usize, Option<KafkaError>)>,
     done: Condvar,
 }
@@ -161,7 +170,7 @@ impl Pending {
     }
 
     /// Waits until all records are acknowledged or have failed; returns the first error.
-    fn wait(&self) -> Option<KafkaError> {
+    pub(crate) fn wait(&self) -> Option<KafkaError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.done.wait_while(state, |state| state.0 > 0).unwrap_or_else(PoisonError::into_inner);
         state.1.clone()
@@ -170,7 +179,7 @@ impl Pending {
 
 /// The client context that counts acknowledgements.
 #[derive(Clone, Copy, Debug)]
-struct Acknowledgements;
+pub(crate) struct Acknowledgements;
 
 impl ClientContext for Acknowledgements {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | [`file`](mod@file) | a file of JSON lines |
 //! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
+//! | [`redis`](mod@redis) | UVEs in the Redis of a Contrail collector |
 
 #![deny(missing_docs)]
 
 mod before_damage;
 pub mod file;
 pub mod influxdb;
+pub mod redis;
 mod run;
 mod sink;
 

@@ -34,6 +34,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.kafka(config);
     checks.opserver(config);
     checks.influxdb(config);
+    checks.redis(config);
 }
 
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
@@ -51,6 +52,9 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
     }
     if config.sinks.influxdb.sends_secret_in_clear() {
         notices.push("sinks.influxdb.url: http sends the secret unencrypted; use https".to_owned());
+    }
+    if config.sinks.redis.sends_secret_in_clear() {
+        notices.push("sinks.redis.url: redis sends the password unencrypted; use rediss".to_owned());
     }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
@@ -210,6 +214,20 @@ impl Checks<'_> {
         for (key, message) in section.problems() {
             // A bucket is required by the version.
             self.add_problem_of(&format!("sinks.influxdb.{key}"), "sinks.influxdb.version", &message);
+        }
+    }
+
+    fn redis(&mut self, config: &Config) {
+        let section = &config.sinks.redis;
+        for (key, message) in section.problems() {
+            self.add_problem(&format!("sinks.redis.{key}"), &message);
+        }
+        if let Some(topics) = &section.uve_topics {
+            self.topic_part("sinks.redis.uve_topics", topics);
+            if section.url.is_some() && config.kafka.brokers.trim().is_empty() {
+                let message = "no broker is named; set kafka.brokers, or remove it";
+                self.add_problem("sinks.redis.uve_topics", message);
+            }
         }
     }
 
@@ -458,6 +476,19 @@ mod tests {
             ("sinks.influxdb.timeout", "99ms", false),
             ("sinks.influxdb.precision", "m", false),
             ("sinks.influxdb.precision", "ns", true),
+        ]);
+    }
+
+    #[test]
+    fn invalid_settings_of_the_redis_sink_are_rejected() {
+        check_all(&[
+            ("sinks.redis.url", "redis://10.0.0.5:6379", true),
+            ("sinks.redis.url", "10.0.0.5:6379", false),
+            ("sinks.redis.database", "1024", false),
+            ("sinks.redis.partitions", "0", false),
+            ("sinks.redis.timeout", "99ms", false),
+            ("sinks.redis.uve_topics", "-uve-topic-", true),
+            ("sinks.redis.uve_topics", "a/b", false),
         ]);
     }
 

@@ -80,7 +80,7 @@ fn some(value: impl TryInto<u64>) -> Option<u64> {
 }
 
 /// All settings that are whole numbers. Versions, such as `sinks.influxdb.version`, are names.
-pub(super) const NUMBERS: [Number; 31] = [
+pub(super) const NUMBERS: [Number; 33] = [
     number("aggregation.max_objects_per_partition", 1, OBJECTS, |c| some(c.aggregation.max_objects_per_partition)),
     number("aggregation.max_sources_per_object", 1, SOURCES, |c| some(c.aggregation.max_sources_per_object)),
     number("aggregation.period", 1, 86_400, |c| c.aggregation.period.map(u64::from)),
@@ -111,11 +111,13 @@ pub(super) const NUMBERS: [Number; 31] = [
     number("opserver.max_body_bytes", 1, MEMORY, |c| some(c.opserver.max_body_bytes)),
     number("sinks.influxdb.batch_bytes", 1024, MEMORY, |c| some(c.sinks.influxdb.batch_bytes)),
     number("sinks.influxdb.batch_lines", 1, LINES, |c| some(c.sinks.influxdb.batch_lines)),
+    number("sinks.redis.database", 0, 1023, |c| some(c.sinks.redis.database)),
+    number("sinks.redis.partitions", 1, PARTITIONS, |c| some(c.sinks.redis.partitions)),
     number("workers.threads", 0, THREADS, |c| some(c.workers.threads)),
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 22] = [
+pub(super) const DURATIONS: [Span; 23] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
@@ -138,6 +140,7 @@ pub(super) const DURATIONS: [Span; 22] = [
     span("shutdown.grace", Duration::ZERO, HOUR, |c| c.shutdown.grace),
     span("sinks.influxdb.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.influxdb.flush_interval),
     span("sinks.influxdb.timeout", TENTH, HOUR, |c| c.sinks.influxdb.timeout),
+    span("sinks.redis.timeout", TENTH, HOUR, |c| c.sinks.redis.timeout),
 ];
 
 /// What a whole number must be, for a message about another value; `None` for other keys.

@@ -18,6 +18,7 @@ pub(crate) mod influxdb;
 pub(crate) mod outage;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod redis;
 pub(crate) mod series;
 pub(crate) mod strict_influxdb;
 

@@ -2,6 +2,7 @@
 
 use daemon_sinks::file::FileConfig;
 use daemon_sinks::influxdb::InfluxConfig;
+use daemon_sinks::redis::RedisConfig;
 use serde::Deserialize;
 
 /// `[sinks]` configures the readers of the results log, each of which has its own cursor.
@@ -12,4 +13,6 @@ pub(crate) struct Sinks {
     pub file: FileConfig,
     /// The sink that writes points to InfluxDB.
     pub influxdb: InfluxConfig,
+    /// The sink that writes UVEs to the Redis of a Contrail collector.
+    pub redis: RedisConfig,
 }

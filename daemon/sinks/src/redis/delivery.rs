@@ -1,0 +1,150 @@
+//! Repeats exchanges with Redis until they have an outcome, and tells the operator meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::{Connection, RedisResult};
+use daemon_base::backoff::{Backoff, random_share};
+use daemon_base::clock::Clock;
+use tracing::{info, warn};
+
+use super::Publish;
+use super::client::{Client, Failure, FailureKind};
+use super::telemetry::RedisTelemetry;
+use super::transaction::UveMessage;
+
+const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
+
+/// The shortest time between two log messages of the same kind.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The longest part of a server's message in the log.
+const EXCERPT_CHARS: usize = 300;
+
+/// The error of a delivery that a stop of the daemon ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("stopped before Redis took all results; the sink writes them after the next start")]
+pub(super) struct Stopped;
+
+/// Exchanges with retries.
+pub(super) struct Delivery {
+    client: Client,
+    publish: Option<Publish>,
+    clock: Arc<dyn Clock>,
+    telemetry: RedisTelemetry,
+    /// The number of consecutive failures.
+    failures: u32,
+    /// Whether one of these was logged.
+    is_failure_logged: bool,
+    /// The monotonic time of the last log message of each kind.
+    logged_at: BTreeMap<&'static str, Duration>,
+}
+
+impl Delivery {
+    pub(super) fn new(
+        client: Client,
+        publish: Option<Publish>,
+        clock: Arc<dyn Clock>,
+        telemetry: RedisTelemetry,
+    ) -> Self {
+        let logged_at = BTreeMap::new();
+        Self { client, publish, clock, telemetry, failures: 0, is_failure_logged: false, logged_at }
+    }
+
+    /// Runs `work` with the connection until it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the daemon stops before; Redis may have executed it.
+    pub(super) fn exchange<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> RedisResult<T> + Clone + Send + 'static,
+    ) -> Result<T, Stopped> {
+        loop {
+            match self.client.exchange(work.clone()) {
+                Ok(outcome) => {
+                    self.telemetry.requested("ok");
+                    self.recovered();
+                    return Ok(outcome);
+                }
+                Err(failure) => self.pause(failure)?,
+            }
+        }
+    }
+
+    /// Publishes messages until Kafka has them.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the daemon stops before; Kafka may have a part of them.
+    pub(super) fn publish(&mut self, messages: Vec<UveMessage>) -> Result<(), Stopped> {
+        let Some(publish) = self.publish.clone().filter(|_| !messages.is_empty()) else { return Ok(()) };
+        let messages: Arc<[UveMessage]> = messages.into();
+        loop {
+            let (publish, batch) = (Arc::clone(&publish), Arc::clone(&messages));
+            let outcome = self.client.aside(move || publish(&batch));
+            let failed = |error: anyhow::Error| Failure::Failed(FailureKind::Kafka, format!("{error:#}"));
+            match outcome.and_then(|outcome| outcome.map_err(failed)) {
+                Ok(()) => {
+                    self.telemetry.published(messages.len() as u64);
+                    self.recovered();
+                    return Ok(());
+                }
+                Err(failure) => self.pause(failure)?,
+            }
+        }
+    }
+
+    /// Whether a message of this kind is due, at most one per [`LOG_INTERVAL`].
+    pub(super) fn should_log(&mut self, kind: &'static str) -> bool {
+        let now = self.clock.monotonic();
+        let is_due = self.logged_at.get(kind).is_none_or(|&before| now.saturating_sub(before) >= LOG_INTERVAL);
+        if is_due {
+            self.logged_at.insert(kind, now);
+        }
+        is_due
+    }
+
+    fn recovered(&mut self) {
+        self.failures = 0;
+        if std::mem::take(&mut self.is_failure_logged) {
+            info!("Redis takes results again.");
+        }
+    }
+
+    /// Logs a failure and waits, longer with each consecutive one.
+    fn pause(&mut self, failure: Failure) -> Result<(), Stopped> {
+        let Failure::Failed(kind, text) = failure else { return Err(Stopped) };
+        self.telemetry.requested(kind.label());
+        let pause = PAUSE.after(self.failures, random_share());
+        self.failures = self.failures.saturating_add(1);
+        if self.should_log(kind.label()) {
+            self.is_failure_logged = true;
+            let text: String = text.chars().take(EXCERPT_CHARS).collect();
+            let (reason, remedy, retry) = (kind.label(), remedy(kind, &text), pause.as_secs_f64());
+            warn!(
+                reason,
+                text,
+                retry_seconds = retry,
+                "Redis takes no results at present; {remedy}. The results stay in the log."
+            );
+        }
+        self.client.wait(pause).then_some(()).ok_or(Stopped)
+    }
+}
+
+/// The action that resolves a failure.
+fn remedy(kind: FailureKind, text: &str) -> &'static str {
+    match kind {
+        FailureKind::Auth => {
+            "check sinks.redis.user and password_file, and that the user may use all commands on all keys of the database"
+        }
+        FailureKind::Kafka => {
+            "check kafka.brokers and sinks.redis.uve_topics: the topics exist once a collector or alarm-gen runs"
+        }
+        FailureKind::Transport if text.contains("certificate") => "check sinks.redis.ca_file",
+        FailureKind::Unexpected => "check sinks.redis.url and database",
+        FailureKind::Server | FailureKind::Timeout | FailureKind::Transport => "the sink tries again",
+    }
+}

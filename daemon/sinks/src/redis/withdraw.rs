@@ -1,0 +1,75 @@
+//! Removes everything that a generator has in Redis, as the collector does for a generator that is gone
+//! (`contrail-collector/delrequest.lua`), in steps that do not hold up readers.
+
+use ::redis::{Connection, Pipeline, RedisResult};
+use proxy_uve::key::ObjectKey;
+
+use super::delivery::{Delivery, Stopped};
+use super::marker::{Marker, MarkerKey};
+use super::transaction::Names;
+
+/// The number of objects that are removed in one transaction.
+const STEP: isize = 1_000;
+
+/// Removes the marker `found`, and then all structs of the generator. Returns `false`, with a part of them removed, if
+/// another daemon changed or set the marker meanwhile: it removes the rest itself, and writes results already.
+pub(super) fn all(delivery: &mut Delivery, names: &Names, marker: &MarkerKey, found: Marker) -> Result<bool, Stopped> {
+    if !remove(delivery, marker, found, marker.key().to_owned())? {
+        return Ok(false);
+    }
+    let types = names.types_key();
+    for uve in delivery.exchange(move |connection| members(connection, &types))? {
+        loop {
+            let (names, marker, uve) = (names.clone(), marker.clone(), uve.clone());
+            match delivery.exchange(move |connection| step(connection, &names, &marker, &uve))? {
+                Step::Changed => return Ok(false),
+                Step::Done => break,
+                Step::More => {}
+            }
+        }
+    }
+    remove(delivery, marker, Marker::default(), names.types_key())
+}
+
+/// Deletes a key if the marker is still `expected`; returns whether it was.
+fn remove(delivery: &mut Delivery, marker: &MarkerKey, expected: Marker, key: String) -> Result<bool, Stopped> {
+    let marker = marker.clone();
+    delivery.exchange(move |connection| {
+        let mut command = Pipeline::new();
+        command.atomic().cmd("DEL").arg(key).ignore();
+        marker.commit(connection, &expected, &command)
+    })
+}
+
+/// The outcome of a step.
+enum Step {
+    /// There is a marker.
+    Changed,
+    Done,
+    More,
+}
+
+fn members(connection: &mut Connection, set: &str) -> RedisResult<Vec<String>> {
+    ::redis::cmd("SMEMBERS").arg(set).query(connection)
+}
+
+/// Removes the first objects of a struct, while there is no marker.
+fn step(connection: &mut Connection, names: &Names, marker: &MarkerKey, uve: &str) -> RedisResult<Step> {
+    let set = names.uves_key(uve);
+    let keys: Vec<String> = ::redis::cmd("ZRANGE").arg(&set).arg(0).arg(STEP - 1).query(connection)?;
+    if keys.is_empty() {
+        return Ok(Step::Done);
+    }
+    let parts = ::redis::cmd("HMGET").arg(names.parts_key(uve)).arg(&keys).query::<Vec<Option<String>>>(connection)?;
+    let mut commands = Pipeline::new();
+    commands.atomic();
+    for (key, part) in keys.iter().zip(parts) {
+        match ObjectKey::parse_within(key.as_bytes(), usize::MAX) {
+            Ok(object) => names.place(object, uve).leave(&mut commands, part.as_deref().unwrap_or_default()),
+            Err(_) => {
+                commands.cmd("ZREM").arg(&set).arg(key).ignore();
+            }
+        }
+    }
+    Ok(if marker.commit(connection, &Marker::default(), &commands)? { Step::More } else { Step::Changed })
+}

@@ -1,0 +1,434 @@
+//! UVEs in Redis: the sink against a real server, read as Contrail's opserver and alarm-gen read it.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../../tests/support/certificates.rs"]
+mod certificates;
+#[path = "../../tests/support/redis.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use daemon_base::clock::SystemClock;
+use daemon_base::stop::Stop;
+use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionCommit, PartitionId, PartitionLog as _};
+use daemon_log::{RecordBuffer, SinkPosition};
+use daemon_results::line::LineReader;
+use daemon_sinks::redis::{Publish, RedisSettings, RedisSink, RedisTelemetry, UveMessage};
+use redis::Commands as _;
+use serde_json::{Value, json};
+use support::{Redis, wait_until};
+use tempfile::TempDir;
+
+const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+const ANOMALY: &str = "AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count";
+const VN: &str = "ObjectVNTable:default-domain:demo:vn1";
+/// The partition of `VN` among 30.
+const PARTITION: u32 = 24;
+const GENERATOR: &str = "stats1:Analytics:derived-statsd:0";
+
+/// A log whose results the tests write.
+struct Results {
+    /// Of the log; removed at the end.
+    _folder: TempDir,
+    log: Arc<EmbeddedLog>,
+    committed: u64,
+}
+
+impl Results {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let log = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
+        log.restore(PartitionId::new(0, 0)).unwrap();
+        Self { _folder: folder, log, committed: 0 }
+    }
+
+    /// Commits results as one record.
+    fn commit(&mut self, lines: &[String]) {
+        let mut results = RecordBuffer::default();
+        results.push(b"", lines.join("\n").as_bytes()).unwrap();
+        let partition = PartitionId::new(0, 0);
+        let commit = PartitionCommit { partition, cursor: 0, meta: Vec::new(), chunks: Vec::new(), results };
+        self.committed += 1;
+        self.log.commit(vec![commit], self.committed).unwrap();
+    }
+
+    fn end(&self) -> u64 {
+        self.log.results_bounds().unwrap().next
+    }
+}
+
+fn result(key: &str, uve: &str, end: u64, data: &Value) -> String {
+    json!({"key": key, "uve": uve, "start": end - 60, "end": end, "data": data}).to_string()
+}
+
+fn sum(key: &str, end: u64, value: u64) -> String {
+    let proxy = "UveVirtualNetworkAgent-egress_flow_count";
+    result(key, SUM, end, &json!({"deleted": false, "proxy": proxy, "value": {"value": value}}))
+}
+
+fn deletion(key: &str, end: u64) -> String {
+    result(key, SUM, end, &json!({"deleted": true, "proxy": "UveVirtualNetworkAgent-egress_flow_count"}))
+}
+
+fn object(number: u64) -> String {
+    format!("ObjectVNTable:default-domain:demo:o{number}")
+}
+
+/// Sums of 20 objects in some windows, one record a window; in every fifth, an object is deleted.
+fn windows(results: &mut Results, windows: std::ops::Range<u64>) {
+    for window in windows {
+        let end = 60 * (window + 1);
+        let mut lines: Vec<_> = (0..20).map(|number| sum(&object(number), end, 1_000 * window + number)).collect();
+        if window % 5 == 4 {
+            lines.push(deletion(&object(window % 20), end));
+        }
+        results.commit(&lines);
+    }
+}
+
+/// A sink that runs.
+struct Running {
+    stop: Stop,
+    log: Arc<dyn Log>,
+    next: Arc<Mutex<u64>>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(results: &Results, redis: &Redis) -> Self {
+        Self::with(results, &format!("url = {:?}", redis.url()), None, None)
+    }
+
+    /// Starts a sink with a section; `group` has other sinks that write to the same Redis.
+    fn with(results: &Results, section: &str, group: Option<&str>, publish: Option<Publish>) -> Self {
+        let section = format!("{section}\ngenerator = {GENERATOR:?}\ntimeout = \"2s\"");
+        let settings = RedisSettings::new(&toml::from_str(&section).unwrap(), group).unwrap().unwrap();
+        let (stop, clock) = (Stop::default(), Arc::new(SystemClock::new()));
+        let lines = LineReader::default();
+        let sink = RedisSink::new(&settings, lines, publish, clock, RedisTelemetry::default(), stop.clone());
+        let log: Arc<dyn Log> = results.log.clone();
+        let next = Arc::new(Mutex::new(0));
+        let (of_sink, of_log, progress) = (stop.clone(), Arc::clone(&log), Arc::clone(&next));
+        let thread = std::thread::spawn(move || {
+            daemon_sinks::run(sink, &of_log, &of_sink, |_, next, _| *progress.lock().unwrap() = next).unwrap();
+        });
+        Self { stop, log, next, thread }
+    }
+
+    fn wait_for(&self, end: u64) {
+        wait_until("everything is delivered", || (*self.next.lock().unwrap() == end).then_some(()));
+    }
+
+    fn stop(self) {
+        self.stop.set();
+        self.log.wake_all();
+        self.thread.join().unwrap();
+    }
+}
+
+/// Runs a sink until it has delivered everything.
+fn deliver(results: &Results, redis: &Redis) {
+    let running = Running::start(results, redis);
+    running.wait_for(results.end());
+    running.stop();
+}
+
+/// What an undisturbed sink leaves in a new Redis.
+fn undisturbed(results: &Results) -> std::collections::BTreeMap<String, String> {
+    let (redis, of_log) =
+        (Redis::start(), Results { _folder: TempDir::new().unwrap(), log: results.log.clone(), committed: 0 });
+    let stored = results.log.sink_position(RedisSink::NAME).unwrap();
+    results.log.remove_sink(RedisSink::NAME).unwrap();
+    deliver(&of_log, &redis);
+    if let Some(stored) = stored {
+        results.log.set_sink_position(RedisSink::NAME, stored).unwrap();
+    }
+    redis.dump()
+}
+
+fn wait_for_dump(redis: &Redis, expected: &std::collections::BTreeMap<String, String>) {
+    wait_until("Redis has all results", || (redis.dump() == *expected).then_some(()));
+}
+
+#[test]
+fn contrail_reads_results_and_a_deletion_leaves_nothing() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    let anomaly = json!({"deleted": false, "proxy": "UveVirtualNetworkAgent-egress_flow_count", "value":
+        {"algo": "EWM", "config": "0.1", "samples": 235, "sigma": 0.1000764888, "metric": 31,
+         "state": {"mean": "29", "stddev": "0.000472838"}}});
+    results.commit(&[sum(VN, 60, 36), result(VN, ANOMALY, 60, &anomaly), "{\"scrape\":1}".to_owned()]);
+    let running = Running::start(&results, &redis);
+    running.wait_for(results.end());
+    assert_eq!(redis.uve(VN), None, "readers ignore a Redis without a collector");
+    redis.register_collector();
+    let proxy = "UveVirtualNetworkAgent-egress_flow_count";
+    let flat_sum = json!({"deleted": false, "proxy": proxy, "value": {"value": 36}});
+    assert_eq!(redis.uve(VN), Some(json!({SUM: flat_sum, ANOMALY: anomaly})));
+    assert_eq!(redis.list("ObjectVNTable"), BTreeSet::from(["default-domain:demo:vn1".to_owned()]));
+    let entry = |uve: &str| (GENERATOR.to_owned(), uve.to_owned(), VN.to_owned());
+    assert_eq!(redis.partition(PARTITION), BTreeSet::from([entry(SUM), entry(ANOMALY)]));
+
+    // A later result has what changed only, and `partial` holds for one window.
+    let partial = json!({"deleted": false, "partial": true, "proxy": proxy, "value": {"value": 7}});
+    results.commit(&[result(VN, SUM, 120, &partial), result(VN, ANOMALY, 120, &json!({"deleted": false, "other": 1}))]);
+    running.wait_for(results.end());
+    let found = redis.uve(VN).unwrap();
+    assert_eq!(
+        (&found[SUM], &found[ANOMALY]["other"], &found[ANOMALY]["value"]),
+        (&partial, &json!(1), &anomaly["value"])
+    );
+    results.commit(&[sum(VN, 180, 8)]);
+    running.wait_for(results.end());
+    assert_eq!(redis.uve(VN).unwrap()[SUM], json!({"deleted": false, "proxy": proxy, "value": {"value": 8}}));
+
+    results.commit(&[deletion(VN, 240), result(VN, ANOMALY, 240, &json!({"deleted": true}))]);
+    running.wait_for(results.end());
+    running.stop();
+    assert_eq!((redis.uve(VN), redis.list("ObjectVNTable").len(), redis.partition(PARTITION).len()), (None, 0, 0));
+    let left: Vec<_> = redis.dump().into_keys().collect();
+    assert_eq!(left, ["NGENERATORS".to_owned(), format!("TYPES:{GENERATOR}")], "as after the collector's deletion");
+}
+
+#[test]
+fn another_generator_keeps_its_part_of_a_uve() {
+    const OTHER: &str = "node1:Analytics:contrail-collector:0";
+    let (mut results, redis) = (Results::new(), Redis::start());
+    redis.register_collector();
+    let same = "<value type=\"struct\"><Sum><value type=\"u64\">36</value></Sum></value>";
+    redis.write_as(OTHER, SUM, VN, PARTITION, "value", same);
+    redis.write_as(
+        OTHER,
+        "UveVirtualNetworkConfig",
+        VN,
+        PARTITION,
+        "total_acl_rules",
+        "<total_acl_rules type=\"i32\">1</total_acl_rules>",
+    );
+    let huge = format!("<huge type=\"string\">{}</huge>", "x".repeat(200_000));
+    redis.write_as(OTHER, SUM, VN, PARTITION, "huge", &huge);
+    let theirs = redis.dump();
+    results.commit(&[sum(VN, 60, 36)]);
+    let running = Running::start(&results, &redis);
+    running.wait_for(results.end());
+    assert_eq!(redis.uve(VN).unwrap()[SUM]["value"], json!({"value": 36}), "equal values are shown once");
+    results.commit(&[sum(VN, 120, 37)]);
+    running.wait_for(results.end());
+    let both = json!([[{"value": 36}, OTHER], [{"value": 37}, GENERATOR]]);
+    assert_eq!(redis.uve(VN).unwrap()[SUM]["value"], both, "different ones become a list, as of two collectors");
+    assert_eq!(redis.partition(PARTITION).len(), 3);
+    results.commit(&[deletion(VN, 180)]);
+    running.wait_for(results.end());
+    running.stop();
+    let mut left = redis.dump();
+    left.remove(&format!("TYPES:{GENERATOR}"));
+    assert_eq!(left, theirs);
+}
+
+#[test]
+fn a_value_that_readers_would_drop_is_left_out_and_does_not_leave_an_old_one() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    redis.register_collector();
+    let text = |length: usize| json!({"deleted": false, "small": 1, "large": {"algo": "x".repeat(length)}});
+    let running = Running::start(&results, &redis);
+    results.commit(&[result(VN, SUM, 60, &text(99_000))]);
+    running.wait_for(results.end());
+    assert_eq!(redis.uve(VN).unwrap()[SUM], text(99_000));
+    results.commit(&[result(VN, SUM, 120, &text(100_000))]);
+    running.wait_for(results.end());
+    running.stop();
+    assert_eq!(redis.uve(VN).unwrap()[SUM], json!({"deleted": false, "small": 1}));
+}
+
+#[test]
+fn everything_is_written_again_after_a_flush_also_without_new_results() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    windows(&mut results, 0..12);
+    let running = Running::start(&results, &redis);
+    running.wait_for(results.end());
+    let expected = redis.dump();
+    assert_eq!(expected, undisturbed(&results));
+    for command in ["FLUSHALL", "FLUSHDB"] {
+        redis::cmd(command).exec(&mut redis.connect()).unwrap();
+        wait_for_dump(&redis, &expected);
+    }
+    running.stop();
+}
+
+#[test]
+fn a_server_that_was_killed_or_hung_has_all_results_in_the_end() {
+    let (mut results, mut redis) = (Results::new(), Redis::start());
+    let running = Running::start(&results, &redis);
+    windows(&mut results, 0..7);
+    running.wait_for(results.end());
+    for round in 1..4 {
+        redis.kill();
+        windows(&mut results, 7 * round..7 * round + 4);
+        redis.restart();
+        windows(&mut results, 7 * round + 4..7 * (round + 1));
+        running.wait_for(results.end());
+    }
+    redis.signal("STOP");
+    windows(&mut results, 28..30);
+    std::thread::sleep(Duration::from_millis(2_500));
+    redis.signal("CONT");
+    running.wait_for(results.end());
+    wait_for_dump(&redis, &undisturbed(&results));
+    running.stop();
+}
+
+#[test]
+fn a_server_that_goes_back_to_an_older_copy_gets_the_results_since() {
+    let (mut results, mut redis) = (Results::new(), Redis::start());
+    windows(&mut results, 0..8);
+    deliver(&results, &redis);
+    redis::cmd("SAVE").exec(&mut redis.connect()).unwrap();
+    redis.connect().hset::<_, _, _, ()>(format!("VALUES:{}:{GENERATOR}:{SUM}", object(0)), "foreign", "1").unwrap();
+    windows(&mut results, 8..16);
+    deliver(&results, &redis);
+    redis.restart();
+    let running = Running::start(&results, &redis);
+    wait_for_dump(&redis, &undisturbed(&results));
+    running.stop();
+}
+
+#[test]
+fn results_that_redis_has_are_not_written_again() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    windows(&mut results, 0..12);
+    deliver(&results, &redis);
+    // An attribute that a second write would change.
+    let values = format!("VALUES:{}:{GENERATOR}:{SUM}", object(3));
+    redis.connect().hset::<_, _, _, ()>(&values, "value", "changed by hand").unwrap();
+    let expected = redis.dump();
+    // As after a kill between the transaction and the stored position.
+    let position = SinkPosition { next: 4, detail: Vec::new() };
+    results.log.set_sink_position(RedisSink::NAME, position).unwrap();
+    deliver(&results, &redis);
+    assert_eq!(redis.dump(), expected);
+    assert_eq!(results.log.sink_position(RedisSink::NAME).unwrap().unwrap().next, results.end());
+}
+
+#[test]
+fn sinks_of_a_group_share_a_generator_and_no_value_goes_back() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    windows(&mut results, 0..200);
+    let section = format!("url = {:?}", redis.url());
+    let sinks = [0, 1, 2].map(|_| {
+        let running = Running::with(&results, &section, Some("group"), None);
+        running
+    });
+    for sink in &sinks {
+        sink.wait_for(results.end());
+    }
+    windows(&mut results, 200..220);
+    for sink in sinks {
+        sink.wait_for(results.end());
+        sink.stop();
+    }
+    assert_eq!(redis.dump(), undisturbed(&results));
+    // A daemon that joins later.
+    let values = format!("VALUES:{}:{GENERATOR}:{SUM}", object(3));
+    redis.connect().hset::<_, _, _, ()>(&values, "value", "changed by hand").unwrap();
+    let expected = redis.dump();
+    results.log.remove_sink(RedisSink::NAME).unwrap();
+    let late = Running::with(&results, &section, Some("group"), None);
+    late.wait_for(results.end());
+    late.stop();
+    assert_eq!(redis.dump(), expected);
+}
+
+#[test]
+fn objects_of_a_former_log_and_of_another_number_of_partitions_are_removed() {
+    let (mut old, mut new, redis) = (Results::new(), Results::new(), Redis::start());
+    windows(&mut old, 0..9);
+    old.commit(&(0..2_500).map(|number| sum(&format!("ObjectVMTable:m{number}"), 60, 1)).collect::<Vec<_>>());
+    deliver(&old, &redis);
+    windows(&mut new, 0..12);
+    deliver(&new, &redis);
+    assert_eq!(redis.dump(), undisturbed(&new));
+    let fewer = Running::with(&new, &format!("url = {:?}\npartitions = 15", redis.url()), None, None);
+    wait_until("the partitions are others", || {
+        let all = (0..30).map(|partition| redis.partition(partition).len());
+        let counts: Vec<_> = all.collect();
+        (counts[15..].iter().sum::<usize>() == 0 && counts.iter().sum::<usize>() == 20).then_some(())
+    });
+    fewer.stop();
+}
+
+#[test]
+fn alarm_gen_gets_a_message_for_each_change_after_it_is_readable() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    redis.register_collector();
+    let messages: Arc<Mutex<Vec<UveMessage>>> = Arc::default();
+    let (taken, refusals, address) = (Arc::clone(&messages), Mutex::new(2), redis.address());
+    let publish: Publish = Arc::new(move |batch| {
+        let mut refusals = refusals.lock().unwrap();
+        *refusals -= i32::from(*refusals > 0);
+        anyhow::ensure!(*refusals == 0, "no broker");
+        taken.lock().unwrap().extend_from_slice(batch);
+        Ok(())
+    });
+    let section = format!("url = {:?}\nuve_topics = \"-uve-topic-\"", redis.url());
+    results.commit(&[sum(VN, 60, 36)]);
+    let running = Running::with(&results, &section, None, Some(publish));
+    running.wait_for(results.end());
+    results.commit(&[deletion(VN, 120)]);
+    running.wait_for(results.end());
+    let message = |payload: &str| UveMessage {
+        topic: "-uve-topic-24".to_owned(),
+        key: format!("{VN}|{SUM}|{GENERATOR}|{address}"),
+        payload: payload.to_owned(),
+    };
+    assert_eq!(*messages.lock().unwrap(), [message("{\"__T\":60}"), message("")]);
+    // What a flush removed, alarm-gen has to read again.
+    results.commit(&[sum(VN, 180, 37)]);
+    running.wait_for(results.end());
+    messages.lock().unwrap().clear();
+    redis::cmd("FLUSHALL").exec(&mut redis.connect()).unwrap();
+    wait_until("the message comes again", || {
+        messages.lock().unwrap().contains(&message("{\"__T\":180}")).then_some(())
+    });
+    running.stop();
+}
+
+#[test]
+fn passwords_and_users_are_needed_where_the_server_has_them() {
+    // The commands that the documentation names.
+    const STATS: &str = "--user stats on >s3cret ~* +del +hdel +hmget +hset +sadd +smembers +srem +zadd +zrange +zrem \
+                         +select +multi +exec +watch +unwatch";
+    let users: Vec<_> =
+        "--user default off --user test on >t0p ~* &* +@all".split(' ').chain(STATS.split(' ')).collect();
+    let redis = Redis::start_with(&users, "test:t0p@");
+    let mut results = Results::new();
+    windows(&mut results, 0..3);
+    let section = |password: &str| format!("url = {:?}\nuser = \"stats\"\npassword = {password:?}", redis.url());
+    let wrong = Running::with(&results, &section("wrong"), None, None);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(redis.dump().is_empty());
+    wrong.stop();
+    let right = Running::with(&results, &section("s3cret"), None, None);
+    wait_for_dump(&redis, &undisturbed(&results));
+    right.stop();
+}
+
+#[test]
+fn a_connection_with_tls_needs_the_authority_of_the_server() {
+    let folder = TempDir::new().unwrap();
+    certificates::make(folder.path(), "server");
+    let (redis, port) = Redis::start_with_tls(folder.path());
+    let mut results = Results::new();
+    windows(&mut results, 0..3);
+    let section = |authority: &Path| format!("url = \"rediss://127.0.0.1:{port}\"\nca_file = {authority:?}");
+    let wrong = Running::with(&results, &section(&folder.path().join("stranger.pem")), None, None);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(redis.dump().is_empty());
+    wrong.stop();
+    let right = Running::with(&results, &section(&folder.path().join("authority.pem")), None, None);
+    wait_for_dump(&redis, &undisturbed(&results));
+    right.stop();
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod backup;
+mod client;
 pub(crate) mod config_args;
 pub(crate) mod demo;
 pub(crate) mod detect;

@@ -20,6 +20,8 @@ pub(crate) struct ViewSink {
     records: RecordReader,
     lines: LineReader,
     configured: Configured,
+    /// The first record whose results the event stream gets.
+    events_from: u64,
 }
 
 impl ViewSink {
@@ -29,7 +31,12 @@ impl ViewSink {
     /// A sink that applies the results of these plans; the event stream gets all results.
     pub(crate) fn new(view: Arc<UveView>, events: Arc<EventHub>, plans: &[Arc<Plan>]) -> Self {
         let (records, lines) = (RecordReader::default(), LineReader::new(plans));
-        Self { view, events, records, lines, configured: Configured::new(plans) }
+        Self { view, events, records, lines, configured: Configured::new(plans), events_from: 0 }
+    }
+
+    /// Sends the results from this record on to the event stream: the clients have those before it.
+    pub(crate) fn with_events_from(self, events_from: u64) -> Self {
+        Self { events_from, ..self }
     }
 }
 
@@ -64,7 +71,7 @@ impl Sink for ViewSink {
 impl ViewSink {
     /// Applies a record that is a block; `false` if it is not.
     fn apply_block(&mut self, offset: u64, record: &[u8]) -> Result<bool, BlockError> {
-        let Self { view, events, records, configured, .. } = self;
+        let Self { view, events, records, configured, events_from, .. } = self;
         let Some(rows) = records.rows(offset, record)? else { return Ok(false) };
         let mut loudest = view.loudest();
         view.writer().apply_all(&rows, |row, apply| {
@@ -74,7 +81,7 @@ impl ViewSink {
             });
         });
         drop(loudest);
-        for (number, row) in rows.iter().enumerate() {
+        for (number, row) in rows.iter().enumerate().filter(|_| offset >= *events_from) {
             send(events, EventId { record: offset, line: number }, &Stored::Row(*row));
         }
         Ok(true)
@@ -82,7 +89,7 @@ impl ViewSink {
 
     /// Applies a record that consists of lines.
     fn apply_lines(&mut self, offset: u64, record: &[u8]) -> Result<(), BlockError> {
-        let Self { view, events, records, lines, configured } = self;
+        let Self { view, events, records, lines, configured, events_from } = self;
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
                 && !is_scrape(line)
@@ -95,7 +102,9 @@ impl ViewSink {
                     Err(error) => warn!(offset, %error, "A stored result line cannot be parsed; the view skips it."),
                 }
             }
-            send(events, EventId { record: offset, line: number }, &result);
+            if offset >= *events_from {
+                send(events, EventId { record: offset, line: number }, &result);
+            }
         })
     }
 }

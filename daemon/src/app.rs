@@ -1,27 +1,35 @@
 //! `derived-statsd run`: the engine behind an HTTP server, until a signal.
 
+mod change;
+mod signals;
+mod start;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
-use daemon_base::observation::Observer;
 use daemon_base::open_files;
-use daemon_sources::contiv::{self, Latest, LegacyServer, LegacySettings, ScraperSettings};
+use daemon_sources::contiv::{Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::mapping::{Mapping, Rule};
-use daemon_sources::opserver::{self, PollerSettings};
+use daemon_sources::opserver::PollerSettings;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::engine::{Engine, EngineSettings};
+use crate::engine::{Base, Engine, EngineSettings};
 use crate::extensions::Extensions;
-use crate::http::{Access, Bodies, HttpSettings, Permits, Server, Shared, blocking_threads};
+use crate::http::{Access, Change, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
 use crate::service_manager;
+
+use self::change::Running;
+pub(crate) use self::change::{Prepared, Reconfigure, StagedFile};
+pub(crate) use self::signals::{Hangups, StopSignals};
+use self::start::start_engine;
+pub(crate) use self::start::start_scraper;
 
 /// The whole program's settings.
 #[derive(Clone, Debug)]
@@ -55,17 +63,23 @@ impl std::fmt::Display for NotStarted {
 /// How long the end waits for requests that the stop has cut off.
 const REQUESTS_LEFT: Duration = Duration::from_millis(200);
 
-/// Runs until SIGTERM or SIGINT, or until a part fails for good; SIGHUP is ignored. A second signal ends the process at
-/// once. `own` are the parts of an embedding program; `ready_file` is written once the daemon listens.
+/// Runs until SIGTERM or SIGINT, or until a part fails for good. A second signal ends the process at once. At SIGHUP
+/// `reconfigure` reads the configuration again. `own` are the parts of an embedding program; `ready_file` is written once
+/// the daemon listens.
 ///
 /// # Errors
 ///
 /// When it cannot start, or a part failed.
-pub(crate) fn run(mut settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+pub(crate) fn run(
+    mut settings: AppSettings,
+    own: Extensions,
+    ready_file: Option<PathBuf>,
+    reconfigure: Arc<dyn Reconfigure>,
+) -> anyhow::Result<()> {
     open_files::raise();
     settings.http = settings.http.within_open_files();
     let runtime = runtime(&settings.http)?;
-    let served = runtime.block_on(serve(settings, own, ready_file));
+    let served = runtime.block_on(serve(settings, own, ready_file, reconfigure));
     // A request that still waits for the log, which may never answer, must not keep the process.
     runtime.shutdown_timeout(REQUESTS_LEFT);
     served
@@ -82,39 +96,49 @@ pub(crate) fn runtime(http: &HttpSettings) -> anyhow::Result<Runtime> {
     builder.build().context("start the async runtime")
 }
 
-async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+async fn serve(
+    settings: AppSettings,
+    own: Extensions,
+    ready_file: Option<PathBuf>,
+    reconfigure: Arc<dyn Reconfigure>,
+) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Signals are handled before anything announces the daemon: an early SIGTERM must stop it in order.
-    let mut signals = StopSignals::listen()?;
-    ignore_hangups()?;
+    let (mut signals, hangups) = (StopSignals::listen()?, Hangups::listen()?);
     let server = Server::bind(settings.http).await?;
     let latest: Arc<Latest> = Arc::default();
     let page = bind_page(&settings, &latest, &clock).await?;
-    let http = settings.http;
-    let AppSettings { engine, poller, contiv, access, grace, rules, .. } = settings;
-    let allowed_lateness = engine.worker.table.allowed_lateness;
-    let mut engine = start_engine(&engine, poller, contiv, own, &latest, &clock).context(NotStarted)?;
+    let (access, grace) = (Arc::clone(&settings.access), settings.grace);
+    let mut engine = start_engine(&settings, &latest, Base::new(Arc::clone(&clock)))
+        .and_then(|engine| own.start(engine))
+        .context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
-    let mapping = Mapping::new(&rules, &engine.intake, allowed_lateness);
-    let shared = shared(&engine, mapping, Arc::clone(&clock), stopping.clone(), http, Arc::clone(&access));
-    keep_tokens_current(&mut engine, access)?;
+    keep_tokens_current(&mut engine, Arc::clone(&access))?;
+    let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access);
+    let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, latest);
     info!(address = %server.address(), "Listening.");
     let page_address = page.as_ref().map(LegacyServer::address);
     let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
     let _ready_file = ready_file.transpose()?;
     let mut servers = JoinSet::new();
-    servers.spawn(server.serve(shared));
+    servers.spawn(server.serve(running.current()));
     if let Some(page) = page {
         info!(address = %page.address(), "Listening for Contiv's page.");
-        servers.spawn(page.serve(engine.telemetry.http.refusals.clone(), stopping));
+        servers.spawn(page.serve(running.engine_mut().telemetry.http.refusals.clone(), stopping));
     }
-    inform_service_manager(&mut engine)?;
-    let failed = engine.failed.clone();
-    let failure = wait_for_end(&mut signals, failed.clone(), &mut servers).await;
+    inform_service_manager(running.engine_mut())?;
+    hangups.change(running.current());
+    let failed = running.failed();
+    let failure = loop {
+        match next_event(&mut signals, failed.clone(), &mut servers, &mut changes).await {
+            Event::Change(change) => running = running.apply(change).await?,
+            Event::Stop { failure } => break failure,
+        }
+    };
     service_manager::stopping();
-    tokio::spawn(exit_on_second_signal(signals));
+    tokio::spawn(signals.exit_on_next());
     stop.send_replace(true);
-    drain(servers, engine, &*clock, grace).await?;
+    drain(servers, running.into_engine(), &*clock, grace).await?;
     // A thread may have failed during the stop, too.
     let failure = failure || *failed.borrow();
     anyhow::ensure!(!failure, "a thread or server that the daemon needs failed; see the first error above");
@@ -122,35 +146,12 @@ async fn serve(settings: AppSettings, own: Extensions, ready_file: Option<PathBu
     Ok(())
 }
 
-/// Starts the engine with all sources. Workers must know which streams have an observer before they start.
-fn start_engine(
-    settings: &EngineSettings,
-    poller: Option<PollerSettings>,
-    scraper: Option<ScraperSettings>,
-    own: Extensions,
-    latest: &Arc<Latest>,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Engine> {
-    let (observations, now) = (&settings.worker.observations, clock.now_micros());
-    let poller = poller.map(|poller| (opserver::observer(&poller, observations, now), poller));
-    let scraper = scraper.map(|scraper| (contiv::observer(&scraper, observations, now), scraper));
-    let mut engine = Engine::start(settings, Arc::clone(clock))?;
-    own.start(&mut engine)?;
-    if let Some((observer, poller)) = poller {
-        start_poller(&mut engine, poller, observer)?;
-    }
-    if let Some((observer, scraper)) = scraper {
-        start_scraper(&mut engine, scraper, observer, latest)?;
-    }
-    Ok(engine)
-}
-
 /// Starts the thread that reads the tokens again, if there are any.
 fn keep_tokens_current(engine: &mut Engine, access: Arc<Access>) -> anyhow::Result<()> {
     if !access.is_guarded() {
         return Ok(());
     }
-    engine.add_helper("tokens", move |stop| {
+    engine.add_lasting_helper("tokens", move |stop| {
         access.reload_on_change(stop);
         Ok(())
     })
@@ -179,15 +180,28 @@ async fn bind_page(
     LegacyServer::bind(legacy, settings.http.limits, Arc::clone(latest), Arc::clone(clock)).await.map(Some)
 }
 
-/// Waits for a signal, or until a thread or server fails; whether one did.
-async fn wait_for_end(signals: &mut StopSignals, mut failed: watch::Receiver<bool>, servers: &mut JoinSet<()>) -> bool {
+/// What ends the wait of the running daemon.
+enum Event {
+    /// The configuration is to be read again.
+    Change(Change),
+    /// A signal, or a thread or server that failed.
+    Stop { failure: bool },
+}
+
+async fn next_event(
+    signals: &mut StopSignals,
+    mut failed: watch::Receiver<bool>,
+    servers: &mut JoinSet<()>,
+    changes: &mut mpsc::Receiver<Change>,
+) -> Event {
     tokio::select! {
-        signal = signals.next() => { info!(signal, "Stopping."); false }
+        signal = signals.next() => { info!(signal, "Stopping."); Event::Stop { failure: false } }
         Some(ended) = servers.join_next() => {
             error!(?ended, "A server ended before the stop. The daemon stops; restart it.");
-            true
+            Event::Stop { failure: true }
         }
-        _ = failed.wait_for(|failed| *failed) => true,
+        _ = failed.wait_for(|failed| *failed) => Event::Stop { failure: true },
+        Some(change) = changes.recv() => Event::Change(change),
     }
 }
 
@@ -204,58 +218,21 @@ async fn drain(mut servers: JoinSet<()>, engine: Engine, clock: &dyn Clock, grac
     Ok(())
 }
 
-fn start_poller(engine: &mut Engine, settings: PollerSettings, observer: Observer) -> anyhow::Result<()> {
-    let parts = opserver::Parts {
-        settings,
-        intake: engine.intake.clone(),
-        log: Arc::clone(&engine.log),
-        local: engine.local.clone(),
-        observer,
-        clock: Arc::clone(&engine.clock),
-        telemetry: engine.telemetry.opserver.clone(),
-    };
-    engine.add_source("opserver", move |stop| opserver::run(parts, stop))
-}
-
-/// Scrapes Contiv's nodes into the engine's log.
-///
-/// # Errors
-///
-/// When the log is shared with other daemons, or no thread can be started.
-pub(crate) fn start_scraper(
-    engine: &mut Engine,
-    settings: ScraperSettings,
-    observer: Observer,
-    latest: &Arc<Latest>,
-) -> anyhow::Result<()> {
-    let log = engine.local.clone().context("Contiv's nodes are scraped into the embedded log only; see log.kind")?;
-    let parts = contiv::Parts {
-        settings,
-        log,
-        intake: engine.intake.clone(),
-        observer,
-        clock: Arc::clone(&engine.clock),
-        telemetry: engine.telemetry.contiv.clone(),
-        latest: Arc::clone(latest),
-    };
-    engine.add_source("contiv", move |stop| contiv::run(parts, stop))
-}
-
 /// What the handlers share, for a running engine.
 pub(crate) fn shared(
     engine: &Engine,
-    mapping: Mapping,
-    clock: Arc<dyn Clock>,
-    stopping: watch::Receiver<bool>,
-    http: HttpSettings,
-    access: Arc<Access>,
+    settings: &AppSettings,
+    common: &Common,
+    configuration: Option<Configuration>,
 ) -> Arc<Shared> {
+    let Common { clock, stopping, time_unit, permits, bodies, access } = common.clone();
+    let allowed_lateness = settings.engine.worker.table.allowed_lateness;
     Arc::new(Shared {
         log: Arc::clone(&engine.log),
         status: Arc::clone(&engine.status),
         clock,
-        intake: engine.intake.clone().with_time_unit(http.time_unit),
-        mapping,
+        intake: engine.intake.clone().with_time_unit(time_unit),
+        mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness),
         remembers_keys: engine.local.is_some(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
@@ -265,54 +242,10 @@ pub(crate) fn shared(
         registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
         ready: engine.ready_state(),
         stopping,
-        permits: Permits::new(&http),
-        bodies: Bodies::new(&http),
+        permits,
+        bodies,
         access,
+        taps: engine.taps.clone(),
+        configuration,
     })
-}
-
-/// The stop signals. Once registered, none of them ends the process by itself.
-pub(crate) struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    pub(crate) fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("listen for SIGINT")?,
-        })
-    }
-
-    /// The name of the next one.
-    pub(crate) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-/// Ignores SIGHUP from now on, with a message for each: others reload their configuration at it.
-///
-/// # Errors
-///
-/// When the signal cannot be listened for.
-pub(crate) fn ignore_hangups() -> anyhow::Result<()> {
-    let mut hangups = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            warn!(
-                "SIGHUP is ignored: the configuration is read at the start; restart to apply a changed configuration."
-            );
-        }
-    });
-    Ok(())
-}
-
-async fn exit_on_second_signal(mut signals: StopSignals) {
-    signals.next().await;
-    warn!("Second signal: ending at once. What is not committed is done again at the next start.");
-    std::process::exit(1);
 }

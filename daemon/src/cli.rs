@@ -18,6 +18,7 @@ use crate::commands::replay::ReplayArgs;
 use crate::commands::results::ResultsArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::simulate::SimulateArgs;
+use crate::commands::tap::TapArgs;
 use crate::commands::telegraf_config::TelegrafConfigArgs;
 use crate::commands::test::TestArgs;
 use crate::commands::token::TokenArgs;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Topics(TopicsArgs),
     /// Show cursor, lag and watermark of each partition of a running daemon.
     Top(TopArgs),
+    /// Show the samples of a stream or an object of a running daemon with their outcomes, and their results.
+    Tap(TapArgs),
     /// Make the token of a client of the HTTP server.
     Token(TokenArgs),
     /// Ask a running daemon whether it is well: the probe of a container.

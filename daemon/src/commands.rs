@@ -2,6 +2,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod backup;
+mod client;
 pub(crate) mod config_args;
 pub(crate) mod demo;
 pub(crate) mod detect;
@@ -14,12 +15,14 @@ pub(crate) mod merge;
 mod neighbours;
 mod pipeline_args;
 pub(crate) mod preflight;
+mod preview;
 pub(crate) mod print;
 mod recorded;
 pub(crate) mod replay;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod simulate;
+pub(crate) mod tap;
 pub(crate) mod telegraf_config;
 pub(crate) mod test;
 pub(crate) mod token;

@@ -11,6 +11,7 @@
 
 mod check;
 mod collector;
+mod effective;
 mod environment;
 mod file;
 mod flags;
@@ -35,6 +36,7 @@ use serde::Deserialize;
 
 use self::sections::{LogSection, Logging, Shutdown, Sinks, Workers};
 
+pub(crate) use self::effective::{ChangedKey, Effective, is_changed_while_running};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
 pub(crate) use self::problem::Problems;
 pub(crate) use self::sections::{Aggregation, Http, LogFormat, LogKind};

@@ -4,8 +4,10 @@
 //! disk or the brokers, and the tables need no locks because each belongs to one worker. What is different for the two
 //! kinds of log is in [`embedded`] and in [`kafka`].
 
+mod base;
 mod embedded;
 mod kafka;
+mod parts;
 mod readiness;
 mod status;
 mod threads;
@@ -14,23 +16,19 @@ mod worker;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::observation::Observations;
 use daemon_base::stop::Stop;
-use daemon_kafka::{KafkaConfig, KafkaSettings, TopicPublisher};
+use daemon_kafka::{KafkaConfig, KafkaSettings};
 use daemon_log::{Log, PartitionLog};
-use daemon_partition::{Control, StatusSource, WorkerSettings};
-use daemon_results::line::LineReader;
-use daemon_sinks::Sink;
-use daemon_sinks::file::FileSink;
-use daemon_sinks::influxdb::{InfluxSettings, InfluxSink};
-use daemon_sinks::redis::{Publish, RedisSettings, RedisSink, UveMessage};
+use daemon_partition::{Control, StatusSource, Taps, WorkerSettings};
+use daemon_sinks::influxdb::InfluxSettings;
+use daemon_sinks::redis::RedisSettings;
 use daemon_sources::intake::Intake;
-use daemon_sources::{Source, SourceContext};
 use derived_stats::Registry;
 use proxy_uve::Plan;
 use tokio::sync::watch;
@@ -39,6 +37,7 @@ use tracing::warn;
 use crate::telemetry::Telemetry;
 use crate::view::{EventHub, UveView, ViewSink};
 
+pub(crate) use self::base::Base;
 pub(crate) use self::embedded::{EmbeddedSettings, check_partitions};
 pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
@@ -81,6 +80,8 @@ pub(crate) struct Engine {
     pub intake: Intake,
     /// What the sources have observed.
     pub observations: Observations,
+    /// Who looks at the records.
+    pub taps: Taps,
     /// True once all partitions are restored and the view has read what was there.
     pub ready: watch::Receiver<bool>,
     /// True once a part failed for good.
@@ -93,6 +94,11 @@ pub(crate) struct Engine {
     pub(crate) plans: Vec<Arc<Plan>>,
     /// The numbers of the configured streams. Input of other streams stays unapplied.
     streams: BTreeSet<u16>,
+    /// The first result of the event stream that its clients have not got.
+    events_from: u64,
+    /// The names of the sinks that end with these settings.
+    built_in_sinks: Vec<String>,
+    base: Base,
     stop_sinks: Stop,
     workers: Threads,
     sinks: Threads,
@@ -105,9 +111,21 @@ impl Engine {
     ///
     /// When the data directory cannot be used, or the settings of Kafka are refused.
     pub(crate) fn start(settings: &EngineSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        Self::start_on(settings, Base { observations: settings.worker.observations.clone(), ..Base::new(clock) })
+    }
+
+    /// The same on what another engine has left; see [`Engine::pause`].
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub(crate) fn start_on(settings: &EngineSettings, base: Base) -> anyhow::Result<Self> {
+        let mut settings = settings.clone();
+        settings.worker.observations = base.observations.clone();
+        settings.worker.taps = base.taps.clone();
         let mut engine = match &settings.log {
-            LogSettings::Embedded(own) => embedded::start(settings, own, clock),
-            LogSettings::Kafka(own) => kafka::start(settings, own, clock),
+            LogSettings::Embedded(own) => embedded::start(&settings, own, base),
+            LogSettings::Kafka(own) => kafka::start(&settings, own, base),
         }?;
         let state = engine.ready_state();
         engine.add_helper("readiness", move |stop| {
@@ -127,135 +145,37 @@ impl Engine {
     pub(crate) fn new(
         log: Arc<dyn Log>,
         status: Arc<dyn StatusSource>,
-        telemetry: Arc<Telemetry>,
         intake: Intake,
         ready: watch::Receiver<bool>,
         control: Arc<Control>,
-        clock: Arc<dyn Clock>,
+        base: Base,
     ) -> Self {
-        let (failure, failed) = watch::channel(false);
-        let failure = Arc::new(failure);
+        base.replace_intake(&intake);
         let stop_sinks = Stop::default();
-        let sinks = Threads::new(stop_sinks.clone(), Arc::clone(&failure));
         Self {
             log,
             local: None,
             status,
-            telemetry,
+            telemetry: Arc::clone(&base.telemetry),
             view: Arc::default(),
-            events: Arc::default(),
+            events: Arc::clone(&base.events),
             intake,
-            observations: Observations::default(),
+            observations: base.observations.clone(),
+            taps: base.taps.clone(),
             ready,
-            failed,
-            workers: Threads::new(control.stop.clone(), failure),
+            failed: base.failed.clone(),
+            workers: Threads::new(control.stop.clone(), Arc::clone(&base.failure)),
             control,
-            clock,
-            algorithms: Arc::default(),
+            clock: Arc::clone(&base.clock),
+            algorithms: Arc::clone(&base.algorithms),
             plans: Vec::new(),
             streams: BTreeSet::new(),
+            events_from: base.events_from,
+            built_in_sinks: Vec::new(),
+            sinks: Threads::new(stop_sinks.clone(), Arc::clone(&base.failure)),
             stop_sinks,
-            sinks,
+            base,
         }
-    }
-
-    /// Starts a thread that appends samples; it ends before the sinks.
-    pub(crate) fn add_source(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
-        self.add_source_for(Lifetime::UntilStop, name, body)
-    }
-
-    fn add_source_for(
-        &mut self,
-        lifetime: Lifetime,
-        name: &str,
-        body: impl FnOnce(&Stop) + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let control = Arc::clone(&self.control);
-        self.workers.spawn_for(lifetime, name.to_owned(), move || {
-            body(&control.stop);
-            Ok(())
-        })
-    }
-
-    /// Runs a source of an embedding program, with the workers.
-    pub(crate) fn add_own_source(&mut self, mut source: Box<dyn Source>) -> anyhow::Result<()> {
-        let (log, intake, clock) = (Arc::clone(&self.log), self.intake.clone(), Arc::clone(&self.clock));
-        let (name, telemetry) = (source.name().to_owned(), self.telemetry.sources.clone());
-        let observations = self.observations.clone();
-        self.add_source_for(Lifetime::Own, &name.clone(), move |stop| {
-            let context = SourceContext::new(&name, &telemetry, &*log, &intake, &observations, &*clock, stop);
-            daemon_sources::run(&mut *source, &context);
-        })
-    }
-
-    /// Starts a thread that ends after the workers.
-    pub(crate) fn add_helper(
-        &mut self,
-        name: &str,
-        body: impl FnOnce(&Stop) -> anyhow::Result<()> + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let stop = self.stop_sinks.clone();
-        self.sinks.spawn_for(Lifetime::UntilStop, name.to_owned(), move || body(&stop))
-    }
-
-    pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {
-        self.plans.clone_from(&settings.plans);
-        let (view, events, local) = (Arc::clone(&self.view), Arc::clone(&self.events), self.local.clone());
-        let view = ViewSink::new(view, events, &settings.plans, local);
-        let (readiness, caught_up) = (Arc::clone(readiness), AtomicBool::new(false));
-        self.add_sink(view, move |at_end| {
-            if at_end && !caught_up.swap(true, Ordering::AcqRel) {
-                readiness.one_more();
-            }
-        })?;
-        if let Some(path) = &settings.result_file {
-            daemon_sinks::file::check_kind(path).map_err(|message| anyhow::anyhow!("sinks.file.path: {message}"))?;
-            self.add_sink(FileSink::new(path.clone()), |_| ())?;
-        } else {
-            self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;
-        }
-        self.start_influxdb(settings)?;
-        self.start_redis(settings)
-    }
-
-    fn start_influxdb(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some(own) = &settings.influxdb else {
-            return self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink");
-        };
-        let (clock, stop, lines) = self.parts_of_sink(settings);
-        self.add_sink(InfluxSink::new(own.clone(), lines, clock, self.telemetry.influxdb.clone(), stop), |_| ())
-    }
-
-    fn start_redis(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some((own, brokers)) = &settings.redis else {
-            return self.log.remove_sink(RedisSink::NAME).context("forget the Redis sink");
-        };
-        let publish = brokers.as_ref().map(publisher_of_messages).transpose()?;
-        let (clock, stop, lines) = self.parts_of_sink(settings);
-        self.add_sink(RedisSink::new(own, lines, publish, clock, self.telemetry.redis.clone(), stop), |_| ())
-    }
-
-    /// What every sink of a server needs.
-    fn parts_of_sink(&self, settings: &EngineSettings) -> (Arc<dyn Clock>, Stop, LineReader) {
-        (Arc::clone(&self.clock), self.stop_sinks.clone(), LineReader::new(&settings.plans))
-    }
-
-    /// Runs a further sink. `progress` is called after each step with whether everything is delivered.
-    pub(crate) fn add_sink(
-        &mut self,
-        sink: impl Sink + 'static,
-        progress: impl Fn(bool) + Send + 'static,
-    ) -> anyhow::Result<()> {
-        let (log, stop, telemetry) = (Arc::clone(&self.log), self.stop_sinks.clone(), Arc::clone(&self.telemetry));
-        let name = sink.name().to_owned();
-        anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
-        telemetry.sinks.expect(&name, sink.is_durable());
-        self.sinks.spawn_for(Lifetime::UntilStop, name, move || {
-            daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
-                telemetry.sinks.set(name, next, at_end);
-                progress(at_end);
-            })
-        })
     }
 
     /// Whether all input of the configured streams is applied and committed. Always true on Kafka, where other daemons
@@ -271,11 +191,13 @@ impl Engine {
     pub(crate) fn stop(mut self, grace: Duration) -> bool {
         let deadline = self.clock.monotonic() + grace;
         self.control.stop.set();
+        self.base.stop_sources.set();
         self.wake_all();
-        let workers = self.workers.wait(&*self.clock, deadline);
+        let workers = self.workers.wait(&*self.clock, deadline) && self.base.sources.wait(&*self.clock, deadline);
         self.stop_sinks.set();
+        self.base.stop_helpers.set();
         self.wake_all();
-        let sinks = self.sinks.wait(&*self.clock, deadline);
+        let sinks = self.sinks.wait(&*self.clock, deadline) && self.base.helpers.wait(&*self.clock, deadline);
         if !(workers && sinks) {
             warn!(
                 grace_seconds = grace.as_secs_f64(),
@@ -283,6 +205,56 @@ impl Engine {
             );
         }
         workers && sinks
+    }
+
+    /// Ends the workers and the sinks of these settings, each after its last commit, and returns what goes on: the log, the
+    /// event stream, what has been observed, sources and sinks of an embedding program.
+    ///
+    /// # Errors
+    ///
+    /// When a thread did not end in `patience`: then only a restart helps.
+    pub(crate) fn pause(mut self, patience: Duration) -> anyhow::Result<Base> {
+        let deadline = self.clock.monotonic() + patience;
+        self.control.is_replaced.store(true, Ordering::Release);
+        self.control.stop.set();
+        self.wake_all();
+        let workers = self.workers.wait(&*self.clock, deadline);
+        self.stop_sinks.set();
+        self.wake_all();
+        let sinks = self.sinks.wait(&*self.clock, deadline);
+        anyhow::ensure!(workers && sinks, "a thread did not end within {} s; restart the daemon", patience.as_secs());
+        self.telemetry.workers.remove_tables();
+        for name in &self.built_in_sinks {
+            let next = self.telemetry.sinks.remove(name);
+            if name == ViewSink::NAME {
+                self.base.events_from = next.unwrap_or(0).max(self.events_from);
+            }
+        }
+        self.base.algorithms = self.algorithms;
+        Ok(self.base)
+    }
+
+    /// Why the settings of this engine cannot be replaced while it runs, if they cannot.
+    pub(crate) fn replace_hindrance(&self) -> Option<&'static str> {
+        let is_shared = self.local.is_none() && self.base.has_own_parts;
+        is_shared.then_some("sources and sinks of this program hold the connection to Kafka; restart the daemon")
+    }
+
+    /// Makes sure, before anything ends, that the log takes what other settings need of it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot write.
+    pub(crate) fn make_room_for(&self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(log) = &self.base.embedded else { return Ok(()) };
+        if let Some(outage) = self.log.outage() {
+            anyhow::bail!("the log cannot write: {}", outage.reason);
+        }
+        for plan in &settings.plans {
+            let name = plan.stream().to_string();
+            log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
+        }
+        Ok(())
     }
 
     fn wake_all(&self) {

@@ -33,7 +33,7 @@ impl Extensions {
             // Where the daemon's own sink of the name is off, its position is forgotten at each start.
             let reserved = [FileSink::NAME, InfluxSink::NAME, RedisSink::NAME, ViewSink::NAME];
             anyhow::ensure!(!reserved.contains(&name), "the sink name {name} is the daemon's own; rename the sink");
-            engine.add_sink(sink, |_| ())?;
+            engine.add_sink(sink)?;
         }
         Ok(())
     }
@@ -43,10 +43,11 @@ impl Extensions {
     /// # Errors
     ///
     /// As [`start_sinks`](Self::start_sinks).
-    pub(crate) fn start(mut self, engine: &mut Engine) -> anyhow::Result<()> {
+    pub(crate) fn start(mut self, mut engine: Engine) -> anyhow::Result<Engine> {
         engine.algorithms = Arc::new(std::mem::take(&mut self.algorithms));
-        self.start_sinks(engine)?;
-        self.sources.into_iter().try_for_each(|source| engine.add_own_source(source))
+        self.start_sinks(&mut engine)?;
+        self.sources.into_iter().try_for_each(|source| engine.add_own_source(source))?;
+        Ok(engine)
     }
 }
 

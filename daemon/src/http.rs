@@ -15,6 +15,8 @@
 //! | `GET /api/v1/annotations` and below | what an annotation means and computes ([`annotations`]) |
 //! | `GET /` and `/assets` | the page ([`page`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
+//! | `GET`, `POST /api/v1/config` | the configuration in force; replaces it ([`configuration`]) |
+//! | `GET /api/v1/tap` | samples with their outcomes, and results, live ([`tap`]) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
 mod access;
@@ -22,6 +24,8 @@ mod annotations;
 mod bodies;
 mod body;
 mod chunks;
+mod configuration;
+mod current;
 mod history;
 mod influx;
 mod ingest;
@@ -35,6 +39,7 @@ mod samples;
 mod series;
 mod status;
 mod stream;
+mod tap;
 mod uves;
 mod write;
 
@@ -53,7 +58,7 @@ use axum::routing::{get, post};
 use daemon_base::clock::Clock;
 use daemon_base::listener::{self, Limits};
 use daemon_log::Log;
-use daemon_partition::StatusSource;
+use daemon_partition::{StatusSource, Taps};
 use daemon_sources::intake::Intake;
 use daemon_sources::mapping::Mapping;
 use daemon_sources::timestamp::TimeUnit;
@@ -71,6 +76,8 @@ use crate::view::UveView;
 
 pub(crate) use self::access::Access;
 pub(crate) use self::bodies::Bodies;
+pub(crate) use self::configuration::{Change, Configuration, Outcome};
+pub(crate) use self::current::Current;
 pub(crate) use self::permits::{Permits, blocking_threads};
 
 /// The state that all handlers share.
@@ -94,10 +101,39 @@ pub(crate) struct Shared {
     pub ready: ReadyState,
     /// True once the process stops.
     pub stopping: watch::Receiver<bool>,
-    pub permits: Permits,
-    pub bodies: Bodies,
+    pub permits: Arc<Permits>,
+    pub bodies: Arc<Bodies>,
     /// Who may use the server.
     pub access: Arc<Access>,
+    /// Who looks at the records.
+    pub taps: Taps,
+    /// The configuration in force; `None` if it has no file.
+    pub configuration: Option<Configuration>,
+}
+
+/// What the handlers share under every configuration.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub clock: Arc<dyn Clock>,
+    pub stopping: watch::Receiver<bool>,
+    /// The unit of the timestamps of samples.
+    pub time_unit: TimeUnit,
+    pub permits: Arc<Permits>,
+    pub bodies: Arc<Bodies>,
+    pub access: Arc<Access>,
+}
+
+impl Common {
+    /// The permits and the space for bodies that the settings allow.
+    pub(crate) fn new(
+        settings: &HttpSettings,
+        clock: Arc<dyn Clock>,
+        stopping: watch::Receiver<bool>,
+        access: Arc<Access>,
+    ) -> Self {
+        let (permits, bodies) = (Arc::new(Permits::new(settings)), Arc::new(Bodies::new(settings)));
+        Self { clock, stopping, time_unit: settings.time_unit, permits, bodies, access }
+    }
 }
 
 /// The address and the limits of the server.
@@ -153,13 +189,15 @@ impl Server {
     }
 
     /// Serves until `stopping` turns true, then finishes the requests in flight.
-    pub(crate) async fn serve(self, shared: Arc<Shared>) {
+    pub(crate) async fn serve(self, current: Current) {
+        let shared = current.load();
         let (stopping, refusals) = (shared.stopping.clone(), shared.telemetry.http.refusals.clone());
-        listener::serve(self.listener, router(shared), self.settings.limits, refusals, stopping).await;
+        drop(shared);
+        listener::serve(self.listener, router(current), self.settings.limits, refusals, stopping).await;
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
+fn router(current: Current) -> Router {
     Router::new()
         .route("/api/v1/samples", post(samples::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/partials", post(samples::post_partials).route_layer(middleware::from_fn(refuse_parameters)))
@@ -167,6 +205,11 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/metrics", post(otlp::post).route_layer(middleware::from_fn(refuse_parameters)))
         .merge(influx_routes())
         .route("/api/v1/results/stream", get(stream::get))
+        .route("/api/v1/tap", get(tap::get))
+        .route(
+            "/api/v1/config",
+            get(configuration::get).post(configuration::post).route_layer(middleware::from_fn(refuse_parameters)),
+        )
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/status", get(overview::status).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/proxies", get(overview::proxies).route_layer(middleware::from_fn(refuse_parameters)))
@@ -186,10 +229,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_query_not_utf8))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), access::authorize))
+        .layer(middleware::from_fn_with_state(current.clone(), access::authorize))
         .layer(middleware::from_fn(origin::refuse_other_sites))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), count))
-        .with_state(shared)
+        .layer(middleware::from_fn_with_state(current.clone(), count))
+        .with_state(current)
 }
 
 /// The routes of InfluxDB's clients.

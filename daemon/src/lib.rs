@@ -32,7 +32,8 @@
 //! # Process
 //!
 //! A command reads the environment (`DERIVED_STATSD_…`, `RUST_LOG`), writes to standard output and standard error, and
-//! `run`, `demo` and `simulate` handle SIGTERM and SIGINT; `run` and `demo` ignore SIGHUP with a message. A `tracing`
+//! `run`, `demo` and `simulate` handle SIGTERM and SIGINT; at SIGHUP `run` reads its configuration again, and `demo` ignores
+//! it with a message. A `tracing`
 //! subscriber that the program has installed stays in force; without one, the commands with a configuration install
 //! their own.
 //!

@@ -122,6 +122,7 @@ impl DaemonBuilder {
             Command::Explain(args) => commands::explain::run(&args, &registry, BAD_CONFIGURATION),
             Command::Simulate(args) => commands::simulate::run(&args),
             Command::TelegrafConfig(args) => commands::telegraf_config::run(&args),
+            Command::Tap(args) => commands::tap::run(&args),
             Command::Top(args) => commands::top::run(&args),
             Command::Validate(args) => commands::validate::run(&args, &registry, BAD_CONFIGURATION),
             Command::Completions(args) => commands::generate::completions(&args, Cli::command()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use daemon_base::listener::Limits;
 use daemon_base::observation::Observations;
 use daemon_kafka::{KafkaConfig, KafkaSettings, Names};
-use daemon_partition::WorkerSettings;
+use daemon_partition::{Taps, WorkerSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sinks::redis::RedisSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
@@ -95,6 +95,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             observations: Observations::default(),
             start_over: config.log.data_dir.join(START_OVER),
             may_start_over: false,
+            taps: Taps::default(),
         },
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,

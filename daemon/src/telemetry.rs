@@ -3,6 +3,7 @@
 //! Counters are added to once for a batch or a commit, never for a sample. Values that tables and log already hold
 //! (fates, objects, sizes) are read at the scrape.
 
+mod changes;
 mod exposition;
 #[cfg(target_os = "linux")]
 mod process;
@@ -32,6 +33,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::Fate;
 
+pub(crate) use self::changes::ConfigurationTelemetry;
 pub(crate) use self::exposition::Exposition;
 use crate::logging;
 
@@ -54,6 +56,7 @@ pub(crate) struct Telemetry {
     pub influxdb: InfluxTelemetry,
     pub redis: RedisTelemetry,
     pub http: HttpTelemetry,
+    pub configuration: ConfigurationTelemetry,
 }
 
 /// What the HTTP server counts.
@@ -132,6 +135,7 @@ impl Telemetry {
         self.influxdb.register(registry);
         self.redis.register(registry);
         self.http.register(registry);
+        self.configuration.register(registry);
         registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status }));
         #[cfg(target_os = "linux")]
         all.register_collector(Box::new(process::ProcessMetrics));

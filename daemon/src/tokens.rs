@@ -20,6 +20,8 @@ use subtle::ConstantTimeEq as _;
 /// What a request needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Scope {
+    /// To change the configuration.
+    Admin,
     /// To see: UVEs, results, partitions, metrics.
     Read,
     /// To bring samples.
@@ -27,10 +29,11 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    const ALL: [Self; 2] = [Self::Read, Self::Write];
+    const ALL: [Self; 3] = [Self::Admin, Self::Read, Self::Write];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Admin => "admin",
             Self::Read => "read",
             Self::Write => "write",
         }
@@ -42,7 +45,9 @@ impl std::str::FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|scope| scope.name() == text);
-        known.ok_or_else(|| format!("expected the scopes read or write, with a comma between two, found `{text}`"))
+        known.ok_or_else(|| {
+            format!("expected the scopes admin, read or write, with a comma between two, found `{text}`")
+        })
     }
 }
 

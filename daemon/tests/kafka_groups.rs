@@ -425,3 +425,48 @@ fn a_configuration_is_changed_daemon_by_daemon_and_every_window_is_given_once() 
     a.stop();
     b.stop();
 }
+
+/// The daemon does not restart: it leaves the group, and joins it again with the other configuration.
+#[test]
+fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
+    let group = Group::new(&BROKER, "signals", 4);
+    let input = Input::new(15, 4, 8, 300, 20);
+    let expected = input.expected();
+    let third = input.samples.len() / 3;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("derived-statsd.toml");
+    std::fs::write(&file, "").unwrap();
+    let [a, b] = ["a", "b"].map(|name| {
+        let mut command = group.command("run", name, &[]);
+        Daemon::spawn({
+            command.arg("--config").arg(&file);
+            command
+        })
+        .expect(name)
+    });
+    group.publish(&input.samples[..third]);
+    is_ready(&a);
+    is_ready(&b);
+    let (key, value) = MORE.split_once('=').unwrap();
+    let more = format!("[aggregation]\n{} = \"{value}\"\n", key.strip_prefix("aggregation.").unwrap());
+    std::fs::write(&file, &more).unwrap();
+    a.signal("HUP");
+    let said = a.wait_until_said("cannot be applied to a running daemon");
+    assert!(said.contains("kafka.configuration_version is 0") && said.contains("set 1"), "{said}");
+    std::fs::write(&file, more + "[kafka]\nconfiguration_version = 1\n").unwrap();
+    a.signal("HUP");
+    b.wait_until_said("This daemon waits.");
+    a.wait_until_said("The configuration was changed.");
+    is_ready(&a);
+    group.publish(&input.samples[third..2 * third]);
+    b.signal("HUP");
+    b.wait_until_said("The configuration was changed.");
+    is_ready(&b);
+    group.publish(&input.samples[2 * third..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "a change of the configuration by signal");
+    b.wait_for("/api/v1/partitions", |(_, body)| (body.contains("\"a/0\"") && body.contains("\"b/0\"")).then_some(()));
+    a.stop();
+    b.stop();
+}

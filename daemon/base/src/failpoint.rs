@@ -35,8 +35,9 @@ pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 /// acknowledged. `*.after`: durable, not yet acknowledged. `restore.mid`: half of the state is read. `*.run`: the loop
 /// of a thread. `transaction.*`: a commit on Kafka; `results` is `before` of a commit that has results; at `mid`
 /// results and states are on the brokers; at `late` the offsets are too, and only the end of the transaction is
-/// missing.
-pub const POINTS: [&str; 19] = [
+/// missing. `change.*`: a change of the configuration: before the new file has the name of the old one, after it, and once
+/// the engine has started again.
+pub const POINTS: [&str; 22] = [
     "append.before",
     "append.mid",
     "append.after",
@@ -46,6 +47,9 @@ pub const POINTS: [&str; 19] = [
     "retention.before",
     "retention.mid",
     "restore.mid",
+    "change.before",
+    "change.mid",
+    "change.after",
     "transaction.before",
     "transaction.results",
     "transaction.mid",

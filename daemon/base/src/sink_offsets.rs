@@ -39,6 +39,11 @@ impl SinkOffsets {
         sink.was_at_end |= at_end;
     }
 
+    /// Removes a sink that has ended; returns the next offset that it would deliver, `None` if it never started.
+    pub fn remove(&self, name: &str) -> Option<u64> {
+        self.lock().remove(name)?.next
+    }
+
     /// Returns the offset of each sink by name.
     pub fn all(&self) -> BTreeMap<String, SinkOffset> {
         self.lock().clone()

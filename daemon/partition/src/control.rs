@@ -11,4 +11,7 @@ pub struct Control {
     pub stop: Stop,
     /// Makes every worker, before it ends, apply the rest of the input and close every window that has samples.
     pub close_windows: AtomicBool,
+    /// Whether other workers continue in this process. Each worker then also closes the rest of a window that is closing,
+    /// and a last commit that failed is not an error: the next worker reads its input again.
+    pub is_replaced: AtomicBool,
 }

@@ -9,6 +9,7 @@
 //! * [`StreamPlan`], [`WorkerSettings`], [`Control`]: the settings of a worker, and the flags that stop it;
 //! * [`PartitionStatus`], [`StatusSource`]: the response of `GET /api/v1/partitions`, on either log;
 //! * [`RestoredStates`]: the states that a restore kept, dropped and started anew;
+//! * [`Taps`]: the records with their outcomes, for a reader that looks on;
 //! * [`WorkerTelemetry`]: the counters of the workers.
 
 #![deny(missing_docs)]
@@ -21,6 +22,7 @@ mod restored;
 mod settings;
 mod status;
 mod table;
+mod tap;
 mod telemetry;
 
 pub use self::commit::{Due, TableCommit};
@@ -31,6 +33,7 @@ pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{PartitionStatus, StatusSource, TableStatus};
 pub use self::table::{MAX_PENDING_BYTES, PartitionTable};
+pub use self::tap::{Tap, TappedRecord, Taps};
 pub use self::telemetry::WorkerTelemetry;
 
 /// The most objects of a closing window that a worker closes in one iteration before it reads its input again, in

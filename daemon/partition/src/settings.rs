@@ -7,7 +7,7 @@ use std::time::Duration;
 use daemon_base::observation::{Observations, StreamObservation};
 use proxy_uve::{Plan, TableSettings};
 
-use crate::DropLog;
+use crate::{DropLog, Taps};
 
 /// The settings that all workers share.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct WorkerSettings {
     pub start_over: PathBuf,
     /// Whether it existed. It is for that start only: a state that cannot be used later is an error.
     pub may_start_over: bool,
+    /// Who looks on.
+    pub taps: Taps,
 }
 
 /// A stream with its plan.
@@ -39,6 +41,8 @@ pub struct StreamPlan {
     pub observation: StreamObservation,
     /// The messages about its dropped records.
     pub drops: DropLog,
+    /// Who looks on.
+    pub taps: Taps,
 }
 
 impl StreamPlan {
@@ -46,6 +50,12 @@ impl StreamPlan {
     pub fn new(plan: Arc<Plan>, observations: &Observations) -> Self {
         let name = plan.stream().to_string();
         let observation = observations.stream(&name);
-        Self { drops: DropLog::new(name.clone()), name, plan, observation }
+        Self { drops: DropLog::new(name.clone()), name, plan, observation, taps: Taps::default() }
+    }
+
+    /// Passes the records of the stream to these taps.
+    #[must_use]
+    pub fn with_taps(self, taps: &Taps) -> Self {
+        Self { taps: taps.clone(), ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! The table of one partition with its cursors: records and time in, commits out.
 
 mod due;
+mod taps;
 mod unknown;
 
 use std::collections::BTreeMap;
@@ -176,13 +177,20 @@ impl PartitionTable {
     {
         self.observe();
         let mut dropped = Dropped::default();
+        let mut tapped = self.stream.taps.is_active().then(BTreeMap::new);
         self.table.ingest_payloads_with(records.clone(), |index, fate| {
             dropped.add(index, fate);
+            if let Some(tapped) = &mut tapped {
+                tapped.insert(index, fate);
+            }
             if MALFORMED.contains(&fate) {
                 malformed(index);
             }
         });
         self.stream.drops.report(&dropped, now, |index| records.clone().nth(index).map(|record| record.key));
+        if let Some(fates) = tapped {
+            self.pass_to_taps(source, records, &fates);
+        }
         self.cursors.insert(source, next);
         self.record_came(now);
         self.expect_commit_of_results(now);

@@ -78,6 +78,11 @@ impl WorkerTelemetry {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
+    /// Removes all partitions, before the workers of another configuration publish theirs.
+    pub fn remove_tables(&self) {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The last published status of each partition's table.
     pub fn tables(&self) -> BTreeMap<PartitionId, TableStatus> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()

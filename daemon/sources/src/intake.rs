@@ -13,6 +13,7 @@
 //! ones, and checks key, timestamp and value by the rules of its table: a sample that is accepted is never malformed or
 //! of the future later. Only the table can detect that it is late or of an object over the limit.
 
+mod current;
 mod error;
 mod key;
 mod partial;
@@ -32,6 +33,7 @@ use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, WireSample, encode_json, encode_stored
 
 use crate::timestamp::{self, TimeUnit};
 
+pub use self::current::CurrentIntake;
 pub use self::error::LineError;
 pub use self::key::check_key;
 

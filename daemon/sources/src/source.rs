@@ -14,7 +14,7 @@ use proxy_uve::wire::WireSample;
 use tracing::{error, info};
 
 use crate::append_when_room;
-use crate::intake::{Intake, LineError};
+use crate::intake::{CurrentIntake, Intake, LineError};
 
 pub use self::telemetry::SourceTelemetry;
 
@@ -102,7 +102,7 @@ pub struct SourceContext<'e> {
     source: &'e str,
     telemetry: &'e SourceTelemetry,
     log: &'e dyn Log,
-    intake: &'e Intake,
+    intake: &'e CurrentIntake,
     observations: &'e Observations,
     clock: &'e dyn Clock,
     stop: &'e Stop,
@@ -114,7 +114,7 @@ impl<'e> SourceContext<'e> {
         source: &'e str,
         telemetry: &'e SourceTelemetry,
         log: &'e dyn Log,
-        intake: &'e Intake,
+        intake: &'e CurrentIntake,
         observations: &'e Observations,
         clock: &'e dyn Clock,
         stop: &'e Stop,
@@ -153,8 +153,9 @@ impl<'e> SourceContext<'e> {
     pub fn append(&self, samples: &[Sample<'_>]) -> Result<AppendOutcome, LogError> {
         let mut outcome = AppendOutcome::default();
         let (mut batch, mut scratch) = (AppendBatch::new(self.log.arrival(self.now())), Vec::new());
+        let intake = self.intake.load();
         for (index, sample) in samples.iter().enumerate() {
-            match self.push(sample, &mut batch, &mut scratch) {
+            match push(&intake, sample, &mut batch, &mut scratch) {
                 Ok(()) => outcome.accepted += 1,
                 Err(error) => outcome.rejected.push((index, error)),
             }
@@ -165,18 +166,18 @@ impl<'e> SourceContext<'e> {
         self.telemetry.appended(self.source, outcome.accepted, outcome.rejected.len());
         Ok(outcome)
     }
+}
 
-    fn push(&self, sample: &Sample<'_>, batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
-        let stream = self.intake.stream(sample.stream)?;
-        let wire = WireSample {
-            timestamp: sample.timestamp,
-            value: sample.value,
-            text: None,
-            source: sample.source.map(Into::into),
-            element: None,
-        };
-        self.intake.add(stream, sample.key.as_bytes(), &wire, batch, scratch)
-    }
+fn push(intake: &Intake, sample: &Sample<'_>, batch: &mut AppendBatch, scratch: &mut Vec<u8>) -> Result<(), LineError> {
+    let stream = intake.stream(sample.stream)?;
+    let wire = WireSample {
+        timestamp: sample.timestamp,
+        value: sample.value,
+        text: None,
+        source: sample.source.map(Into::into),
+        element: None,
+    };
+    intake.add(stream, sample.key.as_bytes(), &wire, batch, scratch)
 }
 
 /// Runs a source until it ends by itself or the daemon stops; after an error again, with pauses.

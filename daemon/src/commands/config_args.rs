@@ -35,6 +35,7 @@ impl ConfigArgs {
     pub(crate) fn sources(&self) -> Sources {
         Sources {
             file: self.config.clone(),
+            text: None,
             collector_file: self.collector_conf.clone(),
             environment: std::env::vars_os().collect(),
             uve_proxy_list: self.overrides.uve_proxy_list.clone(),

@@ -20,7 +20,6 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::open_files;
 use daemon_base::setting::duration;
 use daemon_base::stop::Stop;
-use daemon_sources::mapping::Mapping;
 use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
 use proxy_uve::schema::Schema;
 use tokio::sync::watch;
@@ -28,13 +27,13 @@ use tokio::sync::watch;
 use self::board::{Board, BoardSink};
 use self::contiv::Contiv;
 use self::vrouters::{Simulation, Vrouters};
-use crate::app::{self, AppSettings, StopSignals};
+use crate::app::{self, AppSettings, Hangups, StopSignals};
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::print;
 use crate::config::{Loaded, Streams};
 use crate::engine::Engine;
 use crate::extensions::Extensions;
-use crate::http::Server;
+use crate::http::{Common, Current, Server};
 use crate::settings;
 
 /// The interval at which the table is drawn.
@@ -82,19 +81,19 @@ async fn show(
 ) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let mut signals = StopSignals::listen()?;
-    app::ignore_hangups()?;
+    Hangups::listen()?.ignore();
     open_files::raise();
     let http = settings.http.within_open_files();
     let server = Server::bind(http).await?;
     let address = server.address();
-    let mut engine = Engine::start(&settings.engine, Arc::clone(&clock))?;
-    own.start(&mut engine)?;
+    let mut engine = own.start(Engine::start(&settings.engine, Arc::clone(&clock))?)?;
     let board = Arc::new(Board::default());
-    engine.add_sink(BoardSink::new(Arc::clone(&board)), |_| ())?;
+    engine.add_sink(BoardSink::new(Arc::clone(&board)))?;
     let (stop, stopping) = watch::channel(false);
     let contiv = contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?;
-    let shared = app::shared(&engine, Mapping::default(), Arc::clone(&clock), stopping, http, Arc::default());
-    let serving = tokio::spawn(server.serve(shared));
+    let common = Common::new(&http, Arc::clone(&clock), stopping, Arc::default());
+    let shared = app::shared(&engine, &settings, &common, None);
+    let serving = tokio::spawn(server.serve(Current::new(shared)));
     let simulation = Simulation::seeded(7, period);
     let announcement = announcement(address, &simulation, &contiv, period);
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use daemon_base::setting::duration;
 
+use super::client::TokenOption;
 use super::http_url::http_url;
 use super::print::{excerpt, message, print};
 
@@ -24,21 +25,18 @@ pub(crate) struct HealthArgs {
     /// How long to wait for the answer.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
     timeout: Duration,
+    #[command(flatten)]
+    token: TokenOption,
 }
 
 /// Prints the daemon's answer. Returns exit code 1 if it is not well or does not answer.
 ///
 /// # Errors
 ///
-/// Fails if standard output cannot be written.
+/// Fails if standard output cannot be written, or the file of the token cannot be read.
 pub(crate) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
     let url = format!("{}{}", args.url, if args.ready { "/readyz" } else { "/healthz" });
-    let config = ureq::Agent::config_builder()
-        .proxy(None)
-        .http_status_as_error(false)
-        .timeout_global(Some(args.timeout))
-        .build();
-    let answer = ureq::Agent::new_with_config(config).get(&url).call();
+    let answer = args.token.client(Some(args.timeout))?.get(&url);
     let answered = answer.and_then(|mut answer| {
         let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string()?;
         Ok((answer.status(), text))

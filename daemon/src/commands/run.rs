@@ -1,9 +1,13 @@
 //! `derived-statsd run`: the daemon, until a signal.
 
+mod reconfigure;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
+use self::reconfigure::Configured;
 use crate::app;
 use crate::commands::config_args::ConfigArgs;
 use crate::config::Loaded;
@@ -28,5 +32,6 @@ pub(crate) struct RunArgs {
 /// When it cannot start, or a part failed.
 pub(crate) fn run(args: &RunArgs, loaded: &Loaded, own: Extensions) -> anyhow::Result<()> {
     let settings = settings::app(loaded)?;
-    app::run(settings, own, args.ready_file.clone())
+    let configured = Configured::new(args.config.sources(), own.algorithms.clone(), loaded);
+    app::run(settings, own, args.ready_file.clone(), Arc::new(configured))
 }

@@ -14,7 +14,7 @@ pub(crate) struct TokenArgs {
     /// The name of the client, which answers and the file show.
     #[arg(value_parser = name)]
     name: String,
-    /// What it may do: read, write, or both.
+    /// What it may do: read, write, admin (change the configuration), with a comma between two.
     #[arg(long, value_delimiter = ',', default_value = "read")]
     scopes: Vec<Scope>,
 }

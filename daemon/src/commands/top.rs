@@ -20,6 +20,7 @@ use daemon_base::setting::duration;
 use request::Client;
 use table::{Size, lines};
 
+use super::client::TokenOption;
 use super::http_url::http_url;
 
 /// The shortest poll interval, which limits the load on the daemon.
@@ -40,6 +41,8 @@ pub(crate) struct TopArgs {
     /// Show all partitions instead of as many as fit on the terminal.
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) token: TokenOption,
 }
 
 /// Prints the table once, or draws it at each poll until Ctrl-C.
@@ -48,7 +51,7 @@ pub(crate) struct TopArgs {
 ///
 /// Fails if standard output cannot be written; with `--once` also if the daemon does not respond.
 pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.url);
+    let client = Client::new(&args.url, &args.token)?;
     let clock = SystemClock::new();
     if args.once {
         let snapshot = client.poll(&clock)?;

@@ -3,14 +3,28 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use derived_stats::Registry;
+use serde::Deserialize;
 
+use crate::commands::client::TokenOption;
 use crate::commands::config_args::Overrides;
+use crate::commands::http_url::http_url;
 use crate::commands::preflight;
-use crate::commands::print::message;
-use crate::config::{Problems, Sources, Streams};
+use crate::commands::preview::{Preview, Types, types};
+use crate::commands::print::{excerpt, message};
+use crate::config::{self, Effective, Problems, Sources, Streams, Survey};
+use crate::settings;
+
+/// How long a daemon may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The characters of an answer that are shown.
+const EXCERPT: usize = 500;
 
 /// Arguments of `validate`.
 #[derive(Args, Debug)]
@@ -18,6 +32,12 @@ pub(crate) struct ValidateArgs {
     /// The file to check, in TOML, or a contrail-collector.conf.
     #[arg(value_name = "CONFIG")]
     pub(crate) file: PathBuf,
+    /// Compare it with the configuration of a running daemon, by the URL of its HTTP server, or with that of another file,
+    /// and print what a change to it keeps, resets, adds and removes.
+    #[arg(long, value_name = "URL|FILE")]
+    pub(crate) diff: Option<String>,
+    #[command(flatten)]
+    pub(crate) token: TokenOption,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }
@@ -26,15 +46,9 @@ pub(crate) struct ValidateArgs {
 ///
 /// # Errors
 ///
-/// Fails if standard output cannot be written.
+/// Fails if standard output cannot be written, or there is no configuration to compare with.
 pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
-    let sources = Sources {
-        file: Some(args.file.clone()),
-        environment: std::env::vars_os().collect(),
-        uve_proxy_list: args.overrides.uve_proxy_list.clone(),
-        set: args.overrides.set.clone(),
-        ..Sources::default()
-    };
+    let sources = sources(args, &args.file);
     let survey = preflight::survey(&sources, registry);
     for notice in &survey.notices {
         message(format_args!("note: {notice}"));
@@ -42,7 +56,10 @@ pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::
     match &survey.streams {
         Some(streams) if survey.problems.is_empty() => {
             super::print::print(&(summary(&args.file, streams) + &mapped(streams)))?;
-            Ok(ExitCode::SUCCESS)
+            match &args.diff {
+                Some(other) => print_difference(args, other, &survey, streams, registry),
+                None => Ok(ExitCode::SUCCESS),
+            }
         }
         _ => {
             let problems = Problems::new(survey.problems);
@@ -50,6 +67,65 @@ pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::
             Ok(ExitCode::from(bad))
         }
     }
+}
+
+fn sources(args: &ValidateArgs, file: &Path) -> Sources {
+    Sources {
+        file: Some(file.to_owned()),
+        environment: std::env::vars_os().collect(),
+        uve_proxy_list: args.overrides.uve_proxy_list.clone(),
+        set: args.overrides.set.clone(),
+        ..Sources::default()
+    }
+}
+
+/// Prints what a change from `other` to the file does.
+fn print_difference(
+    args: &ValidateArgs,
+    other: &str,
+    survey: &Survey,
+    streams: &Streams,
+    registry: &Registry,
+) -> anyhow::Result<ExitCode> {
+    let after = types(settings::plans(streams).iter().map(Arc::as_ref));
+    let is_url = other.starts_with("http://") || other.starts_with("https://");
+    let (before, of_before, effective, hidden) = if is_url {
+        let (before, of_before, hidden) = running(args, other)?;
+        // Without the secrets, which the daemon does not show.
+        let shown = Effective::from_shown(&survey.effective.shown().0).unwrap_or_default();
+        (before, of_before, shown.without(&hidden), hidden)
+    } else {
+        let loaded =
+            config::load(&sources(args, Path::new(other)), registry).context("read the file to compare with")?;
+        let of_before = types(settings::plans(&loaded.streams).iter().map(Arc::as_ref));
+        (loaded.effective, of_before, survey.effective.clone(), Vec::new())
+    };
+    let preview = Preview::new((&before, &of_before), (&effective, &after));
+    super::print::print(&preview.to_string())?;
+    if !hidden.is_empty() {
+        message(format_args!("note: the daemon does not show {}, so they are not compared", hidden.join(", ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration of a running daemon, and the keys that it does not show.
+fn running(args: &ValidateArgs, url: &str) -> anyhow::Result<(Effective, Types, Vec<String>)> {
+    let url = http_url(url).map_err(|error| anyhow::anyhow!("--diff: {error}"))? + "/api/v1/config";
+    let mut answer = args.token.client(Some(TIMEOUT))?.get(&url).with_context(|| format!("no answer from {url}"))?;
+    let text = answer.body_mut().read_to_string().with_context(|| format!("no answer from {url}"))?;
+    let status = answer.status();
+    anyhow::ensure!(status.is_success(), "{url} responds with {status}: {}", excerpt(text.trim(), EXCERPT));
+    let shown: Shown = serde_json::from_str(&text).with_context(|| format!("{url} is not that of a daemon"))?;
+    let effective = Effective::from_shown(&shown.settings);
+    Ok((effective.with_context(|| format!("{url} is not that of a daemon"))?, shown.types, shown.hidden))
+}
+
+/// The response of `GET /api/v1/config`.
+#[derive(Deserialize)]
+struct Shown {
+    settings: serde_json::Value,
+    hidden: Vec<String>,
+    types: Types,
 }
 
 fn summary(file: &Path, streams: &Streams) -> String {

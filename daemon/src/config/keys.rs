@@ -29,6 +29,22 @@ pub(super) fn fields(path: &[&str]) -> Option<&'static [&'static str]> {
     fields_of::<Config>(path)
 }
 
+/// The keys whose values are secrets.
+pub(super) fn secrets() -> Vec<String> {
+    let is_secret = |key: &String| is_secret(&key.split('.').collect::<Vec<_>>());
+    all().into_iter().filter(is_secret).collect()
+}
+
+/// Whether the key at `path` is a [`Secret`](daemon_base::setting::Secret): those show no text that they are made of.
+fn is_secret(path: &[&str]) -> bool {
+    const MARKER: &str = "seen-7f3a";
+    let nested = path.iter().rev().fold(toml::Value::String(MARKER.to_owned()), |inner, name| {
+        toml::Value::Table(toml::Table::from_iter([((*name).to_owned(), inner)]))
+    });
+    let config = Config::deserialize(nested);
+    config.is_ok_and(|config| config != Config::default() && !format!("{config:?}").contains(MARKER))
+}
+
 /// The names of the keys in a table of `[[streams]]`.
 pub(super) fn stream_fields() -> &'static [&'static str] {
     fields_of::<StreamConfig>(&[]).unwrap_or_default()

@@ -93,6 +93,11 @@ impl Layers {
         known.cloned().unwrap_or_else(|| self.location(list))
     }
 
+    /// The settings of all sources.
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The configuration of all valid settings.
     pub(super) fn config(&mut self) -> Config {
         Config::deserialize(Value::Table(self.table.clone())).unwrap_or_else(|error| {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use derived_stats::Registry;
 
+use super::effective::Effective;
 use super::layers::Layers;
 use super::problem::{Problem, Problems, SourceLocation};
 use super::streams::Streams;
@@ -19,6 +20,8 @@ const COLLECTOR_EXTENSION: &str = "conf";
 pub(crate) struct Sources {
     /// The daemon's file, or the collector's if its name ends in `.conf`.
     pub file: Option<PathBuf>,
+    /// The text to read in place of that of `file`.
+    pub text: Option<String>,
     /// The collector's file, under any name.
     pub collector_file: Option<PathBuf>,
     /// The whole environment; variables without the daemon's prefix are ignored.
@@ -27,6 +30,17 @@ pub(crate) struct Sources {
     pub uve_proxy_list: Vec<String>,
     /// Values of `--set`.
     pub set: Vec<String>,
+}
+
+impl Sources {
+    /// Whether a file is that of Contrail's collector, and not the daemon's own.
+    pub(crate) fn is_collectors(path: &Path) -> bool {
+        path.extension().is_some_and(|extension| extension == COLLECTOR_EXTENSION)
+    }
+
+    fn text_of(&self, path: &Path) -> std::io::Result<String> {
+        self.text.clone().map_or_else(|| daemon_base::setting::file::read_text(path), Ok)
+    }
 }
 
 /// The result of a check of all sources: the configuration, its notices and its problems.
@@ -38,12 +52,27 @@ pub(crate) struct Survey {
     pub streams: Option<Streams>,
     /// Hints for the operator that do not prevent a start, one sentence each.
     pub notices: Vec<String>,
+    /// The value of each key.
+    pub effective: Effective,
     /// The problems, each of which prevents a start.
     pub problems: Vec<Problem>,
     layers: Layers,
 }
 
 impl Survey {
+    /// The configuration to run with.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`].
+    pub(crate) fn loaded(self) -> Result<Loaded, Problems> {
+        let Self { config, streams, notices, effective, problems, .. } = self;
+        match streams {
+            Some(streams) if problems.is_empty() => Ok(Loaded { config, streams, notices, effective }),
+            _ => Err(Problems::new(problems)),
+        }
+    }
+
     /// Adds a problem with the setting `key`, at its source location.
     pub(crate) fn add_problem(&mut self, key: &str, message: &str) {
         self.problems.push(Problem::new(self.layers.location(key), format!("`{key}`: {message}")));
@@ -57,6 +86,8 @@ pub(crate) struct Loaded {
     pub streams: Streams,
     /// Hints for the operator, to be logged once logging runs.
     pub notices: Vec<String>,
+    /// The value of each key.
+    pub effective: Effective,
 }
 
 /// Reads and checks all sources; schema files may name the algorithms of `registry`.
@@ -65,18 +96,14 @@ pub(crate) struct Loaded {
 ///
 /// Returns all problems at once, each with its source location and remedy.
 pub(crate) fn load(sources: &Sources, registry: &Registry) -> Result<Loaded, Problems> {
-    let Survey { config, streams, notices, problems, .. } = survey(sources, registry);
-    match streams {
-        Some(streams) if problems.is_empty() => Ok(Loaded { config, streams, notices }),
-        _ => Err(Problems::new(problems)),
-    }
+    survey(sources, registry).loaded()
 }
 
 /// Reads and checks all sources as [`load`] does, but returns the configuration together with its problems.
 pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let mut layers = Layers::default();
     let mut notices = Vec::new();
-    let is_collectors = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == COLLECTOR_EXTENSION);
+    let is_collectors = |path: &&PathBuf| Sources::is_collectors(path);
     let collectors = sources.file.iter().filter(is_collectors).chain(&sources.collector_file);
     for path in collectors {
         if let Some(bytes) = readable(path, daemon_base::setting::file::read(path), &mut layers) {
@@ -84,7 +111,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
         }
     }
     if let Some(path) = sources.file.as_ref().filter(|path| !is_collectors(path))
-        && let Some(text) = readable(path, daemon_base::setting::file::read_text(path), &mut layers)
+        && let Some(text) = readable(path, sources.text_of(path), &mut layers)
     {
         file::read(path, &text, &mut layers);
     }
@@ -104,7 +131,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
         notices.extend(streams.iter().flat_map(Streams::names).filter_map(check::contiv_notice));
     }
     let problems = std::mem::take(&mut layers.problems);
-    Survey { config, streams, notices, problems, layers }
+    Survey { effective: Effective::new(layers.table()), config, streams, notices, problems, layers }
 }
 
 /// The content of a file, or a problem.

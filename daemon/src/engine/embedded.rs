@@ -17,9 +17,8 @@ use tracing::{error, warn};
 
 use super::status::LocalStatus;
 use super::threads::Lifetime;
-use crate::engine::worker::Worker;
-use crate::engine::{Engine, EngineSettings, Readiness};
-use crate::telemetry::Telemetry;
+use crate::engine::worker::{Start, Worker};
+use crate::engine::{Base, Engine, EngineSettings, Readiness};
 
 /// How often old data is looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,53 +33,63 @@ pub(crate) struct EmbeddedSettings {
 }
 
 /// Opens the log and starts everything.
-pub(super) fn start(
-    settings: &EngineSettings,
-    own: &EmbeddedSettings,
-    clock: Arc<dyn Clock>,
-) -> anyhow::Result<Engine> {
-    let directory = &own.data_dir;
-    let log = EmbeddedLog::open(directory, own.log.clone());
-    let log = Arc::new(log.with_context(|| format!("open the log in {}", directory.display()))?);
-    check_disk(&log);
-    keep_partitions(&log, directory, own.partitions)?;
+pub(super) fn start(settings: &EngineSettings, own: &EmbeddedSettings, mut base: Base) -> anyhow::Result<Engine> {
+    let (start, log) = match &base.embedded {
+        Some(log) => (Start::AfterChange, Arc::clone(log)),
+        None => (Start::OfProcess, open(own)?),
+    };
+    base.embedded = Some(Arc::clone(&log));
     let mut streams = BTreeMap::new();
     for plan in &settings.plans {
         let name = plan.stream().to_string();
         let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
-        streams.insert(id, Arc::new(StreamPlan::new(Arc::clone(plan), &settings.worker.observations)));
+        let stream = StreamPlan::new(Arc::clone(plan), &settings.worker.observations);
+        streams.insert(id, Arc::new(stream.with_taps(&settings.worker.taps)));
     }
     confirm_polled(&*log, &settings.worker.observations).context("read the names of the polled streams")?;
     let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));
     let intake = Intake::new(numbered, own.partitions, PayloadForm::Stored, settings.worker.table.allowed_skew);
-    let telemetry: Arc<Telemetry> = Arc::default();
     let status = LocalStatus {
         log: Arc::clone(&log) as Arc<dyn PartitionLog>,
-        telemetry: Arc::clone(&telemetry.workers),
+        telemetry: Arc::clone(&base.telemetry.workers),
         partitions: streams.len() * usize::from(own.partitions),
     };
     // Every worker and the view must be ready.
     let (readiness, ready) = Readiness::new(settings.threads + 1);
     let shared = Arc::clone(&log) as Arc<dyn Log>;
-    let mut engine = Engine::new(shared, Arc::new(status), telemetry, intake, ready, Arc::default(), clock);
-    engine.observations = settings.worker.observations.clone();
+    let mut engine = Engine::new(shared, Arc::new(status), intake, ready, Arc::default(), base);
     engine.local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
     engine.streams = streams.keys().copied().collect();
-    start_workers(&mut engine, settings, own, &streams, &readiness)?;
+    start_workers(&mut engine, settings, own, (&streams, start), &readiness)?;
     engine.start_sinks(settings, &readiness)?;
-    let (clock, stop) = (Arc::clone(&engine.clock), engine.stop_sinks.clone());
-    engine.sinks.spawn("retention".to_owned(), move || run_retention(&log, &*clock, &stop))?;
+    if start == Start::OfProcess {
+        let clock = Arc::clone(&engine.clock);
+        engine.add_lasting_helper("retention", move |stop| {
+            run_retention(&log, &*clock, stop);
+            Ok(())
+        })?;
+    }
     Ok(engine)
+}
+
+fn open(own: &EmbeddedSettings) -> anyhow::Result<Arc<EmbeddedLog>> {
+    let directory = &own.data_dir;
+    let log = EmbeddedLog::open(directory, own.log.clone());
+    let log = Arc::new(log.with_context(|| format!("open the log in {}", directory.display()))?);
+    check_disk(&log);
+    keep_partitions(&log, directory, own.partitions)?;
+    Ok(log)
 }
 
 fn start_workers(
     engine: &mut Engine,
     settings: &EngineSettings,
     own: &EmbeddedSettings,
-    streams: &BTreeMap<u16, Arc<StreamPlan>>,
+    (streams, start): (&BTreeMap<u16, Arc<StreamPlan>>, Start),
     readiness: &Arc<Readiness>,
 ) -> anyhow::Result<()> {
-    let may_start_over = take_permission(&settings.worker.start_over)?;
+    // The permission is for the start of the process.
+    let may_start_over = start == Start::OfProcess && take_permission(&settings.worker.start_over)?;
     for (number, share) in shares(settings, own, streams).into_iter().enumerate() {
         let Some(log) = engine.local.clone() else { continue };
         let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
@@ -88,7 +97,7 @@ fn start_workers(
         let worker_settings = WorkerSettings { may_start_over, ..settings.worker.clone() };
         let readiness = Arc::clone(readiness);
         engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), move || {
-            let worker = Worker::new(log, clock, worker_settings, telemetry, share, control)?;
+            let worker = Worker::new(log, clock, worker_settings, telemetry, share, control, start)?;
             readiness.one_more();
             worker.run()
         })?;

@@ -7,17 +7,16 @@ use daemon_kafka::{KafkaSettings, Shared};
 use daemon_log::Log;
 use daemon_sources::intake::{Intake, PayloadForm};
 
-use super::{Engine, EngineSettings, Lifetime, Readiness};
-use crate::telemetry::Telemetry;
+use super::{Base, Engine, EngineSettings, Lifetime, Readiness};
 
 /// Starts everything. That the cluster cannot be reached is not an error: the daemon waits for it.
-pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Engine> {
-    let telemetry: Arc<Telemetry> = Arc::default();
+pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, base: Base) -> anyhow::Result<Engine> {
+    let telemetry = Arc::clone(&base.telemetry);
     // Every worker and the view must be ready.
     let (readiness, ready) = Readiness::new(settings.threads + 1);
     let of_workers = Arc::clone(&readiness);
     let shared = Shared {
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(&base.clock),
         control: Arc::default(),
         workers: Arc::clone(&telemetry.workers),
         group: Arc::clone(&telemetry.group),
@@ -25,8 +24,7 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, clock: Arc<d
         worker_is_ready: Arc::new(move || of_workers.one_more()),
     };
     let parts = daemon_kafka::EngineParts::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
-    let mut engine = Engine::new(parts.log, parts.status, telemetry, intake(settings), ready, shared.control, clock);
-    engine.observations = settings.worker.observations.clone();
+    let mut engine = Engine::new(parts.log, parts.status, intake(settings), ready, shared.control, base);
     for (number, body) in parts.workers.into_iter().enumerate() {
         engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), body)?;
     }

@@ -36,14 +36,6 @@ impl Threads {
         Self { stop, failure, sender, ended, running: 0 }
     }
 
-    /// Starts a thread that must run until the stop.
-    pub(super) fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-        self.spawn_for(Lifetime::UntilStop, name, move || {
-            body();
-            Ok(())
-        })
-    }
-
     /// Starts a thread, whose error fails the engine.
     pub(super) fn spawn_for(
         &mut self,

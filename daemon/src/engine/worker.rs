@@ -50,6 +50,15 @@ pub(crate) struct Worker {
     control: Arc<Control>,
 }
 
+/// What a worker starts after.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Start {
+    /// Another worker of this process, which has just ended: no time passed unobserved.
+    AfterChange,
+    /// The start of the process: the time since the last one is unknown.
+    OfProcess,
+}
+
 impl Worker {
     /// A worker for `partitions`, of which it restores every one.
     ///
@@ -63,6 +72,7 @@ impl Worker {
         telemetry: Arc<WorkerTelemetry>,
         partitions: BTreeMap<PartitionId, Arc<StreamPlan>>,
         control: Arc<Control>,
+        start: Start,
     ) -> anyhow::Result<Self> {
         let (now, wall) = (clock.monotonic(), clock.now_micros());
         // A restore may hang in the disk, too.
@@ -70,7 +80,10 @@ impl Worker {
         let restore = |(id, stream)| {
             heartbeat.beat(clock.monotonic());
             let assignment = Assignment::restore(&*log, id, stream, &settings, now);
-            let marked = assignment.map(|assignment| assignment.with_downtime(&*log, now, wall));
+            let marked = assignment.map(|assignment| match start {
+                Start::OfProcess => assignment.with_downtime(&*log, now, wall),
+                Start::AfterChange => assignment,
+            });
             marked.with_context(|| format!("restore partition {id}"))
         };
         let assignments = partitions.into_iter().map(restore).collect::<anyhow::Result<Vec<_>>>()?;
@@ -99,10 +112,25 @@ impl Worker {
                 Err(error) => self.recover(error)?,
             }
         }
-        self.end().context("the last commit failed; the next start reads its input again")
+        let ended = self.end().context("the last commit failed; the next start reads its input again");
+        match ended {
+            Err(error) if self.control.is_replaced.load(Ordering::Acquire) => {
+                let error = format!("{error:#}");
+                warn!(%error, "The last commit before the change of the configuration failed; its input is read again.");
+                Ok(())
+            }
+            ended => ended,
+        }
     }
 
     fn end(&mut self) -> anyhow::Result<()> {
+        if self.control.is_replaced.load(Ordering::Acquire) {
+            // So that all results of a window are of one configuration.
+            while self.close_more() {
+                self.heartbeat.beat(self.clock.monotonic());
+                self.commit(false)?;
+            }
+        }
         if self.control.close_windows.load(Ordering::Acquire) {
             while self.iterate()? {}
             let now = self.clock.monotonic();

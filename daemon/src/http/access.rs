@@ -29,6 +29,9 @@ const PROBES: [&str; 4] = ["/health", "/healthz", "/ping", "/readyz"];
 /// The paths whose POST only asks.
 const READ_BY_POST: [&str; 2] = ["/analytics/", "/api/v1/annotations/"];
 
+/// The path whose POST changes what the daemon does.
+const CONFIGURATION: &str = "/api/v1/config";
+
 /// The right to use the server.
 #[derive(Debug, Default)]
 pub(crate) struct Access(Option<Guard>);
@@ -122,6 +125,9 @@ pub(super) async fn authorize(State(shared): State<Arc<Shared>>, request: Reques
 }
 
 fn scope_of(method: &Method, path: &str) -> Scope {
+    if path == CONFIGURATION && !matches!(*method, Method::GET | Method::HEAD) {
+        return Scope::Admin;
+    }
     let asks =
         matches!(*method, Method::GET | Method::HEAD) || READ_BY_POST.iter().any(|asked| path.starts_with(asked));
     if asks { Scope::Read } else { Scope::Write }

@@ -36,6 +36,7 @@ const FREE_BYTES: usize = 64 * 1024;
 pub(crate) struct Bodies {
     pub(super) samples: Bounds,
     pub(super) query: Bounds,
+    pub(super) configuration: Bounds,
     pub(super) series: Bounds,
     /// A permit for each byte.
     space: Shares,
@@ -72,13 +73,19 @@ impl Bodies {
             large: "the limit of a query; send several",
             slow: "the limit of a query; send it at once",
         };
+        let configuration = Bounds {
+            bytes: MAX_QUERY_BYTES,
+            time: QUERY_TIMEOUT,
+            large: "the limit of a configuration; edit the file and send SIGHUP",
+            slow: "the limit of a configuration; send it at once",
+        };
         let series = Bounds {
             bytes: MAX_QUERY_BYTES,
             time: QUERY_TIMEOUT,
             large: "the limit of a series; send a part",
             slow: "the limit of a series; send it at once",
         };
-        Self { samples, query, series, space: Shares::new(None, space) }
+        Self { samples, query, configuration, series, space: Shares::new(None, space) }
     }
 
     /// Reads a body to its end, within the bounds of its kind.

@@ -17,18 +17,18 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use daemon_base::listener::{Client, STALLED};
-use daemon_log::{LogError, RecordBatch};
+use daemon_log::{Log, LogError, RecordBatch};
 use daemon_results::record::RecordReader;
 use proxy_uve::json::write_text;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
 use crate::http::{Shared, problem};
-use crate::view::EventId;
+use crate::view::{EventHub, EventId};
 
 /// The capacity of the queue to one client, in events.
 const QUEUE: usize = 256;
@@ -70,12 +70,22 @@ pub(super) async fn get(
     let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));
     let head = query.key.as_deref().map(head_of).unwrap_or_default();
     let (sender, receiver) = mpsc::channel(QUEUE);
+    // Not the whole state, which another configuration may replace meanwhile.
+    let feed_of =
+        Feed { log: Arc::clone(&shared.log), events: Arc::clone(&shared.events), stopping: shared.stopping.clone() };
     tokio::spawn(async move {
         let _held = permit;
-        feed(shared, from, Receiver { sender, head }).await;
+        feed(feed_of, from, Receiver { sender, head }).await;
     });
     let events = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
+}
+
+/// What a stream is fed from.
+struct Feed {
+    log: Arc<dyn Log>,
+    events: Arc<EventHub>,
+    stopping: watch::Receiver<bool>,
 }
 
 /// The client of a stream.
@@ -86,25 +96,25 @@ struct Receiver {
 }
 
 /// How the lines of an object begin.
-fn head_of(key: &str) -> Vec<u8> {
+pub(super) fn head_of(key: &str) -> Vec<u8> {
     let mut head = b"{\"key\":".to_vec();
     write_text(key, &mut head);
     head
 }
 
 /// Sends all results from `from` on, or new ones without it, until the client disconnects or the daemon stops.
-async fn feed(shared: Arc<Shared>, from: Option<EventId>, client: Receiver) {
-    let mut live = shared.events.subscribe();
+async fn feed(feed: Feed, from: Option<EventId>, client: Receiver) {
+    let mut live = feed.events.subscribe();
     // Where a client without `from` catches up from, should it lag before its first event.
-    let log = Arc::clone(&shared.log);
+    let log = Arc::clone(&feed.log);
     let end = tokio::task::spawn_blocking(move || log.results_bounds()).await;
     let end = end.ok().and_then(Result::ok).map(|bounds| EventId::of_record(bounds.next));
     let mut next = from;
-    let mut stopping = shared.stopping.clone();
+    let mut stopping = feed.stopping.clone();
     let mut is_behind = true;
     loop {
         if is_behind && let Some(from) = next {
-            match catch_up(&shared, from, &client).await {
+            match catch_up(&feed.log, from, &client).await {
                 Some(reached) => next = Some(reached),
                 None => return,
             }
@@ -135,11 +145,11 @@ async fn feed(shared: Arc<Shared>, from: Option<EventId>, client: Receiver) {
 }
 
 /// Sends the log from `from` to its end and returns the next event id; `None` if the client disconnected.
-async fn catch_up(shared: &Arc<Shared>, from: EventId, client: &Receiver) -> Option<EventId> {
+async fn catch_up(log: &Arc<dyn Log>, from: EventId, client: &Receiver) -> Option<EventId> {
     let mut next = from;
     let mut reader = RecordReader::default();
     loop {
-        let log = Arc::clone(&shared.log);
+        let log = Arc::clone(log);
         let read = tokio::task::spawn_blocking(move || log.read_results(next.record, READ_BYTES)).await.ok()?;
         let batch = match read {
             Ok(batch) => batch,

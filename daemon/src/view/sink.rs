@@ -30,6 +30,8 @@ pub(crate) struct ViewSink {
     /// The end of the results at the start, or at the last checkpoint.
     stored_next: u64,
     has_caught_up: bool,
+    /// The first record whose results the event stream gets.
+    events_from: u64,
 }
 
 impl ViewSink {
@@ -57,7 +59,13 @@ impl ViewSink {
             loudest_from: 0,
             stored_next: 0,
             has_caught_up: false,
+            events_from: 0,
         }
+    }
+
+    /// Sends the results from this record on to the event stream: the clients have those before it.
+    pub(crate) fn with_events_from(self, events_from: u64) -> Self {
+        Self { events_from, ..self }
     }
 }
 
@@ -130,7 +138,7 @@ impl ViewSink {
     /// Applies a record that is a block; `false` if it is not.
     fn apply_block(&mut self, offset: u64, record: &[u8]) -> Result<bool, BlockError> {
         let is_new = self.is_new(offset);
-        let Self { view, events, records, configured, .. } = self;
+        let Self { view, events, records, configured, events_from, .. } = self;
         let Some(rows) = records.rows(offset, record)? else { return Ok(false) };
         let mut loudest = view.loudest();
         let mut writer = view.writer();
@@ -144,7 +152,7 @@ impl ViewSink {
             });
         });
         drop((loudest, writer));
-        for (number, row) in rows.iter().enumerate() {
+        for (number, row) in rows.iter().enumerate().filter(|_| offset >= *events_from) {
             send(events, EventId { record: offset, line: number }, &Stored::Row(*row));
         }
         Ok(true)
@@ -153,7 +161,7 @@ impl ViewSink {
     /// Applies a record that consists of lines.
     fn apply_lines(&mut self, offset: u64, record: &[u8]) -> Result<(), BlockError> {
         let is_new = self.is_new(offset);
-        let Self { view, events, records, lines, configured, .. } = self;
+        let Self { view, events, records, lines, configured, events_from, .. } = self;
         view.writer().begin_record(offset, record.len());
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
@@ -169,7 +177,9 @@ impl ViewSink {
                     Err(error) => warn!(offset, %error, "A stored result line cannot be parsed; the view skips it."),
                 }
             }
-            send(events, EventId { record: offset, line: number }, &result);
+            if offset >= *events_from {
+                send(events, EventId { record: offset, line: number }, &result);
+            }
         })
     }
 }

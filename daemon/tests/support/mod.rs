@@ -8,6 +8,7 @@ pub(crate) mod broker;
 pub(crate) mod browser;
 pub(crate) mod campaign;
 pub(crate) mod certificates;
+pub(crate) mod configured;
 pub(crate) mod contiv;
 pub(crate) mod contiv_field;
 pub(crate) mod dashboards;

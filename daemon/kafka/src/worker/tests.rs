@@ -160,6 +160,7 @@ impl Rig {
             observations: Observations::default(),
             start_over: std::path::PathBuf::new(),
             may_start_over: false,
+            taps: Taps::default(),
         };
         let worker = Worker::new(Parts {
             member: Scripted { script: Rc::clone(&script), topology: Arc::clone(&topology) },

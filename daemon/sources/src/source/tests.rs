@@ -15,7 +15,7 @@ use crate::intake::tests::intake_of;
 
 struct Rig {
     log: Arc<EmbeddedLog>,
-    intake: Intake,
+    intake: CurrentIntake,
     observations: Observations,
     clock: SystemClock,
     telemetry: SourceTelemetry,
@@ -29,7 +29,7 @@ impl Rig {
         let log = Arc::new(EmbeddedLog::open(folder.path(), config).unwrap());
         let stream = StreamName::new("Host", "load").unwrap();
         let id = log.stream_id("Host-load").unwrap();
-        let intake = intake_of(&[(stream, id)], ValueType::F64, PayloadForm::Stored);
+        let intake = CurrentIntake::new(intake_of(&[(stream, id)], ValueType::F64, PayloadForm::Stored));
         Self {
             log,
             intake,

@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use daemon_base::clock::{Clock, micros};
 use serde::Deserialize;
 
+use crate::commands::client::{self, TokenOption};
+
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -45,17 +47,19 @@ impl Row {
 
 /// The client of the daemon's API.
 pub(super) struct Client {
-    agent: ureq::Agent,
+    client: client::Client,
     url: String,
 }
 
 impl Client {
     /// A client for the daemon at `base`, such as `http://127.0.0.1:8081`; it sends no request.
-    pub(super) fn new(base: &str) -> Self {
-        let config =
-            ureq::Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(Some(TIMEOUT));
+    ///
+    /// # Errors
+    ///
+    /// When the file of the token cannot be read.
+    pub(super) fn new(base: &str, token: &TokenOption) -> anyhow::Result<Self> {
         let url = format!("{}/api/v1/partitions", base.trim_end_matches('/'));
-        Self { agent: config.build().new_agent(), url }
+        Ok(Self { client: token.client(Some(TIMEOUT))?, url })
     }
 
     /// Sends one request.
@@ -64,7 +68,7 @@ impl Client {
     ///
     /// Fails if there is no response, or not one of this API.
     pub(super) fn poll(&self, clock: &dyn Clock) -> anyhow::Result<Snapshot> {
-        let answer = self.agent.get(&self.url).call();
+        let answer = self.client.get(&self.url);
         let mut answer = answer.with_context(|| format!("no answer from {}", self.url))?;
         let status = answer.status();
         let body = answer.body_mut().read_to_string().with_context(|| format!("no answer from {}", self.url))?;

@@ -3,6 +3,7 @@
 use daemon_base::clock::SystemClock;
 use daemon_base::observation::Observations;
 use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionCommit, RecordBuffer};
+use daemon_partition::Taps;
 use daemon_results::record::RecordReader;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
@@ -28,10 +29,19 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
         observations: Observations::default(),
         start_over: std::path::PathBuf::new(),
         may_start_over: false,
+        taps: Taps::default(),
     };
     let partitions = (0..PARTITIONS).map(|partition| (PartitionId::new(0, partition), Arc::clone(&plan))).collect();
     let log: Arc<dyn PartitionLog> = Arc::clone(log) as Arc<dyn PartitionLog>;
-    Worker::new(log, Arc::new(SystemClock::new()), settings, Arc::default(), partitions, Arc::clone(control))
+    Worker::new(
+        log,
+        Arc::new(SystemClock::new()),
+        settings,
+        Arc::default(),
+        partitions,
+        Arc::clone(control),
+        Start::OfProcess,
+    )
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! The start of the engine with the daemon's own sources.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use daemon_base::observation::Observer;
+use daemon_sources::contiv::{self, Latest, ScraperSettings};
+use daemon_sources::opserver::{self, PollerSettings};
+
+use super::AppSettings;
+use crate::engine::{Base, Engine};
+
+/// Starts the engine on `base`, with the daemon's own sources. Workers must know which streams have an observer before
+/// they start.
+pub(super) fn start_engine(settings: &AppSettings, latest: &Arc<Latest>, base: Base) -> anyhow::Result<Engine> {
+    let (observations, now) = (base.observations().clone(), base.now());
+    let poller = settings.poller.clone().map(|poller| (opserver::observer(&poller, &observations, now), poller));
+    let scraper = settings.contiv.clone().map(|scraper| (contiv::observer(&scraper, &observations, now), scraper));
+    let mut engine = Engine::start_on(&settings.engine, base)?;
+    if let Some((observer, poller)) = poller {
+        start_poller(&mut engine, poller, observer)?;
+    }
+    if let Some((observer, scraper)) = scraper {
+        start_scraper(&mut engine, scraper, observer, latest)?;
+    }
+    Ok(engine)
+}
+
+fn start_poller(engine: &mut Engine, settings: PollerSettings, observer: Observer) -> anyhow::Result<()> {
+    let parts = opserver::Parts {
+        settings,
+        intake: engine.intake.clone(),
+        log: Arc::clone(&engine.log),
+        local: engine.local.clone(),
+        observer,
+        clock: Arc::clone(&engine.clock),
+        telemetry: engine.telemetry.opserver.clone(),
+    };
+    engine.add_source("opserver", move |stop| opserver::run(parts, stop))
+}
+
+/// Scrapes Contiv's nodes into the engine's log.
+///
+/// # Errors
+///
+/// When the log is shared with other daemons, or no thread can be started.
+pub(crate) fn start_scraper(
+    engine: &mut Engine,
+    settings: ScraperSettings,
+    observer: Observer,
+    latest: &Arc<Latest>,
+) -> anyhow::Result<()> {
+    let log = engine.local.clone().context("Contiv's nodes are scraped into the embedded log only; see log.kind")?;
+    let parts = contiv::Parts {
+        settings,
+        log,
+        intake: engine.intake.clone(),
+        observer,
+        clock: Arc::clone(&engine.clock),
+        telemetry: engine.telemetry.contiv.clone(),
+        latest: Arc::clone(latest),
+    };
+    engine.add_source("contiv", move |stop| contiv::run(parts, stop))
+}

@@ -1,0 +1,163 @@
+//! What a change of the configuration does to the states, in words: kept, reset, added, removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use proxy_uve::Plan;
+use serde_json::{Value, json};
+
+use crate::config::{ChangedKey, Effective, is_changed_while_running};
+
+/// What each proxy type computes on its stream, by the name `Type-Struct-attribute`.
+pub(super) type Types = BTreeMap<String, String>;
+
+/// The settings of what a proxy type computes are separated by it.
+const SEPARATOR: &str = "; ";
+
+/// What a change of the configuration does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Preview {
+    pub keys: Vec<ChangedKey>,
+    /// The types whose states continue, with what differs all the same.
+    pub kept: Vec<(String, Option<String>)>,
+    /// The types whose states start anew, with the reason.
+    pub reset: Vec<(String, String)>,
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+}
+
+/// What the plans compute. The detectors follow from the types.
+pub(super) fn types<'p>(plans: impl Iterator<Item = &'p Plan>) -> Types {
+    plans.flat_map(Plan::identities).filter(|(name, _)| !name.starts_with("detectors of ")).collect()
+}
+
+impl Preview {
+    pub(super) fn new(before: (&Effective, &Types), after: (&Effective, &Types)) -> Self {
+        let mut preview = Self { keys: before.0.changes_to(after.0), ..Self::default() };
+        for (name, old) in before.1 {
+            match after.1.get(name) {
+                None => preview.removed.push(name.clone()),
+                Some(new) if old == new => preview.kept.push((name.clone(), None)),
+                Some(new) if states(old) == states(new) => {
+                    preview.kept.push((name.clone(), Some(difference(old, new))))
+                }
+                Some(new) => preview.reset.push((name.clone(), difference(old, new))),
+            }
+        }
+        preview.added = after.1.keys().filter(|name| !before.1.contains_key(*name)).cloned().collect();
+        preview
+    }
+
+    /// Whether a key differs, or what is computed.
+    pub(super) fn is_change(&self) -> bool {
+        let has_notes = self.kept.iter().any(|(_, note)| note.is_some());
+        !(self.keys.is_empty() && self.reset.is_empty() && self.added.is_empty() && self.removed.is_empty())
+            || has_notes
+    }
+
+    /// The changed keys that a running daemon does not take over.
+    pub(super) fn restarts(&self) -> impl Iterator<Item = &ChangedKey> {
+        self.keys.iter().filter(|changed| !is_changed_while_running(&changed.key))
+    }
+
+    /// The answer of the API.
+    pub(super) fn to_json(&self) -> Value {
+        let key = |it: &ChangedKey| json!({ "key": it.key, "before": it.before, "after": it.after });
+        let kept = |(name, note): &(String, Option<String>)| json!({ "name": name, "note": note });
+        let reset = |(name, why): &(String, String)| json!({ "name": name, "why": why });
+        json!({
+            "changed": self.is_change(),
+            "keys": self.keys.iter().map(key).collect::<Vec<_>>(),
+            "kept": self.kept.iter().map(kept).collect::<Vec<_>>(),
+            "reset": self.reset.iter().map(reset).collect::<Vec<_>>(),
+            "added": self.added,
+            "removed": self.removed,
+        })
+    }
+}
+
+impl fmt::Display for Preview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for changed in &self.keys {
+            let note = if is_changed_while_running(&changed.key) { "" } else { " (needs a restart)" };
+            writeln!(f, "setting {changed}{note}")?;
+        }
+        for (name, note) in &self.kept {
+            let note = note.as_ref().map(|note| format!(", with {note}")).unwrap_or_default();
+            writeln!(f, "kept    {name}: its states continue{note}")?;
+        }
+        for (name, why) in &self.reset {
+            writeln!(f, "reset   {name}: its states start anew, as it has {why}")?;
+        }
+        for name in &self.added {
+            writeln!(f, "added   {name}: its windows that have begun are partial")?;
+        }
+        for name in &self.removed {
+            writeln!(f, "removed {name}: its states are dropped, and its open windows give no results")?;
+        }
+        if !self.is_change() {
+            writeln!(f, "nothing changes")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the names of states are made of: everything but the names of results, and the timeout.
+fn states(settings: &str) -> BTreeSet<String> {
+    let without_name = |setting: &str| match setting.split_once('=') {
+        Some((name, rest)) if name != "period" => rest.to_owned(),
+        _ => setting.split(' ').filter(|word| !word.starts_with("timeout=")).collect::<Vec<_>>().join(" "),
+    };
+    settings.split(SEPARATOR).map(without_name).collect()
+}
+
+/// The settings that only one of both has.
+fn difference(before: &str, after: &str) -> String {
+    let only = |of: &str, other: &str| {
+        let others: BTreeSet<_> = other.split(SEPARATOR).collect();
+        let own: Vec<_> = of.split(SEPARATOR).filter(|setting| !others.contains(setting)).collect();
+        if own.is_empty() { "nothing".to_owned() } else { format!("`{}`", own.join(SEPARATOR)) }
+    };
+    format!("{} instead of {}", only(after, before), only(before, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types(texts: &[(&str, &str)]) -> Types {
+        texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_preview_names_what_is_kept_reset_added_and_removed() {
+        let before = types(&[
+            ("A-S-a", "period=60s timeout=1 silence=once; value=DSSum u64"),
+            ("B-S-a", "period=60s timeout=1 silence=once; value=DSSum u64"),
+            ("C-S-a", "period=60s timeout=1 silence=once; value=DSSum u64"),
+            ("D-S-a", "period=60s timeout=1 silence=once; value=DSSum u64"),
+        ]);
+        let after = types(&[
+            ("A-S-a", "period=60s timeout=1 silence=once; value=DSSum u64"),
+            ("B-S-a", "period=60s timeout=3 silence=once; sum=DSSum u64"),
+            ("C-S-a", "period=120s timeout=1 silence=once; value=DSSum u64"),
+            ("E-S-a", "period=60s timeout=1 silence=once; value=DSSum u64"),
+        ]);
+        let none = Effective::default();
+        let text = Preview::new((&none, &before), (&none, &after)).to_string();
+        let expected = "\
+kept    A-S-a: its states continue
+kept    B-S-a: its states continue, with `period=60s timeout=3 silence=once; sum=DSSum u64` instead of \
+`period=60s timeout=1 silence=once; value=DSSum u64`
+reset   C-S-a: its states start anew, as it has `period=120s timeout=1 silence=once` instead of \
+`period=60s timeout=1 silence=once`
+added   E-S-a: its windows that have begun are partial
+removed D-S-a: its states are dropped, and its open windows give no results
+";
+        assert_eq!(text, expected);
+        assert_eq!(
+            Preview::new((&none, &before), (&none, &before)).to_string().lines().last(),
+            Some("nothing changes")
+        );
+    }
+}

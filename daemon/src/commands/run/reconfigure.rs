@@ -1,0 +1,121 @@
+//! The sources of the configuration, to be read again while the daemon runs.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use derived_stats::Registry;
+use serde_json::{Value, json};
+
+use crate::app::{Prepared, Reconfigure, StagedFile};
+use crate::commands::preflight;
+use crate::commands::preview::{Preview, Types, types};
+use crate::config::{Effective, Loaded, LogKind, Problems, Sources};
+use crate::http::Outcome;
+use crate::settings;
+
+/// The configuration in force, and where it comes from.
+#[derive(Clone)]
+pub(super) struct Configured {
+    sources: Sources,
+    registry: Registry,
+    effective: Effective,
+    types: Types,
+    log: LogKind,
+    /// `kafka.configuration_version`.
+    version: u64,
+    /// Whether schema files may hold changes that no setting shows.
+    has_files: bool,
+}
+
+impl Configured {
+    pub(super) fn new(sources: Sources, registry: Registry, loaded: &Loaded) -> Self {
+        let plans = settings::plans(&loaded.streams);
+        Self {
+            sources,
+            registry,
+            effective: loaded.effective.clone(),
+            types: types(plans.iter().map(Arc::as_ref)),
+            log: loaded.config.log.kind,
+            version: loaded.config.kafka.configuration_version,
+            has_files: !loaded.config.aggregation.schema_files.is_empty(),
+        }
+    }
+
+    /// Whether, and why not, the change may be applied to a running daemon.
+    fn refusals(&self, next: &Self, preview: &Preview) -> Vec<String> {
+        let restarts = preview.restarts().map(|changed| format!("setting {changed}: restart the daemon to change it"));
+        let mut reasons: Vec<_> = restarts.collect();
+        let is_other = self.types != next.types;
+        if self.log == LogKind::Kafka && (next.version < self.version || is_other && next.version == self.version) {
+            reasons.push(format!(
+                "kafka.configuration_version is {}, and that in force is {}: the streams of a group change with a \
+                 higher version only; set {}, the same at all daemons of the group",
+                next.version,
+                self.version,
+                self.version.saturating_add(1)
+            ));
+        }
+        reasons
+    }
+
+    /// The new text as a file beside the one that it replaces, with the same mode.
+    fn stage(&self, text: &str) -> Result<StagedFile, Outcome> {
+        let Some(file) = self.sources.file.as_ref().filter(|file| !Sources::is_collectors(file)) else {
+            let reason = "the daemon was started without a TOML file, which a change would replace; start it with \
+                          --config FILE, or change what it was started with and restart it";
+            return Err(Outcome::Refused(vec![reason.to_owned()]));
+        };
+        staged(file, text).map_err(|error| {
+            let remedy = "let the user of the daemon write it, or edit it and send SIGHUP";
+            Outcome::Refused(vec![format!("{} cannot be replaced: {error:#}; {remedy}", file.display())])
+        })
+    }
+}
+
+impl Reconfigure for Configured {
+    fn shown(&self) -> Value {
+        let (settings, hidden) = self.effective.shown();
+        json!({
+            "file": self.sources.file.as_ref().map(|file| file.display().to_string()),
+            "settings": settings,
+            "hidden": hidden,
+            "types": self.types,
+        })
+    }
+
+    fn prepare(&self, text: Option<String>) -> Result<Prepared, Outcome> {
+        let file = text.as_deref().map(|text| self.stage(text)).transpose()?;
+        let sources = Sources { text, ..self.sources.clone() };
+        let survey = preflight::survey(&sources, &self.registry);
+        let invalid = |problems: &Problems| Outcome::Invalid(problems.to_string().lines().map(str::to_owned).collect());
+        let loaded = survey.loaded().map_err(|problems| invalid(&problems))?;
+        for notice in &loaded.notices {
+            tracing::warn!("{notice}");
+        }
+        let next = Self::new(self.sources.clone(), self.registry.clone(), &loaded);
+        let preview = Preview::new((&self.effective, &self.types), (&next.effective, &next.types));
+        let refusals = self.refusals(&next, &preview);
+        if !refusals.is_empty() {
+            return Err(Outcome::Refused(refusals));
+        }
+        let is_same = !preview.is_change() && !next.has_files;
+        let settings = (!is_same).then(|| settings::app(&loaded)).transpose();
+        let settings = settings.map_err(|error| Outcome::Invalid(vec![format!("{error:#}")]))?;
+        Ok(Prepared { settings, report: preview.to_json(), file, next: Arc::new(next) })
+    }
+}
+
+fn staged(file: &Path, text: &str) -> anyhow::Result<StagedFile> {
+    // A link stays one.
+    let to = std::fs::canonicalize(file).context("follow the path")?;
+    let directory = to.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let mode = std::fs::metadata(&to).context("read its mode")?.permissions();
+    let staged = tempfile::Builder::new().prefix(".derived-statsd-").tempfile_in(&directory);
+    let mut staged = staged.with_context(|| format!("make a file in {}", directory.display()))?;
+    staged.write_all(text.as_bytes()).context("write the new file")?;
+    staged.as_file().set_permissions(mode).context("set its mode")?;
+    staged.as_file().sync_all().context("make it durable")?;
+    Ok(StagedFile { from: staged.into_temp_path(), to })
+}

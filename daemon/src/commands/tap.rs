@@ -1,0 +1,120 @@
+//! `tap` shows the samples of a stream or an object of a running daemon as they are applied, each with its outcome, and
+//! their results.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::client::TokenOption;
+use super::http_url::http_url;
+use super::print::{excerpt, message, quiet_if_closed};
+
+/// The characters of an answer that are shown.
+const EXCERPT: usize = 500;
+
+/// Arguments of `tap`.
+#[derive(Args, Debug)]
+pub(crate) struct TapArgs {
+    /// A stream, such as UveVirtualNetworkAgent-egress_flow_count, or an object, such as ObjectVNTable:vn1.
+    #[arg(value_name = "STREAM|KEY")]
+    wanted: String,
+    /// The URL of the daemon's HTTP server.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = http_url)]
+    url: String,
+    /// Print the lines of JSON as they come.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    token: TokenOption,
+}
+
+/// Prints a line for each sample and result until Ctrl-C, or until the daemon ends.
+///
+/// # Errors
+///
+/// When the daemon does not answer, or standard output cannot be written.
+pub(crate) fn run(args: &TapArgs) -> anyhow::Result<ExitCode> {
+    // The name of a stream has no colon, and a key has one.
+    let parameter = if args.wanted.contains(':') { "key" } else { "stream" };
+    let url = format!("{}/api/v1/tap?{parameter}={}", args.url, utf8_percent_encode(&args.wanted, NON_ALPHANUMERIC));
+    let mut answer = args.token.client(None)?.get(&url).with_context(|| format!("no answer from {url}"))?;
+    if !answer.status().is_success() {
+        let text = answer.body_mut().read_to_string().unwrap_or_default();
+        message(format_args!("{url}: {}: {}", answer.status(), excerpt(text.trim_end(), EXCERPT)));
+        return Ok(ExitCode::FAILURE);
+    }
+    let lines = BufReader::new(answer.into_body().into_reader()).lines();
+    for line in lines {
+        let line = line.with_context(|| format!("{url} ended"))?;
+        if line.is_empty() {
+            continue;
+        }
+        let shown = if args.json { line } else { shown(&line) };
+        let mut out = io::stdout().lock();
+        let written = writeln!(out, "{shown}").and_then(|()| out.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            written => quiet_if_closed(written).context("write to standard output")?,
+        }
+    }
+    message(format_args!("{url} ended: the daemon stopped, or this reader was too slow"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line in words.
+fn shown(line: &str) -> String {
+    let Ok(value) = serde_json::from_str::<Value>(line) else { return excerpt(line, EXCERPT) };
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        value => value.to_string(),
+    };
+    if let Some(sample) = value.get("sample") {
+        let field = |name: &str| sample.get(name).map(text).unwrap_or_default();
+        let source = sample.get("source").map(|source| format!(" from {}", text(source))).unwrap_or_default();
+        let reason = sample.get("reason").map(|reason| format!(": {}", text(reason))).unwrap_or_default();
+        let [stream, key, value, ts, outcome] = ["stream", "key", "value", "ts", "outcome"].map(field);
+        return plain(&format!("sample {stream} {key} {value} at {ts}{source}: {outcome}{reason}"));
+    }
+    if let Some(result) = value.get("result") {
+        let field = |name: &str| result.get(name).map(text).unwrap_or_default();
+        let [uve, key, start, end, data] = ["uve", "key", "start", "end", "data"].map(field);
+        return plain(&format!("result {uve} {key} {start} to {end}: {data}"));
+    }
+    match value.get("lost") {
+        Some(lost) => format!("lost   {lost} lines: this reader was too slow for them"),
+        None => excerpt(line, EXCERPT),
+    }
+}
+
+/// Without characters that could change a terminal.
+fn plain(text: &str) -> String {
+    excerpt(text, usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_in_words() {
+        let cases = [
+            (
+                r#"{"sample":{"stream":"S-a","key":"T:x","ts":7,"value":3,"source":"c","outcome":"late","reason":"old"}}"#,
+                "sample S-a T:x 3 at 7 from c: late: old",
+            ),
+            (
+                r#"{"result":{"key":"T:x","uve":"Sum-S-a","start":1,"end":2,"data":{"value":3}}}"#,
+                "result Sum-S-a T:x 1 to 2: {\"value\":3}",
+            ),
+            (r#"{"lost":17}"#, "lost   17 lines: this reader was too slow for them"),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(shown(line), expected);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The value of each key: the defaults, with the settings of all sources over them.
+//!
+//! The defaults are those of the example file, which a test holds to the structs.
+
+use std::fmt;
+
+use serde::Deserialize as _;
+use serde_json::{Map, Value as Json};
+use toml::{Table, Value};
+
+use super::keys;
+use crate::config::Config;
+
+const DEFAULTS: &str = include_str!("../../derived-statsd.example.toml");
+
+/// The sections and keys that a running daemon takes over; all others need a restart.
+const CHANGED_WHILE_RUNNING: [&str; 6] =
+    ["aggregation", "kafka.configuration_version", "log.commit_interval", "sinks", "streams", "workers"];
+
+/// Those among them that need one all the same.
+const NEEDS_RESTART: [&str; 1] = ["aggregation.cluster_id"];
+
+/// The value of each key that has one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Effective(Table);
+
+/// A key whose value differs, with both values; `None` for one that is not set, and for a secret.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ChangedKey {
+    pub key: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+impl fmt::Display for ChangedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.before, &self.after) {
+            (None, None) => write!(f, "{}: another secret", self.key),
+            (Some(before), Some(after)) => write!(f, "{}: {after} instead of {before}", self.key),
+            (None, Some(after)) => write!(f, "{}: {after} instead of none", self.key),
+            (Some(before), None) => write!(f, "{}: none instead of {before}", self.key),
+        }
+    }
+}
+
+/// Whether a running daemon takes over another value of the key.
+pub(crate) fn is_changed_while_running(key: &str) -> bool {
+    let is_in =
+        |section: &&str| key == *section || key.strip_prefix(*section).is_some_and(|rest| rest.starts_with('.'));
+    CHANGED_WHILE_RUNNING.iter().any(|section| is_in(&section)) && !NEEDS_RESTART.contains(&key)
+}
+
+impl Effective {
+    /// The defaults with these settings over them.
+    pub(super) fn new(settings: &Table) -> Self {
+        let mut table = DEFAULTS.parse().unwrap_or_default();
+        merge(&mut table, settings);
+        Self(table)
+    }
+
+    /// Reads what [`shown`](Self::shown) has made; `None` if it is something else.
+    pub(crate) fn from_shown(shown: &Json) -> Option<Self> {
+        Table::deserialize(shown.clone()).ok().map(Self)
+    }
+
+    /// All keys without their secrets, and the keys that are left out for that.
+    ///
+    /// A secret is a key of that type, the user and password of a URL, and the value of a property of librdkafka.
+    pub(crate) fn shown(&self) -> (Json, Vec<String>) {
+        let mut table = self.0.clone();
+        let secrets = keys::secrets();
+        let hidden = secrets.into_iter().filter(|key| remove(&mut table, key)).collect();
+        if let Some(Value::Array(properties)) = find_mut(&mut table, "kafka.properties") {
+            properties.iter_mut().for_each(without_value);
+        }
+        (json(&mut Value::Table(table)), hidden)
+    }
+
+    /// The keys whose values differ, in order. Two spellings of one value, such as `60s` and `1m`, do not.
+    pub(crate) fn changes_to(&self, other: &Self) -> Vec<ChangedKey> {
+        let secrets = keys::secrets();
+        let changed = keys::all().into_iter().filter(|key| !self.has_same(other, key));
+        let shown = |of: &Self, key: &str| {
+            let mut value = find(&of.0, key).filter(|_| !secrets.iter().any(|secret| secret == key))?.clone();
+            if key == "kafka.properties"
+                && let Value::Array(properties) = &mut value
+            {
+                properties.iter_mut().for_each(without_value);
+            }
+            Some(json(&mut value).to_string())
+        };
+        changed.map(|key| ChangedKey { before: shown(self, &key), after: shown(other, &key), key }).collect()
+    }
+
+    /// Leaves out the keys of which the other side does not show whether they have values.
+    pub(crate) fn without(mut self, hidden: &[String]) -> Self {
+        for key in hidden {
+            remove(&mut self.0, key);
+        }
+        self
+    }
+
+    fn has_same(&self, other: &Self, key: &str) -> bool {
+        match (find(&self.0, key), find(&other.0, key)) {
+            (Some(one), Some(other)) => one == other || alone(key, one).is_some_and(|it| alone(key, other) == Some(it)),
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// The configuration with this key only.
+fn alone(key: &str, value: &Value) -> Option<Config> {
+    let nested =
+        key.rsplit('.').fold(value.clone(), |inner, name| Value::Table(Table::from_iter([(name.to_owned(), inner)])));
+    Config::deserialize(nested).ok()
+}
+
+fn merge(table: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => merge(inner, over),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn find<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
+    match key.split_once('.') {
+        Some((section, rest)) => find(table.get(section)?.as_table()?, rest),
+        None => table.get(key),
+    }
+}
+
+fn find_mut<'t>(table: &'t mut Table, key: &str) -> Option<&'t mut Value> {
+    match key.split_once('.') {
+        Some((section, rest)) => find_mut(table.get_mut(section)?.as_table_mut()?, rest),
+        None => table.get_mut(key),
+    }
+}
+
+/// Removes a key; whether it was there.
+fn remove(table: &mut Table, key: &str) -> bool {
+    match key.split_once('.') {
+        Some((section, rest)) => {
+            table.get_mut(section).and_then(Value::as_table_mut).is_some_and(|inner| remove(inner, rest))
+        }
+        None => table.remove(key).is_some(),
+    }
+}
+
+/// `sasl.password=…` in place of `sasl.password=hunter2`.
+fn without_value(property: &mut Value) {
+    if let Value::String(text) = property {
+        let name = text.split('=').next().unwrap_or_default();
+        *text = format!("{name}=…");
+    }
+}
+
+/// The value without users and passwords in URLs.
+fn json(value: &mut Value) -> Json {
+    match value {
+        Value::String(text) => without_credentials(text).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Boolean(flag) => (*flag).into(),
+        Value::Datetime(time) => time.to_string().into(),
+        Value::Array(values) => values.iter_mut().map(json).collect(),
+        Value::Table(table) => {
+            Json::Object(table.iter_mut().map(|(key, value)| (key.clone(), json(value))).collect::<Map<_, _>>())
+        }
+    }
+}
+
+/// `http://…@host` in place of `http://user:password@host`, wherever it stands in the text.
+fn without_credentials(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + "://".len());
+        let authority = &after[..after.find(['/', '?', '#', ' ', ',', '"']).unwrap_or(after.len())];
+        shown.push_str(before);
+        rest = after;
+        if let Some(credentials) = authority.rfind('@') {
+            shown.push('…');
+            rest = &after[credentials..];
+        }
+    }
+    shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effective(text: &str) -> Effective {
+        Effective::new(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn every_secret_is_left_out_and_named() {
+        let secrets = keys::secrets();
+        for key in ["kafka.password", "kafka.key_password", "sinks.influxdb.password", "sinks.influxdb.token"] {
+            assert!(secrets.iter().any(|secret| secret == key), "{key} is not in {secrets:?}");
+        }
+        // Whatever is named like one and takes a text is one; files and flags are not.
+        for key in keys::all() {
+            let name = key.rsplit('.').next().unwrap_or_default();
+            if ["password", "token", "secret"].iter().any(|part| name.ends_with(part)) {
+                assert!(secrets.contains(&key), "{key}");
+            }
+        }
+        let lines: String = secrets.iter().map(|key| format!("{key} = \"hunter2\"\n")).collect();
+        let more = "kafka.properties = [\"sasl.password=hunter2\"]\n\
+                    sinks.influxdb.url = \"http://me:hunter2@db:8086/x\"\n\
+                    opserver.servers = [\"https://hunter2@a:8081\"]";
+        let (shown, hidden) = effective(&(lines + more)).shown();
+        assert!(!shown.to_string().contains("hunter2"), "{shown}");
+        assert_eq!(hidden, secrets);
+        assert_eq!(shown["sinks"]["influxdb"]["url"], "http://…@db:8086/x");
+        assert_eq!(shown["kafka"]["properties"][0], "sasl.password=…");
+        assert_eq!(shown["http"]["listen"], "127.0.0.1:8081", "a default");
+    }
+
+    #[test]
+    fn another_spelling_of_a_value_is_no_change_and_a_secret_is_changed_without_its_text() {
+        let before = effective("aggregation.allowed_lateness = \"60s\"\nkafka.password = \"hunter2\"");
+        assert_eq!(
+            before.changes_to(&effective("aggregation.allowed_lateness = \"1m\"\nkafka.password = \"hunter2\"")),
+            []
+        );
+        let after =
+            effective("aggregation.allowed_lateness = \"1m\"\nkafka.password = \"hunter3\"\nlog.partitions = 4");
+        let changed = |key: &str, before: Option<&str>, after: Option<&str>| {
+            let [before, after] = [before, after].map(|text| text.map(str::to_owned));
+            ChangedKey { key: key.to_owned(), before, after }
+        };
+        let expected = [changed("kafka.password", None, None), changed("log.partitions", Some("8"), Some("4"))];
+        assert_eq!(before.changes_to(&after), expected);
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        let effective = effective("aggregation.period = 5\nkafka.password = \"hunter2\"");
+        let (shown, hidden) = effective.shown();
+        let read = Effective::from_shown(&shown).unwrap();
+        assert_eq!(read.changes_to(&effective.without(&hidden)), []);
+    }
+
+    #[test]
+    fn only_what_is_computed_and_delivered_is_changed_while_running() {
+        let changed: Vec<_> = keys::all().into_iter().filter(|key| is_changed_while_running(key)).collect();
+        for key in
+            ["aggregation.uve_proxy_list", "log.commit_interval", "sinks.file.path", "streams", "workers.threads"]
+        {
+            assert!(changed.iter().any(|it| it == key), "{key}");
+        }
+        for key in ["aggregation.cluster_id", "http.listen", "log.data_dir", "log.partitions", "opserver.servers"] {
+            assert!(!changed.iter().any(|it| it == key), "{key}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The threads around the workers: sources, sinks and helpers, and how long each runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use daemon_base::clock::Clock;
+use daemon_base::stop::Stop;
+use daemon_results::line::LineReader;
+use daemon_sinks::Sink;
+use daemon_sinks::file::FileSink;
+use daemon_sinks::influxdb::InfluxSink;
+use daemon_sinks::redis::RedisSink;
+use daemon_sources::{Source, SourceContext};
+
+use super::{Engine, EngineSettings, Lifetime, Readiness};
+use crate::view::ViewSink;
+
+impl Engine {
+    /// Starts a thread that appends samples; it ends with the workers.
+    pub(crate) fn add_source(&mut self, name: &str, body: impl FnOnce(&Stop) + Send + 'static) -> anyhow::Result<()> {
+        let control = Arc::clone(&self.control);
+        self.workers.spawn_for(Lifetime::UntilStop, name.to_owned(), move || {
+            body(&control.stop);
+            Ok(())
+        })
+    }
+
+    /// Runs a source of an embedding program until the daemon stops.
+    pub(crate) fn add_own_source(&mut self, mut source: Box<dyn Source>) -> anyhow::Result<()> {
+        let (log, clock, stop) = (Arc::clone(&self.log), Arc::clone(&self.clock), self.base.stop_sources.clone());
+        let (name, telemetry) = (source.name().to_owned(), self.telemetry.sources.clone());
+        let (observations, intake) = (self.observations.clone(), self.base.intake.clone());
+        self.base.has_own_parts = true;
+        self.base.sources.spawn_for(Lifetime::Own, name.clone(), move || {
+            let context = SourceContext::new(&name, &telemetry, &*log, &intake, &observations, &*clock, &stop);
+            daemon_sources::run(&mut *source, &context);
+            Ok(())
+        })
+    }
+
+    /// Starts a thread that ends after the workers when the daemon stops, and not before.
+    pub(crate) fn add_lasting_helper(
+        &mut self,
+        name: &str,
+        body: impl FnOnce(&Stop) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let stop = self.base.stop_helpers.clone();
+        self.base.helpers.spawn_for(Lifetime::UntilStop, name.to_owned(), move || body(&stop))
+    }
+
+    /// Starts a thread that ends after the workers.
+    pub(crate) fn add_helper(
+        &mut self,
+        name: &str,
+        body: impl FnOnce(&Stop) -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let stop = self.stop_sinks.clone();
+        self.sinks.spawn_for(Lifetime::UntilStop, name.to_owned(), move || body(&stop))
+    }
+
+    pub(crate) fn start_sinks(&mut self, settings: &EngineSettings, readiness: &Arc<Readiness>) -> anyhow::Result<()> {
+        self.plans.clone_from(&settings.plans);
+        let (view, events, local) = (Arc::clone(&self.view), Arc::clone(&self.events), self.local.clone());
+        let view = ViewSink::new(view, events, &settings.plans, local).with_events_from(self.events_from);
+        let (readiness, caught_up) = (Arc::clone(readiness), AtomicBool::new(false));
+        self.add_built_in_sink(view, move |at_end| {
+            if at_end && !caught_up.swap(true, Ordering::AcqRel) {
+                readiness.one_more();
+            }
+        })?;
+        if let Some(path) = &settings.result_file {
+            daemon_sinks::file::check_kind(path).map_err(|message| anyhow::anyhow!("sinks.file.path: {message}"))?;
+            self.add_built_in_sink(FileSink::new(path.clone()), |_| ())?;
+        } else {
+            self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;
+        }
+        self.start_influxdb(settings)?;
+        self.start_redis(settings)
+    }
+
+    fn start_influxdb(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(own) = &settings.influxdb else {
+            return self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink");
+        };
+        let (clock, stop, lines) = self.parts_of_sink(settings);
+        let sink = InfluxSink::new(own.clone(), lines, clock, self.telemetry.influxdb.clone(), stop);
+        self.add_built_in_sink(sink, |_| ())
+    }
+
+    fn start_redis(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some((own, brokers)) = &settings.redis else {
+            return self.log.remove_sink(RedisSink::NAME).context("forget the Redis sink");
+        };
+        let publish = brokers.as_ref().map(publisher_of_messages).transpose()?;
+        let (clock, stop, lines) = self.parts_of_sink(settings);
+        let sink = RedisSink::new(own, lines, publish, clock, self.telemetry.redis.clone(), stop);
+        self.add_built_in_sink(sink, |_| ())
+    }
+
+    /// What every sink of a server needs.
+    fn parts_of_sink(&self, settings: &EngineSettings) -> (Arc<dyn Clock>, Stop, LineReader) {
+        (Arc::clone(&self.clock), self.stop_sinks.clone(), LineReader::new(&settings.plans))
+    }
+
+    /// Runs a sink of an embedding program until the daemon stops.
+    pub(crate) fn add_sink(&mut self, sink: impl Sink + 'static) -> anyhow::Result<()> {
+        let (name, body) = self.sink_body(sink, self.base.stop_helpers.clone(), |_| ())?;
+        self.base.has_own_parts = true;
+        self.base.helpers.spawn_for(Lifetime::UntilStop, name, body)
+    }
+
+    /// Runs a sink for as long as its settings are in force. `progress` is called after each step with whether
+    /// everything is delivered.
+    fn add_built_in_sink(
+        &mut self,
+        sink: impl Sink + 'static,
+        progress: impl Fn(bool) + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let (name, body) = self.sink_body(sink, self.stop_sinks.clone(), progress)?;
+        self.built_in_sinks.push(name.clone());
+        self.sinks.spawn_for(Lifetime::UntilStop, name, body)
+    }
+
+    /// The name of a sink, and what its thread does.
+    fn sink_body(
+        &self,
+        sink: impl Sink + 'static,
+        stop: Stop,
+        progress: impl Fn(bool) + Send + 'static,
+    ) -> anyhow::Result<(String, impl FnOnce() -> anyhow::Result<()> + Send + 'static)> {
+        let (log, telemetry) = (Arc::clone(&self.log), Arc::clone(&self.telemetry));
+        let name = sink.name().to_owned();
+        anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
+        telemetry.sinks.expect(&name, sink.is_durable());
+        let body = move || {
+            daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
+                telemetry.sinks.set(name, next, at_end);
+                progress(at_end);
+            })
+        };
+        Ok((name, body))
+    }
+}

@@ -1,0 +1,330 @@
+//! A configuration that changes while the daemon runs: by SIGHUP and by `POST /api/v1/config`.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod binary;
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use support::campaign::{assert_same, batches_of, by_object};
+use support::configured::{Configured, STREAM, hang_up, list, text, wait_until_changed};
+use support::{Daemon, line, results, wait_until};
+
+const SUM: &str = "AggProxySum";
+const SCORE: &str = "AggProxySumAnomalyEWM01";
+const LAST: &str = "AggProxySumLast";
+const START: u64 = 1_488_000_000_000_000;
+
+fn start(configured: &Configured) -> Daemon {
+    let daemon = Daemon::spawn(configured.command()).expect("the daemon starts");
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    daemon
+}
+
+/// The batches with the lines of the stream only.
+fn batches(windows: u64) -> Vec<String> {
+    let of_stream = |body: &str| {
+        let lines = body.lines().filter(|line| line.contains("egress_flow_count"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    batches_of(5, windows).iter().map(|batch| of_stream(&batch.body)).collect()
+}
+
+/// The results of one proxy type after batches, before the `index`-th of which the file becomes `change(index)`.
+fn results_of(proxy: &str, types: &[&str], change: impl Fn(usize) -> Option<String>) -> Vec<String> {
+    let configured = Configured::new(types);
+    let daemon = start(&configured);
+    let mut changes = 0;
+    for (index, batch) in batches(24).iter().enumerate() {
+        if let Some(text) = change(index) {
+            configured.write(&text);
+            changes += 1;
+            hang_up(&daemon, changes);
+        }
+        assert_eq!(daemon.post(batch.as_bytes(), None).unwrap().0, 200);
+    }
+    daemon.wait_until_applied();
+    daemon.stop();
+    let uve = format!("\"uve\":\"{proxy}-{STREAM}\"");
+    by_object(results(&configured.data()).into_iter().filter(|line| line.contains(&uve)).collect())
+}
+
+#[test]
+fn what_stays_configured_gives_the_same_results_byte_for_byte_over_changes() {
+    let expected = results_of(SCORE, &[SCORE, SUM], |_| None);
+    assert!(expected.len() > 30, "the input proves nothing");
+    // In the middle of windows, with other types, another order, and other numbers of workers.
+    let got = results_of(SCORE, &[SCORE, SUM], |index| match index {
+        20 => Some(text(&[SCORE])),
+        40 => Some(text(&[LAST, SCORE])),
+        50 => Some(text(&[SUM, SCORE, LAST]).replace("threads = 2", "threads = 1")),
+        _ => None,
+    });
+    assert_same(&got, &expected, "changes");
+}
+
+#[test]
+fn samples_are_taken_and_events_come_once_while_the_configuration_changes() {
+    let configured = Configured::new(&[SCORE]);
+    let daemon = start(&configured);
+    let mut stream = ureq::get(daemon.url("/api/v1/results/stream")).call().unwrap();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let received = Arc::clone(&events);
+    let reader = std::thread::spawn(move || {
+        let lines = BufReader::new(stream.body_mut().as_reader()).lines().map_while(Result::ok);
+        let data = lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned));
+        data.filter(|line| !line.is_empty()).for_each(|line| received.lock().unwrap().push(line));
+    });
+    for (index, batch) in batches(16).iter().enumerate() {
+        match index {
+            18 => {
+                configured.write(&text(&[SUM, SCORE]));
+                daemon.signal("HUP");
+            }
+            // The batches between came while it changed.
+            24 => wait_until_changed(&daemon, 1),
+            _ => {}
+        }
+        assert_eq!(daemon.post(batch.as_bytes(), None).unwrap().0, 200);
+    }
+    // Of a type that is there since the change.
+    let is_of_sum = |line: &String| line.contains(&format!("\"{SUM}-{STREAM}\""));
+    wait_until("an event of the new type", || events.lock().unwrap().iter().any(is_of_sum).then_some(()));
+    daemon.stop();
+    reader.join().unwrap();
+    // The last ones may not have been sent before the stop.
+    let (events, stored) = (events.lock().unwrap(), results(&configured.data()));
+    assert!(events.len() <= stored.len(), "some came twice");
+    assert_same(&events, &stored[..events.len()], "the event stream");
+}
+
+#[test]
+fn an_added_stream_is_taken_and_a_removed_one_is_gone() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = start(&configured);
+    let sample = |attribute: &str, window: u64| line("a", attribute, START + window * 10_000_000, 7);
+    let post = |line: String| daemon.post(line.as_bytes(), None).unwrap().0;
+    (0..5).for_each(|window| assert_eq!(post(sample("egress_flow_count", window)), 200));
+    assert_eq!(post(sample("ingress_flow_count", 1)), 400);
+    let shown = "/analytics/uves/virtual-network/a?flat";
+    let uve = |name: &str| format!("{SUM}-UveVirtualNetworkAgent-{name}_flow_count");
+    daemon.wait_for(shown, |(_, body)| body.contains(&uve("egress")).then_some(()));
+    configured.write(&list(&format!("UveVirtualNetworkAgent-ingress_flow_count:{SUM}")));
+    hang_up(&daemon, 1);
+    assert_eq!(post(sample("egress_flow_count", 6)), 400);
+    (0..5).for_each(|window| assert_eq!(post(sample("ingress_flow_count", window)), 200));
+    daemon
+        .wait_for(shown, |(_, body)| (body.contains(&uve("ingress")) && !body.contains(&uve("egress"))).then_some(()));
+    let (_, metrics) = daemon.get("/metrics");
+    assert!(!metrics.contains("objects{stream=\"UveVirtualNetworkAgent-egress"), "{metrics}");
+    // It goes on where it was.
+    configured.write(&text(&[SUM]));
+    hang_up(&daemon, 2);
+    daemon.wait_for(shown, |(_, body)| body.contains(&uve("egress")).then_some(()));
+    daemon.stop();
+}
+
+#[test]
+fn a_file_with_faults_changes_nothing_and_every_fault_is_named() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let before = std::fs::read_to_string(configured.file()).unwrap();
+    let faulty = text(&["NoSuchType"]) + "[sinks.file]\npaht = \"x\"\n";
+    let (status, answer) = configured.post(&daemon, &faulty);
+    let problems = answer["problems"].to_string();
+    assert_eq!(status, 400, "{answer}");
+    assert!(problems.contains("NoSuchType") && problems.contains("paht") && problems.contains(".toml:"), "{problems}");
+    assert_eq!(std::fs::read_to_string(configured.file()).unwrap(), before);
+    configured.write(&faulty);
+    daemon.signal("HUP");
+    let invalid = "configuration_changes_total{outcome=\"invalid\"} 2\n";
+    let metrics = || configured.ask(&daemon, "GET", "/metrics", "").unwrap().1;
+    wait_until("the file is read", || metrics().contains(invalid).then_some(()));
+    let said = daemon.wait_until_said("The configuration is not valid; nothing has changed.");
+    assert!(said.contains("NoSuchType") && said.contains("paht"), "{said}");
+    configured.write(&before);
+    let shown = configured.ask(&daemon, "GET", "/api/v1/config", "").unwrap().1;
+    assert!(shown.contains(&format!("{SUM}-{STREAM}")), "{shown}");
+    daemon.stop();
+}
+
+#[test]
+fn what_needs_a_restart_is_refused_by_name() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let more = "[shutdown]\ngrace = \"3s\"\n[http]\nmax_streams = 7\n";
+    let (status, answer) = configured.post(&daemon, &(text(&[SUM, SCORE]) + more));
+    assert_eq!(status, 409, "{answer}");
+    let problems: Vec<_> = answer["problems"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    let expected = [
+        "setting http.max_streams: 7 instead of 64: restart the daemon to change it",
+        "setting shutdown.grace: \"3s\" instead of \"10s\": restart the daemon to change it",
+    ];
+    assert_eq!(problems, expected);
+    // A problem that only a start would meet.
+    let (status, answer) = configured.post(&daemon, &text(&[SUM]).replace("partitions = 2", "partitions = 4"));
+    assert!(status == 400 && answer.to_string().contains("log.partitions"), "{answer}");
+    assert!(!daemon.stop().contains("The configuration was changed."));
+}
+
+#[test]
+fn a_posted_configuration_is_that_of_the_next_start_and_the_answer_names_what_changes() {
+    let configured = Configured::new(&[SUM, SCORE]);
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let sample = line("a", "egress_flow_count", START, 7);
+    assert_eq!(configured.ask(&daemon, "POST", "/api/v1/samples", &sample).unwrap().0, 200);
+    let text = text(&[SUM, LAST]);
+    let (status, answer) = configured.post(&daemon, &text);
+    assert_eq!(status, 200, "{answer}");
+    let name = |proxy: &str| format!("{proxy}-{STREAM}");
+    assert_eq!(answer["kept"][0]["name"], name(SUM), "{answer}");
+    assert_eq!((&answer["added"][0], &answer["removed"][0]), (&name(LAST).into(), &name(SCORE).into()), "{answer}");
+    assert_eq!(answer["keys"][0]["key"], "aggregation.uve_proxy_list", "{answer}");
+    assert!(answer["states"]["dropped"].to_string().contains("DSAnomaly"), "{answer}");
+    assert!(answer["states"]["kept"].as_u64() > Some(0), "{answer}");
+    assert_eq!(std::fs::read_to_string(configured.file()).unwrap(), text, "comments included");
+    // The same again, and with another comment.
+    for text in [&text, &text.replace("by hand", "by mouth")] {
+        let (status, answer) = configured.post(&daemon, text);
+        assert_eq!((status, &answer["changed"]), (200, &false.into()), "{answer}");
+        assert_eq!(&std::fs::read_to_string(configured.file()).unwrap(), text);
+    }
+    let (status, answer) = configured.post(&daemon, &text.replace("period = 10", "period = 20"));
+    assert_eq!((status, &answer["reset"][0]["name"]), (200, &name(SUM).into()), "{answer}");
+    let why = answer["reset"][0]["why"].as_str().unwrap();
+    assert!(why.contains("period=20s") && why.contains("instead of `period=10s"), "{why}");
+    daemon.stop();
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    let shown = configured.ask(&daemon, "GET", "/api/v1/config", "").unwrap().1;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["settings"]["aggregation"]["period"], 20, "{shown}");
+    assert_eq!(std::fs::read_dir(configured.path()).unwrap().count(), 3, "no file is left over");
+}
+
+#[test]
+fn a_change_over_http_needs_the_scope_admin_and_a_file() {
+    let configured = Configured::new(&[SUM]);
+    let unguarded = Daemon::spawn(configured.command()).unwrap();
+    let (status, answer) = unguarded.post_to("/api/v1/config", text(&[SUM]).as_bytes(), None).unwrap();
+    assert!(status == 403 && answer.contains("http.tokens_file"), "{answer}");
+    unguarded.stop();
+    let run = binary::run(&["token", "telegraf", "--scopes", "read,write"], "");
+    let token = run.stderr.trim().rsplit(' ').next().unwrap().to_owned();
+    let tokens = configured.path().join("tokens");
+    std::fs::write(&tokens, std::fs::read_to_string(&tokens).unwrap() + &run.stdout).unwrap();
+    let tokens = format!("http.tokens_file={}", tokens.display());
+    let daemon = Daemon::start(&configured.data(), &[&tokens, "log.partitions=2"]);
+    let authorization = format!("Bearer {token}");
+    let post = ureq::post(daemon.url("/api/v1/config")).header("authorization", authorization);
+    assert_eq!(post.send("").unwrap_err().to_string(), "http status: 403");
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let (status, answer) = configured.post(&daemon, &text(&[SUM]));
+    assert!(status == 409 && answer.to_string().contains("--config"), "{answer}");
+    daemon.stop();
+}
+
+#[test]
+fn the_configuration_is_shown_without_secrets_and_compared_with_a_file() {
+    let configured = Configured::new(&[SUM, SCORE]);
+    let secrets = "[kafka]\npassword = \"hunter2\"\nproperties = [\"ssl.key.password=hunter2\"]\n\
+                   [sinks.influxdb]\ntoken = \"hunter2\"\n";
+    configured.write(&(text(&[SUM, SCORE]) + secrets));
+    let daemon = start(&configured);
+    let (status, shown) = daemon.get("/api/v1/config");
+    assert!(status == 200 && !shown.contains("hunter2") && shown.contains("ssl.key.password=…"), "{shown}");
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["hidden"], serde_json::json!(["kafka.password", "sinks.influxdb.token"]));
+    assert_eq!(shown["settings"]["http"]["max_streams"], 64, "a default");
+    let next = configured.path().join("next.toml");
+    std::fs::write(&next, text(&[SUM, LAST]).replace("commit_interval = \"20ms\"", "commit_interval = \"1s\""))
+        .unwrap();
+    let (url, data) = (daemon.url(""), format!("log.data_dir={}", configured.data().display()));
+    for other in [&url, &configured.file().display().to_string()] {
+        let next = next.display().to_string();
+        let run = binary::run(&["validate", &next, "--diff", other, "--set", &data], "");
+        assert_eq!(run.code, Some(0), "{run:?}");
+        for part in [
+            format!("kept    {SUM}-{STREAM}: its states continue\n"),
+            format!("added   {LAST}-{STREAM}: its windows that have begun are partial\n"),
+            format!("removed {SCORE}-{STREAM}: its states are dropped"),
+            "setting log.commit_interval: \"1s\" instead of \"20ms\"\n".to_owned(),
+        ] {
+            assert!(run.stdout.contains(&part), "{other}: {part}\n{run:?}");
+        }
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_tap_shows_samples_with_their_outcomes_and_results() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = start(&configured);
+    let mut command = binary::command(&["tap", "ObjectVNTable:a", "--url", &daemon.url("")]);
+    let mut tap = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(tap.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let reader = std::thread::spawn(move || lines.collect::<Vec<_>>());
+    let streams = "derived_statsd_http_requests_total{path=\"/api/v1/tap\",status=\"200\"} 1";
+    wait_until("the tap is open", || daemon.get("/metrics").1.contains(streams).then_some(()));
+    for (key, minute) in [("a", 0), ("b", 1), ("a", 2), ("a", 0)] {
+        let sample = line(key, "egress_flow_count", START + minute * 60_000_000, 7);
+        assert_eq!(daemon.post(sample.as_bytes(), None).unwrap().0, 200);
+        daemon.wait_until_applied();
+    }
+    // A change leaves the tap as it is.
+    configured.write(&text(&[SUM, SCORE]));
+    hang_up(&daemon, 1);
+    assert_eq!(daemon.post(line("a", "egress_flow_count", START + 240_000_000, 9).as_bytes(), None).unwrap().0, 200);
+    daemon.wait_until_applied();
+    daemon.stop();
+    let shown = reader.join().unwrap();
+    assert!(tap.wait().unwrap().success());
+    let first = format!("sample {STREAM} ObjectVNTable:a 7 at {START}: aggregated");
+    assert_eq!(shown[0], first, "{shown:?}");
+    let late = format!(
+        "sample {STREAM} ObjectVNTable:a 7 at {START}: late: all its windows are closed; see \
+                        aggregation.allowed_lateness"
+    );
+    assert!(shown.contains(&late), "{shown:?}");
+    assert!(
+        shown.iter().any(|line| line.starts_with(&format!("result {SUM}-{STREAM} ObjectVNTable:a {START}"))),
+        "{shown:?}"
+    );
+    assert!(shown.iter().any(|line| line.contains(" 9 at ")), "after the change: {shown:?}");
+    assert!(!shown.iter().any(|line| line.contains("ObjectVNTable:b")), "{shown:?}");
+}
+
+#[test]
+fn a_tap_of_an_unknown_stream_names_those_that_there_are() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = start(&configured);
+    let run = binary::run(&["tap", "Agent-nothing", "--url", &daemon.url("")], "");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("no stream `Agent-nothing`") && run.stderr.contains(STREAM), "{run:?}");
+    daemon.stop();
+}
+
+#[test]
+fn commands_send_the_token_of_a_file() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let run = binary::run(&["token", "grafana", "--scopes", "read"], "");
+    let token = configured.path().join("secret");
+    std::fs::write(&token, run.stderr.trim().rsplit(' ').next().unwrap().to_owned() + "\n").unwrap();
+    let tokens = configured.path().join("tokens");
+    std::fs::write(&tokens, std::fs::read_to_string(&tokens).unwrap() + &run.stdout).unwrap();
+    let url = daemon.url("");
+    let token = token.display().to_string();
+    let top = ["top", "--once", "--url", &url];
+    assert!(binary::run(&top, "").stderr.contains("401"));
+    let with_token = [&top[..], &["--token-file", &token]].concat();
+    wait_until("the token is known", || (binary::run(&with_token, "").code == Some(0)).then_some(()));
+    assert_eq!(binary::run(&["health", "--url", &url, "--token-file", &token], "").code, Some(0));
+    daemon.stop();
+}

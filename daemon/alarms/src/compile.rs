@@ -1,12 +1,14 @@
 //! Rules bound to the results of one proxy type: paths become fields.
 
+mod path;
+mod show;
+
 use std::sync::Arc;
 
-use derived_stats::annotation::nearest;
-use derived_stats::entry::{ResultType, Role};
-use derived_stats::{DescribedField, Output};
-use proxy_uve::{AttributeDescription, UveDescription};
+use derived_stats::Output;
+use proxy_uve::UveDescription;
 
+use self::path::target;
 use crate::life::{Periods, Truth};
 use crate::operand::{Operand, Scalar, compare, compare_both};
 use crate::rule::{Absent, ClearBound, Condition, Operation, Path, Right, Rule, Term};
@@ -160,111 +162,6 @@ impl Compiled {
     pub(crate) fn periods(&self) -> Periods {
         Periods { raise: self.rule.periods, clear: self.rule.clear.periods }
     }
-
-    /// The text of an alarm of an object.
-    pub(crate) fn text(&self, key: &str, slots: &Slots) -> String {
-        let mut text = String::new();
-        for part in &self.text {
-            match part {
-                Part::Key => text.push_str(key),
-                Part::Rule => text.push_str(&self.rule.name),
-                Part::Text(part) => text.push_str(part),
-                Part::Value(target) => text.push_str(&printed(&slots.operand(target))),
-            }
-        }
-        if !text.is_empty() {
-            return text;
-        }
-        let values = self.lists.iter().flatten().map(|term| printed(&slots.operand(&term.left)));
-        let values: Vec<_> = values.collect();
-        match values.as_slice() {
-            [] => self.rule.condition.to_string(),
-            values => format!("{} (now {})", self.rule.condition, values.join(", ")),
-        }
-    }
-
-    /// Appends `alarm_rules` in the form of Contrail: the lists of terms that are true, with the values.
-    pub(crate) fn write_matches(&self, slots: &Slots, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"or_list\":[");
-        let Condition::Terms(lists) = &self.rule.condition else {
-            let condition = self.rule.condition.to_string();
-            out.extend_from_slice(b"{\"and_list\":[{\"condition\":");
-            proxy_uve::json::write_text(&condition, out);
-            return out.extend_from_slice(b",\"match\":[]}]}]}");
-        };
-        let mut is_first = true;
-        for (terms, compiled) in lists.iter().zip(&self.lists) {
-            let terms = || terms.iter().zip(compiled);
-            if all(terms().map(|(term, compiled)| self.term(term, compiled, slots))) != Some(true) {
-                continue;
-            }
-            out.extend_from_slice(if is_first { b"{\"and_list\":[" } else { b",{\"and_list\":[" });
-            is_first = false;
-            for (index, (term, compiled)) in terms().enumerate() {
-                out.extend_from_slice(if index > 0 { b"," } else { b"" });
-                write_match(term, compiled, slots, out);
-            }
-            out.extend_from_slice(b"]}");
-        }
-        out.extend_from_slice(b"]}");
-    }
-}
-
-fn write_match(term: &Term, compiled: &CompiledTerm, slots: &Slots, out: &mut Vec<u8>) {
-    let write = |name: &str, text: &str, out: &mut Vec<u8>| {
-        proxy_uve::json::write_text(name, out);
-        out.push(b':');
-        proxy_uve::json::write_text(text, out);
-    };
-    out.push(b'{');
-    write("condition", &term.to_string(), out);
-    out.extend_from_slice(b",\"match\":[{");
-    write("json_operand1_value", &json_of(&slots.operand(&compiled.left)), out);
-    if let Some(right) = &compiled.right {
-        out.push(b',');
-        write("json_operand2_value", &json_of(&slots.operand(right)), out);
-    }
-    out.extend_from_slice(b",\"json_variables\":{");
-    for (index, (path, target)) in term.variables.iter().zip(&compiled.variables).enumerate() {
-        out.extend_from_slice(if index > 0 { b"," } else { b"" });
-        write(&path.to_string(), &json_of(&slots.operand(target)), out);
-    }
-    out.extend_from_slice(b"}}]}");
-}
-
-/// The text of JSON of an operand.
-fn json_of(operand: &Operand) -> String {
-    let mut out = Vec::new();
-    match operand {
-        Operand::Absent | Operand::Null => out.extend_from_slice(b"null"),
-        Operand::Values(values) => match values.as_slice() {
-            [value] => value.write_json(&mut out),
-            values => {
-                out.push(b'[');
-                for (index, value) in values.iter().enumerate() {
-                    out.extend_from_slice(if index > 0 { b"," } else { b"" });
-                    value.write_json(&mut out);
-                }
-                out.push(b']');
-            }
-        },
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// An operand in a text for people: without quotes, and doubles with few digits.
-fn printed(operand: &Operand) -> String {
-    let one = |value: &Scalar| match value {
-        Scalar::Number(derived_stats::Number::F64(value)) => {
-            format!("{:.4}", value).trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        Scalar::Number(_) => json_of(&Operand::Values(vec![value.clone()])),
-        Scalar::Text(text) => text.to_string(),
-    };
-    match operand {
-        Operand::Absent | Operand::Null => "no value".to_owned(),
-        Operand::Values(values) => values.iter().map(one).collect::<Vec<_>>().join(" "),
-    }
 }
 
 /// True if one is, else unknown if one is.
@@ -290,96 +187,6 @@ fn compile_term(term: &Term, uve: &UveDescription<'_>, slots: &mut Slots) -> Res
     };
     let variables = term.variables.iter().map(|path| target(path, uve, false, slots)).collect::<Result<_, _>>()?;
     Ok(CompiledTerm { left, right, variables })
-}
-
-/// The fields of a path whose first part is this UVE.
-pub(crate) fn target(
-    path: &Path,
-    uve: &UveDescription<'_>,
-    is_size: bool,
-    slots: &mut Slots,
-) -> Result<Target, String> {
-    let (Some(name), rest) = (path.0.get(1), path.0.get(2..).unwrap_or_default()) else {
-        return Err(format!("`{path}` names no attribute; write one behind a dot: {}", names(uve)));
-    };
-    let mut attributes = uve.attributes();
-    let Some(attribute) = attributes.find(|attribute| attribute.name == name.as_str()) else {
-        let known: Vec<_> = uve.attributes().map(|attribute| attribute.name).collect();
-        let meant = nearest(name, known.iter().copied()).map(|meant| format!("did you mean `{meant}`? "));
-        let meant = meant.unwrap_or_default();
-        return Err(format!("`{path}`: {} has no attribute `{name}`; {meant}it has {}", uve.name(), names(uve)));
-    };
-    if attribute.inline {
-        return Err(format!(
-            "`{path}`: the attribute `{name}` has a result for each sample, and rules are evaluated when a window \
-             closes; name an attribute of a window"
-        ));
-    }
-    fields(path, rest, &attribute, is_size, slots)
-}
-
-fn fields(
-    path: &Path,
-    rest: &[String],
-    attribute: &AttributeDescription<'_>,
-    is_size: bool,
-    slots: &mut Slots,
-) -> Result<Target, String> {
-    let all = attribute.description.fields();
-    let is_number = matches!(attribute.description.result_type(), ResultType::Number);
-    let group_of = |field: &DescribedField| field.field().group().map(str::to_owned);
-    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-    let mut slots_of = |wanted: &dyn Fn(&DescribedField) -> bool| -> Vec<usize> {
-        let found = all.iter().enumerate().filter(|(_, field)| wanted(field)).map(|(index, _)| index);
-        found.collect::<Vec<_>>().into_iter().map(|index| slots.add(attribute.name, index)).collect()
-    };
-    let is_value = |field: &DescribedField| field.field().role() == Some(Role::Value);
-    let found = match rest.as_slice() {
-        [] if is_size => return Ok(Target::Size(slots_of(&|field| group_of(field).is_none()))),
-        [] => slots_of(&is_value),
-        ["value"] if is_number => slots_of(&is_value),
-        ["*" | "__value"] => slots_of(&|field| group_of(field).is_none()),
-        ["__key"] => return Ok(Target::Keys(level(all, None))),
-        [group, "*" | "__value"] => slots_of(&|field| group_of(field).as_deref() == Some(*group)),
-        [group, "__key"] => return Ok(Target::Keys(level(all, Some(group)))),
-        [group] if is_size => return Ok(Target::Size(slots_of(&|field| group_of(field).as_deref() == Some(*group)))),
-        [name] => slots_of(&|field| group_of(field).is_none() && field.name() == *name),
-        [group, name] => slots_of(&|field| group_of(field).as_deref() == Some(*group) && field.name() == *name),
-        _ => Vec::new(),
-    };
-    if !found.is_empty() {
-        return Ok(Target::Fields(found));
-    }
-    let known: Vec<_> = all.iter().map(|field| path_of(attribute.name, field, is_number)).collect();
-    let tail = path.0.get(1..).unwrap_or_default().join(".");
-    let meant = nearest(&tail, known.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`? "));
-    let meant = meant.unwrap_or_default();
-    Err(format!("`{path}`: the result has no field `{tail}`; {meant}it has {}", known.join(", ")))
-}
-
-/// The names of one level of a result.
-fn level(fields: &[DescribedField], group: Option<&str>) -> Vec<Box<str>> {
-    let mut names: Vec<Box<str>> = Vec::new();
-    for field in fields {
-        let own = field.field().group();
-        let name = if group.is_none() { own.unwrap_or(field.name()) } else { field.name() };
-        if (group.is_none() || own == group) && !names.iter().any(|known| **known == *name) {
-            names.push(name.into());
-        }
-    }
-    names
-}
-
-fn path_of(attribute: &str, field: &DescribedField, is_number: bool) -> String {
-    match field.field().group() {
-        _ if is_number => format!("{attribute}.value"),
-        Some(group) => format!("{attribute}.{group}.{}", field.name()),
-        None => format!("{attribute}.{}", field.name()),
-    }
-}
-
-fn names(uve: &UveDescription<'_>) -> String {
-    uve.attributes().map(|attribute| attribute.name).collect::<Vec<_>>().join(", ")
 }
 
 /// The parts of a text with `{…}`.

@@ -136,18 +136,7 @@ fn rule(alarm: AlarmObject) -> Result<Rule, Vec<String>> {
         problems.push(format!("`alarm_severity` is {found}; expected 0 (critical), 1 (major) or 2 (minor)"));
         Severity::default()
     });
-    let keys = alarm.uve_keys.uve_key.iter().filter_map(|key| {
-        let (uve_type, name) = key.split_once(':').unwrap_or((key, "*"));
-        let table = table_of_uve_type(uve_type);
-        if table.is_none() {
-            problems.push(format!("`uve_keys` has `{uve_type}`; expected a UVE type such as virtual-network"));
-        }
-        table.map(|table| format!("{table}:{name}"))
-    });
-    let keys: Vec<_> = keys.collect();
-    if alarm.uve_keys.uve_key.is_empty() {
-        problems.push("`uve_keys` is empty; name a UVE type such as virtual-network".to_owned());
-    }
+    let keys = keys(&alarm.uve_keys, &mut problems);
     let project = (alarm.parent_type == "project").then(|| {
         let parent = alarm.fq_name.split_last().map(|(_, parent)| parent.join(":"));
         parent.unwrap_or_default()
@@ -168,6 +157,23 @@ fn rule(alarm: AlarmObject) -> Result<Rule, Vec<String>> {
     // The text of Contrail has no places for values.
     let text = alarm.id_perms.description.unwrap_or_default().replace('{', "{{");
     Ok(Rule { severity, text, keys, project, absent: Absent::Null, ..Rule::new(name, Condition::Terms(lists)) })
+}
+
+/// The patterns of keys, and what is wrong with them.
+fn keys(given: &UveKeys, problems: &mut Vec<String>) -> Vec<String> {
+    let keys = given.uve_key.iter().filter_map(|key| {
+        let (uve_type, name) = key.split_once(':').unwrap_or((key, "*"));
+        let table = table_of_uve_type(uve_type);
+        if table.is_none() {
+            problems.push(format!("`uve_keys` has `{uve_type}`; expected a UVE type such as virtual-network"));
+        }
+        table.map(|table| format!("{table}:{name}"))
+    });
+    let keys: Vec<_> = keys.collect();
+    if given.uve_key.is_empty() {
+        problems.push("`uve_keys` is empty; name a UVE type such as virtual-network".to_owned());
+    }
+    keys
 }
 
 fn term(expression: Expression) -> Result<Term, String> {

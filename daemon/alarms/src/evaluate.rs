@@ -5,18 +5,17 @@
 //! the [changed chunks](Alarms::take_chunks) and the state of the table. So a restart continues with exactly the alarms
 //! that were written: none fires again, and no end is lost.
 
+mod entry;
 mod objects;
-
-use std::sync::Arc;
+mod window;
 
 use proxy_uve::{AttributeResult, Plan, Subject};
-use serde_json::value::RawValue;
 
-use self::objects::{Entry, Objects};
+use self::entry::Entry;
+use self::objects::Objects;
 use crate::compile::{Compiled, Slots};
-use crate::life::{Change, Truth, step};
 use crate::row::{Alarm, AlarmData, AlarmRow, State, UVE};
-use crate::rule::{Condition, Rules};
+use crate::rule::Rules;
 use crate::saved::{self, SavedAlarm};
 
 pub use crate::saved::{StateError, is_alarm_chunk};
@@ -199,56 +198,6 @@ impl Alarms {
         }
     }
 
-    fn evaluate(&mut self, key: &str, subject: &Subject<'_>) {
-        let Self { types, objects, current, limited, .. } = self;
-        let Some(of_type) = types.get(subject.type_index) else { return };
-        for (rule_index, compiled) in of_type.rules.iter().enumerate() {
-            if !compiled.rule.is_for(key) {
-                continue;
-            }
-            let is_no_data = matches!(compiled.rule.condition, Condition::NoData(_));
-            let truth = match (is_no_data, subject.deleted) {
-                (true, true) => Truth { raises: Some(true), clears: Some(false) },
-                (true, false) => {
-                    let raises = of_type.is_sampled.map(|is_sampled| !is_sampled);
-                    Truth { raises, clears: of_type.is_sampled }
-                }
-                (false, true) => Truth { raises: None, clears: None },
-                (false, false) => compiled.truth(&of_type.slots),
-            };
-            let place = (subject.type_index, rule_index);
-            let before = objects.get(key, place).cloned();
-            if before.is_none() && truth.raises != Some(true) {
-                continue;
-            }
-            let (after, change) = step(before.as_ref().map(|entry| entry.life), truth, compiled.periods(), subject.end);
-            let keeps = after.filter(|life| !subject.deleted || is_no_data && life.fired.is_some());
-            match keeps {
-                None => {
-                    let expired = after.is_some().then_some("the object has expired");
-                    if let Some(current) = current {
-                        current.ended.extend(before.map(|entry| entry.ended(subject.end, expired)));
-                    }
-                    objects.remove(key, place);
-                }
-                Some(life) => {
-                    let is_new = matches!(change, Change::Began | Change::Fired);
-                    if before.is_none() && !objects.has_room(key, MAX_ALARMS_PER_OBJECT, MAX_ALARMS) {
-                        *limited += 1;
-                        continue;
-                    }
-                    let mut entry = before.unwrap_or_else(|| Entry::new(place, compiled, &of_type.uve));
-                    (entry.life, entry.is_absent) = (life, subject.deleted);
-                    entry.state = if life.fired.is_some() { State::Firing } else { State::Pending };
-                    if is_new {
-                        entry.show(compiled, key, &of_type.slots);
-                    }
-                    objects.set(key, place, entry);
-                }
-            }
-        }
-    }
-
     /// Writes the row of the object whose results came, if it has one.
     fn finish_object(&mut self) {
         if let Some(current) = self.current.take() {
@@ -271,7 +220,7 @@ impl Alarms {
             resolved: ended,
         };
         let mut row = Vec::new();
-        AlarmRow { uve: UVE.to_owned(), key, start, end, data }.write(&mut row);
+        AlarmRow { key, uve: UVE.to_owned(), start, end, data }.write(&mut row);
         self.row_bytes += row.len();
         self.rows.push(row);
     }
@@ -328,54 +277,6 @@ impl Alarms {
 pub(crate) fn is_of(sources: &[&str], uve: &str, stream: &str) -> bool {
     let proxy_type = uve.strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or(uve);
     !sources.is_empty() && sources.iter().all(|source| *source == uve || *source == proxy_type)
-}
-
-impl Entry {
-    fn new((type_index, rule_index): (usize, usize), compiled: &Compiled, uve: &str) -> Self {
-        Self {
-            type_index,
-            rule_index,
-            rule: compiled.rule.name.as_str().into(),
-            uve: uve.into(),
-            severity: compiled.rule.severity.code(),
-            life: crate::life::Life { since: 0, fired: None, count: 0 },
-            state: State::Pending,
-            text: Arc::from(""),
-            matches: Arc::from("{}"),
-            is_absent: false,
-        }
-    }
-
-    /// Takes the text and the values of this window.
-    fn show(&mut self, compiled: &Compiled, key: &str, slots: &Slots) {
-        self.text = compiled.text(key, slots).into();
-        let mut matches = Vec::new();
-        compiled.write_matches(slots, &mut matches);
-        self.matches = String::from_utf8_lossy(&matches).into();
-    }
-
-    fn shown(&self) -> Alarm {
-        let matches = RawValue::from_string(self.matches.to_string());
-        Alarm {
-            rule: self.rule.to_string(),
-            severity: self.severity,
-            timestamp: self.life.fired.unwrap_or(self.life.since),
-            since: self.life.since,
-            resolved: None,
-            reason: None,
-            token: String::new(),
-            ack: false,
-            description: self.text.to_string(),
-            uve: self.uve.to_string(),
-            state: self.state,
-            alarm_rules: matches.unwrap_or_else(|_| RawValue::NULL.to_owned()),
-        }
-    }
-
-    fn ended(&self, end: u64, reason: Option<&str>) -> Alarm {
-        let state = if self.life.fired.is_some() { State::Resolved } else { State::Cancelled };
-        Alarm { resolved: Some(end), reason: reason.map(str::to_owned), state, ..self.shown() }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The row `UVEAlarms` of the results log: a line of JSON with the alarms of one object in one stream.
 //!
 //! ```json
-//! {"uve":"UVEAlarms","key":"ObjectVNTable:vn1","start":1488000000000000,"end":1488000060000000,
+//! {"key":"ObjectVNTable:vn1","uve":"UVEAlarms","start":1488000000000000,"end":1488000060000000,
 //!  "data":{"deleted":false,"proxy":"UveVirtualNetworkAgent-egress_flow_count","alarms":[{"type":"vn flows","severity":1,
 //!   "timestamp":1488000060000000,"since":1488000000000000,"token":"","ack":false,"description":"…","uve":"AggProxySum-…",
 //!   "state":"firing","alarm_rules":{"or_list":[…]}}],"pending":[],"resolved":[]}}
@@ -17,21 +17,29 @@ use serde_json::value::RawValue;
 /// The name of the UVE.
 pub const UVE: &str = "UVEAlarms";
 
-/// The beginning of every row. Results begin with `{"key":`.
-const START: &[u8] = b"{\"uve\":\"UVEAlarms\",";
+/// The beginning of every row, and what follows the key.
+const BEFORE_KEY: &[u8] = b"{\"key\":\"";
+const BEHIND_KEY: &[u8] = b",\"uve\":\"UVEAlarms\",";
 
 /// Whether a line of the results log is a row of alarms, and not a result.
 pub fn is_alarms(line: &[u8]) -> bool {
-    line.starts_with(START)
+    let Some(rest) = line.strip_prefix(BEFORE_KEY) else { return false };
+    let mut is_escaped = false;
+    let end = rest.iter().position(|byte| {
+        let is_end = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.and_then(|end| rest.get(end + 1..)).is_some_and(|behind| behind.starts_with(BEHIND_KEY))
 }
 
 /// The alarms of an object in a stream, at the end of a window.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct AlarmRow {
-    /// [`UVE`].
-    pub uve: String,
     /// The object, `table:name`.
     pub key: String,
+    /// [`UVE`].
+    pub uve: String,
     /// The start of the window.
     pub start: u64,
     /// The end of the window.
@@ -141,10 +149,10 @@ mod tests {
             alarm_rules: RawValue::from_string("{\"or_list\":[]}".to_owned()).unwrap(),
         };
         let data = AlarmData { proxy: "S-a".to_owned(), alarms: vec![alarm], ..AlarmData::default() };
-        let row = AlarmRow { uve: UVE.to_owned(), key: "T:a".to_owned(), start: 1, end: 2, data };
+        let row = AlarmRow { key: "T:\"a\"".to_owned(), uve: UVE.to_owned(), start: 1, end: 2, data };
         let (mut line, mut again) = (Vec::new(), Vec::new());
         row.write(&mut line);
-        assert!(is_alarms(&line) && !is_alarms(b"{\"key\":\"T:a\",\"uve\":\"UVEAlarms\"}"));
+        assert!(is_alarms(&line) && !is_alarms(br#"{"key":"T:,\"uve\":\"UVEAlarms\",","uve":"A-b","start":1}"#));
         AlarmRow::read(&line).unwrap().write(&mut again);
         assert_eq!(line, again);
         let text = String::from_utf8(line).unwrap();

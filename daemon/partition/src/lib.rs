@@ -8,6 +8,7 @@
 //! * [`DropLog`]: the messages about records that were not aggregated;
 //! * [`StreamPlan`], [`WorkerSettings`], [`Control`]: the settings of a worker, and the flags that stop it;
 //! * [`PartitionStatus`], [`StatusSource`]: the response of `GET /api/v1/partitions`, on either log;
+//! * [`RestoreError`]: why a saved state cannot be used;
 //! * [`RestoredStates`]: the states that a restore kept, dropped and started anew;
 //! * [`WorkerTelemetry`]: the counters of the workers.
 
@@ -17,6 +18,7 @@ mod commit;
 mod control;
 mod drops;
 mod heartbeat;
+mod restore_error;
 mod restored;
 mod settings;
 mod status;
@@ -27,6 +29,7 @@ pub use self::commit::{Due, TableCommit};
 pub use self::control::Control;
 pub use self::drops::DropLog;
 pub use self::heartbeat::{Heartbeat, Heartbeats};
+pub use self::restore_error::RestoreError;
 pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{PartitionStatus, StatusSource, TableStatus};

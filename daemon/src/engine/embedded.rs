@@ -48,7 +48,8 @@ pub(super) fn start(
     for plan in &settings.plans {
         let name = plan.stream().to_string();
         let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
-        streams.insert(id, Arc::new(StreamPlan::new(Arc::clone(plan), &settings.worker.observations)));
+        let stream = StreamPlan::new(Arc::clone(plan), &settings.worker.observations);
+        streams.insert(id, Arc::new(stream.with_alarms(&settings.worker.alarms)));
     }
     confirm_polled(&*log, &settings.worker.observations).context("read the names of the polled streams")?;
     let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));

@@ -1,63 +1,11 @@
 //! The objects with alarms, in the buckets in which they are stored.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use crate::life::Life;
-use crate::row::State;
-use crate::saved::{self, CHUNKS, SavedAlarm, SavedObject};
+use super::Entry;
+use crate::saved::{self, CHUNKS, SavedObject};
 
-/// One alarm of an object.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub type_index: usize,
-    pub rule_index: usize,
-    pub rule: Arc<str>,
-    pub uve: Arc<str>,
-    pub severity: u8,
-    pub life: Life,
-    pub state: State,
-    pub text: Arc<str>,
-    pub matches: Arc<str>,
-    /// Whether the object is deleted.
-    pub is_absent: bool,
-}
-
-impl Entry {
-    /// The alarm as it was stored, without a rule.
-    pub(super) fn restored(saved: &SavedAlarm) -> Self {
-        Self {
-            type_index: usize::MAX,
-            rule_index: usize::MAX,
-            rule: saved.rule.as_str().into(),
-            uve: saved.uve.as_str().into(),
-            severity: saved.severity,
-            life: saved.life,
-            state: if saved.life.fired.is_some() { State::Firing } else { State::Pending },
-            text: saved.text.as_str().into(),
-            matches: saved.matches.as_str().into(),
-            is_absent: saved.is_absent,
-        }
-    }
-
-    /// The type and the rule.
-    pub(super) fn place(&self) -> (usize, usize) {
-        (self.type_index, self.rule_index)
-    }
-
-    fn saved(&self) -> SavedAlarm {
-        SavedAlarm {
-            rule: self.rule.to_string(),
-            uve: self.uve.to_string(),
-            severity: self.severity,
-            life: self.life,
-            text: self.text.to_string(),
-            matches: self.matches.to_string(),
-            is_absent: self.is_absent,
-        }
-    }
-}
-
+/// The objects with alarms.
 #[derive(Debug)]
 pub(super) struct Objects {
     /// The objects with alarms, by key, of each chunk.

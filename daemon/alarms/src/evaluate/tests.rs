@@ -1,6 +1,7 @@
 //! Tests of the evaluator behind a real table: samples in, rows and state out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proxy_uve::derived_stats::Number;
 use proxy_uve::schema::Schema;

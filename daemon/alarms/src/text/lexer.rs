@@ -66,20 +66,22 @@ fn token(text: &str, at: usize, first: char) -> Result<Token, TextError> {
             (Kind::Number(number.ok_or_else(|| error(length, format!("`{found}` is not a number")))?), length)
         }
         '<' | '>' | '=' | '!' => (Kind::Sign, end_of(|it| "<>=!".contains(it))),
-        _ if is_word(first) => {
-            let word = end_of(is_word);
-            let signs = rest.get(word..).filter(|_| rest.get(..word) == Some("size"));
-            match signs.filter(|signs| signs.starts_with("==") || signs.starts_with("!=")) {
-                Some(_) => (Kind::Sign, word + 2),
-                None => (Kind::Word, word),
-            }
-        }
+        _ if is_word(first) => word(rest, end_of(is_word)),
         _ => {
             let message = format!("`{first}` begins nothing; expected a word, a number, a text or a comparison");
             return Err(error(first.len_utf8(), message));
         }
     };
     Ok(Token { kind, span: at..at + length })
+}
+
+/// A word of so many bytes, or one of the signs that begin with `size`.
+fn word(rest: &str, length: usize) -> (Kind, usize) {
+    let signs = rest.get(length..).filter(|_| rest.get(..length) == Some("size"));
+    match signs.filter(|signs| signs.starts_with("==") || signs.starts_with("!=")) {
+        Some(_) => (Kind::Sign, length + 2),
+        None => (Kind::Word, length),
+    }
 }
 
 fn is_word(character: char) -> bool {

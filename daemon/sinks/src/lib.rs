@@ -9,11 +9,13 @@
 //!
 //! | module | sink |
 //! |---|---|
+//! | [`alarms`] | alarms for an Alertmanager, and for a webhook |
 //! | [`file`](mod@file) | a file of JSON lines |
 //! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
 
 #![deny(missing_docs)]
 
+pub mod alarms;
 pub mod file;
 pub mod influxdb;
 mod run;

@@ -25,6 +25,7 @@ use daemon_log::{Log, Observations, PartitionLog};
 use daemon_partition::{Control, StatusSource, WorkerSettings};
 use daemon_results::line::LineReader;
 use daemon_sinks::Sink;
+use daemon_sinks::alarms::{AlertmanagerSettings, AlertmanagerSink, WebhookSettings, WebhookSink};
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::{InfluxSettings, InfluxSink};
 use daemon_sources::intake::Intake;
@@ -56,6 +57,10 @@ pub(crate) struct EngineSettings {
     pub result_file: Option<PathBuf>,
     /// The InfluxDB that results are written to.
     pub influxdb: Option<InfluxSettings>,
+    /// The Alertmanager that alarms are sent to.
+    pub alertmanager: Option<AlertmanagerSettings>,
+    /// The server that alarms are posted to.
+    pub webhook: Option<WebhookSettings>,
 }
 
 /// The log to work on.
@@ -213,9 +218,30 @@ impl Engine {
         if let Some(own) = &settings.influxdb {
             let (clock, stop) = (Arc::clone(&self.clock), self.stop_sinks.clone());
             let telemetry = self.telemetry.influxdb.clone();
-            self.add_sink(InfluxSink::new(own.clone(), lines(), clock, telemetry, stop), |_| ())
+            self.add_sink(InfluxSink::new(own.clone(), lines(), clock, telemetry, stop), |_| ())?;
         } else {
-            self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink")
+            self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink")?;
+        }
+        self.start_alarm_sinks(settings)
+    }
+
+    fn start_alarm_sinks(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let parts = || (Arc::clone(&self.clock), self.telemetry.alarms.clone(), self.stop_sinks.clone());
+        let alertmanager = settings.alertmanager.clone().map(|own| {
+            let (clock, telemetry, stop) = parts();
+            AlertmanagerSink::new(own, clock, telemetry, stop)
+        });
+        let webhook = settings.webhook.clone().map(|own| {
+            let (clock, telemetry, stop) = parts();
+            WebhookSink::new(own, clock, telemetry, stop)
+        });
+        match alertmanager {
+            Some(sink) => self.add_sink(sink, |_| ())?,
+            None => self.log.remove_sink(AlertmanagerSink::NAME).context("forget the Alertmanager sink")?,
+        }
+        match webhook {
+            Some(sink) => self.add_sink(sink, |_| ()),
+            None => self.log.remove_sink(WebhookSink::NAME).context("forget the webhook sink"),
         }
     }
 

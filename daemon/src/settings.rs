@@ -6,6 +6,7 @@ use daemon_base::listener::Limits;
 use daemon_kafka::KafkaSettings;
 use daemon_log::Observations;
 use daemon_partition::WorkerSettings;
+use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
 use daemon_sources::opserver::PollerSettings;
@@ -91,12 +92,15 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             table: table(&config.aggregation),
             idle_timeout: config.aggregation.idle_timeout,
             commit_interval,
+            alarms: Arc::clone(&loaded.streams.alarms),
             observations: Observations::default(),
             start_over: config.log.data_dir.join(START_OVER),
             may_start_over: false,
         },
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
+        alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?,
+        webhook: WebhookSettings::new(&config.sinks.webhook)?,
     })
 }
 

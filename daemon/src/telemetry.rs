@@ -3,6 +3,7 @@
 //! Counters are added to once for a batch or a commit, never for a sample. Values that tables and log already hold
 //! (fates, objects, sizes) are read at the scrape.
 
+mod alarms;
 mod exposition;
 #[cfg(target_os = "linux")]
 mod process;
@@ -12,10 +13,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_alarms::AlarmCounts;
 use daemon_base::listener::{Closed, Refusals};
 use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog, SinkOffsets};
 use daemon_partition::{StatusSource, WorkerTelemetry};
+use daemon_sinks::alarms::AlarmTelemetry;
 use daemon_sinks::influxdb::InfluxTelemetry;
 use daemon_sources::SourceTelemetry;
 use daemon_sources::contiv::ScraperTelemetry;
@@ -49,6 +52,7 @@ pub(crate) struct Telemetry {
     pub opserver: PollerTelemetry,
     pub contiv: ScraperTelemetry,
     pub influxdb: InfluxTelemetry,
+    pub alarms: AlarmTelemetry,
     pub http: HttpTelemetry,
 }
 
@@ -125,6 +129,7 @@ impl Telemetry {
         self.opserver.register(registry);
         self.contiv.register(registry);
         self.influxdb.register(registry);
+        self.alarms.register(registry);
         self.http.register(registry);
         registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status }));
         #[cfg(target_os = "linux")]
@@ -152,6 +157,7 @@ impl fmt::Debug for Gathered {
 struct StreamTotals {
     fates: BTreeMap<&'static str, u64>,
     objects: u64,
+    alarms: AlarmCounts,
     oldest_watermark: Option<u64>,
 }
 
@@ -164,6 +170,9 @@ impl Gathered {
                 *totals.fates.entry(fate.name()).or_default() += status.fates.count(fate);
             }
             totals.objects += status.objects as u64;
+            totals.alarms.firing += status.alarms.firing;
+            totals.alarms.pending += status.alarms.pending;
+            totals.alarms.limited += status.alarms.limited;
             if status.watermark > 0 {
                 let oldest = totals.oldest_watermark.unwrap_or(u64::MAX);
                 totals.oldest_watermark = Some(oldest.min(status.watermark));
@@ -190,6 +199,7 @@ impl Collector for Gathered {
         for (stream, totals) in &streams {
             ConstGauge::new(totals.objects).encode(objects.encode_family(&[("stream", stream.as_str())])?)?;
         }
+        alarms::encode(&streams, &mut encoder)?;
         let help = "Event time up to which every partition of the stream has closed its windows.";
         let mut watermark = encoder.encode_descriptor("watermark", help, Some(&Unit::Seconds), kind)?;
         for (stream, oldest) in streams.iter().filter_map(|(stream, totals)| Some((stream, totals.oldest_watermark?))) {

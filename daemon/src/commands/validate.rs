@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::
     }
     match &survey.streams {
         Some(streams) if survey.problems.is_empty() => {
-            super::print::print(&(summary(&args.file, streams) + &mapped(streams)))?;
+            super::print::print(&(summary(&args.file, streams) + &mapped(streams) + &alarms(streams)))?;
             Ok(ExitCode::SUCCESS)
         }
         _ => {
@@ -75,6 +75,11 @@ fn summary(file: &Path, streams: &Streams) -> String {
 /// A line for each stream of series.
 fn mapped(streams: &Streams) -> String {
     streams.mapped.iter().map(|rule| format!("stream {}\n", rule.words())).collect()
+}
+
+/// A line for each rule of alarms, in words.
+fn alarms(streams: &Streams) -> String {
+    streams.alarms.iter().map(|rule| format!("{}\n", rule.words())).collect()
 }
 
 fn count(number: usize, thing: &str) -> String {

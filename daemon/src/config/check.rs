@@ -34,6 +34,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.kafka(config);
     checks.opserver(config);
     checks.influxdb(config);
+    checks.alarm_sinks(config);
 }
 
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
@@ -210,6 +211,16 @@ impl Checks<'_> {
         for (key, message) in section.problems() {
             // A bucket is required by the version.
             self.add_problem_of(&format!("sinks.influxdb.{key}"), "sinks.influxdb.version", &message);
+        }
+    }
+
+    fn alarm_sinks(&mut self, config: &Config) {
+        let sinks = &config.sinks;
+        for (key, message) in sinks.alertmanager.problems() {
+            self.add_problem(&format!("sinks.alertmanager.{key}"), &message);
+        }
+        for (key, message) in sinks.webhook.problems() {
+            self.add_problem(&format!("sinks.webhook.{key}"), &message);
         }
     }
 

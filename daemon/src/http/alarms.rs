@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::{Shared, json, problem};
-use crate::view::AlarmQuery;
+use crate::view::{AlarmQuery, split_key};
 
 /// The objects of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 100;
@@ -54,10 +54,13 @@ pub(super) async fn get(
     }
     let query = AlarmQuery { rule, table, state, after, limit };
     // The lock is held for the list only.
-    let (groups, (alarms, next)) = {
+    let (groups, (mut alarms, next)) = {
         let view = shared.view.alarms();
         (view.groups(), view.list(&query))
     };
+    for alarm in &mut alarms {
+        alarm.uve_type = shared.view.type_of(split_key(&alarm.key).0);
+    }
     let groups = groups.into_iter().map(|((rule, table, severity), (firing, pending))| {
         json!({ "rule": rule, "table": table, "severity": severity, "firing": firing, "pending": pending })
     });

@@ -35,6 +35,9 @@ pub(crate) struct AlarmQuery {
 pub(crate) struct ShownAlarm {
     /// The object, `table:name`.
     pub key: String,
+    /// The type and the name of the object, as in the paths of UVEs; set by the reader.
+    pub uve_type: String,
+    pub name: String,
     /// The stream.
     pub proxy: String,
     /// The alarm.
@@ -80,6 +83,8 @@ impl ObjectAlarms {
             for row in rows.values().filter(|_| is_of_table) {
                 shown.extend(alarms(&row.data).filter(|alarm| query.selects(alarm)).map(|alarm| ShownAlarm {
                     key: key.to_string(),
+                    uve_type: String::new(),
+                    name: super::split_key(key).1.to_owned(),
                     proxy: row.data.proxy.clone(),
                     alarm: alarm.clone(),
                 }));

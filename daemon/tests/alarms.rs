@@ -175,3 +175,22 @@ fn validate_refuses_what_cannot_fire_and_explains_the_rest() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("fires when AggProxySumAnomalyEWM01.value.sigma > 2.5 for 3 periods in a row"), "{text}");
 }
+
+#[test]
+fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
+    let explain = |rule: &str| {
+        let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+        let output = explain.args(["explain", "--alarm", rule]).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = explain(r#"alarm "high" when A.value > 10 for 2 periods, clear below 5 on "T:*""#);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.starts_with("alarm \"high\" (major): for every object that matches T:*, fires when A.value > 10"),
+        "{text}"
+    );
+    let (code, text) = explain(r#"alarm "high" when A.value >"#);
+    assert!(code == 2 && text.contains("found the end\n") && text.ends_with("^\n"), "{text}");
+    assert_eq!(explain("other").0, 2);
+}

@@ -100,7 +100,7 @@ fn json_of(operand: &Operand) -> String {
 fn printed(operand: &Operand) -> String {
     let one = |value: &Scalar| match value {
         Scalar::Number(derived_stats::Number::F64(value)) => {
-            format!("{:.4}", value).trim_end_matches('0').trim_end_matches('.').to_owned()
+            format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
         }
         Scalar::Number(_) => json_of(&Operand::Values(vec![value.clone()])),
         Scalar::Text(text) => text.to_string(),

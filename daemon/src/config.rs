@@ -9,6 +9,7 @@
 //! `docs/src/reference/configuration.md`, the example file `derived-statsd.example.toml`; tests compare the keys of
 //! both with the keys of the structs.
 
+mod alarms;
 mod check;
 mod collector;
 mod effective;
@@ -28,6 +29,7 @@ mod sections;
 mod streams;
 mod tables;
 
+use daemon_alarms::config::AlarmConfig;
 use daemon_kafka::KafkaConfig;
 use daemon_sources::contiv::ContivConfig;
 use daemon_sources::mapping::StreamConfig;
@@ -48,6 +50,8 @@ pub(crate) use self::streams::Streams;
 pub(crate) struct Config {
     /// The streams, their proxy types, and the rules of event time.
     pub aggregation: Aggregation,
+    /// The rules of alarms.
+    pub alarms: Vec<AlarmConfig>,
     /// Contiv's nodes, scraped for the traffic of their endpoints.
     pub contiv: ContivConfig,
     /// The HTTP server.

@@ -26,6 +26,7 @@ use daemon_base::stop::Stop;
 use daemon_kafka::{KafkaConfig, KafkaSettings};
 use daemon_log::{Log, PartitionLog};
 use daemon_partition::{Control, StatusSource, Taps, WorkerSettings};
+use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sinks::redis::RedisSettings;
 use daemon_sources::intake::Intake;
@@ -59,6 +60,10 @@ pub(crate) struct EngineSettings {
     pub influxdb: Option<InfluxSettings>,
     /// The Redis that UVEs are written to, and the brokers that get messages about them.
     pub redis: Option<(RedisSettings, Option<KafkaConfig>)>,
+    /// The Alertmanager that alarms are sent to.
+    pub alertmanager: Option<AlertmanagerSettings>,
+    /// The server that alarms are posted to.
+    pub webhook: Option<WebhookSettings>,
 }
 
 /// The log to work on.

@@ -10,6 +10,7 @@
 //! | `POST /v1/metrics` | OTLP metrics ([`otlp`]) |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
+//! | `GET /api/v1/alarms` | the alarms that fire or are pending ([`alarms`]) |
 //! | `GET /api/v1/status`, `/api/v1/loudest`, `/api/v1/proxies` | the state of the daemon, the loudest objects, the configured UVEs ([`overview`]) |
 //! | `GET /api/v1/history` and below | the recent results of an object ([`history`]) |
 //! | `GET /api/v1/annotations` and below | what an annotation means and computes ([`annotations`]) |
@@ -20,6 +21,7 @@
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
 mod access;
+mod alarms;
 mod annotations;
 mod bodies;
 mod body;
@@ -213,6 +215,7 @@ fn router(current: Current) -> Router {
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/status", get(overview::status).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/proxies", get(overview::proxies).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/api/v1/alarms", get(alarms::get))
         .route("/api/v1/loudest", get(overview::loudest))
         .route("/api/v1/history/{uve_type}/{*name}", get(history::get))
         .route("/api/v1/annotations/menu", get(annotations::menu).route_layer(middleware::from_fn(refuse_parameters)))

@@ -6,6 +6,7 @@ use daemon_base::listener::Limits;
 use daemon_base::observation::Observations;
 use daemon_kafka::{KafkaConfig, KafkaSettings, Names};
 use daemon_partition::{Taps, WorkerSettings};
+use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sinks::redis::RedisSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
@@ -92,6 +93,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             table: table(&config.aggregation),
             idle_timeout: config.aggregation.idle_timeout,
             commit_interval,
+            alarms: Arc::clone(&loaded.streams.alarms),
             observations: Observations::default(),
             start_over: config.log.data_dir.join(START_OVER),
             may_start_over: false,
@@ -100,6 +102,8 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
         redis: redis(config)?,
+        alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?,
+        webhook: WebhookSettings::new(&config.sinks.webhook)?,
     })
 }
 

@@ -3,6 +3,7 @@
 //! Counters are added to once for a batch or a commit, never for a sample. Values that tables and log already hold
 //! (fates, objects, sizes) are read at the scrape.
 
+mod alarms;
 mod changes;
 mod exposition;
 #[cfg(target_os = "linux")]
@@ -13,11 +14,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_alarms::AlarmCounts;
 use daemon_base::listener::{Closed, Refusals};
 use daemon_base::sink_offsets::SinkOffsets;
 use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog};
 use daemon_partition::{StatusSource, WorkerTelemetry};
+use daemon_sinks::alarms::AlarmTelemetry;
 use daemon_sinks::influxdb::InfluxTelemetry;
 use daemon_sinks::redis::RedisTelemetry;
 use daemon_sources::SourceTelemetry;
@@ -55,6 +58,7 @@ pub(crate) struct Telemetry {
     pub contiv: ScraperTelemetry,
     pub influxdb: InfluxTelemetry,
     pub redis: RedisTelemetry,
+    pub alarms: AlarmTelemetry,
     pub http: HttpTelemetry,
     pub configuration: ConfigurationTelemetry,
 }
@@ -134,6 +138,7 @@ impl Telemetry {
         self.contiv.register(registry);
         self.influxdb.register(registry);
         self.redis.register(registry);
+        self.alarms.register(registry);
         self.http.register(registry);
         self.configuration.register(registry);
         registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status }));
@@ -162,6 +167,7 @@ impl fmt::Debug for Gathered {
 struct StreamTotals {
     fates: BTreeMap<&'static str, u64>,
     objects: u64,
+    alarms: AlarmCounts,
     oldest_watermark: Option<u64>,
 }
 
@@ -174,6 +180,9 @@ impl Gathered {
                 *totals.fates.entry(fate.name()).or_default() += status.fates.count(fate);
             }
             totals.objects += status.objects as u64;
+            totals.alarms.firing += status.alarms.firing;
+            totals.alarms.pending += status.alarms.pending;
+            totals.alarms.limited += status.alarms.limited;
             if status.watermark > 0 {
                 let oldest = totals.oldest_watermark.unwrap_or(u64::MAX);
                 totals.oldest_watermark = Some(oldest.min(status.watermark));
@@ -200,6 +209,7 @@ impl Collector for Gathered {
         for (stream, totals) in &streams {
             ConstGauge::new(totals.objects).encode(objects.encode_family(&[("stream", stream.as_str())])?)?;
         }
+        alarms::encode(&streams, &mut encoder)?;
         let help = "Event time up to which every partition of the stream has closed its windows.";
         let mut watermark = encoder.encode_descriptor("watermark", help, Some(&Unit::Seconds), kind)?;
         for (stream, oldest) in streams.iter().filter_map(|(stream, totals)| Some((stream, totals.oldest_watermark?))) {

@@ -4,6 +4,7 @@
 //! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results, the
 //! embedded log from those on that the view still needed.
 
+mod alarms;
 pub(crate) mod checkpoint;
 mod configured;
 mod events;
@@ -20,14 +21,17 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use daemon_alarms::row::UVE;
 use daemon_results::block::{Row, UveShape};
 use serde_json::value::RawValue;
 
+use self::alarms::ObjectAlarms;
 use self::generations::Generations;
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
 
+pub(crate) use self::alarms::AlarmQuery;
 pub(crate) use self::events::{Event, EventHub, EventId};
 pub(crate) use self::loudest::{Loud, Loudest};
 pub(crate) use self::names::Names;
@@ -48,6 +52,7 @@ type Structure = BTreeMap<Box<str>, Box<RawValue>>;
 pub(crate) struct UveView {
     tables: RwLock<Tables>,
     loudest: Mutex<Loudest>,
+    alarms: Mutex<ObjectAlarms>,
 }
 
 #[derive(Debug, Default)]
@@ -117,8 +122,11 @@ impl UveView {
 
     /// The structures of one object that pass the filter; `None` if the object does not exist or no structure passes.
     pub(crate) fn object(&self, table: &str, name: &str, filter: &Filter) -> Option<UveDocument> {
+        let alarms = filter.wants(UVE).then(|| self.alarms().document(&format!("{table}:{name}"))).flatten();
         let tables = self.read();
-        let document = tables.filtered(tables.by_name.get(table)?.get(name)?, filter);
+        let object = tables.by_name.get(table).and_then(|objects| objects.get(name));
+        let mut document = object.map(|object| tables.filtered(object, filter)).unwrap_or_default();
+        document.extend(alarms.map(|alarms| (UVE.into(), alarms)));
         (!document.is_empty()).then_some(document)
     }
 
@@ -137,9 +145,15 @@ impl UveView {
         self.loudest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The alarms of all objects, for a short look.
+    pub(crate) fn alarms(&self) -> MutexGuard<'_, ObjectAlarms> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The offset of the oldest result that the view shows.
     pub(crate) fn oldest_needed(&self) -> u64 {
-        self.read().generations.oldest_needed()
+        let of_values = self.read().generations.oldest_needed();
+        self.alarms().oldest().map_or(of_values, |oldest| oldest.min(of_values))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {

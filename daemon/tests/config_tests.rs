@@ -40,9 +40,9 @@ fn result(text: &str) -> String {
 #[test]
 fn the_examples_of_the_book_pass_from_any_folder() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/tests");
-    let (code, stdout, stderr) = run(&folder, &["sums.toml", "anomaly.toml", "counters.toml"]);
+    let (code, stdout, stderr) = run(&folder, &["sums.toml", "anomaly.toml", "counters.toml", "alarms.toml"]);
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
-    assert!(stdout.ends_with("5 passed, 0 failed\n"), "{stdout}");
+    assert!(stdout.ends_with("6 passed, 0 failed\n"), "{stdout}");
     let elsewhere = folder.join("counters.toml");
     let (code, stdout, _) = run(Path::new("/"), &["--coverage", elsewhere.to_str().unwrap()]);
     assert!(code == 0 && stdout.contains(": 1 of 1\n"), "{stdout}");
@@ -67,6 +67,28 @@ fn a_failure_shows_what_was_expected_and_what_was_found() {
         assert!(stdout.starts_with("FAIL  t.toml: one\n") && stdout.contains(expected), "{expected}\n{stdout}");
         assert!(stdout.ends_with("0 passed, 1 failed\n"), "{stdout}");
     }
+}
+
+#[test]
+fn an_alarm_that_differs_is_shown_and_a_rule_without_a_test_is_named() {
+    let rules = r#"'''alarms=[{rule = 'alarm "high" when AggProxySum.value > 1'}, {rule = 'alarm "low" when AggProxySum.value < 1'}]'''"#;
+    let text = |alarm: &str| {
+        file("1 2 3", &format!("alarms = [{{key = \"T:a\", at = \"1m\", {alarm}}}]"))
+            .replace("set = [", &format!("set = [{rules}, "))
+    };
+    let (code, stdout, stderr) = run_text(&text("rule = \"high\", state = \"pending\""));
+    assert_eq!((code, stderr.as_str()), (1, ""), "{stdout}");
+    assert!(
+        stdout.contains("alarm \"high\" of T:a, window at 1m:\n        expected pending, found firing"),
+        "{stdout}"
+    );
+    let (code, _, stderr) = run_text(&text("rule = \"hihg\", state = \"firing\""));
+    assert!(code == 64 && stderr.contains("no rule has the name \"hihg\"; did you mean \"high\"?"), "{stderr}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.toml"), text("rule = \"high\", state = \"firing\"")).unwrap();
+    let (code, stdout, _) = run(folder.path(), &["--coverage", "t.toml"]);
+    assert!(code == 0 && stdout.contains("no test expects an alarm of \"low\""), "{stdout}");
+    assert!(!stdout.contains("an alarm of \"high\""), "{stdout}");
 }
 
 #[test]

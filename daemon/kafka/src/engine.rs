@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_alarms::Rules;
 use daemon_base::clock::Clock;
 use daemon_base::observation::Observations;
 use daemon_base::sink_offsets::SinkOffsets;
@@ -78,13 +79,17 @@ struct Streams {
 }
 
 impl Streams {
-    fn new(plans: &[Arc<Plan>], own: &KafkaSettings, observations: &Observations, taps: &Taps) -> Self {
+    fn new(plans: &[Arc<Plan>], own: &KafkaSettings, settings: Option<&WorkerSettings>) -> Self {
         let own_plans = plans.iter().map(Arc::as_ref);
         let configuration = Configuration::new(own.configuration_version, own_plans, &own.names);
-        let plans: Vec<_> = plans
-            .iter()
-            .map(|plan| Arc::new(StreamPlan::new(Arc::clone(plan), observations).with_taps(taps)))
-            .collect();
+        let stream = |plan: &Arc<Plan>| {
+            let plan = Arc::clone(plan);
+            Arc::new(match settings {
+                Some(all) => StreamPlan::new(plan, &all.observations).with_taps(&all.taps).with_alarms(&all.alarms),
+                None => StreamPlan::new(plan, &Observations::default()),
+            })
+        };
+        let plans: Vec<_> = plans.iter().map(stream).collect();
         let names: Vec<String> = plans.iter().map(|stream| stream.name.clone()).collect();
         let topics = Arc::new(InputTopics::new(&own.names, &names));
         Self { plans, configuration, names, topics, topology: Arc::default(), backpressure: Arc::default() }
@@ -119,7 +124,7 @@ impl EngineParts {
         settings: &WorkerSettings,
         shared: &Shared,
     ) -> anyhow::Result<Self> {
-        let streams = Streams::new(plans, own, &settings.observations, &settings.taps);
+        let streams = Streams::new(plans, own, Some(settings));
         let retention =
             plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + settings.table.allowed_lateness);
         let needs = Needs { retention: retention.collect(), threads };
@@ -164,7 +169,7 @@ fn helper(body: impl FnOnce(&Stop) + Send + 'static) -> Helper {
 ///
 /// When the cluster cannot be reached.
 pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
-    let streams = Streams::new(plans, own, &Observations::default(), &Taps::default());
+    let streams = Streams::new(plans, own, None);
     let shapes = Topics::new(&own.connection, &own.names, &streams.names)?.poll()?;
     streams.topology.set(shapes.iter().map(Shape::from).collect(), clock.monotonic());
     streams.log(own, clock, (&Arc::default(), &Arc::new(Health::new(own, clock, HealthGauges::default()))))
@@ -177,7 +182,7 @@ pub fn publisher(plans: &[Arc<Plan>], own: &KafkaSettings, clock: &Arc<dyn Clock
 /// When librdkafka rejects the settings.
 pub fn reader(own: &KafkaSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Log>> {
     let health = Arc::new(Health::new(own, clock, HealthGauges::default()));
-    Streams::new(&[], own, &Observations::default(), &Taps::default()).log(own, clock, (&Arc::default(), &health))
+    Streams::new(&[], own, None).log(own, clock, (&Arc::default(), &health))
 }
 
 /// The clients of worker number `number`.

@@ -1,5 +1,20 @@
 // The daemon's API. Every request goes to the page's own origin.
 
+export interface Alarms {
+  groups: { rule: string; table: string; severity: number; firing: number; pending: number }[];
+  alarms: {
+    key: string;
+    uve_type: string;
+    name: string;
+    type: string;
+    severity: number;
+    state: string;
+    since: number;
+    description: string;
+  }[];
+  next: string | null;
+}
+
 export interface Loud {
   key: string;
   type: string;

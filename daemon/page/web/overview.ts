@@ -1,6 +1,6 @@
 // The overview: what is loud, and how the daemon is.
 
-import { type Loud, type Partition, get } from "./api";
+import { type Alarms, type Loud, type Partition, get } from "./api";
 import { append, h, replaceChildren, setText, sparkline } from "./dom";
 import { ABSENT, age, clock, duration, estimate, number, score, utc, uveName } from "./format";
 import { link } from "./route";
@@ -8,6 +8,8 @@ import { type View, alertBox } from "./view";
 
 const REFRESH = 2000;
 const LOUDEST = 20;
+const ALARMS = 20;
+const SEVERITIES = ["Critical", "Major", "Minor"];
 
 /** The outcomes of records, with the words for them. Those that are not here are shown by their names. */
 const OUTCOMES: Record<string, string> = {
@@ -38,12 +40,24 @@ export function overview(view: View): void {
   const tiles = h("dl", { class: "tiles", "aria-label": "State of the daemon" });
   const loudest = h("tbody");
   const empty = h("p", { class: "empty", hidden: true });
+  const alarms = h("tbody");
+  const firing = h(
+    "section",
+    { "aria-labelledby": "alarms", hidden: true },
+    h("h2", { id: "alarms" }, "Alarms"),
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "group", "aria-label": "Alarms" },
+      h("table", {}, head(["Severity", "Alarm", "State", "Since", "Object", "Text"]), alarms),
+    ),
+  );
   const sinks = h("tbody");
   const partitions = h("tbody");
   append(view.main, [
     h("h1", { class: "visually-hidden" }, "Overview"),
     alert.element,
     tiles,
+    firing,
     h(
       "section",
       { "aria-labelledby": "loudest" },
@@ -82,11 +96,14 @@ export function overview(view: View): void {
       // The reason is in the bar. What is not restored cannot be shown.
       return;
     }
-    const [list, rows] = await Promise.all([
+    const [list, rows, raised] = await Promise.all([
       get<Loud[]>(`/api/v1/loudest?limit=${LOUDEST}`, view.signal),
       get<Partition[]>("/api/v1/partitions", view.signal),
+      get<Alarms>(`/api/v1/alarms?limit=${ALARMS}`, view.signal),
     ]);
     alert.show("");
+    replaceChildren(alarms, alarmRows(raised, view.now));
+    firing.hidden = raised.alarms.length === 0;
     replaceChildren(loudest, list.map((loud) => loudRow(loud, view.now)));
     empty.hidden = list.length > 0;
     setText(
@@ -115,6 +132,25 @@ export function head(names: string[]): HTMLTableSectionElement {
     return h("th", { scope: "col", class: align }, text);
   });
   return h("thead", {}, h("tr", {}, ...cells));
+}
+
+/** The alarms, and a last row with the number of those that are left out. */
+function alarmRows(raised: Alarms, now: number): HTMLTableRowElement[] {
+  const rows = raised.alarms.map((alarm) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, SEVERITIES[alarm.severity] ?? String(alarm.severity)),
+      h("th", { scope: "row" }, alarm.type),
+      h("td", {}, alarm.state),
+      h("td", {}, age(alarm.since, now)),
+      h("td", {}, h("a", { href: link("object", [alarm.uve_type, alarm.name]) }, alarm.name)),
+      h("td", {}, alarm.description),
+    ),
+  );
+  const all = raised.groups.reduce((sum, group) => sum + group.firing + group.pending, 0);
+  const more = all - raised.alarms.length;
+  return more > 0 ? [...rows, h("tr", {}, h("td", { colspan: 6 }, `and ${number(more)} more`))] : rows;
 }
 
 function loudRow(loud: Loud, now: number): HTMLTableRowElement {

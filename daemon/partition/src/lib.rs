@@ -8,6 +8,7 @@
 //! * [`DropLog`]: the messages about records that were not aggregated;
 //! * [`StreamPlan`], [`WorkerSettings`], [`Control`]: the settings of a worker, and the flags that stop it;
 //! * [`PartitionStatus`], [`StatusSource`]: the response of `GET /api/v1/partitions`, on either log;
+//! * [`RestoreError`]: why a saved state cannot be used;
 //! * [`RestoredStates`]: the states that a restore kept, dropped and started anew;
 //! * [`Taps`]: the records with their outcomes, for a reader that looks on;
 //! * [`WorkerTelemetry`]: the counters of the workers.
@@ -18,6 +19,7 @@ mod commit;
 mod control;
 mod drops;
 mod heartbeat;
+mod restore_error;
 mod restored;
 mod settings;
 mod status;
@@ -29,6 +31,7 @@ pub use self::commit::{Due, TableCommit};
 pub use self::control::Control;
 pub use self::drops::DropLog;
 pub use self::heartbeat::{Heartbeat, Heartbeats};
+pub use self::restore_error::RestoreError;
 pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{PartitionStatus, StatusSource, TableStatus};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_alarms::Rules;
 use daemon_base::observation::{Observations, StreamObservation};
 use proxy_uve::{Plan, TableSettings};
 
@@ -19,6 +20,8 @@ pub struct WorkerSettings {
     pub idle_timeout: Duration,
     /// The longest time between two commits of a partition whose cursor moves.
     pub commit_interval: Duration,
+    /// The rules of alarms.
+    pub alarms: Arc<Rules>,
     /// What the sources have observed.
     pub observations: Observations,
     /// On the embedded log, the file whose existence at the start allows partitions to start over when their states
@@ -43,19 +46,34 @@ pub struct StreamPlan {
     pub drops: DropLog,
     /// Who looks on.
     pub taps: Taps,
+    /// The rules of alarms, of all streams.
+    pub alarms: Arc<Rules>,
 }
 
 impl StreamPlan {
-    /// The plan of a stream, with what is observed of it.
+    /// The plan of a stream, with what is observed of it, and without alarms.
     pub fn new(plan: Arc<Plan>, observations: &Observations) -> Self {
         let name = plan.stream().to_string();
         let observation = observations.stream(&name);
-        Self { drops: DropLog::new(name.clone()), name, plan, observation, taps: Taps::default() }
+        Self {
+            drops: DropLog::new(name.clone()),
+            name,
+            plan,
+            observation,
+            taps: Taps::default(),
+            alarms: Arc::default(),
+        }
     }
 
     /// Passes the records of the stream to these taps.
     #[must_use]
     pub fn with_taps(self, taps: &Taps) -> Self {
         Self { taps: taps.clone(), ..self }
+    }
+
+    /// Evaluates these rules.
+    #[must_use]
+    pub fn with_alarms(self, alarms: &Arc<Rules>) -> Self {
+        Self { alarms: Arc::clone(alarms), ..self }
     }
 }

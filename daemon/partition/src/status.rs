@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use daemon_alarms::AlarmCounts;
 use proxy_uve::{Fate, Fates};
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,8 @@ pub struct TableStatus {
     pub watermark: u64,
     /// The number of records by outcome.
     pub fates: Fates,
+    /// The numbers of alarms.
+    pub alarms: AlarmCounts,
     /// The outcome of the last restore; `None` for a partition without a usable saved state.
     pub restored: Option<RestoredStates>,
 }

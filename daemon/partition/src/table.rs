@@ -1,6 +1,7 @@
 //! The table of one partition with its cursors: records and time in, commits out.
 
 mod due;
+mod sink;
 mod taps;
 mod unknown;
 
@@ -8,13 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_alarms::{Alarms, is_alarm_chunk};
 use daemon_base::clock::micros;
 use daemon_log::LogError;
 use daemon_results::block::BlockSink;
-use proxy_uve::{Fate, Record, SnapshotError, Table, TableSettings};
+use proxy_uve::{Fate, Record, Table, TableSettings};
 
+use self::sink::TableSink;
 use crate::drops::Dropped;
-use crate::{RestoredStates, StreamPlan, TableCommit, TableStatus};
+use crate::{RestoreError, RestoredStates, StreamPlan, TableCommit, TableStatus};
 
 /// The size of uncommitted results above which a commit is due at once.
 pub const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
@@ -33,7 +36,7 @@ const MALFORMED: [Fate; 3] = [Fate::MalformedKey, Fate::MalformedPayload, Fate::
 /// failed commit the caller restores the partition: a table cannot undo a commit.
 pub struct PartitionTable {
     stream: Arc<StreamPlan>,
-    table: Table<BlockSink>,
+    table: Table<TableSink>,
     restored: Option<RestoredStates>,
     cursors: BTreeMap<u16, u64>,
     committed: Committed,
@@ -63,7 +66,8 @@ struct AtEnd {
 impl PartitionTable {
     /// An empty table, which makes blocks of about `block_bytes` of results.
     pub fn new(stream: Arc<StreamPlan>, settings: TableSettings, block_bytes: usize) -> Self {
-        let sink = BlockSink::new(&stream.plan, block_bytes);
+        let alarms = Alarms::new(&stream.alarms, &stream.plan);
+        let sink = TableSink { blocks: BlockSink::new(&stream.plan, block_bytes), alarms };
         let table = Table::with_sink(Arc::clone(&stream.plan), settings, sink);
         Self::with_table(stream, table, None, BTreeMap::new())
     }
@@ -72,7 +76,7 @@ impl PartitionTable {
     ///
     /// # Errors
     ///
-    /// When the state is damaged or of a newer version ([`SnapshotError::is_from_newer_program`]).
+    /// When the state is damaged or of a newer version ([`RestoreError::is_from_newer_program`]).
     pub fn restore<'a>(
         stream: Arc<StreamPlan>,
         settings: TableSettings,
@@ -80,15 +84,19 @@ impl PartitionTable {
         meta: &[u8],
         chunks: impl IntoIterator<Item = (u32, &'a [u8])>,
         cursors: BTreeMap<u16, u64>,
-    ) -> Result<Self, SnapshotError> {
-        let sink = BlockSink::new(&stream.plan, block_bytes);
-        let (table, report) = Table::restore_with_sink(Arc::clone(&stream.plan), settings, sink, meta, chunks)?;
+    ) -> Result<Self, RestoreError> {
+        let (of_alarms, of_table): (Vec<_>, Vec<_>) = chunks.into_iter().partition(|(chunk, _)| is_alarm_chunk(*chunk));
+        let alarms = Alarms::new(&stream.alarms, &stream.plan);
+        let sink = TableSink { blocks: BlockSink::new(&stream.plan, block_bytes), alarms };
+        let (mut table, report) = Table::restore_with_sink(Arc::clone(&stream.plan), settings, sink, meta, of_table)?;
+        let now = table.watermark();
+        table.sink_mut().alarms = Alarms::restore(&stream.alarms, &stream.plan, of_alarms, now)?;
         Ok(Self::with_table(stream, table, Some(RestoredStates::from(&report)), cursors))
     }
 
     fn with_table(
         stream: Arc<StreamPlan>,
-        table: Table<BlockSink>,
+        table: Table<TableSink>,
         restored: Option<RestoredStates>,
         cursors: BTreeMap<u16, u64>,
     ) -> Self {
@@ -121,6 +129,8 @@ impl PartitionTable {
     pub fn begin(&mut self, now: Duration) {
         self.committed.at = now;
         self.last_record = now;
+        // A rule that is gone ends its alarms at the restore.
+        self.expect_commit_of_results(now);
     }
 
     /// The settings of the table.
@@ -283,7 +293,11 @@ impl PartitionTable {
 
     /// Makes a commit due after the linger if there are results.
     fn expect_commit_of_results(&mut self, now: Duration) {
-        if self.table.sink().rows() > 0 {
+        if !self.table.is_closing() {
+            let watermark = self.table.watermark();
+            self.table.sink_mut().alarms.advance(watermark);
+        }
+        if self.table.sink().has_rows() {
             self.expect_commit(now);
         }
     }
@@ -311,7 +325,8 @@ impl PartitionTable {
     pub fn prepare_commit(&mut self, now: Duration) -> Result<TableCommit, LogError> {
         self.observe();
         let results = self.table.sink_mut().take()?;
-        let snapshot = self.table.snapshot();
+        let mut snapshot = self.table.snapshot();
+        snapshot.chunks.extend(self.table.sink_mut().alarms.take_chunks());
         let (watermark, observed_until) = (self.table.watermark(), self.table.observed_until());
         self.committed = Committed { cursors: self.cursors.clone(), watermark, observed_until, at: now };
         self.pending_since = None;
@@ -327,6 +342,7 @@ impl PartitionTable {
             objects: self.table.objects(),
             watermark: self.table.watermark(),
             fates: *self.table.fates(),
+            alarms: self.table.sink().alarms.counts(),
             restored: self.restored.clone(),
         }
     }

@@ -9,12 +9,14 @@
 //!
 //! | module | sink |
 //! |---|---|
+//! | [`alarms`] | alarms for an Alertmanager, and for a webhook |
 //! | [`file`](mod@file) | a file of JSON lines |
 //! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
 //! | [`redis`](mod@redis) | UVEs in the Redis of a Contrail collector |
 
 #![deny(missing_docs)]
 
+pub mod alarms;
 mod before_damage;
 pub mod file;
 pub mod influxdb;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use daemon_alarms::{Rules, text};
 use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::open_files;
 use daemon_base::setting::duration;
@@ -42,6 +43,10 @@ const FRAME: Duration = Duration::from_secs(1);
 /// The default period, long enough to follow on a terminal and short enough for a quick warm-up.
 const PERIOD_SECONDS: u32 = 5;
 
+/// The rule of the demo. EWM adapts, so that an anomaly that stays is no alarm for long.
+const RULE: &str = "alarm \"unusual\" when AggProxySumAnomalyEWM01.value.sigma > 2.5, clear below 1 \
+    text \"{key} has sigma {value.sigma}\"";
+
 /// Arguments of `demo`.
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
@@ -62,7 +67,8 @@ pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>, own: Extension
     let seconds = loaded.config.aggregation.period.unwrap_or(PERIOD_SECONDS);
     let schema = Schema::builtin().with_period(seconds).context("shorten the built-in types")?;
     let proxies = format!("{DEFAULT_PROXY_LIST} {}", contiv::PROXIES);
-    loaded.streams = Streams { proxies: ProxyList::parse(&proxies, &schema)?, schema, mapped: Vec::new() };
+    let alarms = Arc::new(Rules::new(vec![text::rule(RULE)?]));
+    loaded.streams = Streams { proxies: ProxyList::parse(&proxies, &schema)?, schema, mapped: Vec::new(), alarms };
     let aggregation = &mut loaded.config.aggregation;
     // All samples have timestamps of one clock and arrive shortly after them.
     aggregation.allowed_lateness = Duration::from_millis(500);
@@ -144,6 +150,7 @@ fn announcement(address: SocketAddr, simulation: &Simulation, contiv: &Contiv, p
          all networks   http://{address}/analytics/uves/virtual-networks\n  \
          one network    http://{address}/analytics/uves/virtual-network/{network}?flat\n  \
          live results   curl -N http://{address}/api/v1/results/stream\n  \
+         alarms         http://{address}/api/v1/alarms\n  \
          metrics        http://{address}/metrics\n\
          {}Press Ctrl-C to stop.\n\n",
         contiv.announcement(period)

@@ -1,9 +1,10 @@
 //! `explain` describes an annotation or a built-in proxy type, in words or as JSON objects, or a configured stream of
-//! series in words.
+//! series or rule of alarms in words.
 //!
 //! Every fact comes from the compiled pipeline or from the types of the algorithms, so the description matches the
 //! code.
 
+mod alarm;
 mod stream;
 mod types;
 mod words;
@@ -27,11 +28,14 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
     /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`, or the name of a built-in proxy type.
-    #[arg(required_unless_present = "stream")]
+    #[arg(required_unless_present_any = ["stream", "alarm"])]
     pub(crate) annotation: Option<String>,
     /// Explain this stream of `[[streams]]` in the configuration instead of an annotation.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["annotation", "json", "value", "mstats"])]
     pub(crate) stream: Option<String>,
+    /// Explain this rule instead: the name of one of `[[alarms]]` in the configuration, or a rule in the short form.
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["annotation", "json", "value", "mstats", "stream"])]
+    pub(crate) alarm: Option<String>,
     /// What would become of this sample in the stream, such as `http_requests_total{job="a"} 3`.
     #[arg(long, value_name = "SAMPLE", requires = "stream")]
     pub(crate) sample: Option<String>,
@@ -47,6 +51,9 @@ pub(crate) struct ExplainArgs {
 pub(crate) fn run(args: &ExplainArgs, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
     if let Some(name) = &args.stream {
         return stream::run(name, args.sample.as_deref(), &args.config.sources(), registry, bad);
+    }
+    if let Some(rule) = &args.alarm {
+        return alarm::run(rule, &args.config.sources(), registry, bad);
     }
     let given = args.annotation.as_deref().unwrap_or_default();
     let text = if let Some((proxy_type, sentences)) = types::find(given) {

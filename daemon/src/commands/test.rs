@@ -9,6 +9,7 @@
 //! Intake and tables are those of the daemon, with the configured limits, and event time is the samples'. There is no
 //! log, no clock and no network: the same file gives the same outcome everywhere.
 
+mod alarms;
 mod expect;
 mod file;
 mod outcome;
@@ -36,7 +37,7 @@ pub(crate) struct TestArgs {
     /// Files with tests, in TOML. Paths in a file are relative to it.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Name the streams and proxy types of each configuration of which no test expects a result.
+    /// Name the streams, proxy types and rules of alarms of each configuration of which no test expects anything.
     #[arg(long)]
     pub(crate) coverage: bool,
 }
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &TestArgs, registry: &Registry, bad: u8) -> anyhow::Resu
                 continue;
             }
         };
-        let mut covered = BTreeSet::new();
+        let mut covered = Covered::default();
         for case in &file.tests {
             match test(case, &loaded, &mut covered) {
                 Ok(differences) => {
@@ -102,20 +103,32 @@ fn load(path: &Path, registry: &Registry) -> Result<(TestFile, Loaded), String> 
     Ok((file, loaded))
 }
 
-/// What differs from the expectations of a test. Adds the streams and types with an expected result to `covered`.
+/// What tests expect something of.
+#[derive(Debug, Default)]
+struct Covered {
+    /// Streams and types.
+    types: BTreeSet<(String, String)>,
+    /// Names of rules.
+    rules: BTreeSet<String>,
+}
+
+/// What differs from the expectations of a test. Adds what it expects something of to `covered`.
 ///
 /// # Errors
 ///
 /// When the test itself is wrong: it names what the configuration does not have, or expects nothing.
-fn test(case: &TestCase, loaded: &Loaded, covered: &mut BTreeSet<(String, String)>) -> Result<Vec<String>, String> {
+fn test(case: &TestCase, loaded: &Loaded, covered: &mut Covered) -> Result<Vec<String>, String> {
     let start = case.start()?;
     let samples = series::samples(case, start, &loaded.streams)?;
     let expected = expect::resolve(case, start, &loaded.streams)?;
     let of_results = expected.iter().filter(|expected| expected.is_of_result());
-    covered.extend(of_results.map(|expected| (expected.stream.clone(), expected.proxy_type.clone())));
+    alarms::check(case, &loaded.streams)?;
+    covered.rules.extend(case.alarms.iter().map(|expected| expected.rule.clone()));
+    covered.types.extend(of_results.map(|expected| (expected.stream.clone(), expected.proxy_type.clone())));
     let outcome = Outcome::of(&samples, loaded)?;
     let mut differences: Vec<String> =
         expected.iter().filter_map(|expected| expected.difference(&outcome.results)).collect();
+    differences.extend(alarms::differences(case, start, &outcome.results));
     differences.extend(expect::drops(&case.drops, &outcome)?);
     Ok(differences)
 }
@@ -130,17 +143,20 @@ fn report(path: &Path, case: &TestCase, differences: &[String]) -> String {
     report
 }
 
-fn uncovered(path: &Path, loaded: &Loaded, covered: &BTreeSet<(String, String)>) -> String {
+fn uncovered(path: &Path, loaded: &Loaded, covered: &Covered) -> String {
     let entries = loaded.streams.proxies.entries().iter();
     let all = entries.flat_map(|entry| {
         let stream = entry.stream.to_string();
         entry.types.iter().map(move |of| (stream.clone(), of.name().to_owned()))
     });
     let all: BTreeSet<_> = all.collect();
-    let missing: Vec<_> = all.difference(covered).collect();
+    let missing: Vec<_> = all.difference(&covered.types).collect();
     let mut report = format!("coverage  {}: {} of {}\n", path.display(), all.len() - missing.len(), all.len());
     for (stream, proxy_type) in missing {
         let _ = writeln!(report, "      no test expects a result of {proxy_type} of {stream}");
+    }
+    for rule in loaded.streams.alarms.iter().filter(|rule| !covered.rules.contains(&rule.name)) {
+        let _ = writeln!(report, "      no test expects an alarm of {:?}", rule.name);
     }
     report
 }

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ValidateArgs, registry: &Registry, bad: u8) -> anyhow::
     }
     match &survey.streams {
         Some(streams) if survey.problems.is_empty() => {
-            super::print::print(&(summary(&args.file, streams) + &mapped(streams)))?;
+            super::print::print(&(summary(&args.file, streams) + &mapped(streams) + &alarms(streams)))?;
             match &args.diff {
                 Some(other) => print_difference(args, other, &survey, streams, registry),
                 None => Ok(ExitCode::SUCCESS),
@@ -151,6 +151,11 @@ fn summary(file: &Path, streams: &Streams) -> String {
 /// A line for each stream of series.
 fn mapped(streams: &Streams) -> String {
     streams.mapped.iter().map(|rule| format!("stream {}\n", rule.words())).collect()
+}
+
+/// A line for each rule of alarms, in words.
+fn alarms(streams: &Streams) -> String {
+    streams.alarms.iter().map(|rule| format!("{}\n", rule.words())).collect()
 }
 
 fn count(number: usize, thing: &str) -> String {

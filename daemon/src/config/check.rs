@@ -35,6 +35,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.opserver(config);
     checks.influxdb(config);
     checks.redis(config);
+    checks.alarm_sinks(config);
 }
 
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
@@ -228,6 +229,16 @@ impl Checks<'_> {
                 let message = "no broker is named; set kafka.brokers, or remove it";
                 self.add_problem("sinks.redis.uve_topics", message);
             }
+        }
+    }
+
+    fn alarm_sinks(&mut self, config: &Config) {
+        let sinks = &config.sinks;
+        for (key, message) in sinks.alertmanager.problems() {
+            self.add_problem(&format!("sinks.alertmanager.{key}"), &message);
+        }
+        for (key, message) in sinks.webhook.problems() {
+            self.add_problem(&format!("sinks.webhook.{key}"), &message);
         }
     }
 

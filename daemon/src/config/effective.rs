@@ -14,8 +14,8 @@ use crate::config::Config;
 const DEFAULTS: &str = include_str!("../../derived-statsd.example.toml");
 
 /// The sections and keys that a running daemon takes over; all others need a restart.
-const CHANGED_WHILE_RUNNING: [&str; 6] =
-    ["aggregation", "kafka.configuration_version", "log.commit_interval", "sinks", "streams", "workers"];
+const CHANGED_WHILE_RUNNING: [&str; 7] =
+    ["aggregation", "alarms", "kafka.configuration_version", "log.commit_interval", "sinks", "streams", "workers"];
 
 /// Those among them that need one all the same.
 const NEEDS_RESTART: [&str; 1] = ["aggregation.cluster_id"];

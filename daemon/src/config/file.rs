@@ -68,13 +68,14 @@ fn walk<'t>(
     for (key, value) in table {
         let at = location(key.span().start);
         section.push(key.get_ref());
+        let list = tables::list(section);
         match (value.get_ref(), values.get(key.get_ref().as_ref())) {
+            (DeValue::Array(elements), Some(Value::Array(values))) if list.is_some() => {
+                list.into_iter().for_each(|list| tables::read(list, elements, values, &at, location, layers));
+            }
             _ if !exists(section) => layers.add_problem(at, unknown(section)),
             (DeValue::Table(inner), Some(Value::Table(values))) if keys::is_section(section) => {
                 walk(section, inner, values, location, layers);
-            }
-            (DeValue::Array(elements), Some(Value::Array(values))) if tables::is_list(section) => {
-                tables::read(elements, values, &at, location, layers);
             }
             _ if keys::is_section(section) => {
                 let name = section.join(".");

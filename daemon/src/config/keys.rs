@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 
+use daemon_alarms::config::AlarmConfig;
 use daemon_sources::mapping::StreamConfig;
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor};
@@ -48,6 +49,11 @@ fn is_secret(path: &[&str]) -> bool {
 /// The names of the keys in a table of `[[streams]]`.
 pub(super) fn stream_fields() -> &'static [&'static str] {
     fields_of::<StreamConfig>(&[]).unwrap_or_default()
+}
+
+/// The names of the keys in a table of `[[alarms]]`.
+pub(super) fn alarm_fields() -> &'static [&'static str] {
+    fields_of::<AlarmConfig>(&[]).unwrap_or_default()
 }
 
 fn fields_of<'de, T: Deserialize<'de>>(path: &[&str]) -> Option<&'static [&'static str]> {

@@ -109,15 +109,17 @@ pub(super) const NUMBERS: [Number; 33] = [
     number("log.retention.max_results_bytes", 0, DISK, |c| some(c.log.retention.max_results_bytes)),
     number("log.retention.results_hard_limit_bytes", 0, DISK, |c| some(c.log.retention.results_hard_limit_bytes)),
     number("opserver.max_body_bytes", 1, MEMORY, |c| some(c.opserver.max_body_bytes)),
+    number("sinks.alertmanager.alarms_per_group", 1, 1_000, |c| some(c.sinks.alertmanager.alarms_per_group)),
     number("sinks.influxdb.batch_bytes", 1024, MEMORY, |c| some(c.sinks.influxdb.batch_bytes)),
     number("sinks.influxdb.batch_lines", 1, LINES, |c| some(c.sinks.influxdb.batch_lines)),
     number("sinks.redis.database", 0, 1023, |c| some(c.sinks.redis.database)),
     number("sinks.redis.partitions", 1, PARTITIONS, |c| some(c.sinks.redis.partitions)),
+    number("sinks.webhook.alarms_per_group", 1, 1_000, |c| some(c.sinks.webhook.alarms_per_group)),
     number("workers.threads", 0, THREADS, |c| some(c.workers.threads)),
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 23] = [
+pub(super) const DURATIONS: [Span; 27] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
@@ -138,9 +140,13 @@ pub(super) const DURATIONS: [Span; 23] = [
     span("opserver.interval", SECOND, DAY, |c| c.opserver.interval),
     span("opserver.timeout", TENTH, HOUR, |c| c.opserver.timeout),
     span("shutdown.grace", Duration::ZERO, HOUR, |c| c.shutdown.grace),
+    span("sinks.alertmanager.refresh_interval", SECOND, HOUR, |c| c.sinks.alertmanager.refresh_interval),
+    span("sinks.alertmanager.timeout", TENTH, HOUR, |c| c.sinks.alertmanager.timeout),
     span("sinks.influxdb.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.influxdb.flush_interval),
     span("sinks.influxdb.timeout", TENTH, HOUR, |c| c.sinks.influxdb.timeout),
     span("sinks.redis.timeout", TENTH, HOUR, |c| c.sinks.redis.timeout),
+    span("sinks.webhook.interval", Duration::ZERO, HOUR, |c| c.sinks.webhook.interval),
+    span("sinks.webhook.timeout", TENTH, HOUR, |c| c.sinks.webhook.timeout),
 ];
 
 /// What a whole number must be, for a message about another value; `None` for other keys.

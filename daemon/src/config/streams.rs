@@ -1,8 +1,10 @@
 //! The streams to aggregate: `uve_proxy_list`, compiled against the built-in proxy types and those of schema files, and
 //! `[[streams]]`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use daemon_alarms::Rules;
 use daemon_base::setting::file;
 use daemon_sources::mapping::Rule;
 use derived_stats::{MetricKind, Registry};
@@ -11,8 +13,8 @@ use proxy_uve::proxy_list::{ProxyEntry, ProxyList};
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
 
 use super::layers::Layers;
-use super::mapped;
 use super::problem::SourceLocation;
+use super::{alarms, mapped};
 use crate::config::Config;
 
 const LIST: &str = "aggregation.uve_proxy_list";
@@ -28,6 +30,8 @@ pub(crate) struct Streams {
     pub proxies: ProxyList,
     /// The streams among them that take labelled series.
     pub mapped: Vec<Rule>,
+    /// The rules of alarms.
+    pub alarms: Arc<Rules>,
 }
 
 impl Streams {
@@ -36,32 +40,19 @@ impl Streams {
         let aggregation = &config.aggregation;
         let before = layers.problems.len();
         let mut schema = built_in(aggregation.period, layers);
-        for path in &aggregation.schema_files {
-            let text = match file::read_text(path) {
-                Ok(text) => text,
-                Err(error) => {
-                    let location = layers.location(FILES);
-                    let name = path.display();
-                    layers.add_problem(
-                        location,
-                        format!("`{FILES}`: {name} cannot be read ({error}); name a readable UTF-8 file"),
-                    );
-                    continue;
-                }
-            };
-            let own = Schema::parse_with(&path.display().to_string(), &text, registry);
-            if let Err(errors) = own.and_then(|own| schema.extend(own)) {
-                add_schema_problems(path, &errors, layers);
-            }
-        }
+        add_files(&aggregation.schema_files, registry, &mut schema, layers);
         if layers.problems.len() > before {
             // An incomplete schema would make names of the list unknown.
             return None;
         }
         match ProxyList::parse(&aggregation.uve_proxy_list, &schema) {
             Ok(proxies) => {
-                let mut streams = Self { schema, proxies, mapped: Vec::new() };
-                mapped::add(config, registry, &mut streams, layers).then_some(streams)
+                let mut streams = Self { schema, proxies, mapped: Vec::new(), alarms: Arc::default() };
+                if !mapped::add(config, registry, &mut streams, layers) {
+                    return None;
+                }
+                streams.alarms = Arc::new(alarms::build(&config.alarms, &streams, layers)?);
+                Some(streams)
             }
             Err(errors) => {
                 for error in &errors {
@@ -126,6 +117,28 @@ fn built_in(period: Option<u32>, layers: &mut Layers) -> Schema {
         layers.add_problem(location, format!("`{PERIOD}`: {errors}"));
         schema
     })
+}
+
+/// Adds the types of files; every problem goes to `layers`.
+fn add_files(paths: &[PathBuf], registry: &Registry, schema: &mut Schema, layers: &mut Layers) {
+    for path in paths {
+        let text = match file::read_text(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let location = layers.location(FILES);
+                let name = path.display();
+                layers.add_problem(
+                    location,
+                    format!("`{FILES}`: {name} cannot be read ({error}); name a readable UTF-8 file"),
+                );
+                continue;
+            }
+        };
+        let own = Schema::parse_with(&path.display().to_string(), &text, registry);
+        if let Err(errors) = own.and_then(|own| schema.extend(own)) {
+            add_schema_problems(path, &errors, layers);
+        }
+    }
 }
 
 fn add_schema_problems(path: &std::path::Path, errors: &SchemaErrors, layers: &mut Layers) {

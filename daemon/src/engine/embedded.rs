@@ -44,7 +44,7 @@ pub(super) fn start(settings: &EngineSettings, own: &EmbeddedSettings, mut base:
         let name = plan.stream().to_string();
         let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
         let stream = StreamPlan::new(Arc::clone(plan), &settings.worker.observations);
-        streams.insert(id, Arc::new(stream.with_taps(&settings.worker.taps)));
+        streams.insert(id, Arc::new(stream.with_taps(&settings.worker.taps).with_alarms(&settings.worker.alarms)));
     }
     confirm_polled(&*log, &settings.worker.observations).context("read the names of the polled streams")?;
     let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));

@@ -8,6 +8,7 @@ use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_results::line::LineReader;
 use daemon_sinks::Sink;
+use daemon_sinks::alarms::{AlertmanagerSink, WebhookSink};
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::RedisSink;
@@ -76,7 +77,9 @@ impl Engine {
             self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;
         }
         self.start_influxdb(settings)?;
-        self.start_redis(settings)
+        self.start_redis(settings)?;
+        self.start_alertmanager(settings)?;
+        self.start_webhook(settings)
     }
 
     fn start_influxdb(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
@@ -96,6 +99,22 @@ impl Engine {
         let (clock, stop, lines) = self.parts_of_sink(settings);
         let sink = RedisSink::new(own, lines, publish, clock, self.telemetry.redis.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
+    }
+
+    fn start_alertmanager(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(own) = &settings.alertmanager else {
+            return self.log.remove_sink(AlertmanagerSink::NAME).context("forget the Alertmanager sink");
+        };
+        let (clock, stop, _) = self.parts_of_sink(settings);
+        self.add_built_in_sink(AlertmanagerSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop), |_| ())
+    }
+
+    fn start_webhook(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(own) = &settings.webhook else {
+            return self.log.remove_sink(WebhookSink::NAME).context("forget the webhook sink");
+        };
+        let (clock, stop, _) = self.parts_of_sink(settings);
+        self.add_built_in_sink(WebhookSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop), |_| ())
     }
 
     /// What every sink of a server needs.

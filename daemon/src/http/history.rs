@@ -11,6 +11,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use daemon_alarms::row::is_alarms;
 use daemon_base::listener::Client;
 use daemon_log::{Log, LogError};
 use daemon_results::block::Row;
@@ -225,7 +226,7 @@ impl Reader<'_> {
         let Self { key, records, lines, .. } = self;
         let _ = records.each(offset, payload, |_, result| match result {
             Stored::Row(row) if row.key == *key => add(&row, points),
-            Stored::Line(line) if !is_scrape(line) => {
+            Stored::Line(line) if !is_scrape(line) && !is_alarms(line) => {
                 if let Ok(row) = lines.row(line)
                     && row.key == *key
                 {

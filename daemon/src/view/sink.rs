@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use daemon_alarms::row::{AlarmRow, is_alarms};
 use daemon_log::{Log, PartitionLog, RecordBatch};
 use daemon_results::block::BlockError;
 use daemon_results::line::{LineReader, is_scrape};
@@ -166,6 +167,7 @@ impl ViewSink {
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
                 && !is_scrape(line)
+                && !apply_alarms(view, offset, line)
             {
                 match lines.row(line) {
                     Ok(row) => configured.select(&row, |row| {
@@ -182,6 +184,18 @@ impl ViewSink {
             }
         })
     }
+}
+
+/// Applies a line with alarms; `false` if it is another one.
+fn apply_alarms(view: &UveView, offset: u64, line: &[u8]) -> bool {
+    if !is_alarms(line) {
+        return false;
+    }
+    match AlarmRow::read(line) {
+        Ok(row) => view.alarms().apply(offset, row),
+        Err(error) => warn!(offset, %error, "A stored row of alarms cannot be parsed; the view skips it."),
+    }
+    true
 }
 
 fn send(events: &EventHub, id: EventId, result: &Stored<'_>) {

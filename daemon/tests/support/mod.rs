@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod alertmanager;
 pub(crate) mod analytics;
 pub(crate) mod broker;
 pub(crate) mod browser;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use daemon_base::clock::Clock;
 use daemon_log::{LogError, PartitionId};
-use daemon_partition::{PartitionTable, StreamPlan};
-use proxy_uve::{SnapshotError, TableSettings};
+use daemon_partition::{PartitionTable, RestoreError, StreamPlan};
+use proxy_uve::TableSettings;
 use tracing::error;
 
 use crate::admission::Admission;
@@ -93,7 +93,7 @@ impl ShardBuilder {
         Ok(Shard::new(id, empty(), Saved::default(), changes).with_input_id(input_id))
     }
 
-    fn table(&self, plan: &Arc<StreamPlan>, saved: &Saved) -> Result<PartitionTable, SnapshotError> {
+    fn table(&self, plan: &Arc<StreamPlan>, saved: &Saved) -> Result<PartitionTable, RestoreError> {
         let chunks = saved.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         let (plan, cursors) = (Arc::clone(plan), saved.head.cursors.clone());
         PartitionTable::restore(plan, self.table, self.block_bytes, &saved.head.meta, chunks, cursors)

@@ -149,6 +149,7 @@ impl World {
                 table,
                 idle_timeout: Duration::from_secs(3),
                 commit_interval: Duration::from_secs(2),
+                alarms: Arc::default(),
                 observations: Observations::default(),
                 start_over: std::path::PathBuf::new(),
                 may_start_over: false,

@@ -157,6 +157,7 @@ impl Rig {
             table,
             idle_timeout: Duration::from_secs(3),
             commit_interval: Duration::from_secs(2),
+            alarms: Arc::default(),
             observations: Observations::default(),
             start_over: std::path::PathBuf::new(),
             may_start_over: false,

@@ -283,3 +283,59 @@ fn idle_windows_close_only_as_far_as_the_sources_are_observed() {
     quiet(&mut table, 3800..7200);
     assert_eq!(table.objects(), 0, "silence does");
 }
+
+/// The rows of alarms in a commit: the end of the window in seconds after the start, and the numbers of alarms that fire
+/// and that ended.
+fn alarms(commit: &TableCommit) -> Vec<(u64, usize, usize)> {
+    let mut found = Vec::new();
+    for (_, record) in commit.results.records() {
+        for line in daemon_results::line::lines(record).filter(|line| daemon_alarms::row::is_alarms(line)) {
+            let row = daemon_alarms::row::AlarmRow::read(line).unwrap();
+            found.push(((row.end - START) / 1_000_000, row.data.alarms.len(), row.data.resolved.len()));
+        }
+    }
+    found
+}
+
+#[test]
+fn alarms_are_a_part_of_the_commit_and_of_the_restore() {
+    let rule = daemon_alarms::text::rule("alarm \"any\" when AggProxySum.value > 5, clear for 2 periods").unwrap();
+    let rules = Arc::new(daemon_alarms::Rules::new(vec![rule]));
+    let stream = || {
+        let plan = Arc::clone(&stream().plan);
+        Arc::new(StreamPlan::new(plan, &Observations::default()).with_alarms(&rules))
+    };
+    let mut table = PartitionTable::new(stream(), TableSettings::default(), 64 * 1024);
+    table.begin(Duration::ZERO);
+    sample(&mut table, 0, 0, Duration::ZERO);
+    sample(&mut table, 1, 60, Duration::ZERO);
+    sample(&mut table, 2, 120, Duration::ZERO);
+    let commit = table.prepare_commit(SECOND).unwrap();
+    assert_eq!(alarms(&commit), [(60, 1, 0)]);
+    assert_eq!(table.status().alarms.firing, 1);
+    let chunks: Vec<_> = commit.chunks.into_iter().filter_map(|(id, bytes)| Some((id, bytes?))).collect();
+    let chunks = |keep: &dyn Fn(u32) -> bool| {
+        chunks.iter().filter(|(id, _)| keep(*id)).map(|(id, bytes)| (*id, bytes.clone())).collect::<Vec<_>>()
+    };
+    let restore = |chunks: &[(u32, Vec<u8>)], stream| {
+        let chunks = chunks.iter().map(|(id, bytes)| (*id, bytes.as_slice()));
+        PartitionTable::restore(stream, TableSettings::default(), 64 * 1024, &commit.meta, chunks, BTreeMap::new())
+    };
+    let mut restored = restore(&chunks(&|_| true), stream()).unwrap();
+    restored.begin(SECOND);
+    sample(&mut restored, 3, 180, SECOND);
+    let next = restored.prepare_commit(SECOND).unwrap();
+    assert_eq!(alarms(&next), [(120, 1, 0)], "the row comes again, and the alarm is the same");
+    // Without the rule it ends, and without its chunk it is another start.
+    let mut without = restore(&chunks(&|_| true), super::tests::stream()).unwrap();
+    without.begin(SECOND);
+    assert!(without.is_due(2 * SECOND, EVERY_SECOND), "the end of the alarm is a change");
+    assert_eq!(alarms(&without.prepare_commit(SECOND).unwrap()), [(60, 0, 1)]);
+    let broken: Vec<_> = chunks(&|_| true).into_iter().map(|(id, bytes)| (id, [&[9], &bytes[1..]].concat())).collect();
+    let of_alarms =
+        |chunks: Vec<(u32, Vec<u8>)>| chunks.into_iter().partition::<Vec<_>, _>(|(id, _)| is_alarm_chunk(*id));
+    let (newer, _) = of_alarms(broken);
+    let (_, table) = of_alarms(chunks(&|_| true));
+    let error = restore(&[table, newer].concat(), stream()).err();
+    assert!(error.is_some_and(|error| error.is_from_newer_program()));
+}

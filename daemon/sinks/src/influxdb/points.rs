@@ -9,6 +9,7 @@
 //!   time is the start of the window. An inline result, of one sample, has the time of the sample: of two results in
 //!   the same microsecond InfluxDB keeps the later one.
 
+use daemon_alarms::row::is_alarms;
 use daemon_results::block::Row;
 use daemon_results::line::{LineError, LineReader, is_scrape};
 use daemon_results::record::Stored;
@@ -57,6 +58,8 @@ impl Points {
         let Self { lines, text, precision, .. } = self;
         let line = match result {
             Stored::Row(row) => return add_row(row, *precision, text, batch),
+            // Alarms are no numbers.
+            Stored::Line(line) if is_alarms(line) => return Ok(0),
             Stored::Line(line) if !is_scrape(line) => return add_row(&lines.row(line)?, *precision, text, batch),
             Stored::Line(line) => line,
         };

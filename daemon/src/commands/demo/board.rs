@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use daemon_alarms::row::{AlarmRow, State, is_alarms};
 use daemon_log::{Log, RecordBatch};
 use daemon_results::block::Row;
 use daemon_results::record::{RecordReader, Stored};
@@ -125,6 +126,19 @@ pub(super) struct BoardSink {
     reader: RecordReader,
 }
 
+impl Board {
+    /// Announces the alarms that begin or end with a row.
+    fn take_alarms(&self, line: &[u8]) {
+        let Ok(AlarmRow { key, end, data, .. }) = AlarmRow::read(line) else { return };
+        let fired = data.alarms.iter().filter(|alarm| alarm.timestamp == end);
+        let fired = fired.map(|alarm| format!("ALARM {:?} of {key} fires: {}", alarm.rule, alarm.description));
+        let resolved = data.resolved.iter().filter(|alarm| alarm.state == State::Resolved);
+        let resolved = resolved.map(|alarm| format!("ALARM {:?} of {key} is resolved", alarm.rule));
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.announcements.extend(fired.chain(resolved));
+    }
+}
+
 impl BoardSink {
     pub(super) fn new(board: Arc<Board>) -> Self {
         Self { board, reader: RecordReader::default() }
@@ -149,7 +163,8 @@ impl Sink for BoardSink {
         for record in batch.records() {
             reader.each(record.offset, record.payload, |_, result| match result {
                 Stored::Row(row) => board.take(&row),
-                // The log of the demo stores scrapes only as lines.
+                Stored::Line(line) if is_alarms(line) => board.take_alarms(line),
+                // The other lines in the log of the demo are scrapes.
                 Stored::Line(_) => {}
             })?;
         }

@@ -36,6 +36,8 @@ pub(super) struct TestCase {
     pub series: Vec<Series>,
     #[serde(default)]
     pub results: Vec<Expected>,
+    #[serde(default)]
+    pub alarms: Vec<ExpectedAlarm>,
     /// Samples that are not aggregated, by outcome; all others are 0.
     #[serde(default)]
     pub drops: BTreeMap<String, u64>,
@@ -80,6 +82,26 @@ pub(super) struct Expected {
     pub none: bool,
 }
 
+/// An expected state of an alarm at the end of a window.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExpectedAlarm {
+    pub rule: String,
+    pub key: String,
+    /// The start of the window after the start of the test.
+    pub at: SignedSpan,
+    pub state: AlarmState,
+}
+
+/// The state of an alarm.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AlarmState {
+    Firing,
+    Inactive,
+    Pending,
+}
+
 /// A duration in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span(pub u64);
@@ -119,8 +141,8 @@ impl TestFile {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = file::read_text(path).map_err(|error| format!("the file cannot be read: {error}"))?;
         let read: Self = toml::from_str(&text).map_err(|error| error.to_string().trim_end().to_owned())?;
-        match read.tests.iter().find(|case| case.results.is_empty() && case.drops.is_empty()) {
-            Some(case) => Err(format!("test {:?} expects nothing; give it `results` or `drops`", case.name)),
+        match read.tests.iter().find(|case| case.expects_nothing()) {
+            Some(case) => Err(format!("test {:?} expects nothing; give it `results`, `alarms` or `drops`", case.name)),
             None if read.tests.is_empty() => Err("the file has no tests; write them as [[tests]]".to_owned()),
             None => Ok(read),
         }
@@ -128,6 +150,10 @@ impl TestFile {
 }
 
 impl TestCase {
+    fn expects_nothing(&self) -> bool {
+        self.results.is_empty() && self.alarms.is_empty() && self.drops.is_empty()
+    }
+
     /// The start in microseconds since the epoch.
     ///
     /// # Errors

@@ -49,6 +49,7 @@ impl Outcome {
         let intake = Intake::new(numbered(), 1, PayloadForm::Stored, loaded.config.aggregation.allowed_skew);
         let table_of = |(plan, id): (&Arc<Plan>, u16)| {
             let stream = StreamPlan::new(Arc::clone(plan), &Observations::default());
+            let stream = stream.with_alarms(&loaded.streams.alarms);
             (id, PartitionTable::new(Arc::new(stream), table, MAX_BLOCK_BYTES))
         };
         let mut tables: BTreeMap<u16, PartitionTable> = numbered().map(table_of).collect();

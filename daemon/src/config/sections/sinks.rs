@@ -1,5 +1,6 @@
 //! The section `[sinks]`.
 
+use daemon_sinks::alarms::{AlertmanagerConfig, WebhookConfig};
 use daemon_sinks::file::FileConfig;
 use daemon_sinks::influxdb::InfluxConfig;
 use daemon_sinks::redis::RedisConfig;
@@ -9,10 +10,14 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sinks {
+    /// The sink that sends alarms to an Alertmanager.
+    pub alertmanager: AlertmanagerConfig,
     /// The sink that appends JSON lines to a file.
     pub file: FileConfig,
     /// The sink that writes points to InfluxDB.
     pub influxdb: InfluxConfig,
     /// The sink that writes UVEs to the Redis of a Contrail collector.
     pub redis: RedisConfig,
+    /// The sink that posts alarms.
+    pub webhook: WebhookConfig,
 }

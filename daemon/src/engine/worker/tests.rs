@@ -26,6 +26,7 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
         table: TableSettings::default(),
         idle_timeout: Duration::from_secs(3600),
         commit_interval: Duration::from_secs(3600),
+        alarms: Arc::default(),
         observations: Observations::default(),
         start_over: std::path::PathBuf::new(),
         may_start_over: false,

@@ -1,0 +1,281 @@
+//! The checks of rules against the configured proxy types: names, limits, and thresholds that cannot be reached.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use derived_stats::annotation::nearest;
+use proxy_uve::schema::ProxyType;
+use proxy_uve::{Plan, StreamName, UveDescription};
+use serde_json::Value;
+
+use crate::compile::{Compiled, Slots};
+use crate::evaluate::is_of;
+use crate::rule::{ClearBound, Condition, MAX_PERIODS, MAX_RULES, MAX_TEXT, Operation, Path, Right, Rule, Rules, Term};
+
+/// A stream and its proxy types.
+pub type StreamTypes<'s> = (&'s StreamName, &'s [Arc<ProxyType>]);
+
+/// What is wrong with each rule, by its index. Empty if all rules can be evaluated.
+pub fn problems(rules: &Rules, streams: &[StreamTypes<'_>]) -> Vec<(usize, String)> {
+    let mut problems = Vec::new();
+    if rules.len() > MAX_RULES {
+        problems.push((MAX_RULES, format!("there are {} rules; the most are {MAX_RULES}", rules.len())));
+    }
+    let mut names = BTreeSet::new();
+    let plans: Vec<_> = streams.iter().map(|(stream, types)| (Plan::new((*stream).clone(), types), *types)).collect();
+    for (index, rule) in rules.iter().enumerate() {
+        let mut add = |message: String| problems.push((index, format!("alarm {:?}: {message}", rule.name)));
+        if !names.insert(rule.name.as_str()) {
+            add("another rule has this name; the state of an alarm belongs to its name, so give each its own"
+                .to_owned());
+        }
+        alone(rule).into_iter().for_each(&mut add);
+        against(rule, &plans).into_iter().for_each(&mut add);
+    }
+    problems
+}
+
+/// What is wrong with a rule whatever is configured.
+fn alone(rule: &Rule) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, periods) in [("for", rule.periods), ("clear", rule.clear.periods)] {
+        if !(1..=MAX_PERIODS).contains(&periods) {
+            problems.push(format!("`{name}` is {periods} periods; expected 1 to {MAX_PERIODS}"));
+        }
+    }
+    for (name, text) in [("name", &rule.name), ("text", &rule.text)] {
+        if text.len() > MAX_TEXT {
+            problems.push(format!("the {name} has {} bytes; expected at most {MAX_TEXT}", text.len()));
+        }
+    }
+    if let Some(bound) = rule.clear.bound {
+        problems.extend(clear_problem(rule, bound));
+    }
+    problems
+}
+
+/// A bound that clears must be beside the one that raises, on its other side.
+fn clear_problem(rule: &Rule, bound: ClearBound) -> Option<String> {
+    let term = match &rule.condition {
+        Condition::Terms(lists) => match lists.as_slice() {
+            [terms] => match terms.as_slice() {
+                [term] => Some(term),
+                _ => None,
+            },
+            _ => None,
+        },
+        Condition::NoData(_) => None,
+    };
+    let threshold = term.and_then(|term| Some((term.operation, constant(term)?)));
+    let (word, limit) = match bound {
+        ClearBound::Above(limit) => ("above", limit),
+        ClearBound::Below(limit) => ("below", limit),
+    };
+    let Some((operation, threshold)) = threshold else {
+        return Some(format!(
+            "`clear {word}` needs a condition with one comparison with a number; write `clear for N periods`"
+        ));
+    };
+    let fits = match (bound, operation) {
+        (ClearBound::Below(limit), Operation::Greater | Operation::AtLeast) => limit <= threshold,
+        (ClearBound::Above(limit), Operation::Less | Operation::AtMost) => limit >= threshold,
+        _ => false,
+    };
+    (!fits).then(|| {
+        format!(
+            "`clear {word} {limit}` does not go with `{} {threshold}`; an alarm of `>` clears below its threshold or a \
+             lower bound, one of `<` above its threshold or a higher bound",
+            operation.symbol()
+        )
+    })
+}
+
+/// What is wrong with a rule for these streams.
+fn against(rule: &Arc<Rule>, plans: &[(Plan, &[Arc<ProxyType>])]) -> Vec<String> {
+    let sources = rule.sources();
+    let mut found = false;
+    let mut problems = BTreeSet::new();
+    for (plan, types) in plans {
+        let stream = plan.stream().to_string();
+        for uve in plan.uves().filter(|uve| is_of(&sources, uve.name(), &stream)) {
+            found = true;
+            match Compiled::new(rule, &uve, &mut Slots::default()) {
+                Err(problem) => drop(problems.insert(problem)),
+                Ok(_) => problems.extend(of_type(rule, &uve, types, &stream)),
+            }
+        }
+    }
+    if !found {
+        problems.insert(unknown(&sources, plans));
+    }
+    // The same mistake is one problem, however many streams it concerns.
+    problems.into_iter().take(1).collect()
+}
+
+/// What a proxy type makes impossible.
+fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stream: &str) -> Vec<String> {
+    let name = uve.name().strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or(uve.name());
+    let Some(of_type) = types.iter().find(|of_type| of_type.name() == name) else { return Vec::new() };
+    match &rule.condition {
+        Condition::NoData(_) => {
+            let timeout = of_type.timeout();
+            let problem = if of_type.period_seconds().is_none() {
+                Some(format!("{name} has no windows; name a proxy type with a period"))
+            } else {
+                (rule.periods > timeout).then(|| {
+                    format!(
+                        "`no data in {name}` for {} periods never fires: an object without samples expires after {timeout} \
+                         (`timeout` of the proxy type); lower `for`, or raise the timeout",
+                        rule.periods
+                    )
+                })
+            };
+            problem.into_iter().collect()
+        }
+        Condition::Terms(lists) => {
+            let mut problems: Vec<_> = lists.iter().flatten().filter_map(|term| unreachable(term, of_type)).collect();
+            if let (Some(ClearBound::Below(limit)), Some(term)) = (rule.clear.bound, lists.iter().flatten().next())
+                && bound(&term.left, of_type).is_some_and(|bound| limit <= -bound)
+            {
+                problems.push(format!("`clear below {limit}` is never true: {} has no lower value", term.left));
+            }
+            problems
+        }
+    }
+}
+
+/// Why a comparison is never true, if a detector cannot reach the number.
+fn unreachable(term: &Term, of_type: &ProxyType) -> Option<String> {
+    let bound = bound(&term.left, of_type)?;
+    let never = |operation: Operation, number: f64| match operation {
+        Operation::Greater => number >= bound,
+        Operation::AtLeast => number > bound,
+        Operation::Less => number <= -bound,
+        Operation::AtMost => number < -bound,
+        Operation::Equal => number.abs() > bound,
+        Operation::In
+        | Operation::NotEqual
+        | Operation::NotIn
+        | Operation::Range
+        | Operation::SizeEqual
+        | Operation::SizeNotEqual => false,
+    };
+    let range = match (&term.right, term.operation) {
+        (Right::Constant(Value::Array(list)), Operation::Range) => {
+            Some(list.iter().filter_map(Value::as_f64).collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let is_never = match range.as_deref() {
+        Some([low, high]) => *low > bound || *high < -bound,
+        _ => constant(term).is_some_and(|number| never(term.operation, number)),
+    };
+    is_never.then(|| {
+        format!(
+            "`{term}` is never true: {} stays within {bound:.4} by size, because of the algorithm `{}`; compare with a \
+             smaller number, or use another detector",
+            term.left,
+            annotation(&term.left, of_type).unwrap_or_default()
+        )
+    })
+}
+
+/// The largest size that the field of a path can have, if its algorithm states one.
+fn bound(path: &Path, of_type: &ProxyType) -> Option<f64> {
+    let [_, attribute, .., field] = path.0.as_slice() else { return None };
+    let attribute = of_type.attributes().iter().find(|found| found.name == *attribute)?;
+    let explanation = attribute.spec.result_link().explain(of_type.period_seconds().map(u64::from));
+    let name = format!("{field}_bound");
+    explanation.facts.iter().find(|(_, fact, _)| *fact == name).map(|(_, _, number)| number.as_f64())
+}
+
+fn annotation(path: &Path, of_type: &ProxyType) -> Option<String> {
+    let attribute = of_type.attributes().iter().find(|found| Some(&found.name) == path.0.get(1))?;
+    Some(attribute.spec.annotation().text().to_owned())
+}
+
+fn constant(term: &Term) -> Option<f64> {
+    match &term.right {
+        Right::Constant(value) => value.as_f64(),
+        Right::Path(_) => None,
+    }
+}
+
+/// The message about a rule that fits no configured UVE.
+fn unknown(sources: &[&str], plans: &[(Plan, &[Arc<ProxyType>])]) -> String {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for (plan, types) in plans {
+        known.extend(types.iter().map(|of_type| of_type.name().to_owned()));
+        known.extend(plan.uve_names().map(str::to_owned));
+    }
+    let is_known = |source: &&&str| known.contains(**source);
+    match sources.iter().find(|source| !is_known(source)) {
+        Some(source) => {
+            let meant =
+                nearest(source, known.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`?"));
+            let all = || format!("configured are {}", known.iter().cloned().collect::<Vec<_>>().join(", "));
+            format!("`{source}` is no configured proxy type or UVE; {}", meant.unwrap_or_else(all))
+        }
+        None => format!(
+            "its operands are of several UVEs, {}; a rule is evaluated with one result, so write a rule for each",
+            sources.join(" and ")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
+    use proxy_uve::schema::Schema;
+
+    use super::*;
+    use crate::text;
+
+    fn found(rules: &[&str]) -> Vec<String> {
+        let list = ProxyList::parse(DEFAULT_PROXY_LIST, &Schema::extended()).unwrap();
+        let streams: Vec<StreamTypes<'_>> =
+            list.entries().iter().map(|entry| (&entry.stream, entry.types.as_slice())).collect();
+        let rules = rules.iter().map(|rule| text::rule(rule).unwrap_or_else(|error| panic!("{error}"))).collect();
+        problems(&Rules::new(rules), &streams).into_iter().map(|(_, problem)| problem).collect()
+    }
+
+    #[test]
+    fn rules_that_fit_have_no_problem() {
+        let good = [
+            "alarm \"a\" when AggProxySumAnomalyEWM01.value.sigma > 2.5 for 3 periods, clear below 2 for 5",
+            "alarm \"b\" when AggProxySum.value > 1000 and AggProxySum.value.value < 5000",
+            "alarm \"c\" when AggProxySum-UveVirtualNetworkAgent-egress_flow_count.value > 1",
+            "alarm \"d\" when no data in AggProxySum",
+            "alarm \"e\" when AggProxySumAnomalyEWM01.value.sigma < -2.9, clear above 0",
+        ];
+        assert_eq!(found(&good), [""; 0]);
+    }
+
+    #[test]
+    fn a_problem_names_what_was_found_and_the_remedy() {
+        let cases = [
+            (
+                "AggProxySumAnomalyEWM01.value.sigma > 3",
+                "stays within 3.0000 by size, because of the algorithm `1.DSSum-raw:DSAnomaly:EWM:0.1`",
+            ),
+            ("AggProxySumAnomalyEWM01.value.sigma range [3.1, 9]", "is never true"),
+            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below -3", "`clear below -3` is never true"),
+            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below 2.5", "`clear below 2.5` does not go with `> 2`"),
+            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 2.5", "does not go with"),
+            ("AggProxySun.value > 3", "`AggProxySun` is no configured proxy type or UVE; did you mean `AggProxySum`?"),
+            ("AggProxySum.valu > 3", "has no attribute `valu`; did you mean `value`?"),
+            ("AggProxySumAnomalyEWM01.value.sigmo > 2", "has no field `value.sigmo`; did you mean `value.sigma`?"),
+            ("AggProxySum.value > 3 or AggProxySumAnomalyEWM01.value.sigma > 2", "are of several UVEs"),
+            ("no data in AggProxySum for 2", "never fires: an object without samples expires after 1"),
+            ("no data in AggProxySum, clear below 2", "needs a condition with one comparison"),
+            ("AggProxySum.value > 3 text \"{value.x}\"", "has no field `value.x`"),
+            ("AggProxySum.value > 3 text \"{value\"", "has a `{` without `}`"),
+        ];
+        for (condition, expected) in cases {
+            let problems = found(&[&format!("alarm \"a\" when {condition}")]);
+            assert!(problems.len() == 1 && problems[0].contains(expected), "{condition}: {problems:?}");
+        }
+        let twice = "alarm \"a\" when AggProxySum.value > 3";
+        assert!(found(&[twice, twice])[0].contains("another rule has this name"));
+    }
+}

@@ -1,0 +1,221 @@
+//! Rules bound to the results of one proxy type: paths become fields.
+
+mod path;
+mod show;
+
+use std::sync::Arc;
+
+use derived_stats::Output;
+use proxy_uve::UveDescription;
+
+use self::path::target;
+use crate::life::{Periods, Truth};
+use crate::operand::{Operand, Scalar, compare, compare_both};
+use crate::rule::{Absent, ClearBound, Condition, Operation, Path, Right, Rule, Term};
+
+/// A rule for one proxy type of one stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled {
+    pub rule: Arc<Rule>,
+    lists: Vec<Vec<CompiledTerm>>,
+    text: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+struct CompiledTerm {
+    left: Target,
+    right: Option<Target>,
+    variables: Vec<Target>,
+}
+
+/// The fields that a path names.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Target {
+    /// The numbers of the slots.
+    Fields(Vec<usize>),
+    /// Names, which are the same in every result.
+    Keys(Vec<Box<str>>),
+    /// How many of the slots have a value.
+    Size(Vec<usize>),
+}
+
+/// A part of the text of an alarm.
+#[derive(Clone, Debug)]
+enum Part {
+    Key,
+    Rule,
+    Text(String),
+    Value(Target),
+}
+
+/// The fields of one proxy type that rules need, and their values in the window that is evaluated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    attribute: Box<str>,
+    /// The index in the fields of the attribute.
+    field: usize,
+    /// Whether the attribute has a result.
+    is_there: bool,
+    value: Option<Scalar>,
+}
+
+impl Slots {
+    fn add(&mut self, attribute: &str, field: usize) -> usize {
+        let known = self.slots.iter().position(|slot| *slot.attribute == *attribute && slot.field == field);
+        known.unwrap_or_else(|| {
+            self.slots.push(Slot { attribute: attribute.into(), field, is_there: false, value: None });
+            self.slots.len() - 1
+        })
+    }
+
+    /// Forgets the values.
+    pub(crate) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|slot| (slot.is_there, slot.value) = (false, None));
+    }
+
+    /// Takes the values of an attribute.
+    pub(crate) fn take(&mut self, attribute: &str, output: &Output<'_>) {
+        for slot in self.slots.iter_mut().filter(|slot| *slot.attribute == *attribute) {
+            slot.is_there = true;
+            let field = output.description().fields().get(slot.field);
+            slot.value = field.and_then(|field| field.value_in(output.record())).and_then(Scalar::of);
+        }
+    }
+
+    fn operand(&self, target: &Target) -> Operand {
+        let of = |slots: &[usize]| slots.iter().filter_map(|slot| self.slots.get(*slot)).collect::<Vec<_>>();
+        let text = |text: &str| Scalar::Text(text.into());
+        match target {
+            Target::Keys(names) => Operand::Values(names.iter().map(|name| text(name)).collect()),
+            Target::Fields(slots) | Target::Size(slots) => {
+                let slots = of(slots);
+                if !slots.iter().any(|slot| slot.is_there) {
+                    return Operand::Absent;
+                }
+                let values: Vec<_> = slots.iter().filter_map(|slot| slot.value.clone()).collect();
+                match target {
+                    Target::Size(_) => {
+                        let size = derived_stats::Number::U64(values.len() as u64);
+                        Operand::Values(vec![Scalar::Number(size)])
+                    }
+                    _ if values.is_empty() => Operand::Null,
+                    _ => Operand::Values(values),
+                }
+            }
+        }
+    }
+}
+
+impl Compiled {
+    /// Binds a rule to a proxy type, whose fields it adds to `slots`.
+    ///
+    /// # Errors
+    ///
+    /// What the type does not have, with what it has.
+    pub(crate) fn new(rule: &Arc<Rule>, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<Self, String> {
+        let lists = match &rule.condition {
+            Condition::NoData(_) => Vec::new(),
+            Condition::Terms(lists) => {
+                let list = |terms: &Vec<Term>| terms.iter().map(|term| compile_term(term, uve, slots)).collect();
+                lists.iter().map(list).collect::<Result<Vec<_>, String>>()?
+            }
+        };
+        let text = parts(&rule.text, uve, slots)?;
+        Ok(Self { rule: Arc::clone(rule), lists, text })
+    }
+
+    /// The truth of the rule for the values of a window.
+    pub(crate) fn truth(&self, slots: &Slots) -> Truth {
+        let Condition::Terms(lists) = &self.rule.condition else { return Truth { raises: None, clears: None } };
+        let lists = lists.iter().zip(&self.lists);
+        let raises = any(lists.map(|(terms, compiled)| {
+            all(terms.iter().zip(compiled).map(|(term, compiled)| self.term(term, compiled, slots)))
+        }));
+        Truth { raises, clears: self.clears(raises, slots) }
+    }
+
+    fn term(&self, term: &Term, compiled: &CompiledTerm, slots: &Slots) -> Option<bool> {
+        let (left, absent) = (slots.operand(&compiled.left), self.rule.absent);
+        match (&term.right, &compiled.right) {
+            (Right::Constant(value), _) => compare(term.operation, &left, value, absent),
+            (Right::Path(_), Some(right)) => compare_both(term.operation, &left, &slots.operand(right), absent),
+            (Right::Path(_), None) => None,
+        }
+    }
+
+    fn clears(&self, raises: Option<bool>, slots: &Slots) -> Option<bool> {
+        let Some(bound) = self.rule.clear.bound else { return raises.map(|raises| !raises) };
+        let (operation, bound) = match bound {
+            ClearBound::Above(bound) => (Operation::Greater, bound),
+            ClearBound::Below(bound) => (Operation::Less, bound),
+        };
+        let left = slots.operand(&self.lists.first()?.first()?.left);
+        compare(operation, &left, &serde_json::json!(bound), Absent::Unknown)
+    }
+
+    /// The periods that the rule demands.
+    pub(crate) fn periods(&self) -> Periods {
+        Periods { raise: self.rule.periods, clear: self.rule.clear.periods }
+    }
+}
+
+/// True if one is, else unknown if one is.
+fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    truths.fold(Some(false), |found, truth| match (found, truth) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (None, _) | (_, None) => None,
+        _ => Some(false),
+    })
+}
+
+/// False if one is, else unknown if one is.
+fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    any(truths.map(|truth| truth.map(|truth| !truth))).map(|is_one_false| !is_one_false)
+}
+
+fn compile_term(term: &Term, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<CompiledTerm, String> {
+    let is_size = matches!(term.operation, Operation::SizeEqual | Operation::SizeNotEqual);
+    let left = target(&term.left, uve, is_size, slots)?;
+    let right = match &term.right {
+        Right::Constant(_) => None,
+        Right::Path(path) => Some(target(path, uve, false, slots)?),
+    };
+    let variables = term.variables.iter().map(|path| target(path, uve, false, slots)).collect::<Result<_, _>>()?;
+    Ok(CompiledTerm { left, right, variables })
+}
+
+/// The parts of a text with `{…}`.
+fn parts(text: &str, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<Vec<Part>, String> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some((before, behind)) = rest.split_once('{') {
+        if let Some(after) = behind.strip_prefix('{') {
+            parts.push(Part::Text(format!("{before}{{")));
+            rest = after;
+            continue;
+        }
+        let Some((name, after)) = behind.split_once('}') else {
+            return Err(
+                "the text has a `{` without `}`; write {key}, {rule} or a path such as {value.sigma}".to_owned()
+            );
+        };
+        parts.push(Part::Text(before.to_owned()));
+        parts.push(match name {
+            "key" => Part::Key,
+            "rule" => Part::Rule,
+            path => {
+                let path = Path::parse(&format!("{}.{path}", uve.name()));
+                Part::Value(target(&path, uve, false, slots).map_err(|problem| format!("the text: {problem}"))?)
+            }
+        });
+        rest = after;
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.to_owned()));
+    }
+    Ok(parts)
+}

@@ -1,0 +1,283 @@
+//! The alarms of one table: results in, rows and state out.
+//!
+//! The owner of the table passes each result on ([`begin`](Alarms::begin), [`attribute`](Alarms::attribute),
+//! [`end`](Alarms::end)), takes the [rows](Alarms::take_rows) of the windows that closed, and commits them together with
+//! the [changed chunks](Alarms::take_chunks) and the state of the table. So a restart continues with exactly the alarms
+//! that were written: none fires again, and no end is lost.
+
+mod entry;
+mod objects;
+mod window;
+
+use proxy_uve::{AttributeResult, Plan, Subject};
+
+use self::entry::Entry;
+use self::objects::Objects;
+use crate::compile::{Compiled, Slots};
+use crate::row::{Alarm, AlarmData, AlarmRow, State, UVE};
+use crate::rule::Rules;
+use crate::saved::{self, SavedAlarm};
+
+pub use crate::saved::{StateError, is_alarm_chunk};
+
+/// The most alarms of an object, pending ones included.
+pub const MAX_ALARMS_PER_OBJECT: usize = 32;
+
+/// The most alarms of a table, pending ones included: some hundred bytes each.
+pub const MAX_ALARMS: usize = 100_000;
+
+/// How often the row of an object that is deleted comes again, in microseconds of event time.
+const REFRESH: u64 = 600_000_000;
+
+/// How long an alarm without data of a deleted object fires, in microseconds of event time: a day. What is away for
+/// longer has been removed.
+const FORGET: u64 = 24 * 3600 * 1_000_000;
+
+/// The alarms of the objects of one table.
+#[derive(Debug)]
+pub struct Alarms {
+    stream: String,
+    types: Vec<TypeRules>,
+    objects: Objects,
+    /// The object whose results come.
+    current: Option<Current>,
+    rows: Vec<Vec<u8>>,
+    row_bytes: usize,
+    /// The event time up to which the rows of deleted objects came.
+    refreshed: u64,
+    limited: u64,
+}
+
+/// The rules of one proxy type.
+#[derive(Debug)]
+struct TypeRules {
+    uve: String,
+    rules: Vec<Compiled>,
+    slots: Slots,
+    /// Whether an attribute of a window was there, and whether none had samples.
+    is_sampled: Option<bool>,
+}
+
+#[derive(Debug)]
+struct Current {
+    key: String,
+    start: u64,
+    end: u64,
+    /// The alarms that ended in the window.
+    ended: Vec<Alarm>,
+}
+
+/// The numbers of alarms of a table.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct AlarmCounts {
+    /// Alarms that fire.
+    pub firing: u64,
+    /// Alarms that are pending.
+    pub pending: u64,
+    /// Alarms that were not made, because the object or the table has too many.
+    pub limited: u64,
+}
+
+impl Alarms {
+    /// The alarms of a table for `plan`. Rules of other proxy types are not evaluated here.
+    pub fn new(rules: &Rules, plan: &Plan) -> Self {
+        let types = plan.uves().map(|uve| {
+            let mut of_type =
+                TypeRules { uve: uve.name().to_owned(), rules: Vec::new(), slots: Slots::default(), is_sampled: None };
+            let stream = plan.stream().to_string();
+            for rule in rules.iter().filter(|rule| is_of(rule.sources().as_slice(), uve.name(), &stream)) {
+                // A rule that does not fit is refused when the configuration is read.
+                of_type.rules.extend(Compiled::new(rule, &uve, &mut of_type.slots));
+            }
+            of_type
+        });
+        Self {
+            stream: plan.stream().to_string(),
+            types: types.collect(),
+            objects: Objects::default(),
+            current: None,
+            rows: Vec::new(),
+            row_bytes: 0,
+            refreshed: 0,
+            limited: 0,
+        }
+    }
+
+    /// Restores the alarms of a table whose event time is `now`, in microseconds since the epoch. Alarms whose rule the
+    /// configuration no longer has end with a row.
+    ///
+    /// # Errors
+    ///
+    /// When a chunk is damaged or of a newer version.
+    pub fn restore<'c>(
+        rules: &Rules,
+        plan: &Plan,
+        chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
+        now: u64,
+    ) -> Result<Self, StateError> {
+        let mut alarms = Self { refreshed: now, ..Self::new(rules, plan) };
+        for (chunk, bytes) in chunks {
+            for object in saved::decode(chunk, bytes)? {
+                alarms.restore_object(object.key, object.alarms, now);
+            }
+        }
+        Ok(alarms)
+    }
+
+    fn restore_object(&mut self, key: String, saved: Vec<SavedAlarm>, now: u64) {
+        let (mut entries, mut ended) = (Vec::new(), Vec::new());
+        for alarm in saved {
+            let entry = Entry::restored(&alarm);
+            let place = self.types.iter().position(|of_type| of_type.uve == alarm.uve);
+            let rule = place.and_then(|index| {
+                let rules = self.types.get(index)?.rules.iter();
+                Some((index, rules.into_iter().position(|compiled| compiled.rule.name == alarm.rule)?))
+            });
+            match rule {
+                Some((type_index, rule_index)) => {
+                    let severity = self.types.get(type_index).and_then(|of| of.rules.get(rule_index));
+                    let severity = severity.map_or(entry.severity, |compiled| compiled.rule.severity.code());
+                    entries.push(Entry { type_index, rule_index, severity, ..entry });
+                }
+                None => ended.push(entry.ended(now, Some("the rule was removed"))),
+            }
+        }
+        entries.sort_by_key(Entry::place);
+        let has_ended = !ended.is_empty();
+        self.objects.insert(&key, entries, has_ended);
+        if has_ended {
+            self.push_row(Current { key, start: now, end: now, ended });
+        }
+    }
+
+    /// Whether no rule is evaluated and no alarm is there.
+    pub fn is_idle(&self) -> bool {
+        self.objects.is_empty() && self.types.iter().all(|of_type| of_type.rules.is_empty())
+    }
+
+    /// A result begins.
+    pub fn begin(&mut self, subject: &Subject<'_>) {
+        let Some(of_type) = self.types.get_mut(subject.type_index).filter(|of_type| !of_type.rules.is_empty()) else {
+            return;
+        };
+        of_type.slots.clear();
+        of_type.is_sampled = None;
+    }
+
+    /// An attribute of the result.
+    #[inline]
+    pub fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
+        let Some(of_type) = self.types.get_mut(subject.type_index).filter(|of_type| !of_type.rules.is_empty()) else {
+            return;
+        };
+        if result.inline {
+            return;
+        }
+        of_type.is_sampled = Some(of_type.is_sampled.unwrap_or(false) || !result.silent);
+        if let Some(output) = result.report.as_ref().forced() {
+            of_type.slots.take(result.name, output);
+        }
+    }
+
+    /// The result is complete: its rules are evaluated.
+    pub fn end(&mut self, subject: &Subject<'_>) {
+        // An inline result is not one of a window.
+        if subject.start == subject.end || self.types.get(subject.type_index).is_none_or(|it| it.rules.is_empty()) {
+            return;
+        }
+        let Ok(key) = std::str::from_utf8(subject.key) else { return };
+        let is_same = self.current.as_ref().is_some_and(|it| it.key == key && it.end == subject.end);
+        if !is_same {
+            self.finish_object();
+            let (start, end) = (subject.start, subject.end);
+            self.current = Some(Current { key: key.to_owned(), start, end, ended: Vec::new() });
+        }
+        // Time that nobody observed counts neither way.
+        if !subject.partial {
+            self.evaluate(key, subject);
+        }
+    }
+
+    /// Writes the row of the object whose results came, if it has one.
+    fn finish_object(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.push_row(current);
+        }
+    }
+
+    fn push_row(&mut self, current: Current) {
+        let Current { key, start, end, ended } = current;
+        let entries = self.objects.all(&key);
+        if entries.is_empty() && ended.is_empty() {
+            return;
+        }
+        let of_state = |state| entries.iter().filter(|entry| entry.state == state).map(Entry::shown).collect();
+        let data = AlarmData {
+            deleted: entries.is_empty(),
+            proxy: self.stream.clone(),
+            alarms: of_state(State::Firing),
+            pending: of_state(State::Pending),
+            resolved: ended,
+        };
+        let mut row = Vec::new();
+        AlarmRow { key, uve: UVE.to_owned(), start, end, data }.write(&mut row);
+        self.row_bytes += row.len();
+        self.rows.push(row);
+    }
+
+    /// Moves the event time of the table, in microseconds since the epoch: rows of deleted objects whose alarms fire come
+    /// again, and their alarms end after a day. Call it while no window is closing.
+    pub fn advance(&mut self, now: u64) {
+        let boundary = now - now % REFRESH;
+        if boundary <= self.refreshed {
+            return;
+        }
+        self.refreshed = boundary;
+        self.finish_object();
+        for key in self.objects.absent() {
+            let (mut ended, is_old) = (Vec::new(), |entry: &Entry| {
+                entry.is_absent && entry.life.fired.is_some_and(|fired| fired.saturating_add(FORGET) <= boundary)
+            });
+            for place in
+                self.objects.all(&key).iter().filter(|entry| is_old(entry)).map(Entry::place).collect::<Vec<_>>()
+            {
+                let reason = Some("the object has been away for a day");
+                ended.extend(self.objects.remove(&key, place).map(|entry| entry.ended(boundary, reason)));
+            }
+            self.push_row(Current { key, start: boundary, end: boundary, ended });
+        }
+    }
+
+    /// The number of rows that wait to be taken, and their bytes. Does not count the object whose results come.
+    pub fn pending_rows(&self) -> (usize, usize) {
+        (self.rows.len(), self.row_bytes)
+    }
+
+    /// Takes the rows of the windows that closed. Call it while no window is closing.
+    pub fn take_rows(&mut self) -> Vec<Vec<u8>> {
+        self.finish_object();
+        self.row_bytes = 0;
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Takes the chunks that changed since the last call; `None` deletes one.
+    pub fn take_chunks(&mut self) -> Vec<(u32, Option<Vec<u8>>)> {
+        let changed = self.objects.take_changed();
+        changed.into_iter().map(|bucket| (saved::chunk_number(bucket), self.objects.encode(bucket))).collect()
+    }
+
+    /// The numbers of alarms.
+    pub fn counts(&self) -> AlarmCounts {
+        let (firing, pending) = self.objects.counts();
+        AlarmCounts { firing, pending, limited: self.limited }
+    }
+}
+
+/// Whether a rule with these sources is one of this UVE.
+pub(crate) fn is_of(sources: &[&str], uve: &str, stream: &str) -> bool {
+    let proxy_type = uve.strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or(uve);
+    !sources.is_empty() && sources.iter().all(|source| *source == uve || *source == proxy_type)
+}
+
+#[cfg(test)]
+mod tests;

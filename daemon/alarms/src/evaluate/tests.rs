@@ -1,0 +1,270 @@
+//! Tests of the evaluator behind a real table: samples in, rows and state out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proxy_uve::derived_stats::Number;
+use proxy_uve::schema::Schema;
+use proxy_uve::{
+    AttributeResult, DecodedRecord, Plan, Position, ResultSink, StreamName, Subject, Table, TableSettings,
+};
+
+use super::*;
+use crate::text;
+
+const MINUTE: u64 = 60_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const STREAM: &str = "UveVirtualNetworkAgent-egress_flow_count";
+
+/// The alarms as the sink of a table.
+struct Evaluator(Alarms);
+
+impl ResultSink for Evaluator {
+    fn begin(&mut self, subject: &Subject<'_>) {
+        self.0.begin(subject);
+    }
+
+    fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
+        self.0.attribute(subject, result);
+    }
+
+    fn end(&mut self, subject: &Subject<'_>) {
+        self.0.end(subject);
+    }
+}
+
+fn plan() -> Arc<Plan> {
+    let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("it is built in"))];
+    Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap(), &types))
+}
+
+fn rules(texts: &[&str]) -> Rules {
+    Rules::new(texts.iter().map(|rule| text::rule(rule).unwrap_or_else(|error| panic!("{error}"))).collect())
+}
+
+/// A table with alarms, its committed chunks, and the rows of each commit.
+struct Rig {
+    rules: Rules,
+    table: Table<Evaluator>,
+    position: u64,
+    meta: Vec<u8>,
+    chunks: BTreeMap<u32, Vec<u8>>,
+    rows: Vec<AlarmRow>,
+}
+
+impl Rig {
+    fn new(texts: &[&str]) -> Self {
+        let rules = rules(texts);
+        let plan = plan();
+        let alarms = Evaluator(Alarms::new(&rules, &plan));
+        let table = Table::with_sink(plan, TableSettings::default(), alarms);
+        let mut rig = Self { rules, table, position: 0, meta: Vec::new(), chunks: BTreeMap::new(), rows: Vec::new() };
+        rig.commit();
+        rig
+    }
+
+    /// The samples of minute `minute`: a value of each object.
+    fn minute(&mut self, minute: u64, values: &[(&str, u64)]) {
+        for (key, value) in values {
+            let at = START + minute * MINUTE;
+            let (position, value) = (Position::new(self.position), Number::U64(*value));
+            self.position += 1;
+            let record = DecodedRecord { position, arrived: at, key: key.as_bytes(), at, value, source: "" };
+            self.table.ingest_decoded(&record);
+        }
+    }
+
+    /// Closes all windows up to the end of minute `minute`.
+    fn close(&mut self, minute: u64) {
+        self.table.advance(START + (minute + 1) * MINUTE);
+        let now = self.table.watermark();
+        self.table.sink_mut().0.advance(now);
+    }
+
+    fn commit(&mut self) {
+        let rows = self.table.sink_mut().0.take_rows();
+        self.rows.extend(rows.iter().map(|row| AlarmRow::read(row).unwrap()));
+        let snapshot = self.table.snapshot();
+        self.meta = snapshot.meta;
+        let of_alarms = self.table.sink_mut().0.take_chunks();
+        for (chunk, bytes) in snapshot.chunks.into_iter().chain(of_alarms) {
+            match bytes {
+                Some(bytes) => drop(self.chunks.insert(chunk, bytes)),
+                None => drop(self.chunks.remove(&chunk)),
+            }
+        }
+    }
+
+    /// A process that restores the last commit.
+    fn restart(&mut self) {
+        let rules = self.rules.clone();
+        self.restart_with(rules);
+    }
+
+    fn restart_with(&mut self, rules: Rules) {
+        let chunks = || self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+        let (of_alarms, of_table): (Vec<_>, Vec<_>) = chunks().partition(|(chunk, _)| is_alarm_chunk(*chunk));
+        let (sink, settings) = (Evaluator(Alarms::new(&rules, &plan())), TableSettings::default());
+        let (table, _) = Table::restore_with_sink(plan(), settings, sink, &self.meta, of_table).unwrap();
+        let alarms = Alarms::restore(&rules, &plan(), of_alarms, table.watermark()).unwrap();
+        self.table = table;
+        self.table.sink_mut().0 = alarms;
+        self.rules = rules;
+    }
+
+    /// What changed, in short: minute, object, state.
+    fn changes(&self) -> Vec<String> {
+        let mut before: BTreeMap<&str, Vec<(String, State)>> = BTreeMap::new();
+        let mut changes = Vec::new();
+        for row in &self.rows {
+            assert_eq!(row.data.proxy, STREAM);
+            assert_eq!(row.data.deleted, row.data.alarms.is_empty() && row.data.pending.is_empty());
+            let live = row.data.alarms.iter().chain(&row.data.pending);
+            let live: Vec<_> = live.map(|alarm| (alarm.rule.clone(), alarm.state)).collect();
+            let known = before.entry(&row.key).or_default();
+            let minute = (row.end - START) / MINUTE;
+            for (rule, state) in live.iter().filter(|alarm| !known.contains(alarm)) {
+                changes.push(format!("{minute} {} {rule} {state:?}", row.key));
+            }
+            for alarm in &row.data.resolved {
+                changes.push(format!("{minute} {} {} {:?}", row.key, alarm.rule, alarm.state));
+            }
+            *known = live;
+        }
+        changes
+    }
+}
+
+fn value_rule(periods: u32, clear: u32) -> String {
+    format!("alarm \"high\" when AggProxySum.value > 10 for {periods} periods, clear below 5 for {clear} periods")
+}
+
+#[test]
+fn an_alarm_is_pending_then_fires_then_resolves_and_each_period_has_a_row() {
+    let mut rig = Rig::new(&[&value_rule(2, 2)]);
+    for (minute, value) in (0..).zip([20, 20, 7, 3, 20, 3, 3, 3]) {
+        rig.minute(minute, &[("T:a", value), ("T:b", 1)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    assert_eq!(rig.changes(), ["1 T:a high Pending", "2 T:a high Firing", "7 T:a high Resolved"]);
+    let ends: Vec<_> = rig.rows.iter().map(|row| (row.end - START) / MINUTE).collect();
+    assert_eq!(ends, [1, 2, 3, 4, 5, 6, 7], "while it fires there is a row for each window");
+    let fired = &rig.rows[1].data.alarms[0];
+    assert_eq!((fired.since, fired.timestamp), (START + MINUTE, START + 2 * MINUTE));
+    assert!(fired.description.ends_with("> 10 (now 20)"), "{}", fired.description);
+    assert!(fired.alarm_rules.get().contains(r#""json_operand1_value":"20""#), "{}", fired.alarm_rules);
+    let resolved = &rig.rows[6].data.resolved[0];
+    assert_eq!((resolved.resolved, resolved.timestamp), (Some(START + 7 * MINUTE), fired.timestamp));
+}
+
+#[test]
+fn a_restart_at_any_commit_neither_fires_again_nor_loses_the_end() {
+    let values: Vec<u64> = (0..40).map(|minute| [20, 30, 7, 3, 1, 12, 4][minute * 5 % 7]).collect();
+    let run = |restarts: &dyn Fn(u64) -> bool| {
+        let mut rig = Rig::new(&[&value_rule(2, 1)]);
+        for (minute, value) in (0..).zip(&values) {
+            rig.minute(minute, &[("T:a", *value), ("T:b", value + 4)]);
+            rig.close(minute);
+            rig.commit();
+            if restarts(minute) {
+                rig.restart();
+            }
+        }
+        (rig.changes(), rig.rows.len())
+    };
+    let undisturbed = run(&|_| false);
+    assert!(undisturbed.0.iter().filter(|change| change.ends_with("Firing")).count() > 3, "{undisturbed:?}");
+    assert_eq!(run(&|_| true), undisturbed);
+    assert_eq!(run(&|minute| minute % 3 == 1), undisturbed);
+}
+
+#[test]
+fn time_that_nobody_observed_neither_fires_nor_clears() {
+    let mut rig = Rig::new(&[&value_rule(2, 1)]);
+    let unknown = |rig: &mut Rig, minute: u64| {
+        rig.table.mark_unknown(START + minute * MINUTE, START + minute * MINUTE + MINUTE - 1);
+    };
+    for (minute, value) in (0..).zip([20, 20, 20, 3, 3]) {
+        if minute == 1 || minute == 3 {
+            unknown(&mut rig, minute);
+        }
+        rig.minute(minute, &[("T:a", value)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    assert_eq!(rig.changes(), ["1 T:a high Pending", "3 T:a high Firing", "5 T:a high Resolved"]);
+}
+
+#[test]
+fn an_alarm_of_an_object_that_expires_ends_with_it() {
+    let mut rig = Rig::new(&[&value_rule(1, 3)]);
+    rig.minute(0, &[("T:a", 20), ("T:b", 1)]);
+    for minute in 0..8 {
+        rig.minute(minute, &[("T:b", 1)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    let changes = rig.changes();
+    assert!(
+        changes.len() == 2 && changes[0] == "1 T:a high Firing" && changes[1].ends_with("high Resolved"),
+        "{changes:?}"
+    );
+    assert!(rig.chunks.keys().all(|chunk| !is_alarm_chunk(*chunk)), "no state of alarms is left");
+}
+
+#[test]
+fn an_alarm_without_data_fires_outlives_the_object_and_ends_with_its_next_sample() {
+    let mut rig = Rig::new(&["alarm \"silent\" when no data in AggProxySum"]);
+    rig.minute(0, &[("T:a", 20), ("T:b", 1)]);
+    for minute in 0..30 {
+        rig.minute(minute, &[("T:b", 1)]);
+        if minute == 20 {
+            rig.minute(minute, &[("T:a", 1)]);
+        }
+        rig.close(minute);
+        rig.commit();
+        rig.restart();
+    }
+    assert_eq!(rig.changes(), ["2 T:a silent Firing", "21 T:a silent Resolved", "22 T:a silent Firing"]);
+}
+
+#[test]
+fn an_alarm_whose_rule_is_removed_ends_at_the_restart() {
+    let mut rig = Rig::new(&[&value_rule(1, 1)]);
+    rig.minute(0, &[("T:a", 20)]);
+    rig.close(0);
+    rig.commit();
+    rig.restart_with(Rules::default());
+    rig.commit();
+    assert_eq!(rig.changes(), ["1 T:a high Firing", "1 T:a high Resolved"]);
+    assert_eq!(rig.rows[1].data.resolved[0].reason.as_deref(), Some("the rule was removed"));
+    assert!(rig.chunks.keys().all(|chunk| !is_alarm_chunk(*chunk)));
+}
+
+#[test]
+fn rules_are_for_the_objects_that_their_patterns_name() {
+    let rule = format!("{} on \"T:a*\"", value_rule(1, 1));
+    let mut rig = Rig::new(&[&rule]);
+    rig.minute(0, &[("T:a1", 20), ("T:b", 20)]);
+    rig.close(0);
+    rig.commit();
+    assert_eq!(rig.changes(), ["1 T:a1 high Firing"]);
+    assert_eq!(rig.table.sink().0.counts(), AlarmCounts { firing: 1, pending: 0, limited: 0 });
+}
+
+#[test]
+fn the_alarms_of_an_object_are_bounded() {
+    let texts: Vec<_> = (0..40).map(|rule| format!("alarm \"r{rule}\" when AggProxySum.value > {rule}")).collect();
+    let mut rig = Rig::new(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    rig.minute(0, &[("T:a", 50)]);
+    rig.close(0);
+    assert_eq!(rig.table.sink().0.counts(), AlarmCounts { firing: 32, pending: 0, limited: 8 });
+}
+
+#[test]
+fn damaged_and_newer_state_is_refused() {
+    let restored = |bytes: &[u8]| Alarms::restore(&Rules::default(), &plan(), [(u32::MAX, bytes)], 0).err();
+    assert!(matches!(restored(b"\x01{"), Some(StateError::Damaged { .. })));
+    assert!(matches!(restored(b"\x09[]"), Some(StateError::Newer { found: 9, .. })));
+}

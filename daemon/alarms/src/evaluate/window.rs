@@ -1,0 +1,90 @@
+//! The evaluation of the rules with the results of one window.
+
+use proxy_uve::Subject;
+
+use super::{Alarms, Entry, MAX_ALARMS, MAX_ALARMS_PER_OBJECT, TypeRules};
+use crate::compile::Compiled;
+use crate::life::{Change, Life, Truth, step};
+use crate::row::State;
+use crate::rule::Condition;
+
+/// What a rule makes of an alarm in a window.
+struct Step {
+    place: (usize, usize),
+    before: Option<Entry>,
+    after: Option<Life>,
+    change: Change,
+    /// Why the alarm ends, if its condition did not.
+    reason: Option<&'static str>,
+}
+
+impl TypeRules {
+    /// The truth of a rule for the object whose results came.
+    fn truth(&self, compiled: &Compiled, subject: &Subject<'_>) -> Truth {
+        let is_no_data = matches!(compiled.rule.condition, Condition::NoData(_));
+        match (is_no_data, subject.deleted) {
+            (true, true) => Truth { raises: Some(true), clears: Some(false) },
+            (true, false) => Truth { raises: self.is_sampled.map(|is_sampled| !is_sampled), clears: self.is_sampled },
+            (false, true) => Truth { raises: None, clears: None },
+            (false, false) => compiled.truth(&self.slots),
+        }
+    }
+}
+
+impl Alarms {
+    /// Evaluates all rules of a result that is complete.
+    pub(super) fn evaluate(&mut self, key: &str, subject: &Subject<'_>) {
+        let count = self.types.get(subject.type_index).map_or(0, |of_type| of_type.rules.len());
+        for rule_index in 0..count {
+            if let Some(step) = self.step(key, subject, rule_index) {
+                self.take(key, subject, step);
+            }
+        }
+    }
+
+    /// The step of one alarm; `None` if it is inactive before and after.
+    fn step(&self, key: &str, subject: &Subject<'_>, rule_index: usize) -> Option<Step> {
+        let of_type = self.types.get(subject.type_index)?;
+        let compiled = of_type.rules.get(rule_index).filter(|compiled| compiled.rule.is_for(key))?;
+        let truth = of_type.truth(compiled, subject);
+        let place = (subject.type_index, rule_index);
+        let before = self.objects.get(key, place).cloned();
+        if before.is_none() && truth.raises != Some(true) {
+            return None;
+        }
+        let life = before.as_ref().map(|entry| entry.life);
+        let (after, change) = step(life, truth, compiled.periods(), subject.end);
+        // Of a deleted object only the alarm that it has no data is left.
+        let is_no_data = matches!(compiled.rule.condition, Condition::NoData(_));
+        let kept = after.filter(|life| !subject.deleted || is_no_data && life.fired.is_some());
+        let reason = (kept.is_none() && after.is_some()).then_some("the object has expired");
+        Some(Step { place, before, after: kept, change, reason })
+    }
+
+    fn take(&mut self, key: &str, subject: &Subject<'_>, step: Step) {
+        let Self { types, objects, current, limited, .. } = self;
+        let Step { place, before, after, change, reason } = step;
+        let Some(life) = after else {
+            if let Some(current) = current {
+                current.ended.extend(before.map(|entry| entry.ended(subject.end, reason)));
+            }
+            objects.remove(key, place);
+            return;
+        };
+        let of_type = types.get(place.0);
+        let Some((of_type, compiled)) = of_type.and_then(|of_type| Some((of_type, of_type.rules.get(place.1)?))) else {
+            return;
+        };
+        if before.is_none() && !objects.has_room(key, MAX_ALARMS_PER_OBJECT, MAX_ALARMS) {
+            *limited += 1;
+            return;
+        }
+        let mut entry = before.unwrap_or_else(|| Entry::new(place, compiled, &of_type.uve));
+        (entry.life, entry.is_absent) = (life, subject.deleted);
+        entry.state = if life.fired.is_some() { State::Firing } else { State::Pending };
+        if matches!(change, Change::Began | Change::Fired) {
+            entry.show(compiled, key, &of_type.slots);
+        }
+        objects.set(key, place, entry);
+    }
+}

@@ -1,0 +1,163 @@
+//! The row `UVEAlarms` of the results log: a line of JSON with the alarms of one object in one stream.
+//!
+//! ```json
+//! {"key":"ObjectVNTable:vn1","uve":"UVEAlarms","start":1488000000000000,"end":1488000060000000,
+//!  "data":{"deleted":false,"proxy":"UveVirtualNetworkAgent-egress_flow_count","alarms":[{"type":"vn flows","severity":1,
+//!   "timestamp":1488000060000000,"since":1488000000000000,"token":"","ack":false,"description":"…","uve":"AggProxySum-…",
+//!   "state":"firing","alarm_rules":{"or_list":[…]}}],"pending":[],"resolved":[]}}
+//! ```
+//!
+//! `alarms` has the form of Contrail's `UVEAlarms`. A row has the whole state of the object: it replaces the one before,
+//! and comes again with each window that closes while an alarm is pending or firing. `deleted` is true in the row in
+//! which the last alarm ended. All times are microseconds since the epoch.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The name of the UVE.
+pub const UVE: &str = "UVEAlarms";
+
+/// The beginning of every row, and what follows the key.
+const BEFORE_KEY: &[u8] = b"{\"key\":\"";
+const BEHIND_KEY: &[u8] = b",\"uve\":\"UVEAlarms\",";
+
+/// Whether a line of the results log is a row of alarms, and not a result.
+pub fn is_alarms(line: &[u8]) -> bool {
+    let Some(rest) = line.strip_prefix(BEFORE_KEY) else { return false };
+    let mut is_escaped = false;
+    let end = rest.iter().position(|byte| {
+        let is_end = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.and_then(|end| rest.get(end + 1..)).is_some_and(|behind| behind.starts_with(BEHIND_KEY))
+}
+
+/// The alarms of an object in a stream, at the end of a window.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AlarmRow {
+    /// The object, `table:name`.
+    pub key: String,
+    /// [`UVE`].
+    pub uve: String,
+    /// The start of the window.
+    pub start: u64,
+    /// The end of the window.
+    pub end: u64,
+    /// The alarms.
+    pub data: AlarmData,
+}
+
+/// The content of a row.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct AlarmData {
+    /// Whether no alarm is left.
+    pub deleted: bool,
+    /// The stream whose results were evaluated.
+    pub proxy: String,
+    /// The alarms that fire.
+    pub alarms: Vec<Alarm>,
+    /// Those whose condition is true, but not for long enough.
+    #[serde(default)]
+    pub pending: Vec<Alarm>,
+    /// Those that ended with this row.
+    #[serde(default)]
+    pub resolved: Vec<Alarm>,
+}
+
+/// One alarm.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Alarm {
+    /// The name of the rule.
+    #[serde(rename = "type")]
+    pub rule: String,
+    /// 0 is critical, 1 major, 2 minor.
+    pub severity: u8,
+    /// The end of the window with which it fired; while it is pending, that of the first one.
+    pub timestamp: u64,
+    /// The end of the first window in which the condition was true.
+    pub since: u64,
+    /// The end of the window with which it was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<u64>,
+    /// Why it ended, if the condition did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Always empty: there is no acknowledgement.
+    pub token: String,
+    /// Always false.
+    pub ack: bool,
+    /// The text, with the values with which it fired.
+    pub description: String,
+    /// The UVE that was evaluated.
+    pub uve: String,
+    /// The state of the alarm.
+    pub state: State,
+    /// What was true, with the values, as Contrail shows it.
+    pub alarm_rules: Box<RawValue>,
+}
+
+/// The state of an alarm that is shown.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It was pending, and its condition is false.
+    Cancelled,
+    /// It fires.
+    Firing,
+    /// The condition is true, but not for long enough.
+    Pending,
+    /// It fired and does not any more.
+    Resolved,
+}
+
+impl AlarmRow {
+    /// Appends the row without line feed.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        // Plain data into memory: serialising cannot fail.
+        let _ = serde_json::to_writer(out, self);
+    }
+
+    /// Reads a row.
+    ///
+    /// # Errors
+    ///
+    /// When the line is not a row of alarms.
+    pub fn read(line: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_as_it_was_written_and_recognised_by_its_start() {
+        let alarm = Alarm {
+            rule: "a \"b\"".to_owned(),
+            severity: 1,
+            timestamp: 7,
+            since: 5,
+            resolved: None,
+            reason: None,
+            token: String::new(),
+            ack: false,
+            description: "é".to_owned(),
+            uve: "T-S-a".to_owned(),
+            state: State::Firing,
+            alarm_rules: RawValue::from_string("{\"or_list\":[]}".to_owned()).unwrap(),
+        };
+        let data = AlarmData { proxy: "S-a".to_owned(), alarms: vec![alarm], ..AlarmData::default() };
+        let row = AlarmRow { key: "T:\"a\"".to_owned(), uve: UVE.to_owned(), start: 1, end: 2, data };
+        let (mut line, mut again) = (Vec::new(), Vec::new());
+        row.write(&mut line);
+        assert!(is_alarms(&line) && !is_alarms(br#"{"key":"T:,\"uve\":\"UVEAlarms\",","uve":"A-b","start":1}"#));
+        AlarmRow::read(&line).unwrap().write(&mut again);
+        assert_eq!(line, again);
+        let text = String::from_utf8(line).unwrap();
+        assert!(
+            text.contains(r#""alarms":[{"type":"a \"b\"","severity":1,"timestamp":7,"since":5,"token":"","ack":false"#)
+        );
+    }
+}

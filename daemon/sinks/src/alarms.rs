@@ -1,0 +1,263 @@
+//! Sinks that send alarms to others: [`AlertmanagerSink`] and [`WebhookSink`].
+//!
+//! The results log has a row for each object with an alarm at each window close, and one in which its last alarm ends.
+//! A sink follows these rows ([`tracker`]), and its notifier sends what changed. The stored position moves only after the
+//! receiver has accepted everything before it, so a process that is killed sends the same changes again: nothing is lost,
+//! and receivers recognise what they know by its labels or its id.
+//!
+//! With the position the sink stores the offset of the oldest row of an alarm that fires. A start reads the rows from
+//! there on, so that it knows what fires without telling it again.
+
+mod alertmanager;
+mod client;
+mod config;
+mod hmac;
+mod telemetry;
+mod tracker;
+mod webhook;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon_alarms::row::{AlarmRow, is_alarms};
+use daemon_base::backoff::{Backoff, random_share};
+use daemon_base::clock::Clock;
+use daemon_base::stop::Stop;
+use daemon_log::{Log, LogError, RecordBatch, SinkPosition};
+use daemon_results::block::is_block;
+use daemon_results::line::lines;
+use tracing::{error, info, warn};
+
+use self::client::{Client, Failure};
+use self::tracker::Tracker;
+use crate::Sink;
+
+pub use self::alertmanager::{AlertmanagerSettings, AlertmanagerSink};
+pub use self::config::{AlertmanagerConfig, WebhookConfig};
+pub use self::telemetry::AlarmTelemetry;
+pub use self::webhook::{WebhookSettings, WebhookSink};
+
+const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
+/// The shortest time between two log messages about a failure.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The changes that wait for a receiver before the sink reads no further.
+const MAX_WAITING: usize = 50_000;
+
+/// The size of the batches that a start reads back.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// What is sent to a receiver, and how.
+trait Notifier: Send {
+    /// The name of the sink.
+    fn name(&self) -> &'static str;
+
+    /// The settings that a message about a failure names.
+    fn settings(&self) -> &'static str;
+
+    /// What fires at the start, and was sent by the process before.
+    fn resume(&mut self, tracker: &Tracker);
+
+    /// Whether there is something to send at this monotonic time.
+    fn is_due(&self, tracker: &Tracker, now: Duration) -> bool;
+
+    /// Sends what is due.
+    fn send(&mut self, tracker: &Tracker, client: &Client, clock: &dyn Clock) -> Result<(), Failure>;
+}
+
+/// A sink of alarms with its notifier.
+struct AlarmSink<N> {
+    notifier: N,
+    client: Client,
+    clock: Arc<dyn Clock>,
+    telemetry: AlarmTelemetry,
+    tracker: Tracker,
+    /// The offset of the next record to read.
+    next: u64,
+    /// The first offset whose changes are not sent, as stored.
+    stored: (u64, u64),
+    sent_to: u64,
+    failures: u32,
+    /// The monotonic time of the next attempt.
+    retry_at: Option<Duration>,
+    logged_at: Option<Duration>,
+}
+
+impl<N: Notifier> AlarmSink<N> {
+    fn new(notifier: N, timeout: Duration, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
+        telemetry.expect(notifier.name());
+        Self {
+            client: Client::new(timeout, notifier.name(), stop),
+            notifier,
+            clock,
+            telemetry,
+            tracker: Tracker::default(),
+            next: 0,
+            stored: (0, 0),
+            sent_to: 0,
+            failures: 0,
+            retry_at: None,
+            logged_at: None,
+        }
+    }
+
+    /// Reads the rows of a record.
+    fn apply(&mut self, offset: u64, record: &[u8], is_known: bool) {
+        if is_block(record) {
+            return;
+        }
+        for line in lines(record).filter(|line| is_alarms(line)) {
+            match AlarmRow::read(line) {
+                Ok(row) => self.tracker.apply(&row, offset, is_known),
+                Err(error) => warn!(offset, %error, "A stored row of alarms cannot be read; the sink skips it."),
+            }
+        }
+    }
+
+    /// Reads what fires at the position from the rows before it.
+    fn read_back(&mut self, log: &dyn Log, from: u64, to: u64) -> anyhow::Result<()> {
+        let mut at = from.max(log.results_bounds()?.first);
+        while at < to {
+            let batch = match log.read_results(at, READ_BYTES) {
+                Err(LogError::OffsetOutOfRange { bounds, .. }) if bounds.first > at && bounds.first <= to => {
+                    at = bounds.first;
+                    continue;
+                }
+                read => read.context("read the rows of the alarms that fire")?,
+            };
+            if batch.is_empty() {
+                break;
+            }
+            for record in batch.records().take_while(|record| record.offset < to) {
+                self.apply(record.offset, record.payload, true);
+            }
+            at = batch.next_offset();
+        }
+        Ok(())
+    }
+
+    /// Sends what is due; a failure waits for the next call.
+    fn flush(&mut self, log: &dyn Log, is_last: bool) -> anyhow::Result<()> {
+        let now = self.clock.monotonic();
+        let is_waiting = self.retry_at.is_some_and(|at| now < at) && !is_last;
+        if is_waiting {
+            return Ok(());
+        }
+        if self.notifier.is_due(&self.tracker, now) || is_last && self.tracker.has_changes() {
+            match self.notifier.send(&self.tracker, &self.client, &*self.clock) {
+                Ok(()) => self.succeeded(),
+                Err(failure) => return self.failed(&failure, now),
+            }
+        } else if self.tracker.has_changes() {
+            return Ok(());
+        }
+        self.sent_to = self.next;
+        self.store(log)
+    }
+
+    fn succeeded(&mut self) {
+        if self.failures > 0 {
+            info!(sink = self.notifier.name(), "The receiver of alarms accepts them again.");
+        }
+        (self.failures, self.retry_at) = (0, None);
+        self.tracker.clear_changes();
+        self.telemetry.sent(self.notifier.name(), "delivered");
+    }
+
+    fn failed(&mut self, failure: &Failure, now: Duration) -> anyhow::Result<()> {
+        let (sink, settings) = (self.notifier.name(), self.notifier.settings());
+        let is_rejected = matches!(failure, Failure::Rejected(_));
+        self.telemetry.sent(sink, if is_rejected { "rejected" } else { "failed" });
+        if is_rejected {
+            // The same request would be rejected again.
+            error!(sink, %failure, "The receiver rejects alarms; they are dropped. Check {settings}.");
+            self.tracker.clear_changes();
+            return Ok(());
+        }
+        let pause = PAUSE.after(self.failures, random_share());
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now + pause);
+        if self.logged_at.is_none_or(|before| now.saturating_sub(before) >= LOG_INTERVAL) {
+            self.logged_at = Some(now);
+            let retry_seconds = pause.as_secs_f64();
+            warn!(sink, %failure, retry_seconds, "Alarms cannot be sent at present; check {settings}. They stay in the log.");
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, log: &dyn Log) -> anyhow::Result<()> {
+        let position = (self.sent_to, self.tracker.oldest().unwrap_or(self.sent_to));
+        if position != self.stored {
+            let name = self.notifier.name();
+            let detail = position.1.to_le_bytes().to_vec();
+            let stored = log.set_sink_position(name, SinkPosition { next: position.0, detail });
+            stored.with_context(|| format!("store the position of the sink {name}"))?;
+            self.stored = position;
+        }
+        Ok(())
+    }
+}
+
+impl<N: Notifier> Sink for AlarmSink<N> {
+    fn name(&self) -> &str {
+        self.notifier.name()
+    }
+
+    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+        let first = log.results_bounds()?.first;
+        let (next, from) = match log.sink_position(self.notifier.name())? {
+            Some(SinkPosition { next, detail }) => {
+                let from = detail.try_into().map(u64::from_le_bytes).unwrap_or(next);
+                (next, from)
+            }
+            None => (first, first),
+        };
+        self.tracker = Tracker::default();
+        self.read_back(log, from, next)?;
+        self.notifier.resume(&self.tracker);
+        (self.next, self.sent_to, self.stored) = (next, next, (u64::MAX, u64::MAX));
+        // Registers a new sink, so that the log keeps unread results for it.
+        self.store(log)?;
+        Ok(next)
+    }
+
+    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
+        self.flush_if_full(log)?;
+        for record in batch.records() {
+            // After an error the same batch comes again.
+            if record.offset < self.next {
+                continue;
+            }
+            self.apply(record.offset, record.payload, false);
+            self.next = record.offset + 1;
+        }
+        self.next = self.next.max(batch.next_offset());
+        self.flush(log, false)
+    }
+
+    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
+        self.flush(log, stopping)
+    }
+
+    fn delivered(&self, _next: u64) -> u64 {
+        self.sent_to
+    }
+}
+
+impl<N: Notifier> AlarmSink<N> {
+    /// Reads no further while too much waits for the receiver.
+    fn flush_if_full(&mut self, log: &dyn Log) -> anyhow::Result<()> {
+        if self.tracker.waiting() < MAX_WAITING {
+            return Ok(());
+        }
+        self.flush(log, false)?;
+        let name = self.notifier.name();
+        anyhow::ensure!(self.tracker.waiting() < MAX_WAITING, "{MAX_WAITING} changes wait for the receiver of {name}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

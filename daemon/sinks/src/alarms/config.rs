@@ -1,0 +1,112 @@
+//! The configuration sections of the sinks of alarms.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use daemon_base::setting::{Secret, duration};
+use http::Uri;
+use serde::Deserialize;
+
+/// The configuration section `[sinks.alertmanager]`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertmanagerConfig {
+    /// The URL of an Alertmanager with API v2, such as `"http://127.0.0.1:9093"`. Default unset: the sink is off.
+    pub url: Option<String>,
+    /// How often alarms that fire are sent again. Default `"1m"`, `"1s"` to `"1h"`. Without a further request an alarm
+    /// ends in the Alertmanager after four of these intervals.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub refresh_interval: Duration,
+    /// The timeout of a request. Default `"10s"`, `"100ms"` to `"1h"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// The alarms of one rule and table that are sent by themselves; further ones are one alert with their number.
+    /// Default 20, 1 to 1,000.
+    pub alarms_per_group: usize,
+    /// The URL at which people reach this daemon's page, for links to the charts. Default unset: no links.
+    pub page_url: Option<String>,
+}
+
+impl Default for AlertmanagerConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            refresh_interval: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            alarms_per_group: 20,
+            page_url: None,
+        }
+    }
+}
+
+/// The configuration section `[sinks.webhook]`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// The URL to which alarms are posted. Default unset: the sink is off.
+    pub url: Option<String>,
+    /// The key of the signature of each request. Default unset: no signature. Set it by the environment, or use
+    /// `secret_file`.
+    pub secret: Option<Secret>,
+    /// A file with only the key; the sink ignores a line break at its end. Default unset.
+    pub secret_file: Option<PathBuf>,
+    /// The shortest time between two requests; changes in between are one request. Default `"10s"`, `"0s"` to `"1h"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub interval: Duration,
+    /// The timeout of a request. Default `"10s"`, `"100ms"` to `"1h"`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// The changes of one rule and table that a request names; further ones are counted. Default 20, 1 to 1,000.
+    pub alarms_per_group: usize,
+    /// The URL at which people reach this daemon's page, for links to the charts. Default unset: no links.
+    pub page_url: Option<String>,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            secret: None,
+            secret_file: None,
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+            alarms_per_group: 20,
+            page_url: None,
+        }
+    }
+}
+
+impl AlertmanagerConfig {
+    /// Returns the invalid keys, each with a text that names the remedy.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        urls(&[("url", &self.url), ("page_url", &self.page_url)])
+    }
+}
+
+impl WebhookConfig {
+    /// Returns the invalid keys, each with a text that names the remedy.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = urls(&[("url", &self.url), ("page_url", &self.page_url)]);
+        if self.secret.is_some() && self.secret_file.is_some() {
+            problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
+        }
+        problems
+    }
+}
+
+fn urls(given: &[(&'static str, &Option<String>)]) -> Vec<(&'static str, String)> {
+    let given = given.iter().filter_map(|(key, url)| Some((*key, url.as_deref()?)));
+    given.filter_map(|(key, url)| base(url).err().map(|problem| (key, problem))).collect()
+}
+
+/// A URL without a slash at its end.
+pub(super) fn base(url: &str) -> Result<&str, String> {
+    let uri = url.parse::<Uri>().ok();
+    let is_http = uri.as_ref().and_then(Uri::scheme_str).is_some_and(|scheme| matches!(scheme, "http" | "https"));
+    let is_plain = uri.as_ref().and_then(Uri::authority).is_some_and(|authority| !authority.as_str().contains('@'));
+    if is_http && is_plain {
+        Ok(url.trim_end_matches('/'))
+    } else {
+        Err(format!("expected a URL without credentials such as \"http://127.0.0.1:9093\", found {url:?}"))
+    }
+}

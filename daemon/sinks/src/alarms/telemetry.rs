@@ -1,0 +1,41 @@
+//! The metrics of the sinks of alarms.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The metrics of the sinks of alarms.
+#[derive(Clone, Debug, Default)]
+pub struct AlarmTelemetry {
+    notifications: Family<[(&'static str, &'static str); 2], Counter>,
+    limited: Family<[(&'static str, &'static str); 1], Gauge>,
+}
+
+impl AlarmTelemetry {
+    /// Registers the metrics in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Requests with alarms, by sink and outcome";
+        registry.register("alarm_notifications", help, self.notifications.clone());
+        let help = "Alarms that fire and are a part of the notification of their group only, by sink";
+        registry.register("alarm_notifications_limited", help, self.limited.clone());
+    }
+
+    /// Shows the counters of a sink from the start: the first increase of one that appears with it is not seen.
+    pub(super) fn expect(&self, sink: &'static str) {
+        for outcome in ["delivered", "failed", "rejected"] {
+            drop(self.notifications.get_or_create(&[("sink", sink), ("outcome", outcome)]));
+        }
+        self.limited(sink, 0);
+    }
+
+    /// Counts a request.
+    pub(super) fn sent(&self, sink: &'static str, outcome: &'static str) {
+        self.notifications.get_or_create(&[("sink", sink), ("outcome", outcome)]).inc();
+    }
+
+    /// Sets the number of alarms that are not sent by themselves.
+    pub(super) fn limited(&self, sink: &'static str, alarms: usize) {
+        self.limited.get_or_create(&[("sink", sink)]).set(i64::try_from(alarms).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,227 @@
+//! Tests of the sinks of alarms against a server that remembers what it was sent.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use daemon_base::clock::ManualClock;
+use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
+use serde_json::Value;
+
+use super::*;
+
+const MINUTE: u64 = 60_000_000;
+const START: u64 = 1_700_000_000_000_000;
+
+/// A server that answers every request with one status, and passes bodies and signatures on.
+struct Server {
+    url: String,
+    status: Arc<AtomicU16>,
+    requests: Mutex<mpsc::Receiver<(Value, String)>>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (status, (sender, requests)) = (Arc::new(AtomicU16::new(200)), mpsc::channel());
+        let shared = Arc::clone(&status);
+        std::thread::spawn(move || {
+            for mut connection in listener.incoming().map_while(Result::ok) {
+                let mut reader = BufReader::new(connection.try_clone().unwrap());
+                let (mut length, mut signature, mut timestamp) = (0, String::new(), String::new());
+                loop {
+                    let mut line = String::new();
+                    if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
+                        break;
+                    }
+                    let (name, value) = line.trim().split_once(": ").unwrap_or(("", ""));
+                    match name.to_ascii_lowercase().as_str() {
+                        "content-length" => length = value.parse().unwrap(),
+                        "x-derived-statsd-signature" => signature = value.to_owned(),
+                        "x-derived-statsd-timestamp" => timestamp = value.to_owned(),
+                        _ => {}
+                    }
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).unwrap();
+                let code = shared.load(Ordering::SeqCst);
+                if code == 200 {
+                    let signed = hmac::hex(b"key", &[timestamp.as_bytes(), b".", &body]);
+                    let valid = if signature == format!("sha256={signed}") { "signed" } else { "unsigned" };
+                    let _ = sender.send((serde_json::from_slice(&body).unwrap(), valid.to_owned()));
+                }
+                let _ = write!(connection, "HTTP/1.1 {code} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            }
+        });
+        Self { url, status, requests: Mutex::new(requests) }
+    }
+
+    fn take(&self) -> Vec<(Value, String)> {
+        self.requests.lock().unwrap().try_iter().collect()
+    }
+}
+
+/// A log, and rows of alarms in it.
+struct Rig {
+    _directory: tempfile::TempDir,
+    log: Arc<EmbeddedLog>,
+    clock: Arc<ManualClock>,
+    minute: u64,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(directory.path(), LogConfig::default()).unwrap());
+        log.restore(PartitionId::new(0, 0)).unwrap();
+        let clock = Arc::new(ManualClock::default());
+        clock.advance(Duration::from_micros(START));
+        Self { _directory: directory, log, clock, minute: 0 }
+    }
+
+    /// Commits rows: objects of which the alarm fires since its minute, and those whose alarm ends.
+    fn rows(&mut self, firing: &[(&str, u64)], ended: &[&str]) {
+        self.minute += 1;
+        let now = START + self.minute * MINUTE;
+        let mut results = RecordBuffer::default();
+        let alarm = |state: &str, fired: u64, resolved: &str| {
+            format!(
+                r#"{{"type":"high","severity":0,"timestamp":{fired},"since":{fired},{resolved}"token":"","ack":false,"description":"loud","uve":"A-S-b","state":"{state}","alarm_rules":{{}}}}"#
+            )
+        };
+        let mut push = |key: &str, data: String| {
+            let line = format!(
+                r#"{{"key":"T:{key}","uve":"UVEAlarms","start":0,"end":{now},"data":{{{data},"proxy":"S-b"}}}}"#
+            );
+            results.push(b"", line.as_bytes()).unwrap();
+        };
+        for (key, minute) in firing {
+            let alarm = alarm("firing", START + minute * MINUTE, "");
+            push(key, format!(r#""deleted":false,"alarms":[{alarm}]"#));
+        }
+        for key in ended {
+            let alarm = alarm("resolved", START, &format!("\"resolved\":{now},"));
+            push(key, format!(r#""deleted":true,"alarms":[],"resolved":[{alarm}]"#));
+        }
+        let partition = PartitionId::new(0, 0);
+        let commit = PartitionCommit { partition, cursor: 0, meta: vec![], chunks: vec![], results };
+        self.log.commit(vec![commit], now).unwrap();
+        self.clock.advance(Duration::from_secs(60));
+    }
+
+    /// A process that delivers everything and stops.
+    fn run(&self, sink: impl Sink) {
+        let stop = Stop::default();
+        stop.set();
+        let log: Arc<dyn Log> = self.log.clone();
+        crate::run(sink, &log, &stop, |_, _, _| ()).unwrap();
+    }
+
+    fn alertmanager(&self, server: &Server, per_group: usize) -> AlertmanagerSink {
+        let section = AlertmanagerConfig {
+            url: Some(server.url.clone()),
+            alarms_per_group: per_group,
+            page_url: Some("http://page/".to_owned()),
+            ..AlertmanagerConfig::default()
+        };
+        let settings = AlertmanagerSettings::new(&section).unwrap().unwrap();
+        AlertmanagerSink::new(settings, self.clock.clone(), AlarmTelemetry::default(), Stop::default())
+    }
+
+    fn webhook(&self, server: &Server) -> WebhookSink {
+        let section = toml::from_str(&format!("url = \"{}/hook\"\nsecret = \"key\"\nalarms_per_group = 2", server.url));
+        let settings = WebhookSettings::new(&section.unwrap()).unwrap().unwrap();
+        WebhookSink::new(settings, self.clock.clone(), AlarmTelemetry::default(), Stop::default())
+    }
+}
+
+/// Object or group, and whether the alert has ended, of each alert.
+fn alerts(server: &Server, now: u64) -> Vec<String> {
+    let requests = server.take().into_iter();
+    let alerts = requests.flat_map(|(body, _)| body.as_array().cloned().unwrap_or_default());
+    let short = |alert: Value| {
+        assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["severity"]), (&"high".into(), &"critical".into()));
+        let ends: jiff::Timestamp = alert["endsAt"].as_str().unwrap().parse().unwrap();
+        let is_over = ends.as_microsecond() <= i64::try_from(now).unwrap();
+        let name = alert["labels"]["object"].as_str().unwrap_or("group").to_owned();
+        format!("{name} {}", if is_over { "ended" } else { "fires" })
+    };
+    let mut found: Vec<_> = alerts.map(short).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn an_alertmanager_is_told_of_the_start_and_the_end_also_by_another_process() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.rows(&[("a", 1), ("b", 1)], &[]);
+    rig.run(rig.alertmanager(&server, 20));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a fires", "b fires"]);
+    rig.rows(&[("a", 1)], &["b"]);
+    rig.run(rig.alertmanager(&server, 20));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a fires", "b ended"]);
+    rig.rows(&[], &["a"]);
+    rig.run(rig.alertmanager(&server, 20));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended"]);
+}
+
+#[test]
+fn many_alarms_of_a_rule_are_some_alerts_and_one_for_the_rest() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let names: Vec<_> = (0..1000).map(|number| format!("vn{number:03}")).collect();
+    let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    rig.rows(&firing, &[]);
+    rig.run(rig.alertmanager(&server, 2));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["group fires", "vn000 fires", "vn001 fires"]);
+}
+
+#[test]
+fn what_a_server_does_not_take_is_sent_later() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    server.status.store(503, Ordering::SeqCst);
+    rig.rows(&[("a", 1)], &[]);
+    rig.run(rig.webhook(&server));
+    rig.run(rig.alertmanager(&server, 20));
+    assert!(server.take().is_empty());
+    server.status.store(200, Ordering::SeqCst);
+    rig.run(rig.alertmanager(&server, 20));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a fires"]);
+    rig.run(rig.webhook(&server));
+    assert_eq!(server.take().len(), 1);
+    rig.run(rig.webhook(&server));
+    assert!(server.take().is_empty(), "it is told once");
+}
+
+#[test]
+fn a_webhook_has_the_changes_by_group_and_is_signed() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.rows(&[("a", 1), ("b", 1), ("c", 1)], &[]);
+    rig.run(rig.webhook(&server));
+    let [(body, signed)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let group = &body["groups"][0];
+    assert_eq!(signed, "signed");
+    assert_eq!((&group["rule"], &group["table"], &group["firing"]), (&"high".into(), &"T".into(), &3.into()));
+    assert_eq!((group["fired"].as_array().map(Vec::len), &group["fired_more"]), (Some(2), &1.into()));
+    assert_eq!(group["fired"][0]["id"], format!("high/T:a/A-S-b/{}/fired", START + MINUTE));
+    rig.rows(&[("b", 1), ("c", 1)], &["a"]);
+    rig.run(rig.webhook(&server));
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let group = &body["groups"][0];
+    assert_eq!((&group["firing"], &group["resolved"][0]["object"]), (&2.into(), &"a".into()));
+    assert_eq!(group["fired"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn what_a_server_rejects_for_good_does_not_hold_up_the_rest() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    server.status.store(400, Ordering::SeqCst);
+    rig.rows(&[("a", 1)], &[]);
+    rig.run(rig.webhook(&server));
+    server.status.store(200, Ordering::SeqCst);
+    rig.rows(&[("a", 1), ("b", 2)], &[]);
+    rig.run(rig.webhook(&server));
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    assert_eq!(body["groups"][0]["fired"][0]["object"], "b");
+}

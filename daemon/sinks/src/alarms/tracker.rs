@@ -1,0 +1,159 @@
+//! What fires, from the rows of the results log, and what changed since it was last sent.
+
+use std::collections::BTreeMap;
+
+use daemon_alarms::row::{Alarm, AlarmRow};
+
+/// An alarm of an object.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Id {
+    pub rule: String,
+    pub key: String,
+    pub stream: String,
+    pub uve: String,
+}
+
+/// An alarm that fires or did.
+#[derive(Clone, Debug)]
+pub(super) struct Tracked {
+    pub severity: u8,
+    /// Microseconds since the epoch.
+    pub fired: u64,
+    pub resolved: Option<u64>,
+    pub text: String,
+    /// The offset of its newest row.
+    offset: u64,
+}
+
+/// The alarms of one rule in one table.
+pub(super) type Group = (String, String, u8);
+
+/// What fires, and the changes.
+#[derive(Debug, Default)]
+pub(super) struct Tracker {
+    firing: BTreeMap<Id, Tracked>,
+    /// The ids of each object and stream.
+    by_object: BTreeMap<(String, String), Vec<Id>>,
+    fired: Vec<(Id, Tracked)>,
+    resolved: Vec<(Id, Tracked)>,
+}
+
+impl Tracker {
+    /// Takes a row: it replaces the one before. `is_known` if it was sent already.
+    pub(super) fn apply(&mut self, row: &AlarmRow, offset: u64, is_known: bool) {
+        let object = (row.key.clone(), row.data.proxy.clone());
+        let before = self.by_object.remove(&object).unwrap_or_default();
+        let id = |alarm: &Alarm| Id {
+            rule: alarm.rule.clone(),
+            key: row.key.clone(),
+            stream: row.data.proxy.clone(),
+            uve: alarm.uve.clone(),
+        };
+        let now: BTreeMap<Id, &Alarm> = row.data.alarms.iter().map(|alarm| (id(alarm), alarm)).collect();
+        for ended in before.into_iter().filter(|id| !now.contains_key(id)) {
+            let Some(tracked) = self.firing.remove(&ended) else { continue };
+            let at = row.data.resolved.iter().find(|alarm| id(alarm) == ended).and_then(|alarm| alarm.resolved);
+            let tracked = Tracked { resolved: Some(at.unwrap_or(row.end)), ..tracked };
+            if !is_known {
+                self.resolved.push((ended, tracked));
+            }
+        }
+        for (id, alarm) in &now {
+            let tracked = Tracked {
+                severity: alarm.severity,
+                fired: alarm.timestamp,
+                resolved: None,
+                text: alarm.description.clone(),
+                offset,
+            };
+            let is_new = self.firing.get(id).is_none_or(|known| known.fired != tracked.fired);
+            if is_new && !is_known {
+                self.fired.push((id.clone(), tracked.clone()));
+            }
+            self.firing.insert(id.clone(), tracked);
+        }
+        if !now.is_empty() {
+            self.by_object.insert(object, now.into_keys().collect());
+        }
+    }
+
+    /// What fires.
+    pub(super) fn firing(&self) -> &BTreeMap<Id, Tracked> {
+        &self.firing
+    }
+
+    /// What fired since the last [`clear_changes`](Self::clear_changes), in order.
+    pub(super) fn fired(&self) -> &[(Id, Tracked)] {
+        &self.fired
+    }
+
+    /// What ended since then, in order.
+    pub(super) fn resolved(&self) -> &[(Id, Tracked)] {
+        &self.resolved
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        self.waiting() > 0
+    }
+
+    /// The number of changes.
+    pub(super) fn waiting(&self) -> usize {
+        self.fired.len() + self.resolved.len()
+    }
+
+    pub(super) fn clear_changes(&mut self) {
+        self.fired.clear();
+        self.resolved.clear();
+    }
+
+    /// The offset of the oldest row of an alarm that fires.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.firing.values().map(|tracked| tracked.offset).min()
+    }
+
+    /// What fires by rule, table and severity, the oldest first.
+    pub(super) fn groups(&self) -> BTreeMap<Group, Vec<(&Id, &Tracked)>> {
+        let mut groups: BTreeMap<Group, Vec<(&Id, &Tracked)>> = BTreeMap::new();
+        for (id, tracked) in &self.firing {
+            groups.entry(group_of(id, tracked)).or_default().push((id, tracked));
+        }
+        // A later alarm never takes the place of an earlier one.
+        groups.values_mut().for_each(|group| group.sort_by_key(|(id, tracked)| (tracked.fired, *id)));
+        groups
+    }
+}
+
+/// The group of an alarm.
+pub(super) fn group_of(id: &Id, tracked: &Tracked) -> Group {
+    (id.rule.clone(), id.table().to_owned(), tracked.severity)
+}
+
+impl Id {
+    /// The table of the object.
+    pub(super) fn table(&self) -> &str {
+        self.key.split_once(':').map_or(&*self.key, |(table, _)| table)
+    }
+
+    /// The name of the object.
+    pub(super) fn name(&self) -> &str {
+        self.key.split_once(':').map_or(&*self.key, |(_, name)| name)
+    }
+
+    /// The fragment of the page with the chart of the object.
+    pub(super) fn page(&self) -> String {
+        use daemon_base::outbound::{RESERVED, percent_encoded};
+        let uve_type = proxy_uve::uve_type_of_table(self.table());
+        format!("/#/object/{}/{}", percent_encoded(&uve_type, RESERVED), percent_encoded(self.name(), RESERVED))
+    }
+}
+
+/// The name of a severity.
+pub(super) fn severity(code: u8) -> &'static str {
+    daemon_alarms::Severity::from_code(code.into()).map_or("minor", daemon_alarms::Severity::name)
+}
+
+/// A time in microseconds as RFC 3339.
+pub(super) fn rfc3339(micros: u64) -> String {
+    let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX).to_string()
+}

@@ -1,0 +1,188 @@
+//! Alarms as JSON, posted to any server.
+//!
+//! ```json
+//! {"version":1,"groups":[{"rule":"vn flows","table":"ObjectVNTable","severity":"major","firing":12,
+//!   "fired":[{"id":"…","object":"…","key":"…","stream":"…","uve":"…","text":"…","fired":"2026-01-01T00:03:00Z","link":"…"}],
+//!   "fired_more":0,"resolved":[{…,"resolved":"2026-01-01T00:09:00Z"}],"resolved_more":0}]}
+//! ```
+//!
+//! One request has everything that changed since the one before, by rule and table. With a key each request is signed:
+//! the header `X-Derived-Statsd-Signature` is `sha256=` and the HMAC of the header `X-Derived-Statsd-Timestamp`, a dot and
+//! the body. The `id` of a change is the same when it comes again after a kill.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon_base::clock::Clock;
+use daemon_base::setting::Secret;
+use daemon_base::stop::Stop;
+use daemon_log::{Log, RecordBatch};
+use serde_json::{Value, json};
+
+use super::client::{Client, Failure};
+use super::config::{WebhookConfig, base};
+use super::telemetry::AlarmTelemetry;
+use super::tracker::{Group, Id, Tracked, Tracker, group_of, rfc3339, severity};
+use super::{AlarmSink, Notifier, hmac};
+use crate::Sink;
+
+/// The settings of the sink.
+#[derive(Clone, Debug)]
+pub struct WebhookSettings {
+    url: String,
+    secret: Option<Secret>,
+    interval: Duration,
+    timeout: Duration,
+    alarms_per_group: usize,
+    page_url: Option<String>,
+}
+
+impl WebhookSettings {
+    /// Reads the settings from a section; `None` if it has no URL.
+    ///
+    /// # Errors
+    ///
+    /// If a URL is invalid, or the file of the key cannot be read.
+    pub fn new(section: &WebhookConfig) -> anyhow::Result<Option<Self>> {
+        let Some(url) = &section.url else { return Ok(None) };
+        let checked = |url: &str| base(url).map(str::to_owned).map_err(anyhow::Error::msg);
+        checked(url)?;
+        let secret = match &section.secret_file {
+            Some(path) => Some(Secret::from_file(path, "sinks.webhook.secret_file")?),
+            None => section.secret.clone(),
+        };
+        Ok(Some(Self {
+            url: url.clone(),
+            secret,
+            interval: section.interval,
+            timeout: section.timeout,
+            alarms_per_group: section.alarms_per_group,
+            page_url: section.page_url.as_deref().map(checked).transpose()?,
+        }))
+    }
+}
+
+/// A sink that posts alarms.
+pub struct WebhookSink(AlarmSink<Webhook>);
+
+impl WebhookSink {
+    /// The name of the sink, under which it stores its position.
+    pub const NAME: &'static str = "webhook";
+
+    /// Creates a sink that ends a request when `stop` is set.
+    pub fn new(settings: WebhookSettings, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
+        let timeout = settings.timeout;
+        Self(AlarmSink::new(Webhook { settings, sent_at: None }, timeout, clock, telemetry, stop))
+    }
+}
+
+impl Sink for WebhookSink {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+        self.0.start(log)
+    }
+
+    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
+        self.0.deliver(log, batch)
+    }
+
+    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
+        self.0.idle(log, stopping)
+    }
+
+    fn delivered(&self, next: u64) -> u64 {
+        self.0.delivered(next)
+    }
+}
+
+struct Webhook {
+    settings: WebhookSettings,
+    /// The monotonic time of the last request.
+    sent_at: Option<Duration>,
+}
+
+/// The changes of a group.
+#[derive(Default)]
+struct Changes<'t> {
+    fired: Vec<(&'t Id, &'t Tracked)>,
+    resolved: Vec<(&'t Id, &'t Tracked)>,
+}
+
+impl Webhook {
+    fn body(&self, tracker: &Tracker) -> Value {
+        let mut groups: BTreeMap<Group, Changes<'_>> = BTreeMap::new();
+        for (id, tracked) in tracker.fired() {
+            groups.entry(group_of(id, tracked)).or_default().fired.push((id, tracked));
+        }
+        for (id, tracked) in tracker.resolved() {
+            groups.entry(group_of(id, tracked)).or_default().resolved.push((id, tracked));
+        }
+        let firing = tracker.groups();
+        let limit = self.settings.alarms_per_group;
+        let groups = groups.into_iter().map(|(group, changes)| {
+            let firing = firing.get(&group).map_or(0, Vec::len);
+            let (rule, table, code) = group;
+            let shown = |changes: &[(&Id, &Tracked)]| {
+                changes.iter().take(limit).map(|(id, tracked)| self.change(id, tracked)).collect::<Vec<_>>()
+            };
+            json!({
+                "rule": rule, "table": table, "severity": severity(code), "firing": firing,
+                "fired": shown(&changes.fired), "fired_more": changes.fired.len().saturating_sub(limit),
+                "resolved": shown(&changes.resolved), "resolved_more": changes.resolved.len().saturating_sub(limit),
+            })
+        });
+        json!({ "version": 1, "groups": groups.collect::<Vec<_>>() })
+    }
+
+    fn change(&self, id: &Id, tracked: &Tracked) -> Value {
+        let state = if tracked.resolved.is_some() { "resolved" } else { "fired" };
+        let mut value = json!({
+            "id": format!("{}/{}/{}/{}/{state}", id.rule, id.key, id.uve, tracked.fired),
+            "object": id.name(), "key": id.key, "stream": id.stream, "uve": id.uve, "text": tracked.text,
+            "fired": rfc3339(tracked.fired),
+        });
+        if let Some(resolved) = tracked.resolved {
+            value["resolved"] = rfc3339(resolved).into();
+        }
+        if let Some(page) = &self.settings.page_url {
+            value["link"] = format!("{page}{}", id.page()).into();
+        }
+        value
+    }
+}
+
+impl Notifier for Webhook {
+    fn name(&self) -> &'static str {
+        WebhookSink::NAME
+    }
+
+    fn settings(&self) -> &'static str {
+        "sinks.webhook.url"
+    }
+
+    fn resume(&mut self, _tracker: &Tracker) {
+        self.sent_at = None;
+    }
+
+    fn is_due(&self, tracker: &Tracker, now: Duration) -> bool {
+        let is_over = |at: Duration| now.saturating_sub(at) >= self.settings.interval;
+        tracker.has_changes() && self.sent_at.is_none_or(is_over)
+    }
+
+    fn send(&mut self, tracker: &Tracker, client: &Client, clock: &dyn Clock) -> Result<(), Failure> {
+        let body = serde_json::to_vec(&self.body(tracker)).unwrap_or_default();
+        let timestamp = (clock.now_micros() / 1_000_000).to_string();
+        let mut headers = vec![("x-derived-statsd-timestamp", timestamp.clone())];
+        if let Some(secret) = &self.settings.secret {
+            let signature = hmac::hex(secret.reveal().as_bytes(), &[timestamp.as_bytes(), b".", &body]);
+            headers.push(("x-derived-statsd-signature", format!("sha256={signature}")));
+        }
+        client.post(&self.settings.url, &headers, body)?;
+        self.sent_at = Some(clock.monotonic());
+        Ok(())
+    }
+}

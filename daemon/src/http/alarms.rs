@@ -1,0 +1,69 @@
+//! The alarms of all objects: `GET /api/v1/alarms`.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::http::{Shared, json, problem};
+use crate::view::{AlarmQuery, split_key};
+
+/// The objects of a response, unless the request names another number.
+const DEFAULT_LIMIT: usize = 100;
+
+/// The most objects of a response.
+const MAX_LIMIT: usize = 1000;
+
+/// The query of the alarms.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AlarmsQuery {
+    rule: Option<String>,
+    table: Option<String>,
+    state: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The alarms that the query selects, by object, and the numbers of alarms by rule and table.
+pub(super) async fn get(
+    State(shared): State<Arc<Shared>>,
+    query: Result<Query<AlarmsQuery>, QueryRejection>,
+) -> Response {
+    let Query(AlarmsQuery { rule, table, state, after, limit }) = match query {
+        Ok(query) => query,
+        Err(rejection) => {
+            let text = format!(
+                "{}; the parameters, each at most once, are rule, table, state, after and limit",
+                rejection.body_text()
+            );
+            return problem(StatusCode::BAD_REQUEST, &text);
+        }
+    };
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let text = format!("`limit` is {limit}; expected a number of objects, 1 to {MAX_LIMIT}");
+        return problem(StatusCode::BAD_REQUEST, &text);
+    }
+    if let Some(state) = state.as_deref().filter(|state| !matches!(*state, "firing" | "pending")) {
+        return problem(StatusCode::BAD_REQUEST, &format!("`state` is {state:?}; expected firing or pending"));
+    }
+    let query = AlarmQuery { rule, table, state, after, limit };
+    // The lock is held for the list only.
+    let (groups, (mut alarms, next)) = {
+        let view = shared.view.alarms();
+        (view.groups(), view.list(&query))
+    };
+    for alarm in &mut alarms {
+        alarm.uve_type = shared.view.type_of(split_key(&alarm.key).0);
+    }
+    let groups = groups.into_iter().map(|((rule, table, severity), (firing, pending))| {
+        json!({ "rule": rule, "table": table, "severity": severity, "firing": firing, "pending": pending })
+    });
+    let groups: Vec<_> = groups.collect();
+    json(StatusCode::OK, &json!({ "groups": groups, "alarms": alarms, "next": next }))
+}

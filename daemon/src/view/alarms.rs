@@ -1,0 +1,202 @@
+//! The alarms of the objects, as the newest row of each object and stream has them.
+
+use std::collections::BTreeMap;
+
+use daemon_alarms::row::{Alarm, AlarmData, AlarmRow};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+
+use super::Structure;
+
+/// The alarms of all objects.
+#[derive(Debug, Default)]
+pub(crate) struct ObjectAlarms {
+    /// By object, then by stream, with the offset of its record.
+    rows: BTreeMap<Box<str>, BTreeMap<Box<str>, (u64, AlarmRow)>>,
+}
+
+/// What a reader of the alarms selects.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AlarmQuery {
+    /// A name of a rule.
+    pub rule: Option<String>,
+    /// A table of keys.
+    pub table: Option<String>,
+    /// `firing` or `pending`.
+    pub state: Option<String>,
+    /// The key after which the response begins.
+    pub after: Option<String>,
+    /// The most objects.
+    pub limit: usize,
+}
+
+/// One alarm in a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct ShownAlarm {
+    /// The object, `table:name`.
+    pub key: String,
+    /// The type and the name of the object, as in the paths of UVEs; set by the reader.
+    pub uve_type: String,
+    pub name: String,
+    /// The stream.
+    pub proxy: String,
+    /// The alarm.
+    #[serde(flatten)]
+    pub alarm: Alarm,
+}
+
+impl ObjectAlarms {
+    /// Takes a row of the record at `offset`, which replaces the one before.
+    pub(super) fn apply(&mut self, offset: u64, row: AlarmRow) {
+        let (key, stream) = (row.key.as_str(), row.data.proxy.as_str());
+        if row.data.deleted {
+            if let Some(streams) = self.rows.get_mut(key) {
+                streams.remove(stream);
+                if streams.is_empty() {
+                    self.rows.remove(key);
+                }
+            }
+            return;
+        }
+        let streams = self.rows.entry(key.into()).or_default();
+        streams.insert(stream.into(), (offset, row));
+    }
+
+    /// The offset of the oldest row; `None` without rows.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.rows.values().flat_map(BTreeMap::values).map(|(offset, _)| *offset).min()
+    }
+
+    /// The structure `UVEAlarms` of an object: the alarms of all its streams; `None` if none fires.
+    pub(super) fn document(&self, key: &str) -> Option<Structure> {
+        let rows = self.rows.get(key)?;
+        let alarms: Vec<&Alarm> = rows.values().flat_map(|(_, row)| &row.data.alarms).collect();
+        if alarms.is_empty() {
+            return None;
+        }
+        let raw = to_raw_value(&alarms).ok()?;
+        Some(Structure::from([("alarms".into(), raw)]))
+    }
+
+    /// The alarms that a query selects, and the key to go on after, if there are more.
+    pub(crate) fn list(&self, query: &AlarmQuery) -> (Vec<ShownAlarm>, Option<String>) {
+        let (mut shown, mut objects, mut last) = (Vec::new(), 0, None);
+        let from = query.after.as_deref().unwrap_or_default();
+        for (key, rows) in self.rows.range::<str, _>((std::ops::Bound::Excluded(from), std::ops::Bound::Unbounded)) {
+            let is_of_table = query.table.as_ref().is_none_or(|table| super::split_key(key).0 == table);
+            let before = shown.len();
+            for (_, row) in rows.values().filter(|_| is_of_table) {
+                shown.extend(alarms(&row.data).filter(|alarm| query.selects(alarm)).map(|alarm| ShownAlarm {
+                    key: key.to_string(),
+                    uve_type: String::new(),
+                    name: super::split_key(key).1.to_owned(),
+                    proxy: row.data.proxy.clone(),
+                    alarm: alarm.clone(),
+                }));
+            }
+            if shown.len() == before {
+                continue;
+            }
+            if objects == query.limit {
+                shown.truncate(before);
+                return (shown, last);
+            }
+            objects += 1;
+            last = Some(key.to_string());
+        }
+        (shown, None)
+    }
+
+    /// The numbers of alarms by rule, table and severity: what groups show.
+    pub(crate) fn groups(&self) -> BTreeMap<(String, String, u8), (u64, u64)> {
+        let mut groups: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+        for (key, rows) in &self.rows {
+            let table = super::split_key(key).0;
+            for (_, row) in rows.values() {
+                for alarm in &row.data.alarms {
+                    groups.entry((alarm.rule.clone(), table.to_owned(), alarm.severity)).or_default().0 += 1;
+                }
+                for alarm in &row.data.pending {
+                    groups.entry((alarm.rule.clone(), table.to_owned(), alarm.severity)).or_default().1 += 1;
+                }
+            }
+        }
+        groups
+    }
+}
+
+fn alarms(data: &AlarmData) -> impl Iterator<Item = &Alarm> {
+    data.alarms.iter().chain(&data.pending)
+}
+
+impl AlarmQuery {
+    fn selects(&self, alarm: &Alarm) -> bool {
+        let is_state = |state: &String| match alarm.state {
+            daemon_alarms::row::State::Firing => state == "firing",
+            daemon_alarms::row::State::Pending => state == "pending",
+            daemon_alarms::row::State::Cancelled | daemon_alarms::row::State::Resolved => false,
+        };
+        self.rule.as_ref().is_none_or(|rule| *rule == alarm.rule) && self.state.as_ref().is_none_or(is_state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(key: &str, stream: &str, data: &str) -> AlarmRow {
+        let line = format!(
+            r#"{{"key":"{key}","uve":"UVEAlarms","start":0,"end":60,"data":{{"deleted":false,"proxy":"{stream}",{data}}}}}"#
+        );
+        let mut row = AlarmRow::read(line.as_bytes()).expect("a row");
+        row.data.deleted = row.data.alarms.is_empty() && row.data.pending.is_empty();
+        row
+    }
+
+    fn alarm(rule: &str, state: &str) -> String {
+        format!(
+            r#"{{"type":"{rule}","severity":1,"timestamp":60,"since":0,"token":"","ack":false,"description":"","uve":"A-b-c","state":"{state}","alarm_rules":{{}}}}"#
+        )
+    }
+
+    fn sample() -> ObjectAlarms {
+        let mut all = ObjectAlarms::default();
+        all.apply(7, row("T:a", "S-a", &format!("\"alarms\":[{}]", alarm("x", "firing"))));
+        all.apply(7, row("T:a", "S-b", &format!("\"alarms\":[{}]", alarm("y", "firing"))));
+        all.apply(7, row("U:b", "S-a", &format!("\"alarms\":[],\"pending\":[{}]", alarm("x", "pending"))));
+        all
+    }
+
+    fn listed(query: &AlarmQuery) -> Vec<String> {
+        sample().list(query).0.into_iter().map(|shown| format!("{} {}", shown.key, shown.alarm.rule)).collect()
+    }
+
+    #[test]
+    fn an_object_shows_the_alarms_of_all_its_streams_until_the_last_one_ends() {
+        let mut all = sample();
+        let text = |all: &ObjectAlarms| {
+            all.document("T:a").map(|structure| structure["alarms"].get().matches("\"type\"").count())
+        };
+        assert_eq!(text(&all), Some(2));
+        assert!(all.document("U:b").is_none(), "pending alarms are not raised");
+        all.apply(7, row("T:a", "S-a", "\"alarms\":[]"));
+        assert_eq!(text(&all), Some(1));
+        all.apply(7, row("T:a", "S-b", "\"alarms\":[]"));
+        assert_eq!(text(&all), None);
+    }
+
+    #[test]
+    fn a_list_is_filtered_and_cut_into_pages() {
+        let all = AlarmQuery { limit: 10, ..AlarmQuery::default() };
+        assert_eq!(listed(&all), ["T:a x", "T:a y", "U:b x"]);
+        assert_eq!(listed(&AlarmQuery { rule: Some("x".into()), ..all.clone() }), ["T:a x", "U:b x"]);
+        assert_eq!(listed(&AlarmQuery { state: Some("pending".into()), ..all.clone() }), ["U:b x"]);
+        assert_eq!(listed(&AlarmQuery { table: Some("T".into()), ..all.clone() }), ["T:a x", "T:a y"]);
+        let first = AlarmQuery { limit: 1, ..all.clone() };
+        assert_eq!(sample().list(&first).1.as_deref(), Some("T:a"));
+        assert_eq!(listed(&AlarmQuery { after: Some("T:a".into()), ..first }), ["U:b x"]);
+        let group = |rule: &str, table: &str| (rule.to_owned(), table.to_owned(), 1);
+        let groups = sample().groups();
+        assert_eq!((groups[&group("x", "T")], groups[&group("x", "U")]), ((1, 0), (0, 1)));
+    }
+}

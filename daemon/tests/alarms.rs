@@ -1,0 +1,196 @@
+//! Alarms of the real daemon: rows, API, a real Alertmanager, and kills between the start and the end of an alarm.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value;
+use support::alertmanager::Alertmanager;
+use support::{Daemon, line, results, wait_until};
+use tempfile::TempDir;
+
+const PERIOD: u64 = 10_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const RULE: &str = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 10 for 2 periods, clear below 5 for 2 periods severity critical text "{key} has {value}"'}]"#;
+
+fn settings(more: &[&str]) -> Vec<String> {
+    let own = [
+        "aggregation.period=10",
+        "aggregation.allowed_lateness=0s",
+        "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum",
+        "log.partitions=1",
+        RULE,
+    ];
+    own.iter().chain(more).map(|setting| (*setting).to_owned()).collect()
+}
+
+fn start(data: &Path, more: &[&str]) -> Daemon {
+    let settings = settings(more);
+    Daemon::start(data, &settings.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Posts the values of `a`, one for each period from `first` on, and a constant of `b`.
+fn post(daemon: &Daemon, first: u64, values: &[u64]) {
+    let sample = |(period, value): (u64, &u64)| {
+        let at = START + period * PERIOD;
+        line("a", "egress_flow_count", at, *value) + &line("b", "egress_flow_count", at, 1)
+    };
+    let body: String = (first..).zip(values).map(sample).collect();
+    assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
+    daemon.wait_until_applied();
+}
+
+/// The alarms of the API.
+fn alarms(daemon: &Daemon) -> Vec<(String, String)> {
+    let (status, body) = daemon.get("/api/v1/alarms");
+    assert_eq!(status, 200, "{body}");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    body["alarms"].as_array().unwrap().iter().map(|alarm| (text(&alarm["key"]), text(&alarm["state"]))).collect()
+}
+
+/// The alarms that begin and end, from the rows of the results log.
+fn changes(data: &Path) -> Vec<String> {
+    let (mut fires, mut changes) = (false, Vec::new());
+    for row in results(data).iter().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        if row["uve"] != "UVEAlarms" {
+            continue;
+        }
+        assert_eq!(row["key"], "ObjectVNTable:a");
+        let now = row["data"]["alarms"].as_array().unwrap().len() == 1;
+        let period = (row["end"].as_u64().unwrap() - START) / PERIOD;
+        if now != fires {
+            changes.push(format!("{period} {}", if now { "fires" } else { "ended" }));
+        }
+        fires = now;
+    }
+    changes
+}
+
+/// The names of the objects whose alerts an Alertmanager has.
+fn alerts(alertmanager: &Alertmanager) -> Option<Vec<String>> {
+    let alerts = alertmanager.alerts()?;
+    Some(alerts.iter().map(|alert| alert["labels"]["object"].as_str().unwrap_or("group").to_owned()).collect())
+}
+
+#[test]
+fn an_alarm_is_in_the_rows_the_api_the_uve_and_the_metrics() {
+    let data = TempDir::new().unwrap();
+    let daemon = start(data.path(), &[]);
+    post(&daemon, 0, &[20, 20, 20]);
+    wait_until("the alarm is pending, then fires", || {
+        (alarms(&daemon) == [("ObjectVNTable:a".to_owned(), "firing".to_owned())]).then_some(())
+    });
+    let (_, uve) = daemon.get("/analytics/uves/virtual-network/a");
+    let uve: Value = serde_json::from_str(&uve).unwrap();
+    let alarm = &uve["UVEAlarms"]["alarms"][0];
+    assert_eq!((&alarm["type"], &alarm["severity"]), (&"high".into(), &0.into()), "{uve}");
+    assert_eq!(alarm["description"], "ObjectVNTable:a has 20");
+    let (_, metrics) = daemon.get("/metrics");
+    assert!(
+        metrics
+            .contains("derived_statsd_alarms{stream=\"UveVirtualNetworkAgent-egress_flow_count\",state=\"firing\"} 1"),
+        "{metrics}"
+    );
+    for path in ["/api/v1/alarms?limit=0", "/api/v1/alarms?state=x", "/api/v1/alarms?rul=x"] {
+        assert_eq!(daemon.get(path).0, 400, "{path}");
+    }
+    post(&daemon, 3, &[1, 1, 1]);
+    wait_until("the alarm ends", || alarms(&daemon).is_empty().then_some(()));
+    daemon.stop();
+    assert_eq!(changes(data.path()), ["2 fires", "5 ended"]);
+}
+
+#[test]
+fn an_alertmanager_gets_the_start_and_the_end_over_kills_of_both() {
+    let (data, mut alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
+    let url = format!("sinks.alertmanager.url={}", alertmanager.url());
+    let more =
+        [url.as_str(), "sinks.alertmanager.refresh_interval=1s", "sinks.alertmanager.page_url=http://page.example"];
+    let mut daemon = start(data.path(), &more);
+    post(&daemon, 0, &[20, 20, 20]);
+    wait_until("the alert fires", || (alerts(&alertmanager)? == ["a"]).then_some(()));
+    let alert = &alertmanager.alerts().unwrap()[0];
+    assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["severity"]), (&"high".into(), &"critical".into()));
+    assert_eq!(alert["generatorURL"], "http://page.example/#/object/virtual-network/a");
+    assert_eq!(alert["annotations"]["summary"], "ObjectVNTable:a has 20");
+    daemon.signal("KILL");
+    daemon.wait();
+    alertmanager.kill();
+    let mut daemon = start(data.path(), &more);
+    alertmanager.restart();
+    wait_until("the alert is there again", || (alerts(&alertmanager)? == ["a"]).then_some(()));
+    post(&daemon, 3, &[1, 1, 1]);
+    daemon.signal("KILL");
+    daemon.wait();
+    let daemon = start(data.path(), &more);
+    wait_until("the alert ends", || alerts(&alertmanager)?.is_empty().then_some(()));
+    daemon.stop();
+    assert_eq!(changes(data.path()), ["2 fires", "5 ended"], "no alarm begins or ends twice");
+}
+
+#[test]
+fn a_kill_after_each_period_changes_no_alarm() {
+    let values = [20, 20, 3, 3, 20, 20, 20, 1, 1, 1];
+    let run = |signal: &str| {
+        let data = TempDir::new().unwrap();
+        for (period, value) in (0..).zip(&values) {
+            let mut daemon = start(data.path(), &[]);
+            post(&daemon, period, &[*value]);
+            daemon.signal(signal);
+            daemon.wait();
+        }
+        start(data.path(), &[]).stop();
+        changes(data.path())
+    };
+    let stopped = run("TERM");
+    assert_eq!(stopped, ["2 fires", "4 ended", "6 fires", "9 ended"]);
+    assert_eq!(run("KILL"), stopped);
+}
+
+#[test]
+fn validate_refuses_what_cannot_fire_and_explains_the_rest() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("derived-statsd.toml");
+    let validate = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+        let output = validate.arg("validate").arg(&file).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) =
+        validate("[[alarms]]\nname = \"vn flows\"\nwhen = \"AggProxySumAnomalyEWM01.value.sigma > 3\"\n");
+    assert_ne!(code, 0);
+    assert!(
+        text.contains("derived-statsd.toml:3:1: `alarms.when`: alarm \"vn flows\"") && text.contains("is never true"),
+        "{text}"
+    );
+    let (code, text) = validate("[[alarms]]\nrul = \"x\"\n");
+    assert!(code != 0 && text.contains("unknown key `alarms.rul`; did you mean `rule`?"), "{text}");
+    let (code, text) =
+        validate("[[alarms]]\nname = \"vn flows\"\nwhen = \"AggProxySumAnomalyEWM01.value.sigma > 2.5\"\nfor = 3\n");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("fires when AggProxySumAnomalyEWM01.value.sigma > 2.5 for 3 periods in a row"), "{text}");
+}
+
+#[test]
+fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
+    let explain = |rule: &str| {
+        let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+        let output = explain.args(["explain", "--alarm", rule]).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    let (code, text) = explain(r#"alarm "high" when A.value > 10 for 2 periods, clear below 5 on "T:*""#);
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.starts_with("alarm \"high\" (major): for every object that matches T:*, fires when A.value > 10"),
+        "{text}"
+    );
+    let (code, text) = explain(r#"alarm "high" when A.value >"#);
+    assert!(code == 2 && text.contains("found the end\n") && text.ends_with("^\n"), "{text}");
+    assert_eq!(explain("other").0, 2);
+}

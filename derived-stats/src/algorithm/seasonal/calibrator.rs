@@ -17,6 +17,9 @@ const KEPT: u32 = 64;
 /// The number of values before a share is computed.
 const WARM: u16 = 50;
 
+/// The weight of the length of the past.
+const BETA: f64 = 0.4;
+
 /// The weight of the logarithm of the ratio to the largest value so far.
 const RECORD: f64 = 0.5;
 
@@ -68,12 +71,12 @@ fn bound(bin: i32) -> f64 {
     scaled(0.5 * (1.0 + f64::from(step) / f64::from(PER_OCTAVE)), e)
 }
 
-/// 2 + 0.4 log10(n) - log10(c), for `c` values that are larger and `n` in all; 0 if it is below.
+/// Whether 2 + 0.4 log10(n) - log10(c) is below 0, for `c` values that are larger and `n` in all: without logarithms,
+/// and false if rounding could decide. Most values are usual.
 #[inline]
-fn strangeness(c: f64, n: f64) -> f64 {
-    let (square, fifth) = (n * n, (c * c) * (c * c) * c);
-    // Most values are usual, and need no logarithm.
-    if fifth > 1.000_001e10 * square { 0.0 } else { (2.0 + 0.2 * log10(square / fifth)).max(0.0) }
+fn is_usual(c: f64, n: f64) -> bool {
+    let square = c * c;
+    square * square * c > 1.000_001e10 * (n * n)
 }
 
 impl Calibrator {
@@ -123,11 +126,14 @@ impl Calibrator {
             let own = self.counts.get(index).copied().unwrap_or_default();
             larger = 0.5 * f64::from(own) + f64::from(above);
         }
-        let mut strangeness = strangeness(larger + 0.5, f64::from(self.values) + 1.0);
+        if is_usual(larger + 0.5, f64::from(self.values) + 1.0) {
+            return 0.0;
+        }
+        let mut strangeness = 2.0 + BETA * log10(f64::from(self.values) + 1.0) - log10(larger + 0.5);
         if value > self.largest && self.largest > 0.0 {
             strangeness += RECORD * ln((value / self.largest).min(f64::MAX));
         }
-        strangeness
+        strangeness.max(0.0)
     }
 
     /// Moves the bins up, so that `bin` is the top, or as far as [`KEPT`] admits.
@@ -271,9 +277,9 @@ mod tests {
         for n in [51.0, 700.0, 9999.0, 20_000.0f64] {
             for c in 0..20_000 {
                 let c = f64::from(c) + 0.5;
-                let expected = (2.0 + 0.4 * n.log10() - c.log10()).max(0.0);
-                assert!((strangeness(c, n) - expected).abs() < 1e-6, "{c} of {n}");
-                assert!(expected < 1e-6 || (strangeness(c, n) - expected).abs() < 1e-13, "{c} of {n}");
+                let strangeness = 2.0 + BETA * n.log10() - c.log10();
+                assert!(!is_usual(c, n) || strangeness < 0.0, "{c} of {n}");
+                assert!(is_usual(c, n) || strangeness > -1e-6, "{c} of {n}");
             }
         }
     }

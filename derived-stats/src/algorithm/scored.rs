@@ -28,7 +28,7 @@ pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_opti
 /// [`LARGEST`](crate::algorithm::large::LARGEST).
 pub(crate) const BOUND: f64 = 1e302;
 
-/// The version of the states of all scored detectors. In version 1, the state of the alarms had single floats. Version
+/// The version of the states of scored detectors whose model has no later one. In version 1, the state of the alarms had single floats. Version
 /// 2 had no window with a time that is far away, and no histogram whose top bin has larger values.
 pub(crate) const VERSION: u16 = 3;
 
@@ -50,6 +50,9 @@ pub(crate) struct Scores {
 pub(crate) trait Model: Clone + fmt::Debug + Send + Sync + 'static {
     /// The data of one object.
     type State: Clone + fmt::Debug + PartialEq + Send + Sync + 'static;
+
+    /// The version of the saved states.
+    const VERSION: u16 = VERSION;
 
     /// The state before the first value.
     fn start(&self) -> Self::State;
@@ -226,12 +229,12 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
     }
 
     fn restore(&self, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
-        self.read(VERSION, words)
+        self.read(M::VERSION, words)
     }
 
     fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<Self::State, RestoreError> {
         match version {
-            1 | 2 => self.read(version, words),
+            known if (1..M::VERSION).contains(&known) => self.read(known, words),
             found => Err(RestoreError::UnknownAlgorithmVersion { found }),
         }
     }

@@ -1,7 +1,8 @@
-//! The data of one object: the signals, and equations (1) to (4) of [`seasonal`](super).
+//! The data of one object: the signals, and equations (1) to (5) of [`seasonal`](super).
 
 use super::calibrator::Calibrator;
 use super::memory::Memory;
+use super::shift::ShiftSignal;
 use super::spread::SpreadSignal;
 use crate::algorithm::ewm_prior::LEAST_SIZE;
 use crate::algorithm::large::{LARGEST, within};
@@ -19,11 +20,11 @@ const MEMO: f64 = 2000.0;
 /// The least weight of a value in a long mean.
 pub(super) const SLOW: f64 = 1.0 / (16.0 * MEMO);
 /// The number of values before a signal in deviations starts.
-const WARM: f64 = 20.0;
+pub(super) const WARM: f64 = 20.0;
 /// The weight of a value in the mean of the signal z.
 const ALPHA: f64 = 0.01;
 /// A residual below this share of the size of the values is rounding.
-const ROUNDING: f64 = 1e-7;
+pub(super) const ROUNDING: f64 = 1e-7;
 /// The limits of what a value teaches: its distance from the forecast, in largest residuals so far, on the first day
 /// and later. A histogram has six octaves.
 const FIRST_LIMIT: f64 = 16.0;
@@ -31,12 +32,14 @@ const LIMIT: f64 = 8.0;
 /// The length of the first day, in microseconds, and the number of values without limits.
 const FIRST_DAY: u64 = 86_400_000_000;
 const UNLIMITED: f64 = 50.0;
-/// Constants of (3) and (4).
+/// Constants of (3) to (5).
 const INTERVAL_WEIGHT: f64 = 0.2;
 const USUAL_INTERVAL: f64 = 300.0;
 const YOUNG_WEIGHT: f64 = 0.4;
 const RIPE: f64 = 14.0 * 86_400.0;
 const HALF: f64 = 2.05;
+const SHIFT_WEIGHT: f64 = 1.5;
+const WEIGHT_WITH_SHIFT: f64 = 7.75;
 const MARGIN: f64 = 1.3;
 const HOLD: f64 = 100.0;
 const HOLD_SHARE: f64 = 0.05;
@@ -62,6 +65,7 @@ pub(crate) struct SeasonalMemory {
     level_variance: f64,
     long_spread: SpreadSignal<128>,
     short_spread: SpreadSignal<8>,
+    shift: ShiftSignal,
     /// The mean and the variance of the signal z.
     z_mean: f64,
     pub(super) z_variance: f64,
@@ -76,6 +80,15 @@ pub(crate) struct SeasonalMemory {
 #[inline]
 fn nearer(x: f64, (day, week): (f64, f64)) -> f64 {
     if (x - day).abs() <= (x - week).abs() { day } else { week }
+}
+
+/// The terms of (3), of the interval and of the age.
+#[inline]
+fn terms(clock: &Clock) -> (f64, f64) {
+    let interval = clock.mean_interval();
+    let of_interval = if interval > 0.0 { INTERVAL_WEIGHT * log10(interval / USUAL_INTERVAL) } else { 0.0 };
+    let age = clock.age() as f64 / 1e6 + 3600.0;
+    (of_interval, if age < RIPE { YOUNG_WEIGHT * log10(RIPE / age).max(0.0) } else { 0.0 })
 }
 
 /// The values before the first one passes the gate or is beyond the limit.
@@ -96,6 +109,7 @@ impl SeasonalMemory {
         level_variance: 0.0,
         long_spread: SpreadSignal::START,
         short_spread: SpreadSignal::START,
+        shift: ShiftSignal::START,
         z_mean: 0.0,
         z_variance: 0.0,
         peak: 0.0,
@@ -125,9 +139,10 @@ impl SeasonalMemory {
         (!is_first).then(|| within(x - r + limit.copysign(r)))
     }
 
-    /// The signals of the value `x`, after `earlier` values.
+    /// The signals of the value `x`, and the strangeness of the shift.
     #[inline]
-    pub(super) fn signals(&mut self, x: f64, earlier: f64, forecasts: (f64, f64)) -> [f64; SIGNALS] {
+    pub(super) fn signals(&mut self, x: f64, forecasts: (f64, f64), clock: &Clock) -> ([f64; SIGNALS], f64) {
+        let earlier = clock.earlier();
         self.size += (x.abs() - self.size) * (1.0 / MEMO).max(1.0 / (earlier + 1.0));
         let k = 3.0 / (self.size + 1e-12);
         let y = asinh(k * x);
@@ -146,7 +161,8 @@ impl SeasonalMemory {
         let short = self.short_spread.update(x, earlier, self.size, SLOW);
         self.run = if earlier > 0.0 && x == self.last { self.run + 1.0 } else { 0.0 };
         let z = self.z_signal(x, earlier);
-        [r.abs(), self.r4.abs(), self.a12.abs(), level, long, short, z, self.run]
+        let shift = self.shift.update(ra, clock);
+        ([r.abs(), self.r4.abs(), self.a12.abs(), level, long, short, z, self.run], shift)
     }
 
     #[inline]
@@ -175,34 +191,38 @@ impl SeasonalMemory {
         signal
     }
 
-    /// (1) to (3).
+    /// (1) to (4), for the strangeness of the shift: f and s.
     #[inline]
-    pub(super) fn strangeness(&mut self, signals: [f64; SIGNALS], clock: &Clock) -> f64 {
+    pub(super) fn strangeness(&mut self, signals: [f64; SIGNALS], shift: f64, clock: &Clock) -> (f64, f64) {
         let mut sum = 0.0;
         for ((calibrator, signal), weight) in self.calibrators.iter_mut().zip(signals).zip(WEIGHTS) {
             let q = calibrator.update(signal);
             sum += weight * (q * q * q);
         }
-        let mut f = cbrt(sum / WEIGHT);
-        if f > 0.0 {
-            if clock.mean_interval() > 0.0 {
-                f += INTERVAL_WEIGHT * log10(clock.mean_interval() / USUAL_INTERVAL);
-            }
-            let age = clock.age() as f64 / 1e6;
-            if age + 3600.0 < RIPE {
-                f -= YOUNG_WEIGHT * log10(RIPE / (age + 3600.0)).max(0.0);
-            }
+        let with_shift = sum + SHIFT_WEIGHT * (shift * shift * shift);
+        if with_shift == 0.0 {
+            return (0.0, 0.0);
         }
-        f.max(0.0)
+        let (mean, with_shift) = (sum / WEIGHT, with_shift / WEIGHT_WITH_SHIFT);
+        let (of_interval, of_age) = terms(clock);
+        let required = |mean: f64| if mean > 0.0 { (cbrt(mean) + of_interval - of_age).max(0.0) } else { 0.0 };
+        let f = required(mean);
+        // Few shifts are strange enough to need the cube root.
+        let least = HALF - of_interval + of_age;
+        if with_shift > mean && 1.000_001 * with_shift >= least * least * least {
+            let h = required(with_shift);
+            return (f, if h >= HALF { h } else { f });
+        }
+        (f, f)
     }
 
-    /// (4).
+    /// (5).
     #[inline]
-    pub(super) fn gated(&mut self, f: f64, earlier: f64) -> f64 {
+    pub(super) fn gated(&mut self, s: f64, earlier: f64) -> f64 {
         let decayed = (1.0 - self.since / HOLD.max(HOLD_SHARE * earlier)).max(0.0);
         let mut passed = 0.0;
-        if f > MARGIN * self.peak * decayed {
-            (passed, self.peak, self.since) = (f, f, 0.0);
+        if s > MARGIN * self.peak * decayed {
+            (passed, self.peak, self.since) = (s, s, 0.0);
         }
         self.since += 1.0;
         passed / (passed + HALF)
@@ -217,9 +237,10 @@ impl SeasonalMemory {
         self.memory.save(words);
         self.calibrators.iter().for_each(|calibrator| calibrator.save(words));
         words.push(self.since_beyond.to_bits());
+        self.shift.save(words);
     }
 
-    /// Reads the words of a version. Version 1 had no limit.
+    /// Reads the words of a version. Version 1 had no limit, and versions 1 to 3 no signal of shifts, which then starts.
     pub(super) fn restore(version: u16, words: &mut Words<'_>) -> Result<Self, RestoreError> {
         // The asinh of a double is at most 745 by size.
         const COMPRESSED: f64 = 1e3;
@@ -240,6 +261,7 @@ impl SeasonalMemory {
             since_beyond: NEVER,
             long_spread: SpreadSignal::restore(words)?,
             short_spread: SpreadSignal::restore(words)?,
+            shift: ShiftSignal::START,
             memory: Memory::restore(words)?,
             calibrators: [Calibrator::START; SIGNALS],
         };
@@ -248,6 +270,9 @@ impl SeasonalMemory {
         }
         if version > 1 {
             state.since_beyond = positive(words, "values since a large one", 1e18)?;
+        }
+        if version > 3 {
+            state.shift = ShiftSignal::restore(words)?;
         }
         Ok(state)
     }

@@ -140,7 +140,10 @@ async fn serve(
     stop.send_replace(true);
     drain(servers, running.into_engine(), &*clock, grace).await?;
     // A thread may have failed during the stop, too.
-    let failure = failure || *failed.borrow();
+    stopped(failure || *failed.borrow())
+}
+
+fn stopped(failure: bool) -> anyhow::Result<()> {
     anyhow::ensure!(!failure, "a thread or server that the daemon needs failed; see the first error above");
     info!("Stopped.");
     Ok(())

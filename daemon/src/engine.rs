@@ -266,11 +266,3 @@ impl Engine {
         self.log.wake_all();
     }
 }
-
-/// What publishes the messages of the Redis sink for alarm-gen.
-fn publisher_of_messages(brokers: &KafkaConfig) -> anyhow::Result<Publish> {
-    let publisher = TopicPublisher::new(brokers, "derived-statsd/uve-topics")?;
-    Ok(Arc::new(move |messages: &[UveMessage]| {
-        publisher.publish(messages.iter().map(|it| (&*it.topic, &*it.key, &*it.payload)))
-    }))
-}

@@ -239,7 +239,7 @@ fn router(current: Current) -> Router {
 }
 
 /// The routes of InfluxDB's clients.
-fn influx_routes() -> Router<Arc<Shared>> {
+fn influx_routes() -> Router<Current> {
     Router::new()
         .route("/write", post(influx::post_1))
         .route("/api/v2/write", post(influx::post_2))

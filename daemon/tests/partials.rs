@@ -179,7 +179,22 @@ fn a_bad_line_is_named_and_the_output_is_not_called_complete() {
             assert!(code == 1 && stderr.contains(expected), "{code} {expected}: {stderr}");
         }
     }
-    // What fails leaves the output as it was, and nothing beside it.
+    let file = [file(directory.path(), "good.ndjson", &good)];
+    let (code, stderr) = failure("merge", &["--annotation", "1-value:DSMax", "--type", "u64"], &file);
+    let expected = ":1: the state is `60s DSSum u64`, `Recorded-value` takes `60s DSMax u64`; aggregate with the same";
+    assert!(code == 1 && stderr.contains(expected), "{code} {stderr}");
+    assert_eq!(failure("merge", &SUM, &file).0, 0);
+}
+
+#[test]
+fn a_merge_that_fails_leaves_its_output_as_it_was_and_nothing_beside_it() {
+    let directory = TempDir::new().unwrap();
+    let good = output(
+        "aggregate",
+        &[&SUM[..], &["--partial"]].concat(),
+        &[file(directory.path(), "edge.ndjson", recorded(1, 300).all)],
+    );
+    let first = good.lines().next().unwrap();
     let rows = file(directory.path(), "rows.csv", "the rows of before\n");
     let to_rows = [&SUM[..], &["--out", rows.to_str().unwrap()]].concat();
     let cut = [file(directory.path(), "bad.ndjson", format!("{first}\n"))];
@@ -190,10 +205,6 @@ fn a_bad_line_is_named_and_the_output_is_not_called_complete() {
     assert_eq!(std::fs::read_to_string(&rows).unwrap(), output("merge", &SUM, &file));
     let names = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(!names.into_iter().any(|name| name.to_string_lossy().ends_with(".tmp")));
-    let (code, stderr) = failure("merge", &["--annotation", "1-value:DSMax", "--type", "u64"], &file);
-    let expected = ":1: the state is `60s DSSum u64`, `Recorded-value` takes `60s DSMax u64`; aggregate with the same";
-    assert!(code == 1 && stderr.contains(expected), "{code} {stderr}");
-    assert_eq!(failure("merge", &SUM, &file).0, 0);
 }
 
 const SETTINGS: [&str; 6] = [

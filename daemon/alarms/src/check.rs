@@ -114,7 +114,7 @@ fn against(rule: &Arc<Rule>, plans: &[(Plan, &[Arc<ProxyType>])]) -> Vec<String>
 
 /// What a proxy type makes impossible.
 fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stream: &str) -> Vec<String> {
-    let name = uve.name().strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or(uve.name());
+    let name = uve.name().strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or_else(|| uve.name());
     let Some(of_type) = types.iter().find(|of_type| of_type.name() == name) else { return Vec::new() };
     match &rule.condition {
         Condition::NoData(_) => {

@@ -166,11 +166,12 @@ impl Compiled {
 
 /// True if one is, else unknown if one is.
 fn any(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    truths.fold(Some(false), |found, truth| match (found, truth) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (None, _) | (_, None) => None,
-        _ => Some(false),
-    })
+    let (mut is_one_true, mut is_one_unknown) = (false, false);
+    for truth in truths {
+        is_one_true |= truth == Some(true);
+        is_one_unknown |= truth.is_none();
+    }
+    if is_one_true || !is_one_unknown { Some(is_one_true) } else { None }
 }
 
 /// False if one is, else unknown if one is.

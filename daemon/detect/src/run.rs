@@ -142,7 +142,7 @@ impl Detector {
             Some(ArgumentKind::Decimal { most, .. }) => Some(most),
             _ => None,
         };
-        match (threshold, of_argument.or(self.spec.largest_score())) {
+        match (threshold, of_argument.or_else(|| self.spec.largest_score())) {
             (Some(found), Some(most)) if found > most => {
                 Err(DetectorError::Threshold { found, most, detector: entry.map_or("", Entry::name) })
             }
@@ -231,7 +231,7 @@ impl Detector {
             value: number(Role::Value)?,
             score,
             strangeness: strangeness.or(score).unwrap_or(0.0).abs(),
-            threshold: self.threshold.or(output.number(THRESHOLD).map(Number::as_f64)),
+            threshold: self.threshold.or_else(|| output.number(THRESHOLD).map(Number::as_f64)),
             expected: number(Role::Expected),
             low: number(Role::Low),
             high: number(Role::High),

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use daemon_alarms::Rules;
 use daemon_base::clock::Clock;
 use daemon_base::observation::Observations;
 use daemon_base::sink_offsets::SinkOffsets;
 use daemon_base::stop::Stop;
 use daemon_log::Log;
-use daemon_partition::{Control, StatusSource, StreamPlan, Taps, WorkerSettings, WorkerTelemetry};
+use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
 
 use crate::admission::Admission;

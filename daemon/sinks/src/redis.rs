@@ -256,7 +256,7 @@ impl Sink for RedisSink {
     }
 
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        let first = batch.records().next().map_or(batch.next_offset(), |record| record.offset);
+        let first = batch.records().next().map_or_else(|| batch.next_offset(), |record| record.offset);
         loop {
             self.catch_up(log, first)?;
             let from = self.first_missing(log)?;

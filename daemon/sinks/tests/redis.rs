@@ -318,10 +318,7 @@ fn sinks_of_a_group_share_a_generator_and_no_value_goes_back() {
     let (mut results, redis) = (Results::new(), Redis::start());
     windows(&mut results, 0..200);
     let section = format!("url = {:?}", redis.url());
-    let sinks = [0, 1, 2].map(|_| {
-        let running = Running::with(&results, &section, Some("group"), None);
-        running
-    });
+    let sinks = [0, 1, 2].map(|_| Running::with(&results, &section, Some("group"), None));
     for sink in &sinks {
         sink.wait_for(results.end());
     }

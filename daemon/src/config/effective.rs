@@ -47,7 +47,7 @@ impl fmt::Display for ChangedKey {
 pub(crate) fn is_changed_while_running(key: &str) -> bool {
     let is_in =
         |section: &&str| key == *section || key.strip_prefix(*section).is_some_and(|rest| rest.starts_with('.'));
-    CHANGED_WHILE_RUNNING.iter().any(|section| is_in(&section)) && !NEEDS_RESTART.contains(&key)
+    CHANGED_WHILE_RUNNING.iter().any(is_in) && !NEEDS_RESTART.contains(&key)
 }
 
 impl Effective {

@@ -115,6 +115,7 @@ proptest! {
         let set = set.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let sources = Sources {
             file: Some(file),
+            text: None,
             collector_file: Some(collector_file),
             environment,
             uve_proxy_list: Vec::new(),

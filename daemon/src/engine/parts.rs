@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
+use daemon_kafka::{KafkaConfig, TopicPublisher};
 use daemon_results::line::LineReader;
 use daemon_sinks::Sink;
 use daemon_sinks::alarms::{AlertmanagerSink, WebhookSink};
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
-use daemon_sinks::redis::RedisSink;
+use daemon_sinks::redis::{Publish, RedisSink, UveMessage};
 use daemon_sources::{Source, SourceContext};
 
 use super::{Engine, EngineSettings, Lifetime, Readiness};
@@ -160,4 +161,12 @@ impl Engine {
         };
         Ok((name, body))
     }
+}
+
+/// What publishes the messages of the Redis sink for alarm-gen.
+fn publisher_of_messages(brokers: &KafkaConfig) -> anyhow::Result<Publish> {
+    let publisher = TopicPublisher::new(brokers, "derived-statsd/uve-topics")?;
+    Ok(Arc::new(move |messages: &[UveMessage]| {
+        publisher.publish(messages.iter().map(|it| (&*it.topic, &*it.key, &*it.payload)))
+    }))
 }

@@ -8,11 +8,14 @@ use serde_json::value::to_raw_value;
 
 use super::Structure;
 
+/// The newest rows of an object by stream, each with the offset of its record.
+type Rows = BTreeMap<Box<str>, (u64, AlarmRow)>;
+
 /// The alarms of all objects.
 #[derive(Debug, Default)]
 pub(crate) struct ObjectAlarms {
-    /// By object, then by stream, with the offset of its record.
-    rows: BTreeMap<Box<str>, BTreeMap<Box<str>, (u64, AlarmRow)>>,
+    /// By object.
+    rows: BTreeMap<Box<str>, Rows>,
 }
 
 /// What a reader of the alarms selects.

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use daemon_log::{Bounds, Log as _, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
+use daemon_log::{Bounds, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 

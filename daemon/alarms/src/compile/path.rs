@@ -78,7 +78,7 @@ fn level(fields: &[DescribedField], group: Option<&str>) -> Vec<Box<str>> {
     let mut names: Vec<Box<str>> = Vec::new();
     for field in fields {
         let own = field.field().group();
-        let name = if group.is_none() { own.unwrap_or(field.name()) } else { field.name() };
+        let name = if group.is_none() { own.unwrap_or_else(|| field.name()) } else { field.name() };
         if (group.is_none() || own == group) && !names.iter().any(|known| **known == *name) {
             names.push(name.into());
         }

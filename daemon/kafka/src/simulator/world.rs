@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use daemon_base::clock::{Clock, ManualClock};
 use daemon_base::observation::Observations;
-use daemon_partition::{StreamPlan, WorkerSettings};
+use daemon_partition::{StreamPlan, Taps, WorkerSettings};
 use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
@@ -150,6 +150,7 @@ impl World {
                 idle_timeout: Duration::from_secs(3),
                 commit_interval: Duration::from_secs(2),
                 alarms: Arc::default(),
+                taps: Taps::default(),
                 observations: Observations::default(),
                 start_over: std::path::PathBuf::new(),
                 may_start_over: false,

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use daemon_base::clock::ManualClock;
 use daemon_base::observation::Observations;
-use daemon_partition::StreamPlan;
+use daemon_partition::{StreamPlan, Taps};
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
@@ -134,6 +134,19 @@ fn old_topic() -> TopicId {
     id("eyQ4aBcDeF-_0123456789")
 }
 
+fn settings(table: TableSettings) -> WorkerSettings {
+    WorkerSettings {
+        table,
+        idle_timeout: Duration::from_secs(3),
+        commit_interval: Duration::from_secs(2),
+        alarms: Arc::default(),
+        observations: Observations::default(),
+        start_over: std::path::PathBuf::new(),
+        may_start_over: false,
+        taps: Taps::default(),
+    }
+}
+
 impl Rig {
     /// A worker that reads the one partition.
     fn new() -> Self {
@@ -153,23 +166,13 @@ impl Rig {
         };
         let (script, topology) = (Rc::new(Script::default()), Arc::<Topology>::default());
         let (restorer, requests, restored) = Restorer::without_thread();
-        let settings = WorkerSettings {
-            table,
-            idle_timeout: Duration::from_secs(3),
-            commit_interval: Duration::from_secs(2),
-            alarms: Arc::default(),
-            observations: Observations::default(),
-            start_over: std::path::PathBuf::new(),
-            may_start_over: false,
-            taps: Taps::default(),
-        };
         let worker = Worker::new(Parts {
             member: Scripted { script: Rc::clone(&script), topology: Arc::clone(&topology) },
             restorer,
             topology: Arc::clone(&topology),
             backpressure: Arc::default(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            settings,
+            settings: settings(table),
             telemetry: Arc::default(),
             group: Arc::default(),
             control: Arc::default(),

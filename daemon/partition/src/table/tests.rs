@@ -327,7 +327,7 @@ fn alarms_are_a_part_of_the_commit_and_of_the_restore() {
     let next = restored.prepare_commit(SECOND).unwrap();
     assert_eq!(alarms(&next), [(120, 1, 0)], "the row comes again, and the alarm is the same");
     // Without the rule it ends, and without its chunk it is another start.
-    let mut without = restore(&chunks(&|_| true), super::tests::stream()).unwrap();
+    let mut without = restore(&chunks(&|_| true), stream()).unwrap();
     without.begin(SECOND);
     assert!(without.is_due(2 * SECOND, EVERY_SECOND), "the end of the alarm is a change");
     assert_eq!(alarms(&without.prepare_commit(SECOND).unwrap()), [(60, 0, 1)]);

@@ -297,7 +297,7 @@ mod tests {
             commands(&found),
             expected.map(|command| command.replace("KEY:h", "\0:h").replace("KEY", "\0")).map(|command| command
                 .replace("PART2\0", "PART2KEY")
-                .replace("\02PART", "KEY2PART")
+                .replace("\x002PART", "KEY2PART")
                 .replace('\0', KEY))
         );
         assert_eq!((counts.written, counts.deleted, messages.len()), (1, 1, 0));

@@ -192,15 +192,20 @@ impl File {
                 self.end
             ),
             Ok(state) => {
-                // JSON tools may have written it in another form.
-                self.canonical.clear();
-                state.encode(&mut self.canonical);
-                self.seal.add(&self.canonical);
-                self.end = state.end();
-                self.next = Some(state.into_owned());
+                let state = state.into_owned();
+                self.take(state);
                 Ok(())
             }
         }
+    }
+
+    fn take(&mut self, state: PartialState<'static>) {
+        // JSON tools may have written it in another form.
+        self.canonical.clear();
+        state.encode(&mut self.canonical);
+        self.seal.add(&self.canonical);
+        self.end = state.end();
+        self.next = Some(state);
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
 pub(crate) use self::readiness::ReadyState;
 use self::threads::{Lifetime, Threads};
+pub(crate) use crate::view::checkpoint::NAME as VIEW_CHECKPOINT;
 
 /// The settings of the engine.
 #[derive(Clone, Debug)]

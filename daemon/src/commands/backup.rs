@@ -7,8 +7,7 @@ use clap::Args;
 use daemon_log::{Bounds, EmbeddedLog, Log as _, LogError, PartitionLog as _, PartitionStats};
 
 use crate::commands::config_args::ConfigArgs;
-use crate::engine::LogSettings;
-use crate::view::checkpoint;
+use crate::engine::{LogSettings, VIEW_CHECKPOINT};
 
 /// The size of the reads that check the copy.
 const READ_BYTES: usize = 1024 * 1024;
@@ -58,7 +57,7 @@ struct Checked {
 fn check(log: &EmbeddedLog) -> Result<Checked, LogError> {
     let mut checked = Checked { states: 0, results: 0 };
     // It is worth nothing without the results, and a start does without it.
-    let checkpoint = log.find_stream(checkpoint::NAME)?;
+    let checkpoint = log.find_stream(VIEW_CHECKPOINT)?;
     for PartitionStats { partition, bounds, .. } in log.stats()?.partitions {
         if Some(partition.stream) == checkpoint {
             continue;

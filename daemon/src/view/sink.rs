@@ -208,6 +208,8 @@ fn send(events: &EventHub, id: EventId, result: &Stored<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId};
     use daemon_results::block::{BlockSink, MAX_BLOCK_BYTES, sample};
     use derived_stats::{Number, Output, Record, Report};
@@ -258,12 +260,14 @@ mod tests {
         loudest: Vec<String>,
     }
 
-    /// A view over the whole log, from its start to its stop.
-    fn read(log: &Arc<EmbeddedLog>, plan: &Arc<Plan>, local: bool) -> Read {
+    /// A view over the whole log, from its start to its stop; between them results are committed.
+    fn run(log: &Arc<EmbeddedLog>, plan: &Arc<Plan>, local: bool, windows: Range<u64>) -> Read {
         let view: Arc<UveView> = Arc::default();
         let local = local.then(|| Arc::clone(log) as Arc<dyn PartitionLog>);
         let mut sink = ViewSink::new(Arc::clone(&view), Arc::default(), &[Arc::clone(plan)], local);
         let from = sink.start(&**log).unwrap();
+        // Some objects have no result any more.
+        windows.for_each(|window| commit_window(log, plan, if (6..12).contains(&window) { 100 } else { 0 }, window));
         let mut next = from;
         loop {
             let batch = log.read_results(next, 1024 * 1024).unwrap();
@@ -282,41 +286,42 @@ mod tests {
         Read { from, documents: (0..OBJECTS).map(document).collect(), loudest }
     }
 
+    fn read(log: &Arc<EmbeddedLog>, plan: &Arc<Plan>, local: bool) -> Read {
+        run(log, plan, local, 0..0)
+    }
+
     #[test]
     fn a_start_reads_the_results_that_the_view_needed_and_shows_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let log = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
         let plan = Arc::new(sample::plan());
-        // Some objects have no result any more.
-        (0..12).for_each(|window| commit_window(&log, &plan, if window < 6 { 0 } else { 100 }, window));
-        let all = read(&log, &plan, false);
-        assert!(
-            all.from == 0 && all.documents.iter().all(|document| document.contains("sigma")),
-            "{}",
-            all.documents[0]
-        );
-        assert_eq!(read(&log, &plan, true).from, 0, "nothing is stored yet");
-        let first = read(&log, &plan, true);
-        let end = log.results_bounds().unwrap().next;
-        assert!(
-            first.from > end / 4 && first.from < end / 2,
-            "{} of {end}: the silent objects are of window 5",
-            first.from
-        );
-        (12..24).for_each(|window| commit_window(&log, &plan, 0, window));
+        let end = || log.results_bounds().unwrap().next;
+        let shows_the_same = |windows: Range<u64>| {
+            run(&log, &plan, true, windows);
+            let (later, whole) = (read(&log, &plan, true), read(&log, &plan, false));
+            assert_eq!((later.documents, whole.from), (whole.documents, 0));
+            assert_eq!(later.loudest, whole.loudest);
+            (later.from, whole.loudest)
+        };
+        let (from, loudest) = shows_the_same(0..12);
+        assert!(from > end() / 4 && from < end() / 2, "{from} of {}: the silent objects are of window 5", end());
+        assert!(!loudest.is_empty());
+        let (from, _) = shows_the_same(12..24);
+        assert!(from > end() * 4 / 5, "{from} of {}", end());
+        let (from, loudest) = shows_the_same(24..40);
+        assert!(from > 0 && loudest.is_empty(), "nothing is loud that has no score for ten minutes");
+    }
+
+    #[test]
+    fn without_new_results_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
+        let plan = Arc::new(sample::plan());
+        (0..8).for_each(|window| commit_window(&log, &plan, 0, window));
+        let written = || log.stats().unwrap().partitions.len();
+        let before = written();
         read(&log, &plan, true);
-        let (later, whole) = (read(&log, &plan, true), read(&log, &plan, false));
-        let end = log.results_bounds().unwrap().next;
-        assert!(later.from > end * 4 / 5, "{} of {end}", later.from);
-        assert!(!whole.loudest.is_empty());
-        (24..40).for_each(|window| commit_window(&log, &plan, 0, window));
-        read(&log, &plan, true);
-        let (quiet, whole_quiet) = (read(&log, &plan, true), read(&log, &plan, false));
-        assert!(quiet.from > 0 && quiet.loudest.is_empty(), "nothing is loud that has no score for ten minutes");
-        for (read, whole) in [(&first, &all), (&later, &whole), (&quiet, &whole_quiet)] {
-            assert_eq!(read.documents, whole.documents);
-            assert_eq!(read.loudest, whole.loudest);
-        }
+        assert_eq!((log.find_stream(super::super::checkpoint::NAME).unwrap(), written()), (None, before));
     }
 
     #[test]
@@ -324,8 +329,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Arc::new(EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap());
         let plan = Arc::new(sample::plan());
-        (0..8).for_each(|window| commit_window(&log, &plan, 0, window));
-        read(&log, &plan, true);
+        run(&log, &plan, true, 0..8);
         let start = |plans: &[Arc<Plan>]| {
             ViewSink::new(Arc::default(), Arc::default(), plans, Some(Arc::clone(&log) as _)).start(&*log).unwrap()
         };

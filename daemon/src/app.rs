@@ -15,7 +15,7 @@ use daemon_sources::contiv::{Latest, LegacyServer, LegacySettings, ScraperSettin
 use daemon_sources::mapping::{Mapping, Rule};
 use daemon_sources::opserver::PollerSettings;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -28,8 +28,8 @@ use crate::service_manager;
 use self::change::Running;
 pub(crate) use self::change::{Prepared, Reconfigure, StagedFile};
 pub(crate) use self::signals::{Hangups, StopSignals};
-use self::start::start_engine;
 pub(crate) use self::start::start_scraper;
+use self::start::{SourceMemory, start_engine};
 
 /// The whole program's settings.
 #[derive(Clone, Debug)]
@@ -106,16 +106,16 @@ async fn serve(
     // Signals are handled before anything announces the daemon: an early SIGTERM must stop it in order.
     let (mut signals, hangups) = (StopSignals::listen()?, Hangups::listen()?);
     let server = Server::bind(settings.http).await?;
-    let latest: Arc<Latest> = Arc::default();
-    let page = bind_page(&settings, &latest, &clock).await?;
+    let memory = SourceMemory::default();
+    let page = bind_page(&settings, &memory.latest, &clock).await?;
     let (access, grace) = (Arc::clone(&settings.access), settings.grace);
-    let mut engine = start_engine(&settings, &latest, Base::new(Arc::clone(&clock)))
+    let mut engine = start_engine(&settings, &memory, Base::new(Arc::clone(&clock)))
         .and_then(|engine| own.start(engine))
         .context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
     keep_tokens_current(&mut engine, Arc::clone(&access))?;
     let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access);
-    let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, latest);
+    let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, memory);
     info!(address = %server.address(), "Listening.");
     let page_address = page.as_ref().map(LegacyServer::address);
     let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
@@ -130,7 +130,9 @@ async fn serve(
     hangups.change(running.current());
     let failed = running.failed();
     let failure = loop {
-        match next_event(&mut signals, failed.clone(), &mut servers, &mut changes).await {
+        let change = running.next_change(&mut changes);
+        let event = next_event(&mut signals, failed.clone(), &mut servers, change).await;
+        match event {
             Event::Change(change) => running = running.apply(change).await?,
             Event::Stop { failure } => break failure,
         }
@@ -195,7 +197,7 @@ async fn next_event(
     signals: &mut StopSignals,
     mut failed: watch::Receiver<bool>,
     servers: &mut JoinSet<()>,
-    changes: &mut mpsc::Receiver<Change>,
+    change: impl Future<Output = Option<Change>>,
 ) -> Event {
     tokio::select! {
         signal = signals.next() => { info!(signal, "Stopping."); Event::Stop { failure: false } }
@@ -204,7 +206,7 @@ async fn next_event(
             Event::Stop { failure: true }
         }
         _ = failed.wait_for(|failed| *failed) => Event::Stop { failure: true },
-        Some(change) = changes.recv() => Event::Change(change),
+        Some(change) = change => Event::Change(change),
     }
 }
 

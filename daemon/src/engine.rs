@@ -16,7 +16,7 @@ mod worker;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -45,6 +45,9 @@ use self::readiness::Readiness;
 pub(crate) use self::readiness::ReadyState;
 use self::threads::{Lifetime, Threads};
 pub(crate) use crate::view::checkpoint::NAME as VIEW_CHECKPOINT;
+
+/// How long sinks that are replaced may deliver their backlog. What is left then is for the sinks of the next settings.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The settings of the engine.
 #[derive(Clone, Debug)]
@@ -106,6 +109,8 @@ pub(crate) struct Engine {
     built_in_sinks: Vec<String>,
     base: Base,
     stop_sinks: Stop,
+    /// Makes sinks that end leave their backlog to those of the next settings.
+    cut_sinks: Arc<AtomicBool>,
     workers: Threads,
     sinks: Threads,
 }
@@ -180,6 +185,7 @@ impl Engine {
             built_in_sinks: Vec::new(),
             sinks: Threads::new(stop_sinks.clone(), Arc::clone(&base.failure)),
             stop_sinks,
+            cut_sinks: Arc::default(),
             base,
         }
     }
@@ -227,7 +233,10 @@ impl Engine {
         let workers = self.workers.wait(&*self.clock, deadline);
         self.stop_sinks.set();
         self.wake_all();
-        let sinks = self.sinks.wait(&*self.clock, deadline);
+        let cut = deadline.min(self.clock.monotonic() + BACKLOG_PATIENCE);
+        let delivered = self.sinks.wait(&*self.clock, cut);
+        self.cut_sinks.store(true, Ordering::Release);
+        let sinks = delivered || self.sinks.wait(&*self.clock, deadline);
         anyhow::ensure!(workers && sinks, "a thread did not end within {} s; restart the daemon", patience.as_secs());
         self.telemetry.workers.remove_tables();
         for name in &self.built_in_sinks {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use daemon_sinks::Sink;
+use daemon_sinks::alarms::{AlertmanagerSink, WebhookSink};
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::RedisSink;
@@ -12,6 +13,10 @@ use derived_stats::Registry;
 
 use crate::engine::Engine;
 use crate::view::ViewSink;
+
+/// The names of the daemon's own sinks.
+const BUILT_IN_SINKS: [&str; 6] =
+    [AlertmanagerSink::NAME, FileSink::NAME, InfluxSink::NAME, RedisSink::NAME, ViewSink::NAME, WebhookSink::NAME];
 
 /// Algorithms, sources and sinks of an embedding program.
 #[derive(Default)]
@@ -29,10 +34,7 @@ impl Extensions {
     /// When two sinks have one name, or a thread cannot be started.
     pub(crate) fn start_sinks(&mut self, engine: &mut Engine) -> anyhow::Result<()> {
         for sink in self.sinks.drain(..) {
-            let name = sink.name();
-            // Where the daemon's own sink of the name is off, its position is forgotten at each start.
-            let reserved = [FileSink::NAME, InfluxSink::NAME, RedisSink::NAME, ViewSink::NAME];
-            anyhow::ensure!(!reserved.contains(&name), "the sink name {name} is the daemon's own; rename the sink");
+            check_name(sink.name())?;
             engine.add_sink(sink)?;
         }
         Ok(())
@@ -51,10 +53,30 @@ impl Extensions {
     }
 }
 
+/// Refuses a name of the daemon's own sinks: where that sink is off, its position is forgotten at each start.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(!BUILT_IN_SINKS.contains(&name), "the sink name {name} is the daemon's own; rename the sink");
+    Ok(())
+}
+
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sources: Vec<_> = self.sources.iter().map(|source| source.name()).collect();
         let sinks: Vec<_> = self.sinks.iter().map(|sink| sink.name()).collect();
         f.debug_struct("Extensions").field("sources", &sources).field("sinks", &sinks).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_daemons_own_sinks_are_refused() {
+        for name in ["alertmanager", "file", "influxdb", "redis", "view", "webhook"] {
+            let error = check_name(name).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(check_name("own").is_ok());
     }
 }

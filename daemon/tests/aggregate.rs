@@ -550,6 +550,16 @@ fn the_summary_gives_the_reason_of_records_that_were_left_out() {
     assert!(run.stderr.contains(expected), "`{expected}` is not in:\n{}", run.stderr);
 }
 
+/// Regression: for an increase that its type does not hold, the message named the order of time only.
+#[test]
+fn a_refused_increase_has_a_message_with_its_reason() {
+    let line = |value: i64| format!(r#"{{"ts":1488000000000001,"key":"T:a","attr":"x","value":{value}}}"#) + "\n";
+    let input = [i64::MIN, i64::MAX, i64::MAX].map(line).concat();
+    let run = binary::run(&["aggregate", "--annotation", "1-value:DSIncrease", "--type", "i64", "-"], input);
+    let expected = "a counter moved by more than its type holds";
+    assert!(run.stderr.contains(expected), "`{expected}` is not in:\n{}", run.stderr);
+}
+
 /// Regression: every error suggested "--type f64", which is the default and does not change the types of a schema.
 #[test]
 fn the_error_of_a_value_of_another_type_has_the_matching_remedy() {

@@ -130,6 +130,8 @@ fn what_clients_ask_before_they_write_is_answered() {
     }
     let (status, error) = daemon.get("/query?q=SELECT+*+FROM+cpu");
     assert!(status == 400 && error.contains("takes writes"), "{error}");
+    let coded = post(&daemon, "/query", &[("content-encoding", "snappy")], b"q=SHOW+DATABASES");
+    assert_eq!(coded.status, 415, "the body is read as any other: {}", coded.text());
     daemon.stop();
 }
 

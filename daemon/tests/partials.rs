@@ -187,6 +187,26 @@ fn a_bad_line_is_named_and_the_output_is_not_called_complete() {
 }
 
 #[test]
+fn a_bad_line_does_not_hide_that_another_one_is_lost_or_repeated() {
+    let directory = TempDir::new().unwrap();
+    let edge = [file(directory.path(), "edge.ndjson", recorded(1, 300).all)];
+    let good = output("aggregate", &[&SUM[..], &["--partial"]].concat(), &edge);
+    let lines: Vec<_> = good.lines().collect();
+    let (first, second) = (format!("{}\n", lines[0]), format!("{}\n", lines[1]));
+    let bad = good.replacen("\"words\":\"", "\"words\":\"f", 1);
+    let cases = [
+        (bad.clone(), "the checksum was not compared, a line is bad"),
+        (bad.replacen(&second, "", 1), " and 1 bad ones: a line was repeated, lost or changed"),
+        (bad.replacen(&second, &second.repeat(2), 1), " and 1 bad ones: a line was repeated, lost or changed"),
+        (format!("x\n{}", good.replacen(&first, "", 1).replacen(&second, "", 1)), " and 1 bad ones: a line was"),
+    ];
+    for (text, expected) in cases {
+        let (code, stderr) = failure("merge", &SUM, &[file(directory.path(), "bad.ndjson", text)]);
+        assert!(code == 1 && stderr.contains(expected), "{code} {expected}: {stderr}");
+    }
+}
+
+#[test]
 fn a_merge_that_fails_leaves_its_output_as_it_was_and_nothing_beside_it() {
     let directory = TempDir::new().unwrap();
     let good = output(

@@ -320,6 +320,21 @@ fn the_rate_of_an_object_is_the_sum_of_the_increases_of_its_sources_per_second_o
 }
 
 #[test]
+fn sources_whose_clocks_lag_are_in_the_rate_of_a_range() {
+    let types = RATES.replace("DSRate", "DSRate:30");
+    let mut feed = Feed::new(&types, in_order());
+    // Read at the same moments every 10 s; the clock of the second lags by 5 s, 20 buckets of the range.
+    for n in 0..60 {
+        let at = 10 * MINUTE + n * 10 * SECOND;
+        assert_eq!(feed.reading("a", at + 6 * SECOND, 20 * n), Fate::Aggregated);
+        assert_eq!(feed.reading("b", at + SECOND, 30 * n), Fate::Aggregated, "reading {n}");
+    }
+    let rates = feed.sums(20 * MINUTE);
+    assert!(rates.iter().any(|(end, _)| *end == 15), "{rates:?}");
+    assert!(rates.iter().filter(|(end, _)| *end > 11).all(|(_, rate)| *rate == 5), "{rates:?}");
+}
+
+#[test]
 fn inline_increases_are_those_of_each_source() {
     let types = RUNNING.replace(", metric=\"agg\"", "").replace("DSSum", "DSIncrease");
     let mut feed = Feed::new(&types, in_order());

@@ -134,10 +134,8 @@ fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stre
         }
         Condition::Terms(lists) => {
             let mut problems: Vec<_> = lists.iter().flatten().filter_map(|term| unreachable(term, of_type)).collect();
-            if let (Some(ClearBound::Below(limit)), Some(term)) = (rule.clear.bound, lists.iter().flatten().next())
-                && bound(&term.left, of_type).is_some_and(|bound| limit <= -bound)
-            {
-                problems.push(format!("`clear below {limit}` is never true: {} has no lower value", term.left));
+            if let (Some(clear), Some(term)) = (rule.clear.bound, lists.iter().flatten().next()) {
+                problems.extend(unreachable_clear(clear, term, of_type));
             }
             problems
         }
@@ -178,6 +176,16 @@ fn unreachable(term: &Term, of_type: &ProxyType) -> Option<String> {
             annotation(&term.left, of_type).unwrap_or_default()
         )
     })
+}
+
+/// Why a clear condition is never true, if a detector cannot reach its number.
+fn unreachable_clear(clear: ClearBound, term: &Term, of_type: &ProxyType) -> Option<String> {
+    let bound = bound(&term.left, of_type)?;
+    let (word, limit, side, is_never) = match clear {
+        ClearBound::Above(limit) => ("above", limit, "higher", limit >= bound),
+        ClearBound::Below(limit) => ("below", limit, "lower", limit <= -bound),
+    };
+    is_never.then(|| format!("`clear {word} {limit}` is never true: {} has no {side} value", term.left))
 }
 
 /// The largest size that the field of a path can have, if its algorithm states one.
@@ -260,6 +268,7 @@ mod tests {
             ),
             ("AggProxySumAnomalyEWM01.value.sigma range [3.1, 9]", "is never true"),
             ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below -3", "`clear below -3` is never true"),
+            ("AggProxySumAnomalyEWM01.value.sigma < -2, clear above 3", "`clear above 3` is never true"),
             ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below 2.5", "`clear below 2.5` does not go with `> 2`"),
             ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 2.5", "does not go with"),
             ("AggProxySun.value > 3", "`AggProxySun` is no configured proxy type or UVE; did you mean `AggProxySum`?"),

@@ -150,12 +150,13 @@ impl Compiled {
 
     fn clears(&self, raises: Option<bool>, slots: &Slots) -> Option<bool> {
         let Some(bound) = self.rule.clear.bound else { return raises.map(|raises| !raises) };
-        let (operation, bound) = match bound {
-            ClearBound::Above(bound) => (Operation::Greater, bound),
-            ClearBound::Below(bound) => (Operation::Less, bound),
+        // Any value of a wildcard raises the alarm, so all of them must be beyond the bound: else it would flap.
+        let (wrong_side, bound) = match bound {
+            ClearBound::Above(bound) => (Operation::AtMost, bound),
+            ClearBound::Below(bound) => (Operation::AtLeast, bound),
         };
         let left = slots.operand(&self.lists.first()?.first()?.left);
-        compare(operation, &left, &serde_json::json!(bound), Absent::Unknown)
+        compare(wrong_side, &left, &serde_json::json!(bound), Absent::Unknown).map(|any| !any)
     }
 
     /// The periods that the rule demands.
@@ -219,4 +220,39 @@ fn parts(text: &str, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<Vec<
         parts.push(Part::Text(rest.to_owned()));
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use derived_stats::Number;
+
+    use super::*;
+    use crate::text;
+
+    #[test]
+    fn a_clear_bound_needs_all_values_of_a_wildcard() {
+        let above = "alarm \"a\" when A.value > 5, clear below 4";
+        let below = "alarm \"a\" when A.value < 4, clear above 5";
+        let cases: [(&str, [Option<u64>; 2], Option<bool>, Option<bool>); 8] = [
+            (above, [Some(9), Some(1)], Some(true), Some(false)),
+            (above, [Some(4), Some(1)], Some(false), Some(false)),
+            (above, [Some(3), Some(1)], Some(false), Some(true)),
+            (above, [None, Some(1)], Some(false), Some(true)),
+            (above, [None, None], None, None),
+            (below, [Some(9), Some(1)], Some(true), Some(false)),
+            (below, [Some(9), Some(5)], Some(false), Some(false)),
+            (below, [Some(9), Some(6)], Some(false), Some(true)),
+        ];
+        for (rule, values, raises, clears) in cases {
+            let slot = |(field, value): (usize, Option<u64>)| {
+                let value = value.map(|value| Scalar::Number(Number::U64(value)));
+                Slot { attribute: "value".into(), field, is_there: true, value }
+            };
+            let slots = Slots { slots: values.into_iter().enumerate().map(slot).collect() };
+            let term = CompiledTerm { left: Target::Fields(vec![0, 1]), right: None, variables: Vec::new() };
+            let rule = Arc::new(text::rule(rule).unwrap_or_else(|error| panic!("{error}")));
+            let truth = Compiled { rule, lists: vec![vec![term]], text: Vec::new() }.truth(&slots);
+            assert_eq!((truth.raises, truth.clears), (raises, clears), "{values:?}");
+        }
+    }
 }

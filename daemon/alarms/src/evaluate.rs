@@ -33,6 +33,9 @@ const REFRESH: u64 = 600_000_000;
 /// longer has been removed.
 const FORGET: u64 = 24 * 3600 * 1_000_000;
 
+/// Why an alarm ends at a restart.
+const REMOVED: &str = "the rule was removed, or is not for this object any more";
+
 /// The alarms of the objects of one table.
 #[derive(Debug)]
 pub struct Alarms {
@@ -104,7 +107,7 @@ impl Alarms {
     }
 
     /// Restores the alarms of a table whose event time is `now`, in microseconds since the epoch. Alarms whose rule the
-    /// configuration no longer has end with a row.
+    /// configuration no longer has, or has for other objects, end with a row.
     ///
     /// # Errors
     ///
@@ -131,7 +134,9 @@ impl Alarms {
             let place = self.types.iter().position(|of_type| of_type.uve == alarm.uve);
             let rule = place.and_then(|index| {
                 let rules = self.types.get(index)?.rules.iter();
-                Some((index, rules.into_iter().position(|compiled| compiled.rule.name == alarm.rule)?))
+                // A rule that is not for the object is never evaluated, so nothing else would end its alarm.
+                let is_its = |compiled: &Compiled| compiled.rule.name == alarm.rule && compiled.rule.is_for(&key);
+                Some((index, rules.into_iter().position(is_its)?))
             });
             match rule {
                 Some((type_index, rule_index)) => {
@@ -139,7 +144,7 @@ impl Alarms {
                     let severity = severity.map_or(entry.severity, |compiled| compiled.rule.severity.code());
                     entries.push(Entry { type_index, rule_index, severity, ..entry });
                 }
-                None => ended.push(entry.ended(now, Some("the rule was removed"))),
+                None => ended.push(entry.ended(now, Some(REMOVED))),
             }
         }
         entries.sort_by_key(Entry::place);

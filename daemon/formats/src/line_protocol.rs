@@ -158,7 +158,7 @@ impl Request<'_> {
         let (mut rest, mut number) = (self.body, 1);
         while !rest.is_empty() {
             let (text, after) = line::first(rest);
-            let read = Line::parse(text).map(|line| line.map(|line| (line.fields.len(), line)));
+            let read = Line::parse(text, &self.limits).map(|line| line.map(|line| (line.fields.len(), line)));
             match read {
                 Ok(None) => {}
                 Ok(Some((fields, line))) => {

@@ -3,8 +3,9 @@
 //! * <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
 //! * <https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/metrics/v1/metrics.proto>
 //!
-//! A request is read point by point, so that it takes the memory of its body and of one point. Names are those that
-//! Prometheus gives, see [`names`]; each point is a series with one sample:
+//! A request is read point by point, so that it takes the memory of its body, of one resource and scope, and of one
+//! point. An attribute that is encoded in more than four times the longest value of a label is refused and not decoded.
+//! Names are those that Prometheus gives, see [`names`]; each point is a series with one sample:
 //!
 //! | metric | series |
 //! |---|---|

@@ -6,7 +6,8 @@
 //! and receivers recognise what they know by its labels or its id.
 //!
 //! With the position the sink stores the offset of the oldest row of an alarm that fires. A start reads the rows from
-//! there on, so that it knows what fires without telling it again.
+//! there on, so that it knows what fires without telling it again. A new sink begins at the end of the results: what ended
+//! before is history, and what fires is sent once. Its position has no such offset until that was sent.
 
 mod alertmanager;
 mod client;
@@ -16,6 +17,7 @@ mod telemetry;
 mod tracker;
 mod webhook;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +76,8 @@ struct AlarmSink<N> {
     clock: Arc<dyn Clock>,
     telemetry: AlarmTelemetry,
     tracker: Tracker,
+    /// The streams that are configured; `None` for all.
+    streams: Option<BTreeSet<String>>,
     /// The offset of the next record to read.
     next: u64,
     /// The first offset whose changes are not sent, as stored.
@@ -94,6 +98,7 @@ impl<N: Notifier> AlarmSink<N> {
             clock,
             telemetry,
             tracker: Tracker::default(),
+            streams: None,
             next: 0,
             stored: (0, 0),
             sent_to: 0,
@@ -148,7 +153,11 @@ impl<N: Notifier> AlarmSink<N> {
         if self.notifier.is_due(&self.tracker, now) || is_last && self.tracker.has_changes() {
             match self.notifier.send(&self.tracker, &self.client, &*self.clock) {
                 Ok(()) => self.succeeded(),
-                Err(failure) => return self.failed(&failure, now),
+                Err(Failure::Rejected(problem)) => self.rejected(&problem, now),
+                Err(Failure::Retryable(problem)) => {
+                    self.failed(&problem, now);
+                    return Ok(());
+                }
             }
         } else if self.tracker.has_changes() {
             return Ok(());
@@ -166,25 +175,36 @@ impl<N: Notifier> AlarmSink<N> {
         self.telemetry.sent(self.notifier.name(), "delivered");
     }
 
-    fn failed(&mut self, failure: &Failure, now: Duration) -> anyhow::Result<()> {
+    /// The same request would be rejected again, so its changes are dropped.
+    fn rejected(&mut self, problem: &str, now: Duration) {
         let (sink, settings) = (self.notifier.name(), self.notifier.settings());
-        let is_rejected = matches!(failure, Failure::Rejected(_));
-        self.telemetry.sent(sink, if is_rejected { "rejected" } else { "failed" });
-        if is_rejected {
-            // The same request would be rejected again.
-            error!(sink, %failure, "The receiver rejects alarms; they are dropped. Check {settings}.");
-            self.tracker.clear_changes();
-            return Ok(());
+        (self.failures, self.retry_at) = (0, None);
+        self.tracker.clear_changes();
+        self.telemetry.sent(sink, "rejected");
+        if self.may_log(now) {
+            error!(sink, failure = problem, "The receiver rejects alarms; they are dropped. Check {settings}.");
         }
+    }
+
+    fn failed(&mut self, problem: &str, now: Duration) {
+        let (sink, settings) = (self.notifier.name(), self.notifier.settings());
+        self.telemetry.sent(sink, "failed");
         let pause = PAUSE.after(self.failures, random_share());
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + pause);
-        if self.logged_at.is_none_or(|before| now.saturating_sub(before) >= LOG_INTERVAL) {
-            self.logged_at = Some(now);
-            let retry_seconds = pause.as_secs_f64();
+        if self.may_log(now) {
+            let (failure, retry_seconds) = (problem, pause.as_secs_f64());
             warn!(sink, %failure, retry_seconds, "Alarms cannot be sent at present; check {settings}. They stay in the log.");
         }
-        Ok(())
+    }
+
+    /// Whether a message about a failure is not too soon after the one before.
+    fn may_log(&mut self, now: Duration) -> bool {
+        let is_due = self.logged_at.is_none_or(|before| now.saturating_sub(before) >= LOG_INTERVAL);
+        if is_due {
+            self.logged_at = Some(now);
+        }
+        is_due
     }
 
     fn store(&mut self, log: &dyn Log) -> anyhow::Result<()> {
@@ -206,20 +226,28 @@ impl<N: Notifier> Sink for AlarmSink<N> {
     }
 
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
-        let first = log.results_bounds()?.first;
-        let (next, from) = match log.sink_position(self.notifier.name())? {
-            Some(SinkPosition { next, detail }) => {
-                let from = detail.try_into().map(u64::from_le_bytes).unwrap_or(next);
-                (next, from)
-            }
-            None => (first, first),
-        };
+        let (name, bounds) = (self.notifier.name(), log.results_bounds()?);
+        let stored = log.sink_position(name)?;
+        let SinkPosition { next, detail } =
+            stored.unwrap_or_else(|| SinkPosition { next: bounds.next, detail: Vec::new() });
+        let is_new = detail.is_empty();
+        let from = detail.try_into().map(u64::from_le_bytes).unwrap_or(if is_new { bounds.first } else { next });
         self.tracker = Tracker::default();
         self.read_back(log, from, next)?;
-        self.notifier.resume(&self.tracker);
         (self.next, self.sent_to, self.stored) = (next, next, (u64::MAX, u64::MAX));
         // Registers a new sink, so that the log keeps unread results for it.
-        self.store(log)?;
+        if is_new {
+            self.end_others();
+            self.tracker.announce();
+            let stored = log.set_sink_position(name, SinkPosition { next, detail: Vec::new() });
+            stored.with_context(|| format!("store the position of the sink {name}"))?;
+            self.notifier.resume(&self.tracker);
+        } else {
+            // The end of what was sent is a change, so the position is stored before it.
+            self.store(log)?;
+            self.notifier.resume(&self.tracker);
+            self.end_others();
+        }
         Ok(next)
     }
 
@@ -247,6 +275,13 @@ impl<N: Notifier> Sink for AlarmSink<N> {
 }
 
 impl<N: Notifier> AlarmSink<N> {
+    /// Ends what fires in streams that are not configured any more.
+    fn end_others(&mut self) {
+        if let Some(streams) = &self.streams {
+            self.tracker.end_others(streams, self.clock.now_micros());
+        }
+    }
+
     /// Reads no further while too much waits for the receiver.
     fn flush_if_full(&mut self, log: &dyn Log) -> anyhow::Result<()> {
         if self.tracker.waiting() < MAX_WAITING {

@@ -25,5 +25,5 @@ mod run;
 mod sink;
 
 pub use self::before_damage::read_before_damage;
-pub use self::run::run;
+pub use self::run::{run, run_until};
 pub use self::sink::Sink;

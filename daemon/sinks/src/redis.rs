@@ -210,11 +210,8 @@ impl RedisSink {
         let Some(expected) = self.marker.take() else { return Ok(Written::Moved) };
         let (mut commands, messages, counts) = transaction.finish(&self.names);
         if expected.next != Some(next) || !commands.is_empty() {
-            let key = self.marker_key.clone();
-            key.seal(&mut commands, next);
-            let commands = Arc::new(commands);
-            let is_done = self.delivery.exchange(move |connection| key.commit(connection, &expected, &commands))?;
-            if !is_done {
+            self.marker_key.seal(&mut commands, next);
+            if !self.delivery.commit(&self.marker_key, expected, commands)? {
                 return Ok(Written::Moved);
             }
             self.telemetry.committed(counts, self.clock.now_micros());

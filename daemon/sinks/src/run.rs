@@ -39,10 +39,21 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// When no later attempt can read the log ([`LogError::is_permanent`]).
-pub fn run(
+pub fn run(sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl Fn(&str, u64, bool)) -> anyhow::Result<()> {
+    run_until(sink, log, stop, || false, progress)
+}
+
+/// Runs a sink as [`run()`] does, but after `stop` it may leave a backlog: once `is_cut` returns true, a sink with a
+/// position ends after its current batch, and the next one continues at that position.
+///
+/// # Errors
+///
+/// As [`run()`].
+pub fn run_until(
     mut sink: impl Sink,
     log: &Arc<dyn Log>,
     stop: &Stop,
+    is_cut: impl Fn() -> bool,
     progress: impl Fn(&str, u64, bool),
 ) -> anyhow::Result<()> {
     let name = sink.name().to_owned();
@@ -54,6 +65,10 @@ pub fn run(
         failpoint::point("sink.run");
         // Loaded before the read, so that the read returns all results that were committed before the stop.
         let stopping = stop.is_set();
+        if stopping && sink.is_durable() && is_cut() {
+            retry(&name, stop, || sink.idle(&**log, true))?;
+            return Ok(());
+        }
         let Some(batch) = retry(&name, stop, || read(&sink, &**log, next))? else {
             return Ok(());
         };
@@ -228,6 +243,27 @@ mod tests {
         let (mut seen, stop) = (Vec::new(), Stop::default());
         let error = run(Seen(&mut seen, true, stop.clone()), &log, &stop, |_, _, _| ()).unwrap_err();
         assert!(error.to_string().contains("frame at offset 2"), "{error}");
+    }
+
+    #[test]
+    fn after_a_stop_that_is_cut_only_a_sink_with_a_position_leaves_a_backlog() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap();
+        let id = PartitionId::new(0, 0);
+        log.restore(id).unwrap();
+        let mut results = RecordBuffer::default();
+        results.push(b"", b"result").unwrap();
+        let commit = PartitionCommit { partition: id, cursor: 0, meta: Vec::new(), chunks: Vec::new(), results };
+        log.commit(vec![commit], 1).unwrap();
+        let log: Arc<dyn Log> = Arc::new(log);
+        let stop = Stop::default();
+        stop.set();
+        for (is_durable, is_cut, expected) in [(true, true, 0), (true, false, 1), (false, true, 1)] {
+            let mut seen = Vec::new();
+            let sink = Seen(&mut seen, is_durable, stop.clone());
+            run_until(sink, &log, &stop, || is_cut, |_, _, _| ()).unwrap();
+            assert_eq!(seen.len(), expected, "durable {is_durable}, cut {is_cut}");
+        }
     }
 
     /// Cannot start, with errors that it was given, first to last.

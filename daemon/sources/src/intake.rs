@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use daemon_base::clock::micros;
 use daemon_log::{AppendBatch, PartitionId};
-use derived_stats::{Number, ValueType};
+use derived_stats::Number;
 use proxy_uve::Plan;
 use proxy_uve::wire::line::{self, Line, LineForm, Metric, PlainLine};
 use proxy_uve::wire::{MAX_PAYLOAD_LENGTH, WireSample, encode_json, encode_stored, encode_text, encode_xml};
@@ -218,9 +218,14 @@ impl Intake {
     fn fitted<'s>(&self, stream: u16, sample: &WireSample<'s>) -> Result<WireSample<'s>, LineError> {
         let unknown = || LineError::UnknownStream { name: format!("number {stream}") };
         let plan = self.plans.get(&stream).ok_or_else(unknown)?;
+        if let Number::F64(value) = sample.value
+            && !value.is_finite()
+        {
+            return Err(LineError::NotFinite { value });
+        }
         let mut sample = sample.clone();
         if plan.takes_texts() {
-            sample.text.get_or_insert_with(|| Cow::Owned(sample.value.to_string()));
+            sample.text.get_or_insert_with(|| Cow::Owned(Plan::text_of(sample.value)));
             return Ok(sample);
         }
         if let Err(error) = plan.value_of(&sample) {
@@ -276,35 +281,19 @@ impl Intake {
     }
 }
 
-/// The value as the table of the stream takes it.
+/// The finite value as the table of the stream takes it.
 fn fit(plan: &Plan, value: Number) -> Result<Number, LineError> {
     let value = match value {
-        Number::F64(value) if !value.is_finite() => return Err(LineError::NotFinite { value }),
         // As payloads have it: integers from 0 up are unsigned.
         Number::I64(value) => u64::try_from(value).map_or(Number::I64(value), Number::U64),
         value => value,
     };
-    plan.fit(value).ok_or_else(|| unfit(plan, value))
-}
-
-/// The error for a value that no proxy type of the stream accepts.
-#[cold]
-fn unfit(plan: &Plan, value: Number) -> LineError {
-    let types = plan.value_types();
-    let is_fraction = value.as_f64().fract() != 0.0;
-    let remedy = match (is_fraction, types.contains(&ValueType::F64)) {
-        (true, false) => "send an integer, or declare the raw field of the proxy type as `double`",
-        (false, false) if value.as_f64() < 0.0 && !types.contains(&ValueType::I64) => {
-            "send no negative value, or declare the raw field of the proxy type as `i64`"
-        }
-        _ => "send a value in the range of the type, or change the type of the raw field of the proxy type",
-    };
-    let names: Vec<_> = types.iter().map(ToString::to_string).collect();
-    LineError::Value { value, stream: plan.stream().to_string(), types: names.join(" or "), remedy }
+    plan.fit(value).ok_or_else(|| LineError::unfit(plan, value))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use derived_stats::ValueType;
     use proptest::prelude::*;
     use proxy_uve::schema::ProxyType;
     use proxy_uve::{DecodedRecord, Fate, Position, Record, StreamName, Table, TableSettings};
@@ -446,7 +435,7 @@ pub(crate) mod tests {
         let tabbed = format!("T:a\t<status type=\"string\" timestamp=\"{NOW}\">ok</status>");
         for form in [PayloadForm::Stored, PayloadForm::Published] {
             let intake = Intake::new([(&plan, 1)], 4, form, Duration::from_secs(60));
-            let cases = [(line("\"ok\""), "ok"), (tabbed.clone(), "ok"), (line("404"), "404"), (line("\"\""), "")];
+            let cases = [(line("\"ok\""), "ok"), (tabbed.clone(), "ok"), (line("404.0"), "404"), (line("\"\""), "")];
             for (line, text) in cases {
                 let mut batch = AppendBatch::new(NOW);
                 intake.push(line.as_bytes(), &mut batch, &mut Vec::new()).expect(&line);
@@ -490,6 +479,27 @@ pub(crate) mod tests {
             let error = number_of(text).expect_err(text);
             assert!(error.contains("`Agent-flows`, which takes u64") && error.contains(remedy), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_mapped_double_is_the_text_of_its_integer_and_one_that_is_not_finite_none() {
+        let statuses = ProxyType::builder("Statuses", ValueType::U64).texts();
+        let statuses = statuses.period(Duration::from_secs(60)).result("statuses", "1-raw:DSCategory:ok,404");
+        let types = [Arc::new(statuses.build().unwrap())];
+        let plan = Arc::new(Plan::new(StreamName::new("Agent", "status").unwrap(), &types));
+        let intake = Intake::new([(&plan, 1)], 4, PayloadForm::Stored, Duration::from_secs(60));
+        let (mut batch, mut scratch) = (AppendBatch::new(NOW), Vec::new());
+        let mut add = |value: f64| {
+            let sample =
+                WireSample { timestamp: NOW, value: Number::F64(value), text: None, source: None, element: None };
+            intake.add(1, b"T:a", &sample, &mut batch, &mut scratch)
+        };
+        for value in [f64::NAN, f64::INFINITY] {
+            assert!(matches!(add(value), Err(LineError::NotFinite { .. })), "{value}");
+        }
+        add(404.0).unwrap();
+        let (_, _, payload) = batch.records().next().unwrap();
+        assert_eq!(std::str::from_utf8(payload), Ok(&*format!(r#"{{"ts":{NOW},"value":"404"}}"#)));
     }
 
     #[test]

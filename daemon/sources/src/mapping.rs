@@ -10,6 +10,7 @@
 //! | the marker of its end | nothing; until the source expires, the next reading is compared with the one before |
 //! | NaN or infinite | left out: exporters send NaN for a quantile without observations |
 //! | a counter with the time of its start, shortly before | a reading 0 at that time, so that the first reading counts |
+//! | a counter whose start is the time of the reading | a reading, a baseline if it is the first: its start is not known |
 //! | deltas in a stream of counters, or a sum that falls too; cumulative sums in a stream of deltas | rejected |
 //! | a native histogram `h` | samples of `h_count` and `h_sum` |
 
@@ -233,7 +234,8 @@ impl<'w> Writer<'w> {
             return Ok(());
         }
         let age = point.timestamp_ms.saturating_sub(point.start_ms);
-        let has_start = point.start_ms > 0 && (0..=self.mapping.allowed_lateness).contains(&age);
+        // A start at the time of the reading has no increase since it: it marks that the true start is not known.
+        let has_start = point.start_ms > 0 && (1..=self.mapping.allowed_lateness).contains(&age);
         if has_start && rule.metric_kind() == MetricKind::Agg {
             // A counter that is known with a later reading ignores it.
             self.add(stream, point.start_ms, 0.0, has_source)?;

@@ -32,13 +32,13 @@
 //! [`PolledSamples::All`] and the interval equal to the period there is one sample of each source in each period, and
 //! the sum is what the sources had. With [`PolledSamples::Changes`] a value is a sample only when it differs from the
 //! poll before, as a collector forwards an attribute when an agent sends it, which is when it changed: a constant
-//! source is missing in the sum. Values are not kept over a restart: at the first poll all have changed.
+//! source is missing in the sum. [`PollerMemory`] keeps the values over a change of the settings, not over a restart.
 //!
 //! # Time
 //!
 //! The first poll waits for the next poll time, so that a restart does not put two polls into one period. There is
 //! never more than one poll in flight; poll times that pass meanwhile are skipped and counted. A poll that failed is
-//! tried again until the next poll time, after the rest of the servers.
+//! tried again until the next poll time, after the rest of the servers, also after a change of the settings.
 //!
 //! A poll whose samples are in the log observes the streams that ever had a value up to the next poll time. The poll times
 //! of those that failed or were skipped are unknown time (see [`Observer`]).
@@ -48,6 +48,7 @@ mod appender;
 mod changes;
 mod client;
 mod config;
+mod memory;
 mod parts;
 mod polled;
 mod requests;
@@ -70,18 +71,15 @@ use tracing::{error, info, warn};
 
 use self::answer::{Reading, Request};
 use self::appender::Appender;
-use self::changes::Changes;
 use self::client::{Client, FetchError};
 use self::polled::Polled;
 use self::telemetry::{Outcome, Rejected};
 
 pub use self::config::{OpserverConfig, PORT, PolledSamples};
+pub use self::memory::PollerMemory;
 pub use self::parts::{Parts, confirm_polled, observer};
 pub use self::settings::PollerSettings;
 pub use self::telemetry::PollerTelemetry;
-
-/// The maximum number of series whose last value is kept to detect changes: about 200 MB.
-const MAX_SERIES: usize = 1_000_000;
 
 /// The pause before the log is read again after it could not be.
 const RETRY: Duration = Duration::from_millis(500);
@@ -109,7 +107,7 @@ struct Poller {
     settings: PollerSettings,
     client: Client,
     servers: Servers,
-    changes: Changes,
+    memory: PollerMemory,
     appender: Appender,
     observer: Observer,
     polled: Polled,
@@ -123,7 +121,7 @@ struct Poller {
 
 impl Poller {
     fn new(parts: Parts, polled: Polled, stop: Stop, clock_interval: Duration) -> Self {
-        let Parts { settings, intake, log, observer, clock, telemetry, .. } = parts;
+        let Parts { settings, intake, log, observer, clock, telemetry, memory, .. } = parts;
         let appender = Appender {
             intake,
             log,
@@ -135,7 +133,7 @@ impl Poller {
         let mut poller = Self {
             client: Client::new(&settings, stop.clone()),
             servers: Servers::new(settings.servers.clone()),
-            changes: Changes::new(MAX_SERIES),
+            memory,
             appender,
             observer,
             polled,
@@ -146,7 +144,7 @@ impl Poller {
             clock_interval,
             interval: 0,
         };
-        poller.interval = poller.interval_now();
+        poller.interval = poller.memory.begin(&poller.appender.streams, poller.interval_now());
         poller
     }
 
@@ -156,7 +154,9 @@ impl Poller {
             let missed = next.saturating_sub(self.interval).saturating_sub(1);
             self.telemetry.ended(Outcome::Missed, missed);
             self.interval = next;
-            self.poll();
+            if self.poll() {
+                self.memory.ended(next);
+            }
         }
     }
 
@@ -184,8 +184,8 @@ impl Poller {
         Duration::from_micros(aligned(now, self.settings.interval).end - now)
     }
 
-    /// Polls once, with retries until the interval is over.
-    fn poll(&mut self) {
+    /// Polls once, with retries until the interval is over. Returns `false` if a stop came before the end.
+    fn poll(&mut self) -> bool {
         loop {
             let at = self.clock.now_micros();
             if let Some(readings) = self.request_servers() {
@@ -193,10 +193,11 @@ impl Poller {
             }
             loop {
                 if self.stop.is_set() {
-                    return;
+                    return false;
                 }
                 if self.interval_now() != self.interval {
-                    return self.telemetry.ended(Outcome::Failed, 1);
+                    self.telemetry.ended(Outcome::Failed, 1);
+                    return true;
                 }
                 let rest = self.servers.rested_at().saturating_sub(self.clock.monotonic());
                 if rest.is_zero() {
@@ -266,34 +267,34 @@ impl Poller {
         self.observer.observed_of(|stream| self.polled.contains(stream), interval.start, interval.end);
     }
 
-    fn append(&mut self, mut samples: Vec<Reading>, at: u64) {
+    /// Appends what a poll at `at` (µs UTC) read. Returns `false` if a stop came before all was appended.
+    fn append(&mut self, mut samples: Vec<Reading>, at: u64) -> bool {
         if let Err(error) = self.polled.add(&samples, self.clock.now_micros()) {
             return self.lost(&error);
         }
         if self.settings.samples == PolledSamples::Changes {
-            self.changes.next_poll();
-            let (changes, telemetry) = (&mut self.changes, &self.telemetry);
-            samples.retain(|reading| {
-                changes.is_change(reading).unwrap_or_else(|reason| {
-                    telemetry.rejected(reason);
-                    false
-                })
-            });
+            self.memory.retain_changes(&mut samples, |reason| self.telemetry.rejected(reason));
         }
         match self.appender.append(&samples, at, &self.telemetry) {
             Ok(true) => {
                 self.telemetry.ended(Outcome::Ok, 1);
                 self.observed(at);
+                true
             }
-            // Stopped: the last values are not needed any more.
-            Ok(false) => {}
+            Ok(false) => {
+                // Some may not be in the log: the next poller must not take them for unchanged.
+                self.memory.forget_values();
+                false
+            }
             Err(error) => self.lost(&error),
         }
     }
 
-    fn lost(&mut self, error: &LogError) {
+    /// Ends a poll whose samples are lost: at the next one all have changed.
+    fn lost(&mut self, error: &LogError) -> bool {
         error!(%error, "Polled samples could not be stored and are lost.");
-        self.changes.clear();
+        self.memory.forget_values();
         self.telemetry.ended(Outcome::LogFailed, 1);
+        true
     }
 }

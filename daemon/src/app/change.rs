@@ -18,13 +18,12 @@ use anyhow::Context as _;
 use daemon_base::failpoint;
 use daemon_log::PartitionId;
 use daemon_partition::{RestoredStates, TableStatus};
-use daemon_sources::contiv::Latest;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{AppSettings, inform_service_manager, shared, start_engine};
+use super::{AppSettings, SourceMemory, inform_service_manager, shared, start_engine};
 use crate::engine::Engine;
 use crate::http::{Change, Common, Configuration, Current, Outcome, Shared};
 
@@ -86,7 +85,7 @@ pub(super) struct Running {
     reconfigure: Arc<dyn Reconfigure>,
     changes: mpsc::Sender<Change>,
     common: Common,
-    latest: Arc<Latest>,
+    memory: SourceMemory,
     current: Current,
     /// Gives the handlers the state of the last change.
     settling: Option<JoinHandle<()>>,
@@ -99,13 +98,13 @@ impl Running {
         settings: &AppSettings,
         reconfigure: Arc<dyn Reconfigure>,
         common: Common,
-        latest: Arc<Latest>,
+        memory: SourceMemory,
     ) -> (Self, mpsc::Receiver<Change>) {
         let (changes, requests) = mpsc::channel(1);
         let configuration = configuration(&*reconfigure, &changes);
         let current = Current::new(shared(&engine, settings, &common, Some(configuration)));
         let settings = settings.clone();
-        (Self { engine, settings, reconfigure, changes, common, latest, current, settling: None }, requests)
+        (Self { engine, settings, reconfigure, changes, common, memory, current, settling: None }, requests)
     }
 
     /// The state of the handlers.
@@ -116,6 +115,16 @@ impl Running {
     /// Turns true when a thread has failed.
     pub(super) fn failed(&self) -> watch::Receiver<bool> {
         self.engine.failed.clone()
+    }
+
+    /// The next request for a change, once the handlers have the state of the last one. Dropping the future loses none.
+    pub(super) async fn next_change(&mut self, changes: &mut mpsc::Receiver<Change>) -> Option<Change> {
+        if let Some(settling) = &mut self.settling {
+            // It only waits, and for a limited time.
+            let _ = settling.await;
+        }
+        self.settling = None;
+        changes.recv().await
     }
 
     pub(super) fn engine_mut(&mut self) -> &mut Engine {
@@ -132,11 +141,7 @@ impl Running {
     /// # Errors
     ///
     /// When the engine can run neither with the old settings nor with the new ones.
-    pub(super) async fn apply(mut self, change: Change) -> anyhow::Result<Self> {
-        if let Some(settling) = self.settling.take() {
-            // It only waits, and for a limited time.
-            let _ = settling.await;
-        }
+    pub(super) async fn apply(self, change: Change) -> anyhow::Result<Self> {
         let Change { text, answer } = change;
         let telemetry = Arc::clone(&self.engine.telemetry);
         let tell = move |outcome: Outcome| {
@@ -193,7 +198,7 @@ impl Running {
             }
             Err(error) => not_replaced(&error),
         };
-        self.engine = start_engine(&self.settings, &self.latest, base)?;
+        self.engine = start_engine(&self.settings, &self.memory, base)?;
         inform_service_manager(&mut self.engine)?;
         failpoint::point("change.after");
         let configuration = configuration(&*self.reconfigure, &self.changes);
@@ -204,12 +209,19 @@ impl Running {
     /// Gives the handlers their new state as soon as it is as complete as the old one.
     fn settle(&mut self, outcome: Outcome, shared: Arc<Shared>, tell: impl FnOnce(Outcome) + Send + 'static) {
         let (current, mut ready) = (self.current.clone(), self.engine.ready.clone());
+        let mut stopping = self.common.stopping.clone();
         let is_local = self.engine.local.is_some();
         let restored = Arc::clone(&self.engine.telemetry);
         self.settling = Some(tokio::spawn(async move {
-            let ready = ready.wait_for(|ready| *ready);
+            let until_ready = async { tokio::time::timeout(UNTIL_READY, ready.wait_for(|ready| *ready)).await.is_ok() };
+            let stopped = async { stopping.wait_for(|stopping| *stopping).await.is_ok() };
             // Where others share the log, restoring may take as long as theirs.
-            if is_local && tokio::time::timeout(UNTIL_READY, ready).await.is_err() {
+            let is_late = tokio::select! {
+                is_ready = until_ready, if is_local => !is_ready,
+                _ = stopped, if is_local => false,
+                else => false,
+            };
+            if is_late {
                 warn!("The view of the new configuration is not complete yet; it is shown all the same.");
             }
             current.replace(shared);

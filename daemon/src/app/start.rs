@@ -5,28 +5,41 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use daemon_base::observation::Observer;
 use daemon_sources::contiv::{self, Latest, ScraperSettings};
-use daemon_sources::opserver::{self, PollerSettings};
+use daemon_sources::opserver::{self, PollerMemory, PollerSettings};
 
 use super::AppSettings;
 use crate::engine::{Base, Engine};
 
+/// What the daemon's own sources keep over a change of the configuration.
+#[derive(Clone, Default)]
+pub(super) struct SourceMemory {
+    /// The last scrapes, which Contiv's page shows.
+    pub latest: Arc<Latest>,
+    pub poller: PollerMemory,
+}
+
 /// Starts the engine on `base`, with the daemon's own sources. Workers must know which streams have an observer before
 /// they start.
-pub(super) fn start_engine(settings: &AppSettings, latest: &Arc<Latest>, base: Base) -> anyhow::Result<Engine> {
+pub(super) fn start_engine(settings: &AppSettings, memory: &SourceMemory, base: Base) -> anyhow::Result<Engine> {
     let (observations, now) = (base.observations().clone(), base.now());
     let poller = settings.poller.clone().map(|poller| (opserver::observer(&poller, &observations, now), poller));
     let scraper = settings.contiv.clone().map(|scraper| (contiv::observer(&scraper, &observations, now), scraper));
     let mut engine = Engine::start_on(&settings.engine, base)?;
     if let Some((observer, poller)) = poller {
-        start_poller(&mut engine, poller, observer)?;
+        start_poller(&mut engine, poller, observer, &memory.poller)?;
     }
     if let Some((observer, scraper)) = scraper {
-        start_scraper(&mut engine, scraper, observer, latest)?;
+        start_scraper(&mut engine, scraper, observer, &memory.latest)?;
     }
     Ok(engine)
 }
 
-fn start_poller(engine: &mut Engine, settings: PollerSettings, observer: Observer) -> anyhow::Result<()> {
+fn start_poller(
+    engine: &mut Engine,
+    settings: PollerSettings,
+    observer: Observer,
+    memory: &PollerMemory,
+) -> anyhow::Result<()> {
     let parts = opserver::Parts {
         settings,
         intake: engine.intake.clone(),
@@ -35,6 +48,7 @@ fn start_poller(engine: &mut Engine, settings: PollerSettings, observer: Observe
         observer,
         clock: Arc::clone(&engine.clock),
         telemetry: engine.telemetry.opserver.clone(),
+        memory: memory.clone(),
     };
     engine.add_source("opserver", move |stop| opserver::run(parts, stop))
 }

@@ -20,6 +20,12 @@ const CHANGED_WHILE_RUNNING: [&str; 7] =
 /// Those among them that need one all the same.
 const NEEDS_RESTART: [&str; 1] = ["aggregation.cluster_id"];
 
+/// The URL of a webhook often is its credential: those of chat services have a token in the path.
+const WEBHOOK_URL: &str = "sinks.webhook.url";
+
+/// The keys of which a part is secret.
+const PARTLY_SECRET: [&str; 2] = ["kafka.properties", WEBHOOK_URL];
+
 /// The value of each key that has one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Effective(Table);
@@ -65,13 +71,16 @@ impl Effective {
 
     /// All keys without their secrets, and the keys that are left out for that.
     ///
-    /// A secret is a key of that type, the user and password of a URL, and the value of a property of librdkafka.
+    /// A secret is a key of that type, the user, password and query of a URL, the path of the webhook's URL, and the
+    /// value of a property of librdkafka.
     pub(crate) fn shown(&self) -> (Json, Vec<String>) {
         let mut table = self.0.clone();
         let secrets = keys::secrets();
         let hidden = secrets.into_iter().filter(|key| remove(&mut table, key)).collect();
-        if let Some(Value::Array(properties)) = find_mut(&mut table, "kafka.properties") {
-            properties.iter_mut().for_each(without_value);
+        for key in PARTLY_SECRET {
+            if let Some(value) = find_mut(&mut table, key) {
+                redact(key, value);
+            }
         }
         (json(&mut Value::Table(table)), hidden)
     }
@@ -82,14 +91,24 @@ impl Effective {
         let changed = keys::all().into_iter().filter(|key| !self.has_same(other, key));
         let shown = |of: &Self, key: &str| {
             let mut value = find(&of.0, key).filter(|_| !secrets.iter().any(|secret| secret == key))?.clone();
-            if key == "kafka.properties"
-                && let Value::Array(properties) = &mut value
-            {
-                properties.iter_mut().for_each(without_value);
-            }
+            redact(key, &mut value);
             Some(json(&mut value).to_string())
         };
-        changed.map(|key| ChangedKey { before: shown(self, &key), after: shown(other, &key), key }).collect()
+        let changes = changed.map(|key| match (shown(self, &key), shown(other, &key)) {
+            // Only a hidden part differs.
+            (before, after) if before == after => ChangedKey { before: None, after: None, key },
+            (before, after) => ChangedKey { before, after, key },
+        });
+        changes.collect()
+    }
+
+    /// Whether a setting names a file with a secret, a certificate or rules, whose content may change without it.
+    pub(crate) fn names_files(&self) -> bool {
+        // The tokens of the server are read again by themselves.
+        let names_one = |key: &String| key.ends_with("_file") && key != "http.tokens_file";
+        let mut files = keys::all().into_iter().filter(names_one);
+        let mut alarms = self.0.get("alarms").and_then(Value::as_array).into_iter().flatten();
+        alarms.any(|alarm| alarm.get("file").is_some()) || files.any(|key| find(&self.0, &key).is_some())
     }
 
     /// Leaves out the keys of which the other side does not show whether they have values.
@@ -158,7 +177,25 @@ fn without_value(property: &mut Value) {
     }
 }
 
-/// The value without users and passwords in URLs.
+/// Hides the secret part of the value of a key.
+fn redact(key: &str, value: &mut Value) {
+    match value {
+        Value::Array(properties) if key == "kafka.properties" => properties.iter_mut().for_each(without_value),
+        Value::String(url) if key == WEBHOOK_URL => *url = without_path(url),
+        _ => {}
+    }
+}
+
+/// `https://host/…` in place of `https://host/services/token`.
+fn without_path(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    match url[start..].find(['/', '?', '#']) {
+        Some(end) => format!("{}/…", &url[..start + end]),
+        None => url.to_owned(),
+    }
+}
+
+/// The value without users, passwords and queries in URLs.
 fn json(value: &mut Value) -> Json {
     match value {
         Value::String(text) => without_credentials(text).into(),
@@ -173,18 +210,29 @@ fn json(value: &mut Value) -> Json {
     }
 }
 
-/// `http://…@host` in place of `http://user:password@host`, wherever it stands in the text.
+/// `http://…@host/path?…` in place of `http://user:password@host/path?key=secret`, wherever it stands in the text.
 fn without_credentials(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + "://".len());
-        let authority = &after[..after.find(['/', '?', '#', ' ', ',', '"']).unwrap_or(after.len())];
+        let (authority, after) = after.split_at(after.find(['/', '?', '#', ' ', ',', '"']).unwrap_or(after.len()));
         shown.push_str(before);
+        match authority.rfind('@') {
+            Some(host) => {
+                shown.push('…');
+                shown.push_str(&authority[host..]);
+            }
+            None => shown.push_str(authority),
+        }
         rest = after;
-        if let Some(credentials) = authority.rfind('@') {
-            shown.push('…');
-            rest = &after[credentials..];
+        let end = rest.find(['?', ' ', ',', '"']);
+        if let Some(query) = end.filter(|end| rest[*end..].starts_with('?')) {
+            shown.push_str(&rest[..query]);
+            shown.push_str("?…");
+            // A comma may be part of it.
+            rest = &rest[query..];
+            rest = &rest[rest.find([' ', '"']).unwrap_or(rest.len())..];
         }
     }
     shown + rest
@@ -214,11 +262,15 @@ mod tests {
         let lines: String = secrets.iter().map(|key| format!("{key} = \"hunter2\"\n")).collect();
         let more = "kafka.properties = [\"sasl.password=hunter2\"]\n\
                     sinks.influxdb.url = \"http://me:hunter2@db:8086/x\"\n\
+                    sinks.alertmanager.url = \"http://a:9093/x?key=hunter2,hunter2\"\n\
+                    sinks.webhook.url = \"https://me@chat.example/services/hunter2?key=hunter2\"\n\
                     opserver.servers = [\"https://hunter2@a:8081\"]";
         let (shown, hidden) = effective(&(lines + more)).shown();
         assert!(!shown.to_string().contains("hunter2"), "{shown}");
         assert_eq!(hidden, secrets);
         assert_eq!(shown["sinks"]["influxdb"]["url"], "http://…@db:8086/x");
+        assert_eq!(shown["sinks"]["alertmanager"]["url"], "http://a:9093/x?…");
+        assert_eq!(shown["sinks"]["webhook"]["url"], "https://…@chat.example/…");
         assert_eq!(shown["kafka"]["properties"][0], "sasl.password=…");
         assert_eq!(shown["http"]["listen"], "127.0.0.1:8081", "a default");
     }
@@ -238,6 +290,30 @@ mod tests {
         };
         let expected = [changed("kafka.password", None, None), changed("log.partitions", Some("8"), Some("4"))];
         assert_eq!(before.changes_to(&after), expected);
+    }
+
+    #[test]
+    fn another_token_in_a_url_is_a_change_without_its_text() {
+        let url = |token: &str| effective(&format!("sinks.webhook.url = \"https://chat.example/services/{token}\""));
+        let changes = url("hunter2").changes_to(&url("hunter3"));
+        let expected = ChangedKey { key: WEBHOOK_URL.to_owned(), before: None, after: None };
+        assert_eq!(changes, [expected]);
+    }
+
+    #[test]
+    fn files_whose_content_may_change_are_found() {
+        let with_files = [
+            "sinks.webhook.secret_file = \"/a\"",
+            "kafka.ca_file = \"/a\"",
+            "opserver.password_file = \"/a\"",
+            "[[alarms]]\nrule = \"a\"\n[[alarms]]\nfile = \"/a\"",
+        ];
+        for text in with_files {
+            assert!(effective(text).names_files(), "{text}");
+        }
+        for text in ["", "http.tokens_file = \"/a\"", "[[alarms]]\nrule = \"a\""] {
+            assert!(!effective(text).names_files(), "{text}");
+        }
     }
 
     #[test]

@@ -107,7 +107,9 @@ impl Engine {
             return self.log.remove_sink(AlertmanagerSink::NAME).context("forget the Alertmanager sink");
         };
         let (clock, stop, _) = self.parts_of_sink(settings);
-        self.add_built_in_sink(AlertmanagerSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop), |_| ())
+        let sink = AlertmanagerSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop);
+        let streams = settings.plans.iter().map(|plan| plan.stream().to_string());
+        self.add_built_in_sink(sink.with_streams(streams), |_| ())
     }
 
     fn start_webhook(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
@@ -115,7 +117,9 @@ impl Engine {
             return self.log.remove_sink(WebhookSink::NAME).context("forget the webhook sink");
         };
         let (clock, stop, _) = self.parts_of_sink(settings);
-        self.add_built_in_sink(WebhookSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop), |_| ())
+        let sink = WebhookSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop);
+        let streams = settings.plans.iter().map(|plan| plan.stream().to_string());
+        self.add_built_in_sink(sink.with_streams(streams), |_| ())
     }
 
     /// What every sink of a server needs.
@@ -125,7 +129,7 @@ impl Engine {
 
     /// Runs a sink of an embedding program until the daemon stops.
     pub(crate) fn add_sink(&mut self, sink: impl Sink + 'static) -> anyhow::Result<()> {
-        let (name, body) = self.sink_body(sink, self.base.stop_helpers.clone(), |_| ())?;
+        let (name, body) = self.sink_body(sink, self.base.stop_helpers.clone(), Arc::default(), |_| ())?;
         self.base.has_own_parts = true;
         self.base.helpers.spawn_for(Lifetime::UntilStop, name, body)
     }
@@ -137,16 +141,17 @@ impl Engine {
         sink: impl Sink + 'static,
         progress: impl Fn(bool) + Send + 'static,
     ) -> anyhow::Result<()> {
-        let (name, body) = self.sink_body(sink, self.stop_sinks.clone(), progress)?;
+        let (name, body) = self.sink_body(sink, self.stop_sinks.clone(), Arc::clone(&self.cut_sinks), progress)?;
         self.built_in_sinks.push(name.clone());
         self.sinks.spawn_for(Lifetime::UntilStop, name, body)
     }
 
-    /// The name of a sink, and what its thread does.
+    /// The name of a sink, and what its thread does. After `stop` it leaves its backlog once `cut` is true.
     fn sink_body(
         &self,
         sink: impl Sink + 'static,
         stop: Stop,
+        cut: Arc<AtomicBool>,
         progress: impl Fn(bool) + Send + 'static,
     ) -> anyhow::Result<(String, impl FnOnce() -> anyhow::Result<()> + Send + 'static)> {
         let (log, telemetry) = (Arc::clone(&self.log), Arc::clone(&self.telemetry));
@@ -154,7 +159,8 @@ impl Engine {
         anyhow::ensure!(!telemetry.sinks.all().contains_key(&name), "two sinks have the name {name}; rename one");
         telemetry.sinks.expect(&name, sink.is_durable());
         let body = move || {
-            daemon_sinks::run(sink, &log, &stop, |name, next, at_end| {
+            let is_cut = || cut.load(Ordering::Acquire);
+            daemon_sinks::run_until(sink, &log, &stop, is_cut, |name, next, at_end| {
                 telemetry.sinks.set(name, next, at_end);
                 progress(at_end);
             })

@@ -13,11 +13,11 @@
 //! | 400 | some lines can never be taken, and all others are durable; or a parameter is wrong |
 //! | 413, 415, 429, 503 | as for samples; a body that was too slow gets 503, so that it is sent again |
 //!
-//! The same body counts once if every point has a time. A point without one has the time of its arrival.
+//! The same body counts once if every point has a time and the log is the embedded one: on Kafka each body counts. A
+//! point without a time has that of its arrival.
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Extension, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -28,7 +28,7 @@ use daemon_sources::mapping::Tally;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
-use crate::http::body::Encoded;
+use crate::http::body::{Encoded, Refusal};
 use crate::http::ingest::{self, Failure};
 use crate::http::series::{self, Identity};
 use crate::http::{Shared, json, problem, reworded};
@@ -38,9 +38,6 @@ const FORMAT: &str = "influx";
 
 /// The parameters of both versions. All but `precision` name a place to store, which the streams decide here.
 const PARAMETERS: [&str; 9] = ["bucket", "consistency", "db", "org", "orgID", "p", "precision", "rp", "u"];
-
-/// The longest query that is read: a statement, not a data set.
-const MAX_QUERY_BYTES: usize = 64 * 1024;
 
 /// The statements by which a client makes sure that there is a database.
 const HARMLESS: [&str; 3] = ["CREATE DATABASE ", "CREATE RETENTION POLICY ", "SHOW DATABASES"];
@@ -150,11 +147,19 @@ pub(super) async fn health() -> Response {
 
 /// Answers the statements of version 1 by which a client makes sure that there is a database; there is one of any name.
 /// All others are refused: there is nothing to query.
-pub(super) async fn query(Query(parameters): Parameters, request: Request) -> Response {
+pub(super) async fn query(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    Query(parameters): Parameters,
+    request: Request,
+) -> Response {
     let named = parameters.iter().find(|(name, _)| name == "q").map(|(_, value)| value.clone());
     let statement = match named {
         Some(statement) => statement,
-        None => posted_statement(request.into_body()).await,
+        None => match posted_statement(&shared, client, request).await {
+            Ok(statement) => statement,
+            Err(refusal) => return refusal.into_response(),
+        },
     };
     let begins = |word: &&str| statement.trim_start().get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word));
     if !HARMLESS.iter().any(begins) {
@@ -164,10 +169,12 @@ pub(super) async fn query(Query(parameters): Parameters, request: Request) -> Re
     json(StatusCode::OK, &json!({"results": [{"statement_id": 0}]}))
 }
 
-/// The parameter `q` of a posted form; empty if there is none.
-async fn posted_statement(body: Body) -> String {
-    let body = axum::body::to_bytes(body, MAX_QUERY_BYTES).await.unwrap_or_default();
+/// The parameter `q` of a posted form; empty if there is none. The form is read within the bounds of a query.
+async fn posted_statement(shared: &Shared, client: Client, request: Request) -> Result<String, Refusal> {
+    let (bounds, (head, body)) = (shared.bodies.query, request.into_parts());
+    let encoded = shared.bodies.read(bounds, client, &head.headers, body, shared.stopping.clone()).await?;
+    let body = encoded.text(bounds)?;
     let form = String::from_utf8_lossy(&body).replace('+', " ");
     let found = form.split('&').find_map(|field| field.strip_prefix("q=")).unwrap_or_default();
-    percent_decode_str(found).decode_utf8_lossy().into_owned()
+    Ok(percent_decode_str(found).decode_utf8_lossy().into_owned())
 }

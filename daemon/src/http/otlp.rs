@@ -10,9 +10,10 @@
 //! |---|---|
 //! | 200 | all points are durable, or of series that no stream takes; with `partial_success`, others can never be taken |
 //! | 400 | the body is not an `ExportMetricsServiceRequest`, and nothing of it is stored |
-//! | 413, 415, 429, 503 | as for samples; a body that was too slow gets 503, so that it is sent again |
+//! | 413, 415, 429, 503 | as for samples; what gets 408 or 500 there gets 503 here, so that it is sent again |
 //!
-//! The body of an error is a `google.rpc.Status`. The same body counts once.
+//! The body of an error is a `google.rpc.Status`. The same body counts once if the log is the embedded one: on Kafka
+//! each body counts.
 
 use std::sync::Arc;
 
@@ -97,8 +98,8 @@ impl Stored {
 
 /// An error in the form of OTLP.
 fn refusal(mut response: Response, encoding: Encoding) -> Response {
-    if response.status() == StatusCode::REQUEST_TIMEOUT {
-        // After 408 an exporter would drop what it can send again.
+    if [StatusCode::REQUEST_TIMEOUT, StatusCode::INTERNAL_SERVER_ERROR].contains(&response.status()) {
+        // After 408 and 500 an exporter would drop what it can send again.
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     reworded(response, |status, text| {
@@ -116,5 +117,24 @@ fn code(status: StatusCode) -> u8 {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYLOAD_TOO_LARGE => 8,
         status if status.is_client_error() => 3,
         _ => 13,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_sent_again_gets_a_status_after_which_an_exporter_does_so() {
+        let cases = [
+            (StatusCode::REQUEST_TIMEOUT, StatusCode::SERVICE_UNAVAILABLE),
+            (StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE),
+            (StatusCode::SERVICE_UNAVAILABLE, StatusCode::SERVICE_UNAVAILABLE),
+            (StatusCode::TOO_MANY_REQUESTS, StatusCode::TOO_MANY_REQUESTS),
+            (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST),
+        ];
+        for (found, expected) in cases {
+            assert_eq!(refusal(problem(found, "why"), Encoding::Json).status(), expected, "{found}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! that were removed, of attributes that were defined otherwise, of windows of another length. They are history, and not
 //! the state of an object.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use daemon_base::fnv;
@@ -16,6 +16,7 @@ const MAX_COMPARED: usize = 64;
 /// Decides which results are of the configuration.
 #[derive(Debug, Default)]
 pub(super) struct Configured {
+    streams: HashSet<String>,
     uves: HashMap<Box<str>, Vec<Attribute>>,
     compared: Vec<Compared>,
     kept: ValuesBuffer,
@@ -45,7 +46,13 @@ impl Configured {
     /// The results of these plans.
     pub(super) fn new(plans: &[Arc<Plan>]) -> Self {
         let uves = plans.iter().flat_map(|plan| plan.uves());
-        Self { uves: uves.map(|uve| (uve.name().into(), attributes(&uve))).collect(), ..Self::default() }
+        let streams = plans.iter().map(|plan| plan.stream().to_string()).collect();
+        Self { streams, uves: uves.map(|uve| (uve.name().into(), attributes(&uve))).collect(), ..Self::default() }
+    }
+
+    /// Whether a stream is configured.
+    pub(super) fn has_stream(&self, stream: &str) -> bool {
+        self.streams.contains(stream)
     }
 
     /// A short name of what is selected: another one for another configuration, or for blocks of another version.

@@ -167,7 +167,7 @@ impl ViewSink {
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
                 && !is_scrape(line)
-                && !apply_alarms(view, offset, line)
+                && !apply_alarms(view, configured, offset, line)
             {
                 match lines.row(line) {
                     Ok(row) => configured.select(&row, |row| {
@@ -186,13 +186,15 @@ impl ViewSink {
     }
 }
 
-/// Applies a line with alarms; `false` if it is another one.
-fn apply_alarms(view: &UveView, offset: u64, line: &[u8]) -> bool {
+/// Applies a line with alarms; `false` if it is another one. The alarms of a stream that was removed have no row in which
+/// they end.
+fn apply_alarms(view: &UveView, configured: &Configured, offset: u64, line: &[u8]) -> bool {
     if !is_alarms(line) {
         return false;
     }
     match AlarmRow::read(line) {
-        Ok(row) => view.alarms().apply(offset, row),
+        Ok(row) if configured.has_stream(&row.data.proxy) => view.alarms().apply(offset, row),
+        Ok(_) => {}
         Err(error) => warn!(offset, %error, "A stored row of alarms cannot be parsed; the view skips it."),
     }
     true
@@ -339,5 +341,21 @@ mod tests {
         let end = log.results_bounds().unwrap().next;
         assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end }).unwrap().is_some());
         assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end - 1 }).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_alarms_of_a_stream_that_was_removed_are_not_shown() {
+        let (view, plan) = (UveView::default(), Arc::new(sample::plan()));
+        let stream = plan.stream().to_string();
+        let configured = Configured::new(&[plan]);
+        let line = |stream: &str| {
+            format!(
+                r#"{{"key":"T:{stream}","uve":"UVEAlarms","start":0,"end":60,"data":{{"deleted":false,"proxy":"{stream}","alarms":[]}}}}"#
+            )
+        };
+        for (offset, name) in (0..).zip(["removed", &*stream]) {
+            assert!(apply_alarms(&view, &configured, offset, line(name).as_bytes()));
+        }
+        assert_eq!(view.alarms().oldest(), Some(1));
     }
 }

@@ -24,6 +24,9 @@
 //! time is the least. Keep the readings yourself for the increases of many counters without such gaps:
 //! [`WindowColumn::update_increase`](crate::column::WindowColumn::update_increase).
 //!
+//! An increase that lags behind the newest one by less than the range counts in the newest bucket of the window. One
+//! that exceeds the type, between two readings of `i64` or doubles, is refused, and the next reading counts from there.
+//!
 //! States do not merge: each reading is compared with the one before it.
 
 use crate::algorithm::fixed::state_is_fixed;
@@ -115,5 +118,20 @@ mod tests {
         let mut state = Algorithm::<u64>::start(&Increase);
         Increase.update_increase(&mut state, 0, Sample::new(9, 7)).expect("every increase is taken");
         assert_eq!(Increase.report(&state, 9), Report::Value(Record::new([Number::U64(7)])));
+    }
+
+    #[test]
+    fn an_increase_that_lags_inside_the_range_counts_and_an_older_one_does_not() {
+        use crate::algorithm::range::{Range, Ranged};
+        let increase: Ranged<Increase> = Ranged::new(Range::from_seconds(30).expect("a small range"));
+        let mut state = Algorithm::<u64>::start(&increase);
+        let mut add = |since: u64, at: u64, value: u64| {
+            let sample = Sample::new(at * 1_000_000, value);
+            increase.update_increase(&mut state, since * 1_000_000, sample).is_ok()
+        };
+        assert!([(0, 30, 1), (60, 70, 2), (50, 60, 4), (41, 51, 8)].iter().all(|&(since, at, by)| add(since, at, by)));
+        assert!(!add(20, 30, 16), "beyond the range");
+        let expected = Report::Value(Record::new([Number::U64(2 + 4 + 8)]));
+        assert_eq!(Algorithm::<u64>::report(&increase, &state, 70_000_000), expected);
     }
 }

@@ -32,8 +32,9 @@
 //! signal of weight 1.5, where the sum of weights is 7.75: the exponentially weighted mean over an hour of the residual on
 //! the asinh scale, each limited to 2 deviations. This is a control chart (S. W. Roberts, "Control chart tests based on
 //! geometric moving averages", 1959), of the kind of a cumulative sum. It counts at intervals of at most 150 s; in
-//! slower series, a12 is a mean over an hour already. The strangeness is f, without h, and so is the alarm decision:
-//! `docs/src/design/detection.md` has the figures.
+//! slower series, a12 is a mean over an hour already. In a state of a version before it, it starts with an age of its own:
+//! its weights are those of a young series, and (3) requires more of h. The strangeness is f, without h, and so is the
+//! alarm decision: `docs/src/design/detection.md` has the figures.
 //!
 //! A value is scored as it is, and learned within a limit: its distance from the forecast is at most 8 times the
 //! largest |r1| so far, 16 times on the first day; the first 50 values have no limit. The first value beyond the limit
@@ -198,6 +199,27 @@ mod tests {
     #[test]
     fn a_state_has_the_documented_size() {
         assert_eq!(size_of::<ScoredState<u64, SeasonalMemory>>(), 3064);
+    }
+
+    /// Versions 1 to 3 end before the 16 words of the signal of shifts: two means and the calibrator.
+    #[test]
+    fn a_state_without_the_signal_of_shifts_learns_it_without_false_anomalies() {
+        let value = |minute: u64| 100.0 + (minute * 7919 % 101) as f64 / 10.0;
+        let (mut state, mut clock) = (SeasonalMemory::START, Clock::default());
+        let mut words = alloc::vec::Vec::new();
+        for minute in 0..14 * 1440 {
+            clock.tick(minute * 60_000_000);
+            Seasonal.score(&mut state, value(minute), &clock);
+        }
+        state.save(&mut WordWriter::new(&mut words));
+        let of_version_3 = words.get(..words.len() - 16).expect("the signal is the end");
+        let mut restored = SeasonalMemory::restore(3, &mut Words::new(of_version_3)).expect("a good state");
+        for minute in 14 * 1440..24 * 1440 {
+            clock.tick(minute * 60_000_000);
+            let [usual, score] =
+                [&mut state, &mut restored].map(|state| Seasonal.score(state, value(minute), &clock).score);
+            assert!(score < 0.5 || score <= usual, "{score} after {} minutes, {usual} with it", minute - 14 * 1440);
+        }
     }
 
     /// The states after 20 days of values, and after a glitch; each with the score of a later anomaly.

@@ -238,8 +238,22 @@ fn an_alarm_whose_rule_is_removed_ends_at_the_restart() {
     rig.restart_with(Rules::default());
     rig.commit();
     assert_eq!(rig.changes(), ["1 T:a high Firing", "1 T:a high Resolved"]);
-    assert_eq!(rig.rows[1].data.resolved[0].reason.as_deref(), Some("the rule was removed"));
+    assert_eq!(rig.rows[1].data.resolved[0].reason.as_deref(), Some(REMOVED));
     assert!(rig.chunks.keys().all(|chunk| !is_alarm_chunk(*chunk)));
+}
+
+#[test]
+fn an_alarm_whose_rule_is_for_other_objects_now_ends_at_the_restart() {
+    let mut rig = Rig::new(&[&value_rule(1, 1)]);
+    rig.minute(0, &[("T:a", 20), ("T:b", 20)]);
+    rig.close(0);
+    rig.commit();
+    rig.restart_with(rules(&[&format!("{} on \"T:b*\"", value_rule(1, 1))]));
+    rig.commit();
+    let ended = rig.rows.iter().flat_map(|row| row.data.resolved.iter().map(move |alarm| (&*row.key, alarm)));
+    let ended: Vec<_> = ended.map(|(key, alarm)| (key, alarm.reason.as_deref())).collect();
+    assert_eq!(ended, [("T:a", Some(REMOVED))]);
+    assert_eq!(rig.table.sink().0.counts(), AlarmCounts { firing: 1, pending: 0, limited: 0 });
 }
 
 #[test]

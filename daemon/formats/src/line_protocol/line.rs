@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Fault;
+use crate::{Limits, SeriesFault};
 
 /// Names and values.
 pub(super) type Parts<'t> = Vec<(&'t str, &'t str)>;
@@ -57,8 +58,9 @@ fn split(body: &[u8], end: usize) -> (&[u8], &[u8]) {
 }
 
 impl<'t> Line<'t> {
-    /// Parses a line; `None` for a blank one or a comment.
-    pub(super) fn parse(line: &'t [u8]) -> Result<Option<Self>, Fault> {
+    /// Parses a line; `None` for a blank one or a comment. A line with more fields than a request may have ends behind
+    /// the first one too many, so that the memory of a line is bounded.
+    pub(super) fn parse(line: &'t [u8], limits: &Limits) -> Result<Option<Self>, Fault> {
         let text = std::str::from_utf8(line).map_err(|_| Fault::NotUtf8)?;
         let text = text.trim_matches([' ', '\t', '\r', '\0']);
         if text.is_empty() || text.starts_with('#') {
@@ -69,11 +71,11 @@ impl<'t> Line<'t> {
         if measurement.is_empty() {
             return Err(Fault::Missing { what: "the measurement" });
         }
-        let tags = cursor.tags()?;
+        let tags = cursor.tags(limits)?;
         cursor.skip_spaces();
-        let fields = cursor.fields()?;
+        let fields = cursor.fields(limits)?;
         cursor.skip_spaces();
-        let time = cursor.time()?;
+        let time = if fields.len() > limits.samples { None } else { cursor.time()? };
         Ok(Some(Self { measurement: unescaped(measurement, &[',', ' ']), tags, fields, time }))
     }
 }
@@ -128,8 +130,8 @@ impl<'t> Cursor<'t> {
         Ok(unescaped(name, &SPECIAL))
     }
 
-    fn tags(&mut self) -> Result<Vec<Tag<'t>>, Fault> {
-        let mut tags = Vec::new();
+    fn tags(&mut self, limits: &Limits) -> Result<Vec<Tag<'t>>, Fault> {
+        let (mut tags, mut found) = (Vec::new(), 0);
         while self.skip(',') {
             let name = self.name("the name of a tag")?;
             let value = self.word(&SPECIAL);
@@ -139,18 +141,25 @@ impl<'t> Cursor<'t> {
             if self.rest.starts_with('=') {
                 return Err(Fault::Missing { what: "the backslash before `=` in a tag" });
             }
-            tags.push((name, unescaped(value, &SPECIAL)));
+            found += 1;
+            // Those beyond the limit are only counted. The name of the metric is a label too.
+            if found < limits.labels {
+                tags.push((name, unescaped(value, &SPECIAL)));
+            }
+        }
+        if found >= limits.labels {
+            return Err(Fault::Series(SeriesFault::TooManyLabels { found: found + 1, limit: limits.labels }));
         }
         Ok(tags)
     }
 
-    fn fields(&mut self) -> Result<Vec<Value<'t>>, Fault> {
+    fn fields(&mut self, limits: &Limits) -> Result<Vec<Value<'t>>, Fault> {
         let mut fields = Vec::new();
         loop {
             let name = self.name("a field")?;
             let value = self.value(&name)?;
             fields.push((name, value));
-            if !self.skip(',') {
+            if fields.len() > limits.samples || !self.skip(',') {
                 return Ok(fields);
             }
         }

@@ -145,6 +145,18 @@ fn the_limits_of_fields_and_tags_are_held() {
     assert!(found[1].contains("the value of the label `a` has 5 bytes"), "{found:?}");
 }
 
+#[test]
+fn a_line_is_parsed_no_further_than_its_limits() {
+    let limits = Limits { samples: 2, labels: 3, ..Limits::default() };
+    let fields = |text: &'static str| Line::parse(text.as_bytes(), &limits).unwrap().unwrap().fields.len();
+    assert_eq!(fields("m a=1,b=2 0"), 2);
+    assert_eq!(fields("m a=1,b=2,c=3,d=4,e=5 0"), 3, "one too many is enough to refuse the request");
+    let tags = |text: &'static str| Line::parse(text.as_bytes(), &limits).map(|line| line.unwrap().tags.len());
+    assert_eq!(tags("m,a=1,b=2 f=1 0"), Ok(2));
+    let fault = Fault::Series(SeriesFault::TooManyLabels { found: 6, limit: 3 });
+    assert_eq!(tags("m,a=1,b=2,c=3,d=4,e=5 f=1 0"), Err(fault));
+}
+
 /// A text with a backslash before what is special in a tag.
 fn escaped(text: &str) -> String {
     text.chars().flat_map(|it| [',', '=', ' '].contains(&it).then_some('\\').into_iter().chain([it])).collect()

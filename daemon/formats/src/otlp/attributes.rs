@@ -4,7 +4,11 @@
 
 use serde_json::Value;
 
+use crate::series::shortened;
 use crate::{Limits, SeriesFault};
+
+/// How much longer than the longest label an encoded attribute may be. JSON has escapes and names of types.
+const ENCODED_PER_VALUE: usize = 4;
 
 /// The attributes of a resource, of a scope or of a point, as far as they are within the limits.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +25,17 @@ impl Attributes {
     pub(super) fn count_one(&mut self, limits: &Limits) -> bool {
         self.count += 1;
         self.count <= limits.labels
+    }
+
+    /// Whether an attribute of so many encoded bytes is too long to be decoded, which takes many times its memory.
+    pub(super) fn is_too_long(encoded: usize, limits: &Limits) -> bool {
+        encoded > limits.label_value_bytes.saturating_mul(ENCODED_PER_VALUE)
+    }
+
+    /// Refuses an attribute that is too long.
+    pub(super) fn refuse(&mut self, name: &str, encoded: usize, limits: &Limits) {
+        let (name, limit) = (shortened(name), limits.label_value_bytes);
+        self.fault = Some(SeriesFault::LongLabelValue { name, length: encoded, limit });
     }
 
     /// Adds an attribute, whose value is `None` if it is nested too deep.

@@ -13,7 +13,7 @@ use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use self::message::{AnyValue, Data, JsonPoint, KeyValue, List, Metric, Request, ResourceMetrics, ScopeMetrics};
+use self::message::{AnyValue, Data, JsonPoint, Key, KeyValue, List, Metric, Request, ResourceMetrics, ScopeMetrics};
 use super::RequestError;
 use super::attributes::{Attributes, double};
 use super::points::{DataPoint, Kind, Points};
@@ -87,7 +87,13 @@ fn data_point(raw: &str, limits: &Limits) -> Result<DataPoint, RequestError> {
 fn attributes(list: List<'_>, limits: &Limits) -> Result<Attributes, RequestError> {
     let mut attributes = Attributes::default();
     each(list, |raw| {
-        if attributes.count_one(limits) {
+        if !attributes.count_one(limits) {
+            return Ok(());
+        }
+        if Attributes::is_too_long(raw.len(), limits) {
+            let found: Key<'_> = object(raw)?;
+            attributes.refuse(&found.key.unwrap_or_default(), raw.len(), limits);
+        } else {
             let found: KeyValue<'_> = object(raw)?;
             let value = found.value.map_or(Some(Value::Null), |value| plain(value, limits.nesting));
             attributes.add(found.key.unwrap_or_default().into_owned(), value, limits);

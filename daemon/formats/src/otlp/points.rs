@@ -30,11 +30,22 @@ struct Level {
     fault: Option<SeriesFault>,
 }
 
+impl Level {
+    /// The level of attributes and the labels that they make. Each of its points copies the labels, so labels beyond
+    /// the limits are refused here, once, and not kept.
+    fn new(labels: LabelMap, attributes: Attributes, limits: &Limits) -> Self {
+        let fault = attributes.fault.or_else(|| fault_in(&labels, limits));
+        let labels = if fault.is_some() { LabelMap::new() } else { labels };
+        Self { labels, count: attributes.count, fault }
+    }
+}
+
 /// What the points of a metric have in common.
 #[derive(Clone, Debug, Default)]
 struct Metric {
     name: String,
     meaning: Option<Meaning>,
+    fault: Option<SeriesFault>,
 }
 
 /// The type of a metric, with its temporality as the request numbers it.
@@ -101,14 +112,15 @@ impl<'t> Points<'t> {
     /// The resource of the metrics that follow.
     pub(super) fn resource(&mut self, attributes: Attributes) {
         let (target, labels) = labels::of_resource(&attributes);
+        let fault = attributes.fault.clone().or_else(|| fault_in(&target, self.limits));
+        self.resource = Level::new(labels, Attributes { fault, ..attributes }, self.limits);
         self.target = target;
-        self.resource = Level { labels, count: attributes.count, fault: attributes.fault };
     }
 
     /// The scope of the metrics that follow.
     pub(super) fn scope(&mut self, name: &str, version: &str, attributes: Attributes) {
         let labels = labels::of_scope(name, version, &attributes);
-        self.scope = Level { labels, count: attributes.count, fault: attributes.fault };
+        self.scope = Level::new(labels, attributes, self.limits);
     }
 
     /// The metric of the points that follow.
@@ -117,7 +129,14 @@ impl<'t> Points<'t> {
         if self.metrics > self.limits.series {
             return Err(RequestError::TooMany { what: "metrics", limit: self.limits.series });
         }
-        self.metric = Metric { name: names::metric(name, unit, kind.suffix(unit)), meaning: kind.meaning() };
+        let (length, limit, meaning) = (name.len() + unit.len(), self.limits.label_value_bytes, kind.meaning());
+        self.metric = if length > limit {
+            // Each point names the metric in its error: no point may copy a name of any length.
+            let fault = SeriesFault::LongLabelValue { name: METRIC_NAME.to_owned(), length, limit };
+            Metric { name: shortened(name), meaning, fault: Some(fault) }
+        } else {
+            Metric { name: names::metric(name, unit, kind.suffix(unit)), meaning, fault: None }
+        };
         Ok(())
     }
 
@@ -143,6 +162,9 @@ impl<'t> Points<'t> {
     }
 
     fn pass(&mut self, metric: &str, point: DataPoint, kind: Kind) -> Result<(), SeriesFault> {
+        if let Some(fault) = &self.metric.fault {
+            return Err(fault.clone());
+        }
         let meaning = self.metric.meaning.ok_or(SeriesFault::NoTemporality)?;
         let labels = self.labels(&point.attributes)?;
         let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -164,6 +186,13 @@ impl<'t> Points<'t> {
         Ok(())
     }
 
+    /// What is wrong with the resource or the scope.
+    #[cfg(test)]
+    pub(super) fn refused(&self) -> Option<&SeriesFault> {
+        assert!(self.resource.fault.is_none() || self.resource.labels.is_empty(), "labels of no use are kept");
+        self.resource.fault.as_ref().or(self.scope.fault.as_ref())
+    }
+
     /// The labels of a point, with those of its resource and of its scope.
     fn labels(&self, point: &Attributes) -> Result<LabelMap, SeriesFault> {
         let faults = [&self.resource.fault, &self.scope.fault, &point.fault];
@@ -180,6 +209,18 @@ impl<'t> Points<'t> {
         labels.extend(self.target.iter().map(|(name, value)| (name.clone(), value.clone())));
         Ok(labels)
     }
+}
+
+/// What is wrong with the length of one of the labels.
+fn fault_in(labels: &LabelMap, limits: &Limits) -> Option<SeriesFault> {
+    labels.iter().find_map(|(name, value)| {
+        let (length, limit) = (name.len(), limits.label_name_bytes);
+        if length > limit {
+            return Some(SeriesFault::LongLabelName { name: shortened(name), length, limit });
+        }
+        let (length, limit) = (value.len(), limits.label_value_bytes);
+        (length > limit).then(|| SeriesFault::LongLabelValue { name: shortened(name), length, limit })
+    })
 }
 
 fn milliseconds(nanoseconds: u64) -> i64 {

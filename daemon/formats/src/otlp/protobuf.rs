@@ -145,9 +145,26 @@ fn add(field: Field<'_>, attributes: &mut Attributes, limits: &Limits) -> Result
     if !attributes.count_one(limits) {
         return Ok(());
     }
+    let encoded = field.bytes()?.len();
+    if Attributes::is_too_long(encoded, limits) {
+        attributes.refuse(key(field)?, encoded, limits);
+        return Ok(());
+    }
     let (name, found) = key_value(field, limits.nesting)?;
     attributes.add(name.to_owned(), found, limits);
     Ok(())
+}
+
+/// The name of a `KeyValue`.
+fn key<'m>(field: Field<'m>) -> Result<&'m str, ProtobufError> {
+    let mut name = "";
+    for field in field.message()? {
+        let field = field?;
+        if field.number == 1 {
+            name = field.text()?;
+        }
+    }
+    Ok(name)
 }
 
 fn key_value<'m>(field: Field<'m>, depth: usize) -> Result<(&'m str, Option<Value>), ProtobufError> {

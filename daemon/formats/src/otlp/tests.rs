@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::attributes::Attributes;
 use super::*;
+use crate::SeriesFault;
 
 /// Of `testdata/otlp/make.py`.
 const PROTOBUF: &[u8] = include_bytes!("../../testdata/otlp/metrics.pb");
@@ -182,7 +184,61 @@ fn deep_nesting_in_protobuf_ends_at_the_limit() {
     let read = |depth| within(Encoding::Protobuf, &request(depth), &Limits::default()).unwrap();
     assert!(read(8)[0].ends_with("deep=[[[[[[[[1]]]]]]]]"), "{:?}", read(8));
     assert!(read(9)[0].contains("nested more than 8 times"), "{:?}", read(9));
-    assert!(read(5000)[0].contains("nested more than 8 times"));
+    assert!(read(4000)[0].contains("nested more than 8 times"));
+    assert!(read(6000)[0].contains("the value of the label `deep` has "), "too long to be decoded");
+}
+
+#[test]
+fn a_long_name_of_a_metric_is_refused_and_not_copied_for_each_point() {
+    let points = vec![r#"{"asInt":1}"#; 1000].join(",");
+    let body = one(&points).replace(r#""name":"g""#, &format!(r#""name":"{}""#, "a.".repeat(1 << 19)));
+    let (mut refused, mut copied) = (0, 0);
+    let count = |series: Result<Series<'_>, SeriesError>| {
+        let error = series.unwrap_err();
+        assert!(matches!(error.fault, SeriesFault::LongLabelValue { length: 0x10_0000, .. }), "{:?}", error.fault);
+        refused += 1;
+        copied += error.metric.len();
+    };
+    read(Encoding::Json, body.as_bytes(), &Limits::default(), count).unwrap();
+    assert_eq!(refused, 1000);
+    assert!(copied < 100_000, "{copied} bytes of names were copied");
+}
+
+#[test]
+fn long_labels_of_a_resource_or_a_scope_are_refused_once_and_not_kept() {
+    let limits = Limits::default();
+    let mut take = |_: Result<Series<'_>, SeriesError>| {};
+    let attributes = |name: &str, length: usize| {
+        let pairs = vec![(name.to_owned(), "x".repeat(length))];
+        Attributes { pairs, count: 1, fault: None }
+    };
+    let mut points = Points::new(&limits, &mut take);
+    points.resource(attributes("zone", limits.label_value_bytes));
+    assert!(points.refused().is_none());
+    for name in ["zone", "service.name", "service.instance.id"] {
+        points.resource(attributes(name, limits.label_value_bytes + 1));
+        assert!(matches!(points.refused(), Some(SeriesFault::LongLabelValue { .. })), "{name}");
+    }
+    points.resource(attributes(&"n".repeat(limits.label_name_bytes + 1), 1));
+    assert!(matches!(points.refused(), Some(SeriesFault::LongLabelName { .. })));
+    points.resource(Attributes::default());
+    assert!(points.refused().is_none());
+    points.scope(&"s".repeat(limits.label_value_bytes + 1), "", Attributes::default());
+    assert!(matches!(points.refused(), Some(SeriesFault::LongLabelValue { .. })));
+}
+
+#[test]
+fn an_attribute_that_is_encoded_in_very_many_bytes_is_not_decoded() {
+    let attribute = |elements: usize| {
+        let values = vec!["{}"; elements].join(",");
+        one(&format!(
+            r#"{{"asInt":1,"attributes":[{{"key":"list","value":{{"arrayValue":{{"values":[{values}]}}}}}}]}}"#
+        ))
+    };
+    assert!(json(&attribute(10)).unwrap()[0].contains("list=[null"));
+    // Were it decoded, the fault would have the length of the text.
+    let found = json(&attribute(11_000)).unwrap();
+    assert!(found[0].contains("the value of the label `list` has 330"), "{found:?}");
 }
 
 #[test]

@@ -79,7 +79,10 @@ impl Default for WebhookConfig {
 impl AlertmanagerConfig {
     /// Returns the invalid keys, each with a text that names the remedy.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
-        urls(&[("url", &self.url), ("page_url", &self.page_url)])
+        let mut problems = urls(&[("page_url", &self.page_url)]);
+        let url = self.url.as_deref().and_then(|url| api(url).err());
+        problems.extend(url.map(|problem| ("url", problem)));
+        problems
     }
 }
 
@@ -99,7 +102,15 @@ fn urls(given: &[(&'static str, &Option<String>)]) -> Vec<(&'static str, String)
     given.filter_map(|(key, url)| base(url).err().map(|problem| (key, problem))).collect()
 }
 
-/// A URL without a slash at its end.
+/// The URL of a server to which paths are appended, without a slash at its end.
+pub(super) fn api(url: &str) -> Result<&str, String> {
+    if url.contains(['?', '#']) {
+        return Err("the URL cannot contain `?` or `#`; write it as \"http://127.0.0.1:9093\"".to_owned());
+    }
+    base(url)
+}
+
+/// A URL without a slash at its end. The problem never shows the URL, which may contain a password or a token.
 pub(super) fn base(url: &str) -> Result<&str, String> {
     let uri = url.parse::<Uri>().ok();
     let is_http = uri.as_ref().and_then(Uri::scheme_str).is_some_and(|scheme| matches!(scheme, "http" | "https"));
@@ -107,6 +118,31 @@ pub(super) fn base(url: &str) -> Result<&str, String> {
     if is_http && is_plain {
         Ok(url.trim_end_matches('/'))
     } else {
-        Err(format!("expected a URL without credentials such as \"http://127.0.0.1:9093\", found {url:?}"))
+        Err("expected a URL without credentials such as \"http://127.0.0.1:9093\"".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_with_credentials_is_refused_and_not_shown() {
+        let cases = [
+            ("http://user:hunter2@host:9093", "without credentials"),
+            ("hunter2", "such as \"http://127.0.0.1:9093\""),
+            ("http://host:9093?token=hunter2", "cannot contain `?`"),
+            ("http://host:9093/#hunter2", "cannot contain `?` or `#`"),
+        ];
+        for (url, expected) in cases {
+            let section = AlertmanagerConfig { url: Some(url.to_owned()), ..AlertmanagerConfig::default() };
+            let problems = section.problems();
+            let [(key, problem)] = problems.as_slice() else { panic!("{url}: {problems:?}") };
+            assert!(*key == "url" && problem.contains(expected) && !problem.contains("hunter2"), "{url}: {problem}");
+        }
+        let good = AlertmanagerConfig { url: Some("http://host:9093/am/".to_owned()), ..AlertmanagerConfig::default() };
+        assert!(good.problems().is_empty());
+        let hook = WebhookConfig { url: Some("https://host/hook?token=x".to_owned()), ..WebhookConfig::default() };
+        assert!(hook.problems().is_empty(), "a webhook gets no path appended");
     }
 }

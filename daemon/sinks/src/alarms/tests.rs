@@ -1,5 +1,6 @@
 //! Tests of the sinks of alarms against a server that remembers what it was sent.
 
+use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -18,6 +19,8 @@ const START: u64 = 1_700_000_000_000_000;
 struct Server {
     url: String,
     status: Arc<AtomicU16>,
+    /// The statuses of the next requests, before that one.
+    script: Arc<Mutex<VecDeque<u16>>>,
     requests: Mutex<mpsc::Receiver<(Value, String)>>,
 }
 
@@ -27,6 +30,8 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (status, (sender, requests)) = (Arc::new(AtomicU16::new(200)), mpsc::channel());
         let shared = Arc::clone(&status);
+        let script = Arc::<Mutex<VecDeque<u16>>>::default();
+        let next = Arc::clone(&script);
         std::thread::spawn(move || {
             for mut connection in listener.incoming().map_while(Result::ok) {
                 let mut reader = BufReader::new(connection.try_clone().unwrap());
@@ -46,7 +51,7 @@ impl Server {
                 }
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
-                let code = shared.load(Ordering::SeqCst);
+                let code = next.lock().unwrap().pop_front().unwrap_or_else(|| shared.load(Ordering::SeqCst));
                 if code == 200 {
                     let signed = hmac::hex(b"key", &[timestamp.as_bytes(), b".", &body]);
                     let valid = if signature == format!("sha256={signed}") { "signed" } else { "unsigned" };
@@ -55,7 +60,7 @@ impl Server {
                 let _ = write!(connection, "HTTP/1.1 {code} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             }
         });
-        Self { url, status, requests: Mutex::new(requests) }
+        Self { url, status, script, requests: Mutex::new(requests) }
     }
 
     fn take(&self) -> Vec<(Value, String)> {
@@ -119,6 +124,13 @@ impl Rig {
         crate::run(sink, &log, &stop, |_, _, _| ()).unwrap();
     }
 
+    /// Delivers what was committed since `next`; returns the next offset.
+    fn deliver(&self, sink: &mut impl Sink, next: u64) -> u64 {
+        let batch = self.log.read_results(next, READ_BYTES).unwrap();
+        sink.deliver(&*self.log, &batch).unwrap();
+        batch.next_offset()
+    }
+
     fn alertmanager(&self, server: &Server, per_group: usize) -> AlertmanagerSink {
         let section = AlertmanagerConfig {
             url: Some(server.url.clone()),
@@ -172,9 +184,92 @@ fn many_alarms_of_a_rule_are_some_alerts_and_one_for_the_rest() {
     let (server, mut rig) = (Server::start(), Rig::new());
     let names: Vec<_> = (0..1000).map(|number| format!("vn{number:03}")).collect();
     let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut sink = rig.alertmanager(&server, 2);
+    let next = sink.start(&*rig.log).unwrap();
     rig.rows(&firing, &[]);
-    rig.run(rig.alertmanager(&server, 2));
+    let next = rig.deliver(&mut sink, next);
     assert_eq!(alerts(&server, rig.clock.now_micros()), ["group fires", "vn000 fires", "vn001 fires"]);
+    rig.rows(&firing[1..], &["vn000"]);
+    let next = rig.deliver(&mut sink, next);
+    let found = alerts(&server, rig.clock.now_micros());
+    assert_eq!(found, ["group fires", "vn000 ended", "vn001 fires"], "no other object pages");
+    let recovered: Vec<_> = names[1..998].iter().map(String::as_str).collect();
+    rig.rows(&firing[998..], &recovered);
+    rig.deliver(&mut sink, next);
+    let found = alerts(&server, rig.clock.now_micros());
+    assert_eq!(found, ["group ended", "vn001 ended", "vn998 fires", "vn999 fires"], "the group fits again");
+}
+
+#[test]
+fn a_batch_that_is_rejected_holds_up_no_other_and_is_not_repeated_at_once() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let names: Vec<_> = (0..600).map(|number| format!("vn{number:03}")).collect();
+    let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    rig.rows(&firing, &[]);
+    server.script.lock().unwrap().push_back(400);
+    let mut sink = rig.alertmanager(&server, 1000);
+    sink.start(&*rig.log).unwrap();
+    for _ in 0..3 {
+        sink.idle(&*rig.log, false).unwrap();
+    }
+    assert_eq!(alerts(&server, rig.clock.now_micros()).len(), 100, "the second batch, once");
+    rig.clock.advance(Duration::from_secs(60));
+    sink.idle(&*rig.log, false).unwrap();
+    assert_eq!(alerts(&server, rig.clock.now_micros()).len(), 600, "all in the next interval");
+}
+
+#[test]
+fn an_alert_that_was_sent_in_half_a_request_ends() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let names: Vec<_> = (0..600).map(|number| format!("vn{number:03}")).collect();
+    let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut sink = rig.alertmanager(&server, 1000);
+    let next = sink.start(&*rig.log).unwrap();
+    rig.rows(&firing, &[]);
+    server.script.lock().unwrap().extend([200, 503]);
+    let next = rig.deliver(&mut sink, next);
+    assert_eq!(alerts(&server, rig.clock.now_micros()).len(), 500);
+    rig.rows(&firing[1..], &["vn000"]);
+    rig.deliver(&mut sink, next);
+    let found = alerts(&server, rig.clock.now_micros());
+    assert!(found.len() == 600 && found[0] == "vn000 ended", "{} {}", found.len(), found[0]);
+}
+
+#[test]
+fn a_new_sink_sends_what_fires_once_and_no_history() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.rows(&[("a", 1), ("b", 1)], &[]);
+    rig.rows(&[("a", 1)], &["b"]);
+    server.status.store(503, Ordering::SeqCst);
+    rig.run(rig.webhook(&server));
+    server.status.store(200, Ordering::SeqCst);
+    rig.run(rig.webhook(&server));
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let group = &body["groups"][0];
+    assert_eq!((group["fired"].as_array().map(Vec::len), &group["fired"][0]["object"]), (Some(1), &"a".into()));
+    assert_eq!(group["resolved"].as_array().map(Vec::len), Some(0));
+    rig.run(rig.webhook(&server));
+    assert!(server.take().is_empty(), "it is sent once");
+    rig.run(rig.alertmanager(&server, 20));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a fires"]);
+}
+
+#[test]
+fn what_fires_in_a_stream_that_was_removed_ends_at_the_start() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.rows(&[("a", 1)], &[]);
+    rig.run(rig.alertmanager(&server, 20).with_streams(["S-b".to_owned()]));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a fires"]);
+    rig.run(rig.webhook(&server).with_streams(["S-b".to_owned()]));
+    assert_eq!(server.take().len(), 1);
+    rig.run(rig.alertmanager(&server, 20).with_streams(["S-c".to_owned()]));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended"]);
+    rig.run(rig.webhook(&server).with_streams(["S-c".to_owned()]));
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    assert_eq!(body["groups"][0]["resolved"][0]["object"], "a");
+    rig.run(rig.webhook(&server).with_streams(["S-c".to_owned()]));
+    rig.run(rig.alertmanager(&server, 20).with_streams(["S-c".to_owned()]));
+    assert!(server.take().is_empty(), "it ends once");
 }
 
 #[test]

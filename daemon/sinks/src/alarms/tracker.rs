@@ -1,6 +1,6 @@
 //! What fires, from the rows of the results log, and what changed since it was last sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_alarms::row::{Alarm, AlarmRow};
 
@@ -74,6 +74,23 @@ impl Tracker {
         }
         if !now.is_empty() {
             self.by_object.insert(object, now.into_keys().collect());
+        }
+    }
+
+    /// Makes what fires the changes, for a receiver that was sent nothing yet.
+    pub(super) fn announce(&mut self) {
+        self.clear_changes();
+        self.fired.extend(self.firing.iter().map(|(id, tracked)| (id.clone(), tracked.clone())));
+    }
+
+    /// Ends what fires in other streams than these at `now`: no row would end it.
+    pub(super) fn end_others(&mut self, streams: &BTreeSet<String>, now: u64) {
+        let others: Vec<Id> = self.firing.keys().filter(|id| !streams.contains(&id.stream)).cloned().collect();
+        for id in others {
+            self.by_object.remove(&(id.key.clone(), id.stream.clone()));
+            if let Some(tracked) = self.firing.remove(&id) {
+                self.resolved.push((id, Tracked { resolved: Some(now), ..tracked }));
+            }
         }
     }
 

@@ -75,6 +75,13 @@ impl WebhookSink {
         let timeout = settings.timeout;
         Self(AlarmSink::new(Webhook { settings, sent_at: None }, timeout, clock, telemetry, stop))
     }
+
+    /// Ends at the start what fires in other streams than these: they were removed from the configuration.
+    #[must_use]
+    pub fn with_streams(mut self, streams: impl IntoIterator<Item = String>) -> Self {
+        self.0.streams = Some(streams.into_iter().collect());
+        self
+    }
 }
 
 impl Sink for WebhookSink {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ::redis::{Client as Address, Connection, ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use ::redis::{Client as Address, Connection, ErrorKind, RedisError, RedisResult};
 use daemon_base::stop::{Stop, Unfinished};
 
 use super::RedisSettings;
@@ -16,6 +16,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) enum FailureKind {
     /// The server refuses the credentials, or the user lacks a permission.
     Auth,
+    /// The server does not have the database, or is a node of a cluster.
+    Database,
     /// Kafka does not take the messages for alarm-gen.
     Kafka,
     /// The server cannot write now: it loads its data, is a replica, or has no memory.
@@ -26,13 +28,14 @@ pub(super) enum FailureKind {
 }
 
 impl FailureKind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Auth, Self::Kafka, Self::Server, Self::Timeout, Self::Transport, Self::Unexpected];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Auth, Self::Database, Self::Kafka, Self::Server, Self::Timeout, Self::Transport, Self::Unexpected];
 
     /// The label in metrics and messages.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Auth => "auth",
+            Self::Database => "database",
             Self::Kafka => "kafka",
             Self::Server => "server_error",
             Self::Timeout => "timeout",
@@ -106,13 +109,84 @@ fn connect(address: &Address, timeout: Duration) -> RedisResult<Connection> {
 }
 
 fn failed(error: RedisError) -> Failure {
-    let kind = match (error.kind(), error.code()) {
+    let text = error.to_string();
+    Failure::Failed(kind_of(&error, &text), text)
+}
+
+/// The kind of a failure. The error of a transaction is that it was aborted; why, is in the errors of its commands.
+fn kind_of(error: &RedisError, text: &str) -> FailureKind {
+    if text.contains("switch database") {
+        return kind_of_selection(text);
+    }
+    let errors = error.clone().into_server_errors();
+    let has_code =
+        |codes: &[&str]| errors.iter().flat_map(|errors| errors.iter()).any(|(_, error)| codes.contains(&error.code()));
+    match error.kind() {
         _ if error.is_timeout() => FailureKind::Timeout,
-        (ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm), _)
-        | (_, Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => FailureKind::Auth,
-        (ErrorKind::Io, _) => FailureKind::Transport,
-        (ErrorKind::Server(_) | ErrorKind::Extension, _) => FailureKind::Server,
+        ErrorKind::AuthenticationFailed => FailureKind::Auth,
+        _ if has_code(&["NOAUTH", "NOPERM", "WRONGPASS"]) => FailureKind::Auth,
+        _ if has_code(&["ASK", "CROSSSLOT", "MOVED"]) => FailureKind::Database,
+        ErrorKind::Io => FailureKind::Transport,
+        ErrorKind::Server(_) | ErrorKind::Extension => FailureKind::Server,
         _ => FailureKind::Unexpected,
-    };
-    Failure::Failed(kind, error.to_string())
+    }
+}
+
+/// The kind of a failure to select the database, of which only the text is known.
+fn kind_of_selection(text: &str) -> FailureKind {
+    let has = |part: &&str| text.contains(*part);
+    if ["Authentication required", "permission"].iter().any(has) {
+        FailureKind::Auth
+    } else if text.contains("loading") {
+        FailureKind::Server
+    } else {
+        FailureKind::Database
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::redis::{Pipeline, Value, make_extension_error};
+
+    use super::super::marker::tests::Answering;
+    use super::*;
+
+    fn kind(error: &RedisError) -> FailureKind {
+        kind_of(error, &error.to_string())
+    }
+
+    #[test]
+    fn what_no_retry_mends_has_a_kind_of_its_own() {
+        let cases = [
+            ("NOAUTH", FailureKind::Auth),
+            ("WRONGPASS", FailureKind::Auth),
+            ("NOPERM", FailureKind::Auth),
+            ("MOVED", FailureKind::Database),
+            ("CROSSSLOT", FailureKind::Database),
+            ("OOM", FailureKind::Server),
+            ("LOADING", FailureKind::Server),
+        ];
+        for (code, expected) in cases {
+            assert_eq!(kind(&make_extension_error(code.to_owned(), None)), expected, "{code}");
+        }
+        let selections = [
+            ("DB index is out of range", FailureKind::Database),
+            ("SELECT is not allowed in cluster mode", FailureKind::Database),
+            ("Authentication required.", FailureKind::Auth),
+            ("Redis is loading the dataset in memory", FailureKind::Server),
+        ];
+        for (text, expected) in selections {
+            let text = format!("Redis server refused to switch database: {text}");
+            assert_eq!(kind_of(&make_extension_error("ERR".to_owned(), None), &text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_errors_of_all_commands_of_a_transaction_decide_on_the_kind() {
+        let mut commands = Pipeline::new();
+        commands.atomic().cmd("DEL").arg("a").ignore().cmd("DEL").arg("b").ignore();
+        let mut server = Answering::new(&["ERR other", "NOPERM no permission"]);
+        let error = commands.query::<Value>(&mut server).unwrap_err();
+        assert_eq!(kind(&error), FailureKind::Auth);
+    }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Connection, RedisResult};
+use ::redis::{Connection, Pipeline, RedisResult};
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::Publish;
 use super::client::{Client, Failure, FailureKind};
+use super::marker::{Marker, MarkerKey};
 use super::telemetry::RedisTelemetry;
 use super::transaction::UveMessage;
 
@@ -73,6 +74,31 @@ impl Delivery {
         }
     }
 
+    /// Executes a transaction if the marker is still `expected`; returns whether it was. Counts the commands that Redis
+    /// refuses: the others are executed, the new marker included, so a second try would not write them either.
+    ///
+    /// # Errors
+    ///
+    /// As [`exchange`](Self::exchange).
+    pub(super) fn commit(&mut self, marker: &MarkerKey, expected: Marker, commands: Pipeline) -> Result<bool, Stopped> {
+        let (marker, commands) = (marker.clone(), Arc::new(commands));
+        let committed = self.exchange(move |connection| marker.commit(connection, &expected, &commands))?;
+        let Some(committed) = committed else { return Ok(false) };
+        if committed.refused > 0 {
+            self.telemetry.left_out("refused", committed.refused);
+            if self.should_log("refused") {
+                let (refused, text) = (committed.refused, excerpt(&committed.text));
+                error!(
+                    refused,
+                    text,
+                    "Redis refused commands of a transaction and lacks their results. Remove the key of a wrong \
+                     type, then the key DERIVED-STATSD:<generator>: the sink writes all retained results again."
+                );
+            }
+        }
+        Ok(true)
+    }
+
     /// Publishes messages until Kafka has them.
     ///
     /// # Errors
@@ -121,16 +147,25 @@ impl Delivery {
         self.failures = self.failures.saturating_add(1);
         if self.should_log(kind.label()) {
             self.is_failure_logged = true;
-            let text: String = text.chars().take(EXCERPT_CHARS).collect();
+            let text = excerpt(&text);
             let (reason, remedy, retry) = (kind.label(), remedy(kind, &text), pause.as_secs_f64());
-            warn!(
-                reason,
-                text,
-                retry_seconds = retry,
-                "Redis takes no results at present; {remedy}. The results stay in the log."
-            );
+            let state = state(kind);
+            warn!(reason, text, retry_seconds = retry, "{state}; {remedy}. The results stay in the log.");
         }
         self.client.wait(pause).then_some(()).ok_or(Stopped)
+    }
+}
+
+/// The beginning of a server's message.
+fn excerpt(text: &str) -> String {
+    text.chars().take(EXCERPT_CHARS).collect()
+}
+
+/// What a failure stops.
+fn state(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Kafka => "Kafka takes no messages for alarm-gen; the sink waits",
+        _ => "Redis takes no results at present",
     }
 }
 
@@ -140,11 +175,34 @@ fn remedy(kind: FailureKind, text: &str) -> &'static str {
         FailureKind::Auth => {
             "check sinks.redis.user and password_file, and that the user may use all commands on all keys of the database"
         }
+        FailureKind::Database => "check sinks.redis.url and sinks.redis.database; a Redis cluster is not supported",
         FailureKind::Kafka => {
-            "check kafka.brokers and sinks.redis.uve_topics: the topics exist once a collector or alarm-gen runs"
+            "check kafka.brokers, sinks.redis.uve_topics and sinks.redis.partitions: a collector or alarm-gen with as \
+             many partitions creates the topics"
         }
         FailureKind::Transport if text.contains("certificate") => "check sinks.redis.ca_file",
-        FailureKind::Unexpected => "check sinks.redis.url and database",
+        FailureKind::Unexpected => "check sinks.redis.url and sinks.redis.database",
         FailureKind::Server | FailureKind::Timeout | FailureKind::Transport => "the sink tries again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_what_waits_and_what_to_check() {
+        assert!(state(FailureKind::Kafka).starts_with("Kafka takes no messages for alarm-gen"));
+        let cases = [
+            (FailureKind::Database, "a Redis cluster is not supported"),
+            (FailureKind::Kafka, "sinks.redis.partitions"),
+            (FailureKind::Unexpected, "sinks.redis.database"),
+        ];
+        for (kind, part) in cases {
+            assert!(remedy(kind, "").contains(part), "{kind:?}");
+        }
+        for kind in FailureKind::ALL.into_iter().filter(|kind| *kind != FailureKind::Kafka) {
+            assert_eq!(state(kind), "Redis takes no results at present", "{kind:?}");
+        }
     }
 }

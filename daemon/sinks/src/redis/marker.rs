@@ -5,7 +5,7 @@
 //! data: the marker has an older offset. Another daemon of the group has written: the marker has a newer one. A
 //! transaction watches the marker and has no effect if it changed, so no value ever goes back.
 
-use ::redis::{Cmd, Pipeline, RedisResult, Value};
+use ::redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 
 use super::RedisSettings;
 
@@ -16,6 +16,15 @@ pub(super) struct Marker {
     pub next: Option<u64>,
     /// What else decides on keys and members.
     pub layout: Option<String>,
+}
+
+/// A transaction that Redis executed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Committed {
+    /// The number of commands that failed. Redis does not undo the others.
+    pub refused: u64,
+    /// The first of their errors.
+    pub text: String,
 }
 
 /// The key of a generator's marker, and its layout. No process of Contrail reads such a key.
@@ -53,20 +62,20 @@ impl MarkerKey {
         commands.cmd("HSET").arg(&self.key).arg("next").arg(next).arg("layout").arg(&self.layout).ignore();
     }
 
-    /// Executes a transaction if the marker is still `expected`; returns whether it was.
+    /// Executes a transaction if the marker is still `expected`; `None` if it is not. It is an error if the last command
+    /// fails, which is the one that sets the marker; any other that fails is counted.
     pub(super) fn commit(
         &self,
         connection: &mut ::redis::Connection,
         expected: &Marker,
         transaction: &Pipeline,
-    ) -> RedisResult<bool> {
+    ) -> RedisResult<Option<Committed>> {
         ::redis::cmd("WATCH").arg(&self.key).exec(connection)?;
         if self.read(connection)? != *expected {
             ::redis::cmd("UNWATCH").exec(connection)?;
-            return Ok(false);
+            return Ok(None);
         }
-        // Nil if the marker changed after the read.
-        Ok(transaction.query::<Value>(connection)? != Value::Nil)
+        outcome(transaction.query(connection), transaction.len())
     }
 
     /// The key.
@@ -78,5 +87,85 @@ impl MarkerKey {
         let mut command = ::redis::cmd("HMGET");
         command.arg(&self.key).arg("next").arg("layout");
         command
+    }
+}
+
+/// The outcome of a transaction of so many commands.
+fn outcome(executed: RedisResult<Value>, commands: usize) -> RedisResult<Option<Committed>> {
+    let error = match executed {
+        // The marker changed after the read.
+        Ok(Value::Nil) => return Ok(None),
+        Ok(_) => return Ok(Some(Committed::default())),
+        Err(error) => error,
+    };
+    let is_aborted = error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort);
+    let errors = error.clone().into_server_errors().filter(|errors| !is_aborted && !errors.is_empty());
+    match errors {
+        // A second try would find the new marker, and not write what is refused either.
+        Some(errors) if errors.iter().all(|(index, _)| index + 1 < commands) => {
+            let text = errors.first().map(|(_, error)| error.to_string()).unwrap_or_default();
+            Ok(Some(Committed { refused: errors.len() as u64, text }))
+        }
+        _ => Err(error),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use ::redis::{ConnectionLike, parse_redis_value};
+
+    use super::*;
+
+    /// A server that answers a transaction with the same answers; an empty one is `OK`.
+    pub(in super::super) struct Answering(Vec<Value>);
+
+    impl Answering {
+        pub(in super::super) fn new(errors: &[&str]) -> Self {
+            let answer = |error: &&str| match *error {
+                "" => Value::Okay,
+                error => parse_redis_value(format!("-{error}\r\n").as_bytes()).unwrap(),
+            };
+            Self(errors.iter().map(answer).collect())
+        }
+    }
+
+    impl ConnectionLike for Answering {
+        fn req_packed_command(&mut self, _: &[u8]) -> RedisResult<Value> {
+            Ok(Value::Okay)
+        }
+
+        fn req_packed_commands(&mut self, _: &[u8], _: usize, _: usize) -> RedisResult<Vec<Value>> {
+            Ok(vec![Value::Array(self.0.clone())])
+        }
+
+        fn get_db(&self) -> i64 {
+            0
+        }
+
+        fn check_connection(&mut self) -> bool {
+            true
+        }
+
+        fn is_open(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_command_that_fails_within_a_transaction_is_counted_and_named() {
+        let outcome = |errors: &[&str]| {
+            let mut commands = Pipeline::new();
+            commands.atomic();
+            for _ in errors {
+                commands.cmd("DEL").arg("a").ignore();
+            }
+            outcome(commands.query(&mut Answering::new(errors)), commands.len())
+        };
+        assert_eq!(outcome(&["", ""]).unwrap(), Some(Committed::default()));
+        let committed = outcome(&["WRONGTYPE other", "", "WRONGTYPE other", ""]).unwrap().unwrap();
+        assert_eq!(committed.refused, 2);
+        assert!(committed.text.contains("WRONGTYPE"), "{}", committed.text);
+        assert!(outcome(&["", "WRONGTYPE other"]).is_err(), "without a new marker nothing is done");
+        assert_eq!(super::outcome(Ok(Value::Nil), 1).unwrap(), None);
     }
 }

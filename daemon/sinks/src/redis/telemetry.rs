@@ -27,12 +27,13 @@ impl RedisTelemetry {
     /// Registers the metrics in `registry`, the counters at 0: the first increase of one that appears with it is not seen.
     pub fn register(&self, registry: &mut Registry) {
         self.count(Counts::default());
+        self.left_out("refused", 0);
         self.left_out("unreadable", 0);
         for outcome in FailureKind::ALL.map(FailureKind::label).into_iter().chain(["ok"]) {
             drop(self.requests.get_or_create(&[("outcome", outcome)]));
         }
         registry.register("redis_results", "Results that Redis took, by operation", self.results.clone());
-        registry.register("redis_left_out", "Results and attributes left out, by reason", self.left_out.clone());
+        registry.register("redis_left_out", "What is left out, by reason", self.left_out.clone());
         registry.register("redis_requests", "Transactions and reads of Redis, by outcome", self.requests.clone());
         registry.register("redis_messages", "Messages for alarm-gen that Kafka took", self.messages.clone());
         registry.register("redis_rewrites", "Times that all results were written anew", self.rewrites.clone());

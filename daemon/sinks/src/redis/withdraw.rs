@@ -33,12 +33,9 @@ pub(super) fn all(delivery: &mut Delivery, names: &Names, marker: &MarkerKey, fo
 
 /// Deletes a key if the marker is still `expected`; returns whether it was.
 fn remove(delivery: &mut Delivery, marker: &MarkerKey, expected: Marker, key: String) -> Result<bool, Stopped> {
-    let marker = marker.clone();
-    delivery.exchange(move |connection| {
-        let mut command = Pipeline::new();
-        command.atomic().cmd("DEL").arg(key).ignore();
-        marker.commit(connection, &expected, &command)
-    })
+    let mut command = Pipeline::new();
+    command.atomic().cmd("DEL").arg(key).ignore();
+    delivery.commit(marker, expected, command)
 }
 
 /// The outcome of a step.
@@ -71,5 +68,6 @@ fn step(connection: &mut Connection, names: &Names, marker: &MarkerKey, uve: &st
             }
         }
     }
-    Ok(if marker.commit(connection, &Marker::default(), &commands)? { Step::More } else { Step::Changed })
+    let committed = marker.commit(connection, &Marker::default(), &commands)?;
+    Ok(if committed.is_some() { Step::More } else { Step::Changed })
 }

@@ -1,9 +1,9 @@
 //! The reasons why a line is rejected.
 
 use daemon_log::LogError;
-use derived_stats::Number;
-use proxy_uve::PartialFault;
-use proxy_uve::wire::{PartialError, line};
+use derived_stats::{Number, ValueType};
+use proxy_uve::wire::{PartialError, PartialSealError, line};
+use proxy_uve::{PartialFault, Plan};
 
 use crate::timestamp::TimestampError;
 
@@ -45,6 +45,9 @@ pub enum LineError {
     /// No proxy type of the stream takes the partial state.
     #[error(transparent)]
     PartialState(#[from] PartialFault),
+    /// The line is the last one of an output, but not as it is written.
+    #[error(transparent)]
+    PartialSeal(#[from] PartialSealError),
     /// Partial states go to a log that others read, too.
     #[error(
         "partial states are for the embedded log, and log.kind is `kafka`, whose topics other programs read; send \
@@ -86,4 +89,22 @@ pub enum LineError {
         /// What to do.
         remedy: &'static str,
     },
+}
+
+impl LineError {
+    /// The error for a value that no proxy type of the stream accepts.
+    #[cold]
+    pub(super) fn unfit(plan: &Plan, value: Number) -> Self {
+        let types = plan.value_types();
+        let is_fraction = value.as_f64().fract() != 0.0;
+        let remedy = match (is_fraction, types.contains(&ValueType::F64)) {
+            (true, false) => "send an integer, or declare the raw field of the proxy type as `double`",
+            (false, false) if value.as_f64() < 0.0 && !types.contains(&ValueType::I64) => {
+                "send no negative value, or declare the raw field of the proxy type as `i64`"
+            }
+            _ => "send a value in the range of the type, or change the type of the raw field of the proxy type",
+        };
+        let names: Vec<_> = types.iter().map(ToString::to_string).collect();
+        Self::Value { value, stream: plan.stream().to_string(), types: names.join(" or "), remedy }
+    }
 }

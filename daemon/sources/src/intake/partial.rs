@@ -8,8 +8,8 @@ use crate::timestamp::{self, TimeUnit};
 
 impl Intake {
     /// Adds the record of the partial state in the first line of `text`, which is not empty. Returns how many bytes the
-    /// line has with its line break, and the outcome; `None` for a blank line, and for
-    /// the last line of an output. `scratch` is reused from line to line.
+    /// line has with its line break, and the outcome; `None` for a blank line, and for the last line of an output, of
+    /// which only the form is checked. `scratch` is reused from line to line.
     pub fn push_first_partial(
         &self,
         text: &[u8],
@@ -19,8 +19,10 @@ impl Intake {
         let taken = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| end + 1);
         let line = text.get(..taken).unwrap_or_default().trim_ascii();
         // The last line of an output counts its states; a client may post them in several bodies.
-        let has_state = !line.is_empty() && !PartialSeal::is_seal(line);
-        (taken, has_state.then(|| self.push_partial(line, batch, scratch)))
+        if PartialSeal::is_seal(line) {
+            return (taken, PartialSeal::check_form(line).err().map(|error| Err(error.into())));
+        }
+        (taken, (!line.is_empty()).then(|| self.push_partial(line, batch, scratch)))
     }
 
     /// Adds the record of a partial state, as [`PartialState::encode`] writes it. It is checked here by the rules of its
@@ -141,5 +143,21 @@ mod tests {
         }
         let error = push(&good, PayloadForm::Published).expect_err("published");
         assert!(error.contains("embedded log"), "{error}");
+    }
+
+    #[test]
+    fn a_last_line_is_passed_over_unless_it_cannot_be_read() {
+        let outcome = |line: &str| {
+            let (mut batch, intake) = (AppendBatch::new(NOW), intake(PayloadForm::Stored));
+            let (taken, outcome) = intake.push_first_partial(line.as_bytes(), &mut batch, &mut Vec::new());
+            assert_eq!((taken, batch.len()), (line.len(), 0));
+            outcome.map(|outcome| outcome.map_err(|error| error.to_string()).expect_err("no state"))
+        };
+        assert_eq!(outcome("{\"partial_end\":1,\"states\":0,\"crc\":\"00000000\"}\n"), None);
+        assert_eq!(outcome("{ \"crc\": \"00000000\", \"states\": 0, \"partial_end\": 1 }\n"), None);
+        let newer = outcome("{\"partial_end\":2,\"states\":0,\"crc\":\"00000000\"}\n");
+        assert!(newer.is_some_and(|error| error.contains("`partial_end` is 2")));
+        let cut = outcome("{\"partial_end\":1,\"stat\n");
+        assert!(cut.is_some_and(|error| error.contains("the last line is not as")));
     }
 }

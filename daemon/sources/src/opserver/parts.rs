@@ -8,7 +8,7 @@ use daemon_log::{Log, LogError, PartitionLog};
 
 use super::appender::Appender;
 use super::polled;
-use super::{PollerSettings, PollerTelemetry};
+use super::{PollerMemory, PollerSettings, PollerTelemetry};
 use crate::intake::Intake;
 
 /// The parts of the daemon that the poller uses.
@@ -27,6 +27,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The counters.
     pub telemetry: PollerTelemetry,
+    /// What the poller before this one has kept; empty for the first one.
+    pub memory: PollerMemory,
 }
 
 /// Makes the poller certain of the streams of which a poll had a value, in this process or an earlier one, if they are

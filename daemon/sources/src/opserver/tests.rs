@@ -65,6 +65,8 @@ struct Rig {
     log: Arc<EmbeddedLog>,
     telemetry: PollerTelemetry,
     observations: Observations,
+    settings: PollerSettings,
+    memory: PollerMemory,
     stop: Stop,
     thread: Option<JoinHandle<()>>,
     _directory: TempDir,
@@ -90,10 +92,45 @@ impl Rig {
         let local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
         let polled = Polled::open(local.clone(), Appender::names(&settings.streams), 1).unwrap();
         let telemetry_of = telemetry.clone();
-        let parts = Parts { settings, intake, log: appender, local, observer, clock: by_hand, telemetry: telemetry_of };
+        let (of_poller, memory) = (settings.clone(), PollerMemory::default());
+        let parts = Parts {
+            settings,
+            intake,
+            log: appender,
+            local,
+            observer,
+            clock: by_hand,
+            telemetry: telemetry_of,
+            memory: memory.clone(),
+        };
         let poller = Poller::new(parts, polled, stop.clone(), CLOCK_INTERVAL);
-        let thread = thread::spawn(move || poller.run());
-        Self { clock, log, telemetry, observations, stop, thread: Some(thread), _directory: directory }
+        let thread = Some(thread::spawn(move || poller.run()));
+        let settings = of_poller;
+        Self { clock, log, telemetry, observations, settings, memory, stop, thread, _directory: directory }
+    }
+
+    /// Replaces the poller by another one with the same memory, as a change of the configuration does.
+    fn replace(&mut self) {
+        self.stop.set();
+        self.thread.take().unwrap().join().unwrap();
+        self.stop = Stop::default();
+        let now = self.clock.now_micros();
+        let observer = observer(&self.settings, &self.observations, now);
+        let local = Some(Arc::clone(&self.log) as Arc<dyn PartitionLog>);
+        let polled = Polled::open(local.clone(), Appender::names(&self.settings.streams), 1).unwrap();
+        let (log, clock) = (Arc::<EmbeddedLog>::clone(&self.log), Arc::<ManualClock>::clone(&self.clock));
+        let parts = Parts {
+            settings: self.settings.clone(),
+            intake: intake_of(&[(stream(), PARTITION.stream)], ValueType::F64, PayloadForm::Stored),
+            log,
+            local,
+            observer,
+            clock,
+            telemetry: self.telemetry.clone(),
+            memory: self.memory.clone(),
+        };
+        let poller = Poller::new(parts, polled, self.stop.clone(), CLOCK_INTERVAL);
+        self.thread = Some(thread::spawn(move || poller.run()));
     }
 
     /// Advances to the next interval.
@@ -182,6 +219,36 @@ fn changes_become_samples_with_the_time_of_the_poll() {
     assert_eq!((rig.samples(), rig.count("opserver_samples_total")), (4, 4));
     assert_eq!(rig.count(r#"opserver_rejected_total{reason="empty"}"#), 1);
     assert_eq!(rig.count(r#"opserver_rejected_total{reason="form"}"#), 1);
+}
+
+#[test]
+fn a_poller_that_replaces_another_emits_no_unchanged_value_again_and_does_not_poll_the_interval_twice() {
+    let server = in_turn(vec![page(&[("d:p:a", "1")]), page(&[("d:p:a", "1"), ("d:p:b", "2")])]);
+    let mut rig = Rig::start(settings(&[&server]));
+    rig.poll();
+    rig.replace();
+    rig.poll();
+    assert_eq!(rig.samples_at(FIRST), ["ObjectVNTable:d:p:a - U64(1)"]);
+    assert_eq!(rig.samples_at(FIRST + 60_000_000), ["ObjectVNTable:d:p:b - U64(2)"]);
+    assert_eq!((rig.samples(), server.requests().len()), (2, 2));
+    assert_eq!(rig.count(r#"opserver_polls_total{outcome="missed"}"#), 0);
+}
+
+#[test]
+fn an_interval_whose_poll_a_replacement_cut_off_is_polled_at_once() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let of_server = Arc::clone(&fails);
+    let server = Fake::start(move |_| match of_server.load(Ordering::Acquire) {
+        true => Reply::Status(500),
+        false => Reply::Body(page(&[("d:p:a", "1")])),
+    });
+    let mut rig = Rig::start(settings(&[&server]));
+    rig.advance_interval();
+    eventually(|| rig.count(r#"opserver_server_failures_total{reason="status"}"#) == 1, "the poll fails");
+    fails.store(false, Ordering::Release);
+    rig.replace();
+    eventually(|| rig.count(r#"opserver_polls_total{outcome="ok"}"#) == 1, "the interval is polled");
+    assert_eq!(rig.samples_at(FIRST), ["ObjectVNTable:d:p:a - U64(1)"]);
 }
 
 #[test]
@@ -335,7 +402,8 @@ fn after_a_stop_no_server_is_requested() {
     let observer = observer(&settings, &Observations::default(), START);
     let intake = Intake::new([], 1, PayloadForm::Stored, Duration::from_secs(10));
     let telemetry = PollerTelemetry::default();
-    run(Parts { settings, intake, log, local: None, observer, clock, telemetry }, &stop);
+    let memory = PollerMemory::default();
+    run(Parts { settings, intake, log, local: None, observer, clock, telemetry, memory }, &stop);
     assert_eq!(server.requests(), [""; 0]);
 }
 

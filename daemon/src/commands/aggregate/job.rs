@@ -63,7 +63,8 @@ impl Job {
         let stream = StreamName::new("Recorded", NUMBER).context("name the stream")?;
         let names = types.iter().map(|proxy_type| proxy_type.name().to_owned()).collect();
         let attributes = types.iter().flat_map(|proxy_type| proxy_type.attributes());
-        let may_overflow = |spec: &Spec| spec.metric() == MetricKind::Agg && spec.value_type() != ValueType::U64;
+        let is_counter = |spec: &Spec| spec.metric() == MetricKind::Agg || spec.takes_increases();
+        let may_overflow = |spec: &Spec| is_counter(spec) && spec.value_type() != ValueType::U64;
         let columns: Vec<Vec<String>> = attributes
             .clone()
             .map(|attribute| column_names(attribute.spec.description()))

@@ -1,10 +1,12 @@
 //! The output of the rows, and the check that it is not an input.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use tempfile::NamedTempFile;
 
 use crate::commands::aggregate::JobArgs;
 use crate::commands::aggregate::display_name;
@@ -72,15 +74,20 @@ pub(crate) fn create(path: Option<&Path>) -> anyhow::Result<(Box<dyn Write + Sen
     }
     // Of a link, the file that it leads to.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let file = File::create(&temporary).with_context(|| format!("create {}", temporary.display()))?;
-    let commit = Commit(Some(Temporary { temporary, path }));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    // As a file that is created: what the umask leaves of it.
+    let usual = Permissions::from_mode(0o666);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".derived-statsd-").suffix(".tmp").permissions(usual);
+    let temporary = builder.tempfile_in(folder).with_context(|| {
+        let folder = folder.display();
+        format!("make a file in {folder}; let this user write there, or give --out a path in another folder")
+    })?;
     if let Some(before) = before {
-        let _ = file.set_permissions(before.permissions());
+        let _ = temporary.as_file().set_permissions(before.permissions());
     }
-    Ok((Box::new(file), commit))
+    let file = temporary.as_file().try_clone().context("open the output twice")?;
+    Ok((Box::new(file), Commit(Some(Temporary { temporary, path }))))
 }
 
 /// The end of an output: without [`commit`](Self::commit) it is removed.
@@ -89,29 +96,21 @@ pub(crate) struct Commit(Option<Temporary>);
 
 /// A file that is written under another name.
 struct Temporary {
-    temporary: PathBuf,
+    temporary: NamedTempFile,
     path: PathBuf,
 }
 
 impl Commit {
-    /// Moves the file to its path.
+    /// Makes the file durable and moves it to its path.
     ///
     /// # Errors
     ///
-    /// Fails if the file cannot be moved.
-    pub(crate) fn commit(mut self) -> anyhow::Result<()> {
-        let Some(Temporary { temporary, path }) = self.0.take() else { return Ok(()) };
-        std::fs::rename(&temporary, &path)
-            .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
-            .with_context(|| format!("move {} to {}", temporary.display(), path.display()))
-    }
-}
-
-impl Drop for Commit {
-    fn drop(&mut self) {
-        if let Some(Temporary { temporary, .. }) = &self.0 {
-            let _ = std::fs::remove_file(temporary);
-        }
+    /// Fails if the file cannot be written or moved.
+    pub(crate) fn commit(self) -> anyhow::Result<()> {
+        let Some(Temporary { temporary, path }) = self.0 else { return Ok(()) };
+        temporary.as_file().sync_all().with_context(|| format!("make {} durable", path.display()))?;
+        let moved = temporary.persist(&path).map_err(|failed| failed.error);
+        moved.map(drop).with_context(|| format!("replace {}; check that this user may write there", path.display()))
     }
 }
 
@@ -123,4 +122,35 @@ fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
 
 fn metadata_of(stream: impl std::os::fd::AsFd) -> Option<Metadata> {
     File::from(stream.as_fd().try_clone_to_owned().ok()?).metadata().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_keeps_its_mode_and_is_replaced_at_the_end_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        std::fs::write(&path, "before").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let (mut output, commit) = create(Some(&path)).unwrap();
+        output.write_all(b"after").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
+        commit.commit().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "after");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        drop(create(Some(&path)).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn an_error_names_the_folder_and_long_names_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing/rows.csv");
+        let error = format!("{:#}", create(Some(&missing)).map(drop).unwrap_err());
+        assert!(error.contains("missing; let this user write there"), "{error}");
+        let (_, commit) = create(Some(&folder.path().join("x".repeat(255)))).unwrap();
+        commit.commit().unwrap();
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use indicatif::ProgressBar;
-use proxy_uve::wire::{MAX_PARTIAL_LENGTH, PartialSeal, PartialState};
+use proxy_uve::wire::{MAX_PARTIAL_LENGTH, PartialSeal, PartialSealError, PartialState};
 
 use crate::commands::aggregate::{Found, Lines, MAX_NAMED, check_key, display_name, too_long};
 use crate::commands::print::message;
@@ -44,8 +44,8 @@ struct File {
     canonical: Vec<u8>,
     /// The number of the last line, once it was read.
     last_line: Option<u64>,
-    /// Whether a line was left out, so that the last one cannot agree.
-    has_bad_lines: bool,
+    /// The lines that were left out, so that the checksum cannot agree.
+    bad_lines: u64,
 }
 
 /// Counts bad lines and prints the first ones.
@@ -124,8 +124,8 @@ impl<'p> Input<'p> {
 impl File {
     fn new(name: String, lines: Lines) -> Self {
         let (block, seal, canonical) = (Vec::new(), PartialSeal::default(), Vec::new());
-        let (next, last_line, has_bad_lines) = (None, None, false);
-        Self { name, lines, block, at: 0, line: 0, next, end: 0, seal, canonical, last_line, has_bad_lines }
+        let (next, last_line, bad_lines) = (None, None, 0);
+        Self { name, lines, block, at: 0, line: 0, next, end: 0, seal, canonical, last_line, bad_lines }
     }
 
     /// Reads the next block; returns `false` at the end of the file.
@@ -135,7 +135,7 @@ impl File {
             Found::End => return self.check_end().map(|()| false),
             Found::Lines => {}
             Found::TooLong { length } => {
-                self.has_bad_lines = true;
+                self.bad_lines += 1;
                 bad.add(&self.name, self.line + 1, &too_long(length))?;
             }
         }
@@ -174,13 +174,11 @@ impl File {
         }
         if PartialSeal::is_seal(line) {
             self.last_line = Some(self.line);
-            // What was wrong with a line has been printed.
-            let checked = if self.has_bad_lines { Ok(()) } else { self.seal.check(line) };
-            return checked.map_err(|error| anyhow::anyhow!("{}:{}: {error}", self.name, self.line));
+            return self.check_seal(line, bad);
         }
         match decode(line) {
             Err(reason) => {
-                self.has_bad_lines = true;
+                self.bad_lines += 1;
                 bad.add(&self.name, self.line, &reason)
             }
             Ok(state) if state.end() < self.end => bail!(
@@ -197,6 +195,19 @@ impl File {
                 Ok(())
             }
         }
+    }
+
+    /// Checks the last line.
+    fn check_seal(&self, line: &[u8], bad: &BadLines<'_>) -> anyhow::Result<()> {
+        let checked = match self.seal.check(line) {
+            // What was wrong with these lines has been printed.
+            Err(PartialSealError::Differs { .. }) if self.bad_lines > 0 => {
+                let checked = self.seal.check_count(line, self.bad_lines);
+                checked.inspect(|()| bad.print(&self.name, self.line, "the checksum was not compared, a line is bad"))
+            }
+            checked => checked,
+        };
+        checked.map_err(|error| anyhow::anyhow!("{}:{}: {error}", self.name, self.line))
     }
 
     fn take(&mut self, state: PartialState<'static>) {
@@ -222,8 +233,12 @@ impl BadLines<'_> {
         }
         self.count += 1;
         if self.count <= MAX_NAMED as u64 {
-            self.progress.suspend(|| message(format_args!("{file}:{line}: {reason}")));
+            self.print(file, line, reason);
         }
         Ok(())
+    }
+
+    fn print(&self, file: &str, line: u64, reason: &str) {
+        self.progress.suspend(|| message(format_args!("{file}:{line}: {reason}")));
     }
 }

@@ -1,6 +1,8 @@
 //! The sources of the configuration, to be read again while the daemon runs.
 
-use std::io::Write as _;
+use std::fs::{File, Metadata, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ pub(super) struct Configured {
     log: LogKind,
     /// `kafka.configuration_version`.
     version: u64,
-    /// Whether schema files may hold changes that no setting shows.
+    /// Whether schema files, or files of alarms, secrets and certificates, may hold changes that no setting shows.
     has_files: bool,
 }
 
@@ -39,7 +41,7 @@ impl Configured {
             types: types(plans.iter().map(Arc::as_ref)),
             log: loaded.config.log.kind,
             version: loaded.config.kafka.configuration_version,
-            has_files: !loaded.config.aggregation.schema_files.is_empty(),
+            has_files: !loaded.config.aggregation.schema_files.is_empty() || loaded.effective.names_files(),
         }
     }
 
@@ -60,7 +62,7 @@ impl Configured {
         reasons
     }
 
-    /// The new text as a file beside the one that it replaces, with the same mode.
+    /// The new text as a file beside the one that it replaces, for the same readers.
     fn stage(&self, text: &str) -> Result<StagedFile, Outcome> {
         let Some(file) = self.sources.file.as_ref().filter(|file| !Sources::is_collectors(file)) else {
             let reason = "the daemon was started without a TOML file, which a change would replace; start it with \
@@ -103,7 +105,16 @@ impl Reconfigure for Configured {
         let is_same = !preview.is_change() && !next.has_files;
         let settings = (!is_same).then(|| settings::app(&loaded)).transpose();
         let settings = settings.map_err(|error| Outcome::Invalid(vec![format!("{error:#}")]))?;
-        Ok(Prepared { settings, report: preview.to_json(), file, next: Arc::new(next) })
+        let mut report = preview.to_json();
+        if settings.is_some()
+            && !preview.is_change()
+            && let Some(fields) = report.as_object_mut()
+        {
+            // What the files hold is not compared: it is put in force.
+            fields.insert("changed".to_owned(), true.into());
+            fields.insert("files".to_owned(), "read again".into());
+        }
+        Ok(Prepared { settings, report, file, next: Arc::new(next) })
     }
 }
 
@@ -111,11 +122,40 @@ fn staged(file: &Path, text: &str) -> anyhow::Result<StagedFile> {
     // A link stays one.
     let to = std::fs::canonicalize(file).context("follow the path")?;
     let directory = to.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-    let mode = std::fs::metadata(&to).context("read its mode")?.permissions();
+    let old = std::fs::metadata(&to).context("read its owner and mode")?;
     let staged = tempfile::Builder::new().prefix(".derived-statsd-").tempfile_in(&directory);
     let mut staged = staged.with_context(|| format!("make a file in {}", directory.display()))?;
     staged.write_all(text.as_bytes()).context("write the new file")?;
-    staged.as_file().set_permissions(mode).context("set its mode")?;
+    take_access(staged.as_file(), &old).context("set its mode")?;
     staged.as_file().sync_all().context("make it durable")?;
     Ok(StagedFile { from: staged.into_temp_path(), to })
+}
+
+/// Gives the new file the mode, the group and, where this process may set it, the owner of the old one.
+fn take_access(new: &File, old: &Metadata) -> io::Result<()> {
+    let (owner, group) = (old.uid(), old.gid());
+    let owned = fchown(new, Some(owner), Some(group)).or_else(|_| fchown(new, None, Some(group)));
+    // Another group must not get what the old one might do.
+    let kept = if owned.is_ok() { 0o7777 } else { 0o700 };
+    new.set_permissions(Permissions::from_mode(old.mode() & kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_staged_file_has_the_mode_the_group_and_the_owner_of_the_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("statsd.toml");
+        std::fs::write(&file, "old").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        // Only root may do this; others keep their own.
+        let _ = fchown(File::open(&file).unwrap(), Some(7), Some(7));
+        let old = std::fs::metadata(&file).unwrap();
+        let staged = staged(&file, "new").unwrap();
+        let new = std::fs::metadata(&staged.from).unwrap();
+        assert_eq!((new.uid(), new.gid(), new.mode()), (old.uid(), old.gid(), old.mode()));
+        assert_eq!(std::fs::read_to_string(&staged.from).unwrap(), "new");
+    }
 }

@@ -87,6 +87,12 @@ impl<S: Clone> Buckets<S> {
         self.buckets.len()
     }
 
+    /// The time as which a sample of time `at` counts that may be older than the newest bucket, as long as it is inside
+    /// the window.
+    pub(super) fn lagging(&self, range: Range, at: u64) -> u64 {
+        if range.end_of(range.bucket(at)) > self.newest { at.max(self.newest) } else { at }
+    }
+
     /// Adds a sample of time `at` with `update`; refuses it if its bucket is older than the newest.
     pub(super) fn update<T: Numeric, A: Windowed<T, State = S>>(
         &mut self,

@@ -99,7 +99,8 @@ where
 ///
 /// Not ready until one whole range has passed since the first sample. A sample of an older bucket than the newest is refused
 /// with [`UpdateError::TimeWentBack`], so after one sample of a time in the far future all are: check the times, or start
-/// with a new state.
+/// with a new state. An [increase](Algorithm::update_increase) whose time is inside the window counts in the newest
+/// bucket instead.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};
@@ -195,7 +196,9 @@ impl<T: Numeric, A: Windowed<T>> Algorithm<T> for Ranged<A> {
     }
 
     fn update_increase(&self, state: &mut Self::State, since: u64, increase: Sample<T>) -> Result<(), UpdateError> {
-        self.take(state, increase.at, |algorithm, state| algorithm.update_increase(state, since, increase))
+        // The counters of many sources are not read at one time, so one of them lags behind the newest.
+        let at = state.0.as_ref().map_or(increase.at, |window| window.lagging(self.range, increase.at));
+        self.take(state, at, |algorithm, state| algorithm.update_increase(state, since, increase))
     }
 
     fn report(&self, state: &RangeState<A::State>, now: u64) -> Report<Record> {

@@ -26,6 +26,9 @@ const RECORD: f64 = 0.5;
 /// At this number of values all counts are halved, and the largest value and its bin decay.
 const CAP: u16 = 20_000;
 
+/// The least number of values after that: each bin rounds down.
+pub(super) const HALVED: u16 = (CAP - BINS as u16) / 2;
+
 /// The decay of the largest value.
 const DECAY: f64 = 0.98;
 
@@ -190,6 +193,12 @@ impl Calibrator {
         self.counts[1..=shift].fill(0);
         self.top -= shift as i16;
         self.largest = self.largest.min(bound(i32::from(self.top) + 1).next_down());
+    }
+
+    /// The number of values that are counted: all of them, until [`CAP`] of them are halved to [`HALVED`] or more.
+    #[inline]
+    pub(super) fn values(&self) -> u16 {
+        self.values
     }
 
     /// The largest value so far, which decays.

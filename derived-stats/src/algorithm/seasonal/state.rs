@@ -82,13 +82,18 @@ fn nearer(x: f64, (day, week): (f64, f64)) -> f64 {
     if (x - day).abs() <= (x - week).abs() { day } else { week }
 }
 
-/// The terms of (3), of the interval and of the age.
+/// The term of (3) of the interval.
 #[inline]
-fn terms(clock: &Clock) -> (f64, f64) {
+fn of_interval(clock: &Clock) -> f64 {
     let interval = clock.mean_interval();
-    let of_interval = if interval > 0.0 { INTERVAL_WEIGHT * log10(interval / USUAL_INTERVAL) } else { 0.0 };
-    let age = clock.age() as f64 / 1e6 + 3600.0;
-    (of_interval, if age < RIPE { YOUNG_WEIGHT * log10(RIPE / age).max(0.0) } else { 0.0 })
+    if interval > 0.0 { INTERVAL_WEIGHT * log10(interval / USUAL_INTERVAL) } else { 0.0 }
+}
+
+/// The term of (3) of an age in microseconds.
+#[inline]
+fn of_age(age: u64) -> f64 {
+    let age = age as f64 / 1e6 + 3600.0;
+    if age < RIPE { YOUNG_WEIGHT * log10(RIPE / age).max(0.0) } else { 0.0 }
 }
 
 /// The values before the first one passes the gate or is beyond the limit.
@@ -161,7 +166,7 @@ impl SeasonalMemory {
         let short = self.short_spread.update(x, earlier, self.size, SLOW);
         self.run = if earlier > 0.0 && x == self.last { self.run + 1.0 } else { 0.0 };
         let z = self.z_signal(x, earlier);
-        let shift = self.shift.update(ra, clock);
+        let shift = self.shift.update(ra, self.calibrated(), clock);
         ([r.abs(), self.r4.abs(), self.a12.abs(), level, long, short, z, self.run], shift)
     }
 
@@ -204,16 +209,27 @@ impl SeasonalMemory {
             return (0.0, 0.0);
         }
         let (mean, with_shift) = (sum / WEIGHT, with_shift / WEIGHT_WITH_SHIFT);
-        let (of_interval, of_age) = terms(clock);
+        let (of_interval, of_age) = (of_interval(clock), of_age(clock.age()));
         let required = |mean: f64| if mean > 0.0 { (cbrt(mean) + of_interval - of_age).max(0.0) } else { 0.0 };
         let f = required(mean);
         // Few shifts are strange enough to need the cube root.
         let least = HALF - of_interval + of_age;
         if with_shift > mean && 1.000_001 * with_shift >= least * least * least {
             let h = required(with_shift);
-            return (f, if h >= HALF { h } else { f });
+            return (f, if h >= HALF + self.shift_lacks(of_age, clock) { h } else { f });
         }
         (f, f)
+    }
+
+    /// By how much the term of (3) of the age is larger for the signal of shifts than `of_series`, that of the series.
+    fn shift_lacks(&self, of_series: f64, clock: &Clock) -> f64 {
+        of_age(self.shift.age(self.calibrated(), clock)) - of_series
+    }
+
+    /// The number of values in a calibrator.
+    #[inline]
+    fn calibrated(&self) -> u16 {
+        self.calibrators.first().map_or(0, Calibrator::values)
     }
 
     /// (5).
@@ -240,7 +256,8 @@ impl SeasonalMemory {
         self.shift.save(words);
     }
 
-    /// Reads the words of a version. Version 1 had no limit, and versions 1 to 3 no signal of shifts, which then starts.
+    /// Reads the words of a version. Version 1 had no limit, and versions 1 to 3 no signal of shifts, which then starts
+    /// with an age of its own.
     pub(super) fn restore(version: u16, words: &mut Words<'_>) -> Result<Self, RestoreError> {
         // The asinh of a double is at most 745 by size.
         const COMPRESSED: f64 = 1e3;

@@ -7,7 +7,12 @@
 //! Each line has a checksum of its own, which does not show that a line is missing or is there twice. The checksum here
 //! is the CRC-32 of all lines as [`PartialState::encode`](super::PartialState::encode) writes them, each with a line feed.
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+
+use super::is_partial;
 
 /// The version of the last line.
 const VERSION: u16 = 1;
@@ -23,6 +28,19 @@ pub struct PartialSeal {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PartialSealError {
+    /// Lines are missing, besides those that cannot be read.
+    #[error(
+        "the last line states {written} partial states, the lines before it are {found} and {bad} bad ones: a line was \
+         repeated, lost or changed; copy the file again, or aggregate its samples again"
+    )]
+    Count {
+        /// How many states were written.
+        written: u64,
+        /// How many states are there.
+        found: u64,
+        /// How many lines are no states.
+        bad: u64,
+    },
     /// The lines are not those that were written.
     #[error(
         "the last line states {written} partial states with the checksum {expected}, the lines before it are {found} \
@@ -61,9 +79,24 @@ struct Line {
 }
 
 impl PartialSeal {
-    /// Whether a line is the last one of a file, and not a partial state.
+    /// Whether a line is the last one of a file, and not a partial state: a JSON object with the field `partial_end`,
+    /// also as JSON tools write it.
     pub fn is_seal(line: &[u8]) -> bool {
+        if is_partial(line) {
+            return false;
+        }
         line.starts_with(br#"{"partial_end":"#)
+            || serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(line)
+                .is_ok_and(|fields| fields.contains_key("partial_end"))
+    }
+
+    /// Checks the form and the version of a last line, without the lines before it.
+    ///
+    /// # Errors
+    ///
+    /// [`PartialSealError`] if this build does not read it.
+    pub fn check_form(line: &[u8]) -> Result<(), PartialSealError> {
+        Line::read(line).map(drop)
     }
 
     /// Adds the line of a partial state as [`PartialState::encode`](super::PartialState::encode) writes it.
@@ -97,11 +130,7 @@ impl PartialSeal {
     ///
     /// [`PartialSealError`] if it is not their last line.
     pub fn check(&self, line: &[u8]) -> Result<(), PartialSealError> {
-        let malformed = |error: serde_json::Error| PartialSealError::Malformed { message: error.to_string() };
-        let Line { partial_end, states, crc } = serde_json::from_slice(line).map_err(malformed)?;
-        if partial_end != VERSION {
-            return Err(PartialSealError::Version { found: partial_end });
-        }
+        let Line { states, crc, .. } = Line::read(line)?;
         if (states, &crc) == (self.states, &self.crc()) {
             return Ok(());
         }
@@ -109,8 +138,33 @@ impl PartialSeal {
         Err(PartialSealError::Differs { written: states, expected, found: self.states, crc: self.crc() })
     }
 
+    /// Checks the number of states in the last line, if there are `bad_lines` that cannot be read. The checksum is that
+    /// of all lines.
+    ///
+    /// # Errors
+    ///
+    /// [`PartialSealError`] if other lines are missing, too, or are there twice.
+    pub fn check_count(&self, line: &[u8], bad_lines: u64) -> Result<(), PartialSealError> {
+        let written = Line::read(line)?.states;
+        if written.checked_sub(self.states) == Some(bad_lines) {
+            return Ok(());
+        }
+        Err(PartialSealError::Count { written, found: self.states, bad: bad_lines })
+    }
+
     fn crc(&self) -> String {
         format!("{:08x}", self.hasher.clone().finalize())
+    }
+}
+
+impl Line {
+    fn read(line: &[u8]) -> Result<Self, PartialSealError> {
+        let malformed = |error: serde_json::Error| PartialSealError::Malformed { message: error.to_string() };
+        let read: Self = serde_json::from_slice(line).map_err(malformed)?;
+        match read.partial_end {
+            VERSION => Ok(read),
+            found => Err(PartialSealError::Version { found }),
+        }
     }
 }
 
@@ -141,5 +195,26 @@ mod tests {
         assert!(check(r#"{"partial_end":1,"states":0}"#).contains("missing field `crc`"));
         assert!(check(r#"{"partial_end":2,"states":0,"crc":"00000000"}"#).contains("`partial_end` is 2"));
         assert_eq!(seal(&[]).check(br#"{"partial_end":1,"states":0,"crc":"00000000"}"#), Ok(()));
+    }
+    #[test]
+    fn a_last_line_is_recognised_in_the_form_of_other_tools() {
+        let other = r#"{ "crc" : "0a670ed9", "states": 3, "partial_end": 1 }"#;
+        assert!(PartialSeal::is_seal(other.as_bytes()));
+        assert_eq!(seal(&["a", "b", "c"]).check(other.as_bytes()), Ok(()));
+        let cut = r#"{"partial_end":1,"states""#;
+        assert!(PartialSeal::is_seal(cut.as_bytes()) && PartialSeal::check_form(cut.as_bytes()).is_err());
+        for line in [r#"{"partial":1,"partial_end":1}"#, r#"{"key":"partial_end"}"#, "[1]", "x"] {
+            assert!(!PartialSeal::is_seal(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn bad_lines_count_as_written_and_no_others() {
+        let last = seal(&["a", "b", "c"]).line();
+        assert_eq!(seal(&["a", "b"]).check_count(last.as_bytes(), 1), Ok(()));
+        for (lines, bad) in [(&["a"][..], 1), (&["a", "b", "b"], 1), (&["a", "b", "b", "b"], 0), (&["a", "b"], 2)] {
+            let error = seal(lines).check_count(last.as_bytes(), bad).expect_err("other lines");
+            assert!(matches!(error, PartialSealError::Count { written: 3, .. }), "{lines:?}: {error}");
+        }
     }
 }

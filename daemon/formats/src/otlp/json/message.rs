@@ -109,6 +109,13 @@ pub(super) struct KeyValue<'b> {
     pub(super) value: Option<AnyValue>,
 }
 
+/// A `KeyValue` whose value is too long to be read.
+#[derive(Deserialize)]
+pub(super) struct Key<'b> {
+    #[serde(borrow, default)]
+    pub(super) key: Option<Cow<'b, str>>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AnyValue {

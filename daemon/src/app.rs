@@ -131,8 +131,7 @@ async fn serve(
     let failed = running.failed();
     let failure = loop {
         let change = running.next_change(&mut changes);
-        let event = next_event(&mut signals, failed.clone(), &mut servers, change).await;
-        match event {
+        match next_event(&mut signals, failed.clone(), &mut servers, change).await {
             Event::Change(change) => running = running.apply(change).await?,
             Event::Stop { failure } => break failure,
         }

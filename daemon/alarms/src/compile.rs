@@ -233,7 +233,7 @@ mod tests {
     fn a_clear_bound_needs_all_values_of_a_wildcard() {
         let above = "alarm \"a\" when A.value > 5, clear below 4";
         let below = "alarm \"a\" when A.value < 4, clear above 5";
-        let cases: [(&str, [Option<u64>; 2], Option<bool>, Option<bool>); 8] = [
+        let cases = [
             (above, [Some(9), Some(1)], Some(true), Some(false)),
             (above, [Some(4), Some(1)], Some(false), Some(false)),
             (above, [Some(3), Some(1)], Some(false), Some(true)),

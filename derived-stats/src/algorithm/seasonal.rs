@@ -206,7 +206,7 @@ mod tests {
     fn a_state_without_the_signal_of_shifts_learns_it_without_false_anomalies() {
         let value = |minute: u64| 100.0 + (minute * 7919 % 101) as f64 / 10.0;
         let (mut state, mut clock) = (SeasonalMemory::START, Clock::default());
-        let mut words = alloc::vec::Vec::new();
+        let mut words = Vec::new();
         for minute in 0..14 * 1440 {
             clock.tick(minute * 60_000_000);
             Seasonal.score(&mut state, value(minute), &clock);

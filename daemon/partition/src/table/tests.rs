@@ -301,11 +301,11 @@ fn alarms(commit: &TableCommit) -> Vec<(u64, usize, usize)> {
 fn alarms_are_a_part_of_the_commit_and_of_the_restore() {
     let rule = daemon_alarms::text::rule("alarm \"any\" when AggProxySum.value > 5, clear for 2 periods").unwrap();
     let rules = Arc::new(daemon_alarms::Rules::new(vec![rule]));
-    let stream = || {
+    let with_rules = || {
         let plan = Arc::clone(&stream().plan);
         Arc::new(StreamPlan::new(plan, &Observations::default()).with_alarms(&rules))
     };
-    let mut table = PartitionTable::new(stream(), TableSettings::default(), 64 * 1024);
+    let mut table = PartitionTable::new(with_rules(), TableSettings::default(), 64 * 1024);
     table.begin(Duration::ZERO);
     sample(&mut table, 0, 0, Duration::ZERO);
     sample(&mut table, 1, 60, Duration::ZERO);
@@ -321,7 +321,7 @@ fn alarms_are_a_part_of_the_commit_and_of_the_restore() {
         let chunks = chunks.iter().map(|(id, bytes)| (*id, bytes.as_slice()));
         PartitionTable::restore(stream, TableSettings::default(), 64 * 1024, &commit.meta, chunks, BTreeMap::new())
     };
-    let mut restored = restore(&chunks(&|_| true), stream()).unwrap();
+    let mut restored = restore(&chunks(&|_| true), with_rules()).unwrap();
     restored.begin(SECOND);
     sample(&mut restored, 3, 180, SECOND);
     let next = restored.prepare_commit(SECOND).unwrap();
@@ -336,6 +336,6 @@ fn alarms_are_a_part_of_the_commit_and_of_the_restore() {
         |chunks: Vec<(u32, Vec<u8>)>| chunks.into_iter().partition::<Vec<_>, _>(|(id, _)| is_alarm_chunk(*id));
     let (newer, _) = of_alarms(broken);
     let (_, table) = of_alarms(chunks(&|_| true));
-    let error = restore(&[table, newer].concat(), stream()).err();
+    let error = restore(&[table, newer].concat(), with_rules()).err();
     assert!(error.is_some_and(|error| error.is_from_newer_program()));
 }

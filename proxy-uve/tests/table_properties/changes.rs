@@ -345,7 +345,13 @@ proptest! {
             let group = |of: &Type| (of.raw, of.period, of.timeout, of.silence);
             let keeps = |(.., algorithm): &(_, _, Algorithm)| algorithm.looks_back() > 0 || algorithm.reads_counters();
             let remembers = of.raw == Raw::Counter || of.attributes.iter().any(keeps);
-            if remembers && !restart.case.types.iter().any(|old| group(old) == group(of)) {
+            // Nor are those that a type with another timeout has kept.
+            let windows = |of: &Type| -> BTreeSet<_> {
+                of.attributes.iter().map(|&(_, every, algorithm)| window(of, every, algorithm)).collect()
+            };
+            let continues = |old: &&Type| !windows(old).is_disjoint(&windows(of));
+            let old: Vec<_> = restart.case.types.iter().filter(continues).collect();
+            if remembers && (old.is_empty() || old.iter().any(|old| group(old) != group(of))) {
                 continue;
             }
             let expected: BTreeMap<_, _> = values(&from_the_start, of).collect();

@@ -330,7 +330,7 @@ fn alarms_are_a_part_of_the_commit_and_of_the_restore() {
     let mut without = restore(&chunks(&|_| true), stream()).unwrap();
     without.begin(SECOND);
     assert!(without.is_due(2 * SECOND, EVERY_SECOND), "the end of the alarm is a change");
-    assert_eq!(alarms(&without.prepare_commit(SECOND).unwrap()), [(60, 0, 1)]);
+    assert_eq!(alarms(&without.prepare_commit(SECOND).unwrap()), [(90, 0, 1)], "at the watermark");
     let broken: Vec<_> = chunks(&|_| true).into_iter().map(|(id, bytes)| (id, [&[9], &bytes[1..]].concat())).collect();
     let of_alarms =
         |chunks: Vec<(u32, Vec<u8>)>| chunks.into_iter().partition::<Vec<_>, _>(|(id, _)| is_alarm_chunk(*id));

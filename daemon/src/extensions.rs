@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use daemon_sinks::Sink;
-use daemon_sinks::alarms::{AlertmanagerSink, WebhookSink};
+use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::RedisSink;
@@ -16,7 +16,7 @@ use crate::view::ViewSink;
 
 /// The names of the daemon's own sinks.
 const BUILT_IN_SINKS: [&str; 6] =
-    [AlertmanagerSink::NAME, FileSink::NAME, InfluxSink::NAME, RedisSink::NAME, ViewSink::NAME, WebhookSink::NAME];
+    [AlarmSink::ALERTMANAGER, FileSink::NAME, InfluxSink::NAME, RedisSink::NAME, ViewSink::NAME, AlarmSink::WEBHOOK];
 
 /// Algorithms, sources and sinks of an embedding program.
 #[derive(Default)]

@@ -1,4 +1,5 @@
-//! Sinks that send alarms to others: [`AlertmanagerSink`] and [`WebhookSink`].
+//! The sink that sends alarms to others: to an Alertmanager ([`AlarmSink::alertmanager`]) or a webhook
+//! ([`AlarmSink::webhook`]).
 //!
 //! The results log has a row for each object with an alarm at each window close, and one in which its last alarm ends.
 //! A sink follows these rows ([`tracker`]), and its notifier sends what changed. The stored position moves only after the
@@ -35,10 +36,10 @@ use self::client::{Client, Failure};
 use self::tracker::Tracker;
 use crate::Sink;
 
-pub use self::alertmanager::{AlertmanagerSettings, AlertmanagerSink};
+pub use self::alertmanager::AlertmanagerSettings;
 pub use self::config::{AlertmanagerConfig, WebhookConfig};
 pub use self::telemetry::AlarmTelemetry;
-pub use self::webhook::{WebhookSettings, WebhookSink};
+pub use self::webhook::WebhookSettings;
 
 const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
@@ -70,8 +71,8 @@ trait Notifier: Send {
 }
 
 /// A sink of alarms with its notifier.
-struct AlarmSink<N> {
-    notifier: N,
+pub struct AlarmSink {
+    notifier: Box<dyn Notifier>,
     client: Client,
     clock: Arc<dyn Clock>,
     telemetry: AlarmTelemetry,
@@ -89,8 +90,20 @@ struct AlarmSink<N> {
     logged_at: Option<Duration>,
 }
 
-impl<N: Notifier> AlarmSink<N> {
-    fn new(notifier: N, timeout: Duration, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
+impl AlarmSink {
+    /// Ends at the start what fires in other streams than these: they were removed from the configuration.
+    #[must_use]
+    pub fn with_streams(self, streams: impl IntoIterator<Item = String>) -> Self {
+        Self { streams: Some(streams.into_iter().collect()), ..self }
+    }
+
+    fn new(
+        notifier: Box<dyn Notifier>,
+        timeout: Duration,
+        clock: Arc<dyn Clock>,
+        telemetry: AlarmTelemetry,
+        stop: Stop,
+    ) -> Self {
         telemetry.expect(notifier.name());
         Self {
             client: Client::new(timeout, notifier.name(), stop),
@@ -220,7 +233,7 @@ impl<N: Notifier> AlarmSink<N> {
     }
 }
 
-impl<N: Notifier> Sink for AlarmSink<N> {
+impl Sink for AlarmSink {
     fn name(&self) -> &str {
         self.notifier.name()
     }
@@ -274,7 +287,7 @@ impl<N: Notifier> Sink for AlarmSink<N> {
     }
 }
 
-impl<N: Notifier> AlarmSink<N> {
+impl AlarmSink {
     /// Ends what fires in streams that are not configured any more.
     fn end_others(&mut self) {
         if let Some(streams) = &self.streams {

@@ -9,7 +9,7 @@ use daemon_base::stop::Stop;
 use daemon_kafka::{KafkaConfig, TopicPublisher};
 use daemon_results::line::LineReader;
 use daemon_sinks::Sink;
-use daemon_sinks::alarms::{AlertmanagerSink, WebhookSink};
+use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::{Publish, RedisSink, UveMessage};
@@ -104,20 +104,20 @@ impl Engine {
 
     fn start_alertmanager(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
         let Some(own) = &settings.alertmanager else {
-            return self.log.remove_sink(AlertmanagerSink::NAME).context("forget the Alertmanager sink");
+            return self.log.remove_sink(AlarmSink::ALERTMANAGER).context("forget the Alertmanager sink");
         };
         let (clock, stop, _) = self.parts_of_sink(settings);
-        let sink = AlertmanagerSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop);
+        let sink = AlarmSink::alertmanager(own.clone(), clock, self.telemetry.alarms.clone(), stop);
         let streams = settings.plans.iter().map(|plan| plan.stream().to_string());
         self.add_built_in_sink(sink.with_streams(streams), |_| ())
     }
 
     fn start_webhook(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
         let Some(own) = &settings.webhook else {
-            return self.log.remove_sink(WebhookSink::NAME).context("forget the webhook sink");
+            return self.log.remove_sink(AlarmSink::WEBHOOK).context("forget the webhook sink");
         };
         let (clock, stop, _) = self.parts_of_sink(settings);
-        let sink = WebhookSink::new(own.clone(), clock, self.telemetry.alarms.clone(), stop);
+        let sink = AlarmSink::webhook(own.clone(), clock, self.telemetry.alarms.clone(), stop);
         let streams = settings.plans.iter().map(|plan| plan.stream().to_string());
         self.add_built_in_sink(sink.with_streams(streams), |_| ())
     }

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use daemon_base::clock::{Clock, micros};
 use daemon_base::stop::Stop;
-use daemon_log::{Log, RecordBatch};
 use serde_json::{Value, json};
 
 use super::client::{Client, Failure};
@@ -23,7 +22,6 @@ use super::config::{AlertmanagerConfig, api, base};
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Group, Id, Tracked, Tracker, rfc3339, severity};
 use super::{AlarmSink, Notifier};
-use crate::Sink;
 
 /// The most alerts of a request.
 const BATCH: usize = 500;
@@ -63,47 +61,20 @@ impl AlertmanagerSettings {
     }
 }
 
-/// A sink that sends alarms to an Alertmanager.
-pub struct AlertmanagerSink(AlarmSink<Alertmanager>);
+impl AlarmSink {
+    /// The name of the sink of this kind, under which it stores its position.
+    pub const ALERTMANAGER: &'static str = "alertmanager";
 
-impl AlertmanagerSink {
-    /// The name of the sink, under which it stores its position.
-    pub const NAME: &'static str = "alertmanager";
-
-    /// Creates a sink that ends a request when `stop` is set.
-    pub fn new(settings: AlertmanagerSettings, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
+    /// Creates a sink that sends alarms to an Alertmanager, and ends a request when `stop` is set.
+    pub fn alertmanager(
+        settings: AlertmanagerSettings,
+        clock: Arc<dyn Clock>,
+        telemetry: AlarmTelemetry,
+        stop: Stop,
+    ) -> Self {
         let timeout = settings.timeout;
         let notifier = Alertmanager { settings, telemetry: telemetry.clone(), sent: BTreeMap::new(), refreshed: None };
-        Self(AlarmSink::new(notifier, timeout, clock, telemetry, stop))
-    }
-
-    /// Ends at the start what fires in other streams than these: they were removed from the configuration.
-    #[must_use]
-    pub fn with_streams(mut self, streams: impl IntoIterator<Item = String>) -> Self {
-        self.0.streams = Some(streams.into_iter().collect());
-        self
-    }
-}
-
-impl Sink for AlertmanagerSink {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
-        self.0.start(log)
-    }
-
-    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        self.0.deliver(log, batch)
-    }
-
-    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
-        self.0.idle(log, stopping)
-    }
-
-    fn delivered(&self, next: u64) -> u64 {
-        self.0.delivered(next)
+        Self::new(Box::new(notifier), timeout, clock, telemetry, stop)
     }
 }
 
@@ -162,7 +133,7 @@ impl Alertmanager {
                 alerts.insert(Alert::Rest(group), shown);
             }
         }
-        self.telemetry.limited(AlertmanagerSink::NAME, limited);
+        self.telemetry.limited(AlarmSink::ALERTMANAGER, limited);
         alerts
     }
 
@@ -242,7 +213,7 @@ fn rest_text(rest: &[(&Id, &Tracked)], single: usize) -> String {
 
 impl Notifier for Alertmanager {
     fn name(&self) -> &'static str {
-        AlertmanagerSink::NAME
+        AlarmSink::ALERTMANAGER
     }
 
     fn settings(&self) -> &'static str {

@@ -131,7 +131,7 @@ impl Rig {
         batch.next_offset()
     }
 
-    fn alertmanager(&self, server: &Server, per_group: usize) -> AlertmanagerSink {
+    fn alertmanager(&self, server: &Server, per_group: usize) -> AlarmSink {
         let section = AlertmanagerConfig {
             url: Some(server.url.clone()),
             alarms_per_group: per_group,
@@ -139,13 +139,13 @@ impl Rig {
             ..AlertmanagerConfig::default()
         };
         let settings = AlertmanagerSettings::new(&section).unwrap().unwrap();
-        AlertmanagerSink::new(settings, self.clock.clone(), AlarmTelemetry::default(), Stop::default())
+        AlarmSink::alertmanager(settings, self.clock.clone(), AlarmTelemetry::default(), Stop::default())
     }
 
-    fn webhook(&self, server: &Server) -> WebhookSink {
+    fn webhook(&self, server: &Server) -> AlarmSink {
         let section = toml::from_str(&format!("url = \"{}/hook\"\nsecret = \"key\"\nalarms_per_group = 2", server.url));
         let settings = WebhookSettings::new(&section.unwrap()).unwrap().unwrap();
-        WebhookSink::new(settings, self.clock.clone(), AlarmTelemetry::default(), Stop::default())
+        AlarmSink::webhook(settings, self.clock.clone(), AlarmTelemetry::default(), Stop::default())
     }
 }
 

@@ -17,7 +17,6 @@ use std::time::Duration;
 use daemon_base::clock::Clock;
 use daemon_base::setting::Secret;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, RecordBatch};
 use serde_json::{Value, json};
 
 use super::client::{Client, Failure};
@@ -25,7 +24,6 @@ use super::config::{WebhookConfig, base};
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Group, Id, Tracked, Tracker, group_of, rfc3339, severity};
 use super::{AlarmSink, Notifier, hmac};
-use crate::Sink;
 
 /// The settings of the sink.
 #[derive(Clone, Debug)]
@@ -63,46 +61,14 @@ impl WebhookSettings {
     }
 }
 
-/// A sink that posts alarms.
-pub struct WebhookSink(AlarmSink<Webhook>);
+impl AlarmSink {
+    /// The name of the sink of this kind, under which it stores its position.
+    pub const WEBHOOK: &'static str = "webhook";
 
-impl WebhookSink {
-    /// The name of the sink, under which it stores its position.
-    pub const NAME: &'static str = "webhook";
-
-    /// Creates a sink that ends a request when `stop` is set.
-    pub fn new(settings: WebhookSettings, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
+    /// Creates a sink that posts alarms, and ends a request when `stop` is set.
+    pub fn webhook(settings: WebhookSettings, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
         let timeout = settings.timeout;
-        Self(AlarmSink::new(Webhook { settings, sent_at: None }, timeout, clock, telemetry, stop))
-    }
-
-    /// Ends at the start what fires in other streams than these: they were removed from the configuration.
-    #[must_use]
-    pub fn with_streams(mut self, streams: impl IntoIterator<Item = String>) -> Self {
-        self.0.streams = Some(streams.into_iter().collect());
-        self
-    }
-}
-
-impl Sink for WebhookSink {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
-        self.0.start(log)
-    }
-
-    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        self.0.deliver(log, batch)
-    }
-
-    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
-        self.0.idle(log, stopping)
-    }
-
-    fn delivered(&self, next: u64) -> u64 {
-        self.0.delivered(next)
+        Self::new(Box::new(Webhook { settings, sent_at: None }), timeout, clock, telemetry, stop)
     }
 }
 
@@ -164,7 +130,7 @@ impl Webhook {
 
 impl Notifier for Webhook {
     fn name(&self) -> &'static str {
-        WebhookSink::NAME
+        AlarmSink::WEBHOOK
     }
 
     fn settings(&self) -> &'static str {

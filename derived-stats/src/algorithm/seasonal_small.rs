@@ -1,8 +1,7 @@
 //! `DSAnomaly:SeasonalSmall`: the idea of `Seasonal` in 200 bytes, for very many objects.
 //!
 //! A memory of 16 buckets of the day forecasts the value. Three signals measure how far the value is off: r1, a12 and
-//! L16 of
-//! `Seasonal`. Each has a strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
+//! L16 of `Seasonal`. Each has a strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
 //!
 //! ```text
 //! g     = (sum of q^2 / 3)^(1/2)                                               (1)
@@ -33,9 +32,11 @@
 //!
 //! The time is in whole seconds, up to the year 2106. The interval is a mean over 1000 values, without outages.
 
+mod day;
 mod state;
 mod tail;
 
+use self::day::Season;
 use self::state::{SmallState, State};
 use crate::algorithm::scored::{
     ALARMS, APART, Controller, Options, Scores, WARM_UP, WEEK, explain_options, fields, record, threshold,
@@ -209,25 +210,28 @@ fn gate<T: Numeric>(state: &mut SmallState<T>, g: f64, interval: f64) {
 /// (1) for a value, which is scored as it is, and learned as [`SmallState::learned`] returns it, or not at all if it is
 /// the bound of its type or of the detector.
 #[inline]
-fn learn<T: Numeric>(state: &mut SmallState<T>, value: f64, is_bound: bool, seconds: u64) -> f64 {
+fn learn<T: Numeric>(state: &mut SmallState<T>, value: f64, is_bound: bool, (seconds, interval): (u64, f64)) -> f64 {
+    let season = Season::of(seconds);
+    let forecast = state.forecast(season);
     let x = value.clamp(-LARGEST, LARGEST);
-    let learned = if is_bound || x != value { None } else { state.learned(x, seconds) };
+    let learned = if is_bound || x != value { None } else { state.learned(x, forecast) };
+    let moment = (season, interval, forecast);
     if learned == Some(x) {
-        return strangeness(state, x, seconds);
+        return strangeness(state, x, moment);
     }
     let mut scored = *state;
-    let g = strangeness(&mut scored, x, seconds);
+    let g = strangeness(&mut scored, x, moment);
     if let Some(learned) = learned {
-        strangeness(state, learned, seconds);
+        strangeness(state, learned, moment);
     }
     state.expected = scored.expected;
     g
 }
 
-/// (1) for a value that is learned in full.
+/// (1) for a value that is learned in full, at a season, after an interval, with its forecast.
 #[inline]
-fn strangeness<T: Numeric>(state: &mut SmallState<T>, x: f64, seconds: u64) -> f64 {
-    let (signals, before) = (state.signals(x, seconds, state.interval()), state.tails.values());
+fn strangeness<T: Numeric>(state: &mut SmallState<T>, x: f64, moment: (Season, f64, f64)) -> f64 {
+    let (signals, before) = (state.signals(x, moment), state.tails.values());
     let [r1, a12, level] = state.tails.update(signals).map(|q| q * q);
     if state.tails.values() < before {
         state.set(State::Beyond, false);
@@ -252,7 +256,7 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
         let (value, seconds) = (sample.value.to_f64(), sample.at / 1_000_000);
         state.tick(seconds);
         let interval = state.interval();
-        let g = learn(state, value, sample.overflowed, seconds);
+        let g = learn(state, value, sample.overflowed, (seconds, interval));
         state.strangeness = g as f32;
         gate(state, g, interval);
         self.decide(state, g, interval);

@@ -2,7 +2,7 @@
 
 mod saved;
 
-use super::calibrator::Calibrator;
+use super::calibrator::{Calibrator, Length};
 use super::memory::Memory;
 use super::shift::{ShiftSignal, Start};
 use super::spread::SpreadSignal;
@@ -204,9 +204,9 @@ impl SeasonalMemory {
     /// (1) to (4), for the strangeness of the shift: f and s.
     #[inline]
     pub(super) fn strangeness(&mut self, signals: [f64; SIGNALS], shift: f64, clock: &Clock) -> (f64, f64) {
-        let mut sum = 0.0;
+        let (mut sum, mut length) = (0.0, Length::UNKNOWN);
         for ((calibrator, signal), weight) in self.calibrators.iter_mut().zip(signals).zip(WEIGHTS) {
-            let q = calibrator.update(signal);
+            let q = calibrator.update_in_turn(signal, &mut length);
             sum += weight * (q * q * q);
         }
         let with_shift = sum + SHIFT_WEIGHT * (shift * shift * shift);

@@ -2,6 +2,7 @@
 
 use super::{SmallState, Threshold};
 use crate::algorithm::seasonal_small::LARGEST;
+use crate::algorithm::seasonal_small::day::Day;
 use crate::algorithm::seasonal_small::tail::Tails;
 use crate::number::Numeric;
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -21,9 +22,7 @@ impl<T: Numeric> SmallState<T> {
                 .map(|floats| pair(floats.map(f32::to_bits))),
         );
         words.push(self.threshold.bits());
-        let (pairs, _) = self.means.as_chunks::<2>();
-        words.extend(pairs.iter().map(|floats| pair(floats.map(f32::to_bits))));
-        words.push(u64::from_be_bytes(self.counts));
+        self.day.save(words);
         self.tails.save(words);
     }
 
@@ -32,7 +31,7 @@ impl<T: Numeric> SmallState<T> {
         state.interval = single(words, "interval")?;
         let threshold = words.next("threshold")?;
         state.threshold = Threshold::of_bits(threshold).ok_or_else(|| RestoreError::invalid("threshold", threshold))?;
-        state.read_means(words)?;
+        state.day = Day::restore(words, floats)?;
         state.tails = Tails::restore(words)?;
         state.checked()
     }
@@ -42,7 +41,7 @@ impl<T: Numeric> SmallState<T> {
     pub(in crate::algorithm::seasonal_small) fn migrate(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let mut state = Self::read_start(words)?;
         state.set_threshold(single(words, "threshold")?.into());
-        state.read_means(words)?;
+        state.day = Day::restore(words, floats)?;
         state.tails = Tails::migrate(words)?;
         if let (age @ 1.., samples @ 2..) = (state.age(), state.samples()) {
             state.interval = (age as f64 / f64::from(samples - 1)) as f32;
@@ -71,14 +70,6 @@ impl<T: Numeric> SmallState<T> {
         [state.level_deviation, state.strangeness] = floats(words, "deviation and strangeness")?;
         [state.expected, state.peak] = floats(words, "expected value and peak")?;
         Ok(state)
-    }
-
-    fn read_means(&mut self, words: &mut Words<'_>) -> Result<(), RestoreError> {
-        for pair in self.means.as_chunks_mut::<2>().0 {
-            *pair = floats(words, "means of the day")?;
-        }
-        self.counts = words.next("counts of the day")?.to_be_bytes();
-        Ok(())
     }
 
     /// The state, if a sequence of values can lead to it.

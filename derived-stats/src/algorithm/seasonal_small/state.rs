@@ -33,13 +33,15 @@ const WARM: f64 = 20.0;
 /// A residual below this share of the size of the values is rounding of single floats.
 const ROUNDING: f64 = 1e-5;
 
-/// The largest number of values that is counted, 28 bits: 510 years of minutes.
-const MOST_SAMPLES: u32 = (1 << 28) - 1;
+/// The largest number of values that is counted, 27 bits: 255 years of minutes.
+pub(super) const MOST_SAMPLES: u32 = (1 << 27) - 1;
 
 /// A flag of a state.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(super) enum State {
+    /// The state began in a version before 4, whose signals had equal weights.
+    Even = 1 << 27,
     /// The newest value raises an alarm.
     Alarm = 1 << 28,
     /// The newest value is the bound of an overflowed sum.

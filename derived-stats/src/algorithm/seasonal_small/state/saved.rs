@@ -1,6 +1,6 @@
 //! The saved words of one object.
 
-use super::{SmallState, Threshold};
+use super::{MOST_SAMPLES, SmallState, State, Threshold};
 use crate::algorithm::seasonal_small::LARGEST;
 use crate::algorithm::seasonal_small::day::Day;
 use crate::algorithm::seasonal_small::tail::Tails;
@@ -50,6 +50,16 @@ impl<T: Numeric> SmallState<T> {
             state.since_alarm = (f64::from(state.since_alarm) * state.interval()) as u16;
         }
         state.checked()
+    }
+
+    /// The state as one that began in a version before 4, in which the number of values had the bit of [`State::Even`].
+    /// One without values is that of a new object.
+    pub(in crate::algorithm::seasonal_small) fn even(mut self) -> Self {
+        if self.has(State::Even) {
+            self.packed |= MOST_SAMPLES;
+        }
+        self.set(State::Even, self.samples() > 0);
+        self
     }
 
     /// Reads the words before the interval and the threshold.
@@ -109,4 +119,24 @@ fn single(words: &mut Words<'_>, field: &'static str) -> Result<f32, RestoreErro
     let [float, rest] = halves(word);
     let float = f32::from_bits(float);
     if rest == 0 && float.is_finite() { Ok(float) } else { Err(RestoreError::invalid(field, word)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_began_in_an_older_version_is_known() {
+        let mut state = SmallState::<u64>::start();
+        assert_eq!(state.even(), state, "without values it is that of a new object");
+        state.tick(60);
+        let even = state.even();
+        assert_eq!((state.has(State::Even), even.has(State::Even), even.samples()), (false, true, 1));
+        let mut words = Vec::new();
+        even.save(&mut WordWriter::new(&mut words));
+        assert_eq!(SmallState::restore(&mut Words::new(&words)), Ok(even));
+        // The number of values had a bit more.
+        state.packed = 1 << 27 | 7;
+        assert_eq!((state.even().samples(), state.even().has(State::Even)), (MOST_SAMPLES, true));
+    }
 }

@@ -29,12 +29,12 @@
 //! 0.5 and more is the start of an anomaly. The band is that of both forecasts, widened by the 99th percentile of |r1|.
 //!
 //! h in (4) finds lasting shifts of the level that are too small for the other signals. It is (1) to (3) with a ninth
-//! signal of weight 1.5, where the sum of weights is 7.75: the exponentially weighted mean over an hour of the residual on
-//! the asinh scale, each limited to 2 deviations. This is a control chart (S. W. Roberts, "Control chart tests based on
-//! geometric moving averages", 1959), of the kind of a cumulative sum. It counts at intervals of at most 150 s; in
-//! slower series, a12 is a mean over an hour already. In a state of a version before it, it starts with an age of its own:
-//! its weights are those of a young series, and (3) requires more of h. The strangeness is f, without h, and so is the
-//! alarm decision: `docs/src/design/detection.md` has the figures.
+//! signal of weight 1.5, where the sum of weights is 7.75: the exponentially weighted mean over an hour of the residual
+//! on the asinh scale, each limited to 2 deviations. This is a control chart (S. W. Roberts, "Control chart tests based
+//! on geometric moving averages", 1959), of the kind of a cumulative sum. It counts at intervals of at most 150 s; in
+//! slower series, a12 is a mean over an hour already. In a state of a version before it, it starts with an age of its
+//! own: for two weeks its weights are those of a young series, and (3) requires more of h. The strangeness is f,
+//! without h, and so is the alarm decision: `docs/src/design/detection.md` has the figures.
 //!
 //! A value is scored as it is, and learned within a limit: its distance from the forecast is at most 8 times the
 //! largest |r1| so far, 16 times on the first day; the first 50 values have no limit. The first value beyond the limit
@@ -51,7 +51,7 @@
 //! | source | designed for this project; 76.6 points in half of the Numenta Anomaly Benchmark, standard profile |
 //! | unit | score and strangeness: none; expected value and band: the unit of the metric |
 //! | range | score: 0 to below 1; strangeness: 0 or more, above 6 only for extreme values |
-//! | error | agrees with the reference implementation to 9 digits, without (4); a value beyond 1e150 counts as that bound |
+//! | error | 9 digits as the reference implementation, without (4); a value beyond 1e150 counts as that bound |
 //! | memory | 3064 bytes an object, of which the hours are 1728 and the histograms 1008 |
 //! | cost | constant for each value, with about 20 logarithms |
 //!
@@ -137,8 +137,8 @@ pub(crate) struct Seasonal;
 impl Model for Seasonal {
     type State = SeasonalMemory;
 
-    /// Version 4 has the signal of shifts.
-    const VERSION: u16 = 4;
+    /// Version 4 has the signal of shifts, version 5 the time when it started.
+    const VERSION: u16 = 5;
 
     fn start(&self) -> SeasonalMemory {
         SeasonalMemory::START
@@ -161,18 +161,18 @@ impl Model for Seasonal {
         scores
     }
 
-    /// A series that never moved has the longest run of equal values with each value, which is no reason for an alarm. A
-    /// value beyond the limit is one, although it is not learned and so does not count as a move.
+    /// A series that never moved has the longest run of equal values with each value, which is no reason for an alarm.
+    /// A value beyond the limit is one, although it is not learned and so does not count as a move.
     fn can_alarm(&self, state: &SeasonalMemory) -> bool {
-        state.z_variance > 0.0 || state.since_beyond == 0.0
+        state.z_variance > 0.0 || state.since_beyond == 0
     }
 
     fn save(&self, state: &SeasonalMemory, words: &mut WordWriter<'_>) {
         state.save(words);
     }
 
-    fn restore(&self, version: u16, words: &mut Words<'_>, _clock: &Clock) -> Result<SeasonalMemory, RestoreError> {
-        SeasonalMemory::restore(version, words)
+    fn restore(&self, version: u16, words: &mut Words<'_>, clock: &Clock) -> Result<SeasonalMemory, RestoreError> {
+        SeasonalMemory::restore(version, words, clock)
     }
 }
 
@@ -201,25 +201,60 @@ mod tests {
         assert_eq!(size_of::<ScoredState<u64, SeasonalMemory>>(), 3064);
     }
 
-    /// Versions 1 to 3 end before the 16 words of the signal of shifts: two means and the calibrator. The signal knows that
-    /// it is late for 9,976 values, a week of minutes.
+    /// A state of version 3: it ends before the word with the start of the signal of shifts and its 16 words, two means
+    /// and the calibrator, and has the number of values since a large one as a double.
+    fn of_version_3(state: &SeasonalMemory, clock: &Clock) -> SeasonalMemory {
+        let mut words = Vec::new();
+        state.save(&mut WordWriter::new(&mut words));
+        words.truncate(words.len() - 16);
+        if let Some(since_beyond) = words.last_mut() {
+            *since_beyond = ((*since_beyond >> 32) as f64).to_bits();
+        }
+        SeasonalMemory::restore(3, &mut Words::new(&words), clock).expect("a good state")
+    }
+
     #[test]
     fn a_state_without_the_signal_of_shifts_learns_it_without_false_anomalies() {
         let value = |minute: u64| 100.0 + (minute * 7919 % 101) as f64 / 10.0;
         let (mut state, mut clock) = (SeasonalMemory::START, Clock::default());
-        let mut words = Vec::new();
         for minute in 0..14 * 1440 {
             clock.tick(minute * 60_000_000);
             Seasonal.score(&mut state, value(minute), &clock);
         }
-        state.save(&mut WordWriter::new(&mut words));
-        let of_version_3 = words.get(..words.len() - 16).expect("the signal is the end");
-        let mut restored = SeasonalMemory::restore(3, &mut Words::new(of_version_3)).expect("a good state");
-        for minute in 14 * 1440..20 * 1440 {
+        let mut restored = of_version_3(&state, &clock);
+        for minute in 14 * 1440..30 * 1440 {
             clock.tick(minute * 60_000_000);
             let [usual, score] =
                 [&mut state, &mut restored].map(|state| Seasonal.score(state, value(minute), &clock).score);
             assert!(score < 0.5 || score <= usual, "{score} after {} minutes, {usual} with it", minute - 14 * 1440);
+            if minute % 1440 == 0 {
+                let mut words = Vec::new();
+                restored.save(&mut WordWriter::new(&mut words));
+                let read = SeasonalMemory::restore(Seasonal::VERSION, &mut Words::new(&words), &clock);
+                assert!(read == Ok(restored), "the saved state of day {}", minute / 1440);
+            }
+        }
+    }
+
+    /// A value every 5 s, with a plateau of two hours on every fourth day. The counts of a calibrator are halved within
+    /// 28 hours, and no longer show that the signal is late.
+    #[test]
+    fn a_state_without_the_signal_of_shifts_is_young_for_two_weeks_at_short_intervals() {
+        const DAY: u64 = 17_280;
+        let value = |n: u64| {
+            let plateau = n / DAY % 4 == 2 && (DAY / 2..DAY / 2 + DAY / 12).contains(&(n % DAY));
+            100.0 + (n * 7919 % 10_007) as f64 / 1000.0 + if plateau { 4.0 } else { 0.0 }
+        };
+        let (mut state, mut clock) = (SeasonalMemory::START, Clock::default());
+        for n in 0..21 * DAY {
+            clock.tick(n * 5_000_000);
+            Seasonal.score(&mut state, value(n), &clock);
+        }
+        let mut restored = of_version_3(&state, &clock);
+        for n in 21 * DAY..24 * DAY {
+            clock.tick(n * 5_000_000);
+            let [usual, score] = [&mut state, &mut restored].map(|state| Seasonal.score(state, value(n), &clock).score);
+            assert!(score < 0.5 || score <= usual, "{score} after {} hours, {usual} with it", (n - 21 * DAY) / 720);
         }
     }
 

@@ -1,13 +1,12 @@
 //! `DSAnomaly:SeasonalSmall`: the idea of `Seasonal` in 200 bytes, for very many objects.
 //!
 //! A memory of 16 buckets of the day forecasts the value. Three signals measure how far the value is off: r1, a12 and
-//! L16 of
-//! `Seasonal`. Each has a strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
+//! L16 of `Seasonal`. Each has a strangeness q among its own past in a histogram of ten bins, as (1) of `Seasonal`, and
 //!
 //! ```text
-//! g     = (sum of q^2 / 3)^(1/2)                                               (1)
+//! g     = (sum of w * q^2 / sum of w)^(1/2), w = 0.8 for L16, else 1           (1)
 //! f     = g + 0.2 log10(interval / 300 s) - 0.4 max(0, log10(14 days / age))   (2)
-//! score = f / (f + 1.9) if f > 1.3 * peak * (1 - since / hold), else 0        (3)
+//! score = f / (f + 1.8) if f > 1.3 * peak * (1 - since / hold), else 0        (3)
 //! threshold <- threshold + step at each alarm, threshold - step * alarms a week    (4)
 //! ```
 //!
@@ -31,11 +30,15 @@
 //! do not move the bins away from the usual ones: those farther above count in the highest bin. An overflowed sum is
 //! not learned.
 //!
+//! A state that began in a version before 4 keeps the weight 1 for L16, and 1.9 in (3), so that its results continue.
+//!
 //! The time is in whole seconds, up to the year 2106. The interval is a mean over 1000 values, without outages.
 
+mod day;
 mod state;
 mod tail;
 
+use self::day::Season;
 use self::state::{SmallState, State};
 use crate::algorithm::scored::{
     ALARMS, APART, Controller, Options, Scores, WARM_UP, WEEK, explain_options, fields, record, threshold,
@@ -57,7 +60,7 @@ pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SU
 })
 .arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])
 .structured("DetectorResult", &FIELDS)
-.version(3)
+.version(4)
 .explained(explain);
 
 const SUMMARY: &str = "how strange the newest value is for its time of day and after the values before it, against the \
@@ -69,7 +72,7 @@ const DAY_SECONDS: u64 = 86_400;
 
 /// `threshold=`.
 const SCORE_THRESHOLD: Argument = threshold(
-    // A score is g / (g + 1.9), and no ratio of values to 1e37 gives a g above 100.
+    // A score is g / (g + 1.8), and no ratio of values to 1e37 gives a g above 100.
     0.95,
     "threshold, the least score of an alarm, a decimal number above 0 and at most 0.95 (no score is much larger) such \
      as `threshold=0.5`",
@@ -84,7 +87,10 @@ fn explain(given: &Given<'_>, seconds: Option<u64>) -> Explanation {
 }
 
 /// Constants of (1) to (4).
-const HALF: f64 = 1.9;
+const WEIGHT_OF_LEVEL: f64 = 0.8;
+const HALF: f64 = 1.8;
+/// That of versions before 4.
+const HALF_BEFORE: f64 = 1.9;
 const MARGIN: f64 = 1.3;
 const HOLD: f64 = 100.0;
 const HOLD_SHARE: f64 = 0.05;
@@ -181,7 +187,7 @@ impl SeasonalSmall {
 /// The score of the newest value: it passed the gate if no value came since.
 fn score<T>(state: &SmallState<T>) -> f64 {
     let passed = if state.since == 1 { f64::from(state.peak) } else { 0.0 };
-    passed / (passed + HALF)
+    passed / (passed + if state.has(State::Even) { HALF_BEFORE } else { HALF })
 }
 
 /// (2) and (3).
@@ -209,30 +215,35 @@ fn gate<T: Numeric>(state: &mut SmallState<T>, g: f64, interval: f64) {
 /// (1) for a value, which is scored as it is, and learned as [`SmallState::learned`] returns it, or not at all if it is
 /// the bound of its type or of the detector.
 #[inline]
-fn learn<T: Numeric>(state: &mut SmallState<T>, value: f64, is_bound: bool, seconds: u64) -> f64 {
+fn learn<T: Numeric>(state: &mut SmallState<T>, value: f64, is_bound: bool, (seconds, interval): (u64, f64)) -> f64 {
+    let season = Season::of(seconds);
+    let forecast = state.forecast(season);
     let x = value.clamp(-LARGEST, LARGEST);
-    let learned = if is_bound || x != value { None } else { state.learned(x, seconds) };
+    let learned = if is_bound || x != value { None } else { state.learned(x, forecast) };
+    let moment = (season, interval, forecast);
     if learned == Some(x) {
-        return strangeness(state, x, seconds);
+        return strangeness(state, x, moment);
     }
     let mut scored = *state;
-    let g = strangeness(&mut scored, x, seconds);
+    let g = strangeness(&mut scored, x, moment);
     if let Some(learned) = learned {
-        strangeness(state, learned, seconds);
+        strangeness(state, learned, moment);
     }
     state.expected = scored.expected;
     g
 }
 
-/// (1) for a value that is learned in full.
+/// (1) for a value that is learned in full, at a season, after an interval, with its forecast.
 #[inline]
-fn strangeness<T: Numeric>(state: &mut SmallState<T>, x: f64, seconds: u64) -> f64 {
-    let (signals, before) = (state.signals(x, seconds, state.interval()), state.tails.values());
+fn strangeness<T: Numeric>(state: &mut SmallState<T>, x: f64, moment: (Season, f64, f64)) -> f64 {
+    let (signals, before) = (state.signals(x, moment), state.tails.values());
     let [r1, a12, level] = state.tails.update(signals).map(|q| q * q);
     if state.tails.values() < before {
         state.set(State::Beyond, false);
     }
-    sqrt((r1 + a12 + level) * (1.0 / 3.0))
+    let is_even = state.has(State::Even);
+    let (weight, share) = if is_even { (1.0, 1.0 / 3.0) } else { (WEIGHT_OF_LEVEL, 1.0 / (2.0 + WEIGHT_OF_LEVEL)) };
+    sqrt((r1 + a12 + weight * level) * share)
 }
 
 impl<T: Numeric> Algorithm<T> for SeasonalSmall {
@@ -252,7 +263,7 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
         let (value, seconds) = (sample.value.to_f64(), sample.at / 1_000_000);
         state.tick(seconds);
         let interval = state.interval();
-        let g = learn(state, value, sample.overflowed, seconds);
+        let g = learn(state, value, sample.overflowed, (seconds, interval));
         state.strangeness = g as f32;
         gate(state, g, interval);
         self.decide(state, g, interval);
@@ -284,9 +295,9 @@ impl<T: Numeric> Algorithm<T> for SeasonalSmall {
 
     fn migrate(&self, version: u16, words: &mut Words<'_>) -> Result<SmallState<T>, RestoreError> {
         match version {
-            1 => SmallState::migrate(words),
-            // The same words: it had no histogram whose top bin has larger values.
-            2 => SmallState::restore(words),
+            1 => SmallState::migrate(words).map(SmallState::even),
+            // The same words. Version 2 had no histogram whose top bin has larger values.
+            2 | 3 => SmallState::restore(words).map(SmallState::even),
             found => Err(RestoreError::UnknownAlgorithmVersion { found }),
         }
     }

@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 126] = [
+const PIPELINES: [(&str, &str, MetricKind); 130] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -153,6 +153,12 @@ const PIPELINES: [(&str, &str, MetricKind); 126] = [
     // Version 4 of the states of `Seasonal`.
     ("seasonal-4", "raw:DSAnomaly:Seasonal", MetricKind::Plain),
     ("detector-seasonal-4", "1.DSSum-raw:DSAnomaly:Seasonal:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    // Version 5 of the states of `Seasonal`.
+    ("seasonal-5", "raw:DSAnomaly:Seasonal", MetricKind::Plain),
+    ("detector-seasonal-5", "1.DSSum-raw:DSAnomaly:Seasonal:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    // Version 4 of the states of `SeasonalSmall`.
+    ("seasonal-small-4", "raw:DSAnomaly:SeasonalSmall:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
+    ("detector-seasonal-small-4", "1.DSSum-raw:DSAnomaly:SeasonalSmall", MetricKind::Plain),
     ("chain", "1.DSSum.DSAvg(3).DSNon0.DSChange-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
 ];
 

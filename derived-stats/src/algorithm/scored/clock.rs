@@ -41,10 +41,13 @@ pub(crate) struct Clock {
     mean_interval: f64,
 }
 
+/// The number of gaps from which on the weight is the least one.
+const MANY_GAPS: u64 = 1000;
+
 /// The weight of the gap numbered `count`, from 1 on.
 #[inline]
 fn weight_of_gap(count: u64) -> f64 {
-    (1.0 / count.max(1) as f64).max(LEAST_WEIGHT)
+    if count >= MANY_GAPS { LEAST_WEIGHT } else { 1.0 / count.max(1) as f64 }
 }
 
 /// The mean interval after a `gap`, the one numbered `count` from 1 on, in seconds. `unit` is the unit of the times.
@@ -105,6 +108,15 @@ impl Clock {
     #[inline]
     fn is_start_wrong(&self, gap: f64) -> bool {
         gap > 0.0 && WRONG_START * gap < self.mean_interval && self.age() > LARGEST_STEP_BACK
+    }
+
+    /// [`tick_in`](Self::tick_in) for times in whole seconds, which are `first`, `last` and `now`, and a unit of a
+    /// second: the mean interval, if the times need none of its rules. The seconds are exact doubles, so it is equal.
+    #[inline]
+    pub(crate) fn usual_interval(samples: u64, [first, last, now]: [u32; 3], mean_interval: f64) -> Option<f64> {
+        const STEP_BACK: u32 = (LARGEST_STEP_BACK / 1_000_000) as u32;
+        let is_usual = samples > FIRST_GAPS && first <= last && last.saturating_sub(now) <= STEP_BACK;
+        is_usual.then(|| self::mean_interval(mean_interval, now.saturating_sub(last).into(), samples, 1.0))
     }
 
     /// Continues from `at`, because the latest time was wrong: the gap to it does not count. The first gaps count in
@@ -289,6 +301,30 @@ mod tests {
                 assert!((25.0..65.0).contains(&clock.interval()), "{order:?}: {clock:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_usual_interval_is_that_of_the_rules() {
+        let (mut clock, mut usual, mut now) = (Clock::default(), 0, 1_000_000u32);
+        for n in 0..6000u32 {
+            // Values of one second, an outage, and senders whose clocks are wrong.
+            now += if n % 7 == 3 { 0 } else { 60 } + if n % 1000 == 400 { 86_400 } else { 0 };
+            let at = match n % 500 {
+                100 | 200 => now - 50_000,
+                300 => 5,
+                450 => u32::MAX - n,
+                _ => now,
+            };
+            let before = clock;
+            clock.tick_in(1.0, u64::from(at) * 1_000_000);
+            let [first, last] = before.times().map(|time| (time / 1_000_000) as u32);
+            if let Some(interval) = Clock::usual_interval(before.samples, [first, last, at], before.mean_interval) {
+                let after = [first, last.max(at)].map(|seconds| u64::from(seconds) * 1_000_000);
+                assert_eq!((interval, after), (clock.mean_interval, clock.times()), "value {n} at {at}");
+                usual += 1;
+            }
+        }
+        assert!((5900..5980).contains(&usual), "{usual}: the far times need the rules");
     }
 
     #[test]

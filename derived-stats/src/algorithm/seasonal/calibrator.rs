@@ -82,17 +82,46 @@ fn is_usual(c: f64, n: f64) -> bool {
     square * square * c > 1.000_001e10 * (n * n)
 }
 
+/// The term of the length of the past in (1) of [`seasonal`](super), kept for the next calibrator: those of one series
+/// count the same values, until they halve their counts.
+#[derive(Clone, Copy)]
+pub(super) struct Length {
+    values: u16,
+    term: f64,
+}
+
+impl Length {
+    /// No calibrator has so many values.
+    pub(super) const UNKNOWN: Self = Self { values: u16::MAX, term: 0.0 };
+
+    /// The term for a number of values.
+    #[inline]
+    fn of(&mut self, values: u16) -> f64 {
+        if self.values != values {
+            *self = Self { values, term: 2.0 + BETA * log10(f64::from(values) + 1.0) };
+        }
+        self.term
+    }
+}
+
 impl Calibrator {
     pub(super) const START: Self = Self { counts: [0; BINS], values: 0, top: NO_BIN, largest: 0.0 };
 
     /// The strangeness of a value, 0 or more, among the values before it; then counts the value.
     #[inline]
     pub(super) fn update(&mut self, value: f64) -> f64 {
+        let mut length = Length::UNKNOWN;
+        self.update_in_turn(value, &mut length)
+    }
+
+    /// [`update`](Self::update) of one calibrator after the other, which keep the term of the length for the next one.
+    #[inline]
+    pub(super) fn update_in_turn(&mut self, value: f64, length: &mut Length) -> f64 {
         let mut strangeness = 0.0;
         if value > 0.0 {
             let bin = bin(value);
             if self.values >= WARM {
-                strangeness = self.strangeness(value, bin);
+                strangeness = self.strangeness(value, bin, length);
             }
             if bin > self.top {
                 self.extend_to(bin);
@@ -119,7 +148,7 @@ impl Calibrator {
     }
 
     #[inline]
-    fn strangeness(&self, value: f64, bin: i16) -> f64 {
+    fn strangeness(&self, value: f64, bin: i16, length: &mut Length) -> f64 {
         let mut larger = 0.0;
         if bin <= self.top || value <= self.largest {
             let index = self.index(bin);
@@ -132,7 +161,7 @@ impl Calibrator {
         if is_usual(larger + 0.5, f64::from(self.values) + 1.0) {
             return 0.0;
         }
-        let mut strangeness = 2.0 + BETA * log10(f64::from(self.values) + 1.0) - log10(larger + 0.5);
+        let mut strangeness = length.of(self.values) - log10(larger + 0.5);
         if value > self.largest && self.largest > 0.0 {
             strangeness += RECORD * ln((value / self.largest).min(f64::MAX));
         }

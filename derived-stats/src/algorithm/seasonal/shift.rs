@@ -1,7 +1,7 @@
 //! The signal of lasting shifts of the level: a control chart of the residuals.
 
 use super::calibrator::{Calibrator, HALVED};
-use super::state::{ROUNDING, SLOW, WARM};
+use super::state::{RIPE, ROUNDING, SLOW, WARM, YOUNG_OFFSET};
 use crate::algorithm::scored::{Clock, bounded, positive};
 use crate::math::sqrt;
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -19,6 +19,56 @@ const LONGEST_INTERVAL: f64 = SPAN / 24.0;
 /// No residual on the asinh scale is larger by size.
 const LARGEST: f64 = 2e3;
 
+/// When the signal of one object started, in whole seconds since the epoch; 0 if it started with the series, or so long
+/// ago that it need not be known. It starts later in a state of a version without it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Start(u32);
+
+impl Start {
+    pub(super) const WITH_SERIES: Self = Self(0);
+
+    /// A start at the newest value.
+    pub(super) fn now(clock: &Clock) -> Self {
+        Self::before(clock, 0.0)
+    }
+
+    /// A start so many seconds before the newest value.
+    fn before(clock: &Clock, seconds: f64) -> Self {
+        Self(((clock.last() / 1_000_000) as f64 - seconds).clamp(1.0, u32::MAX.into()) as u32)
+    }
+
+    pub(super) fn of_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    pub(super) fn bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline]
+    fn is_late(self) -> bool {
+        self.0 > 0
+    }
+
+    /// The time since the start, in microseconds.
+    pub(super) fn age(self, clock: &Clock) -> u64 {
+        let since = clock.last().saturating_sub(u64::from(self.0) * 1_000_000);
+        if self.is_late() { since.min(clock.age()) } else { clock.age() }
+    }
+
+    /// Forgets the start once the age no longer matters: it is as large as that of a ripe series.
+    #[cold]
+    fn tick(&mut self, clock: &Clock) {
+        // The clock may have stepped back.
+        if u64::from(self.0) * 1_000_000 > clock.last() {
+            *self = Self::now(clock);
+        }
+        if self.age(clock) as f64 / 1e6 + YOUNG_OFFSET >= RIPE {
+            *self = Self::WITH_SERIES;
+        }
+    }
+}
+
 /// The exponentially weighted mean of limited residuals over an hour, with its calibration: 128 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ShiftSignal {
@@ -32,30 +82,29 @@ impl ShiftSignal {
     pub(super) const START: Self = Self { calibrator: Calibrator::START, mean: 0.0, square: 0.0 };
 
     /// The strangeness of the mean after a `residual` on the asinh scale, 0 at long intervals; then counts the mean.
-    /// `of_series` is the number of values in a calibrator of the series.
     #[inline]
-    pub(super) fn update(&mut self, residual: f64, of_series: u16, clock: &Clock) -> f64 {
+    pub(super) fn update(&mut self, residual: f64, start: &mut Start, clock: &Clock) -> f64 {
+        let mut earlier = clock.earlier();
+        if start.is_late() {
+            start.tick(clock);
+            // After the counts are halved it is fewer, and the weights below are somewhat larger.
+            earlier = f64::from(self.calibrator.values());
+        }
         let limit = LARGEST_DEVIATION * sqrt(self.square) + ROUNDING;
-        self.mean += clock.weight(SPAN) * (residual.clamp(-limit, limit) - self.mean);
-        let earlier = self.late_values(of_series).unwrap_or_else(|| clock.earlier());
+        let weight = (clock.interval() / SPAN).min(1.0).max(1.0 / (earlier + 1.0));
+        self.mean += weight * (residual.clamp(-limit, limit) - self.mean);
         self.square += SLOW.max(1.0 / (earlier + 1.0)) * (residual * residual - self.square);
         let strangeness = self.calibrator.update(if earlier > WARM { self.mean.abs() } else { 0.0 });
         if clock.interval() > LONGEST_INTERVAL { 0.0 } else { strangeness }
     }
 
-    /// The time since its first residual, in microseconds.
-    pub(super) fn age(&self, of_series: u16, clock: &Clock) -> u64 {
-        let late = self.late_values(of_series).map(|values| (1e6 * values * clock.interval()) as u64);
-        late.map_or_else(|| clock.age(), |age| age.min(clock.age()))
-    }
-
-    /// How many residuals it has seen, if it started later than the series: in a state of a version without it. `None`
-    /// once they are so many that their number need not be known.
-    #[inline]
-    fn late_values(&self, of_series: u16) -> Option<f64> {
+    /// The start in a state of version 4, which had none: a signal that started later has fewer values in its
+    /// calibrator than the `of_series` in another one, until they are halved.
+    pub(super) fn start_of_version_4(&self, of_series: u16, clock: &Clock) -> Start {
         // The calibrators of one series count the same values, and differ only after they have halved their counts.
         let values = self.calibrator.values();
-        (values < of_series && values < HALVED).then(|| f64::from(values))
+        let is_late = values < of_series && values < HALVED;
+        if is_late { Start::before(clock, f64::from(values) * clock.interval()) } else { Start::WITH_SERIES }
     }
 
     pub(super) fn save(&self, words: &mut WordWriter<'_>) {
@@ -78,11 +127,11 @@ mod tests {
 
     /// The strangeness of the newest of these residuals, after a week of noise up to 0.5 by size.
     fn newest(interval: u64, residuals: &[f64]) -> f64 {
-        let (mut signal, mut clock) = (ShiftSignal::START, Clock::default());
+        let (mut signal, mut start, mut clock) = (ShiftSignal::START, Start::WITH_SERIES, Clock::default());
         let noise = (0..604_800 / interval).map(|n| (n * 7919 % 101) as f64 / 100.0 - 0.5);
         noise.chain(residuals.iter().copied()).fold(0.0, |_, residual| {
             clock.tick(clock.samples() * interval * 1_000_000);
-            signal.update(residual, 0, &clock)
+            signal.update(residual, &mut start, &clock)
         })
     }
 
@@ -100,24 +149,28 @@ mod tests {
     }
 
     #[test]
-    fn the_age_is_that_of_the_series_but_for_a_signal_that_started_later() {
-        let (mut series, mut signal, mut late) = (Calibrator::START, ShiftSignal::START, ShiftSignal::START);
-        let mut clock = Clock::default();
-        // Long enough for the calibrators to halve their counts, twice.
-        for n in 0..32_000u64 {
-            clock.tick(n * 60_000_000);
-            let residual = (n * 7919 % 101) as f64 / 100.0 - 0.5;
-            let of_series = series.values();
-            series.update(residual.abs());
-            signal.update(residual, of_series, &clock);
-            assert_eq!(signal.late_values(series.values()), None, "after {n} values");
-            assert_eq!(signal.age(series.values(), &clock), clock.age());
-            if n >= 30_000 {
-                late.update(residual, of_series, &clock);
-                assert_eq!(late.age(series.values(), &clock), (n - 29_999) * 60_000_000);
+    fn a_late_signal_has_an_age_of_its_own_until_it_is_ripe() {
+        let (mut late, mut start, mut clock) = (ShiftSignal::START, Start::WITH_SERIES, Clock::default());
+        let day = |days: u64| days * 86_400_000_000;
+        for n in 0..50_000u64 {
+            clock.tick(day(30) + n * 60_000_000);
+            assert_eq!(start.age(&clock) == clock.age(), n < 20_000 || start == Start::WITH_SERIES, "after {n} values");
+            late.update((n * 7919 % 101) as f64 / 100.0 - 0.5, &mut start, &clock);
+            if n == 20_000 {
+                (late, start) = (ShiftSignal::START, Start::now(&clock));
+            }
+            if n == 20_000 + 5 * 1440 {
+                assert_eq!(start.age(&clock), day(5));
+                let read = late.start_of_version_4(20_000, &clock);
+                assert_eq!(read.age(&clock), day(5), "as in a state of version 4");
+                assert_eq!(late.start_of_version_4(5 * 1440, &clock), Start::WITH_SERIES);
             }
         }
-        assert!((late.square - signal.square).abs() < 0.01, "{} is learned as {}", signal.square, late.square);
+        assert_eq!(start, Start::WITH_SERIES);
+        start = Start::now(&clock);
+        clock.tick(day(31));
+        late.update(0.0, &mut start, &clock);
+        assert_eq!((start, start.age(&clock)), (Start::now(&clock), 0), "the time stepped back");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The data of one object: the signals, and equations (1) to (5) of [`seasonal`](super).
 
-use super::calibrator::Calibrator;
+mod saved;
+
+use super::calibrator::{Calibrator, Length};
 use super::memory::Memory;
-use super::shift::ShiftSignal;
+use super::shift::{ShiftSignal, Start};
 use super::spread::SpreadSignal;
 use crate::algorithm::ewm_prior::LEAST_SIZE;
-use crate::algorithm::large::{LARGEST, within};
-use crate::algorithm::scored::{BOUND, Clock, bounded, positive};
+use crate::algorithm::large::within;
+use crate::algorithm::scored::Clock;
 use crate::math::{asinh, cbrt, log10, sqrt};
-use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The weights of the signals, and their sum.
 const WEIGHTS: [f64; SIGNALS] = [1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 0.5];
@@ -36,7 +37,9 @@ const UNLIMITED: f64 = 50.0;
 const INTERVAL_WEIGHT: f64 = 0.2;
 const USUAL_INTERVAL: f64 = 300.0;
 const YOUNG_WEIGHT: f64 = 0.4;
-const RIPE: f64 = 14.0 * 86_400.0;
+/// In seconds; a series is that old by the second one when it starts.
+pub(super) const RIPE: f64 = 14.0 * 86_400.0;
+pub(super) const YOUNG_OFFSET: f64 = 3600.0;
 const HALF: f64 = 2.05;
 const SHIFT_WEIGHT: f64 = 1.5;
 const WEIGHT_WITH_SHIFT: f64 = 7.75;
@@ -72,8 +75,9 @@ pub(crate) struct SeasonalMemory {
     /// The newest f that passed the gate, and the values since then.
     peak: f64,
     since: f64,
-    /// The values since the newest one beyond the limit.
-    pub(super) since_beyond: f64,
+    /// The values since the newest one beyond the limit, up to 2^32 - 1.
+    pub(super) since_beyond: u32,
+    shift_start: Start,
 }
 
 /// The forecast that is nearer to the value `x`.
@@ -92,7 +96,7 @@ fn of_interval(clock: &Clock) -> f64 {
 /// The term of (3) of an age in microseconds.
 #[inline]
 fn of_age(age: u64) -> f64 {
-    let age = age as f64 / 1e6 + 3600.0;
+    let age = age as f64 / 1e6 + YOUNG_OFFSET;
     if age < RIPE { YOUNG_WEIGHT * log10(RIPE / age).max(0.0) } else { 0.0 }
 }
 
@@ -119,7 +123,8 @@ impl SeasonalMemory {
         z_variance: 0.0,
         peak: 0.0,
         since: NEVER,
-        since_beyond: NEVER,
+        since_beyond: NEVER as u32,
+        shift_start: Start::WITH_SERIES,
     };
 
     pub(super) fn first(&mut self, x: f64) {
@@ -136,11 +141,11 @@ impl SeasonalMemory {
         let known = if known > 0.0 { known } else { self.size.max(LEAST_SIZE) };
         let limit = known * if clock.age() < FIRST_DAY { FIRST_LIMIT } else { LIMIT };
         let r = x - nearer(x, forecasts);
-        self.since_beyond += 1.0;
+        self.since_beyond = self.since_beyond.saturating_add(1);
         if r.abs() <= limit || clock.earlier() < UNLIMITED {
             return Some(x);
         }
-        let is_first = core::mem::take(&mut self.since_beyond) > MEMO;
+        let is_first = f64::from(core::mem::take(&mut self.since_beyond)) > MEMO;
         (!is_first).then(|| within(x - r + limit.copysign(r)))
     }
 
@@ -166,7 +171,7 @@ impl SeasonalMemory {
         let short = self.short_spread.update(x, earlier, self.size, SLOW);
         self.run = if earlier > 0.0 && x == self.last { self.run + 1.0 } else { 0.0 };
         let z = self.z_signal(x, earlier);
-        let shift = self.shift.update(ra, self.calibrated(), clock);
+        let shift = self.shift.update(ra, &mut self.shift_start, clock);
         ([r.abs(), self.r4.abs(), self.a12.abs(), level, long, short, z, self.run], shift)
     }
 
@@ -199,9 +204,9 @@ impl SeasonalMemory {
     /// (1) to (4), for the strangeness of the shift: f and s.
     #[inline]
     pub(super) fn strangeness(&mut self, signals: [f64; SIGNALS], shift: f64, clock: &Clock) -> (f64, f64) {
-        let mut sum = 0.0;
+        let (mut sum, mut length) = (0.0, Length::UNKNOWN);
         for ((calibrator, signal), weight) in self.calibrators.iter_mut().zip(signals).zip(WEIGHTS) {
-            let q = calibrator.update(signal);
+            let q = calibrator.update_in_turn(signal, &mut length);
             sum += weight * (q * q * q);
         }
         let with_shift = sum + SHIFT_WEIGHT * (shift * shift * shift);
@@ -223,13 +228,7 @@ impl SeasonalMemory {
 
     /// By how much the term of (3) of the age is larger for the signal of shifts than `of_series`, that of the series.
     fn shift_lacks(&self, of_series: f64, clock: &Clock) -> f64 {
-        of_age(self.shift.age(self.calibrated(), clock)) - of_series
-    }
-
-    /// The number of values in a calibrator.
-    #[inline]
-    fn calibrated(&self) -> u16 {
-        self.calibrators.first().map_or(0, Calibrator::values)
+        of_age(self.shift_start.age(clock)) - of_series
     }
 
     /// (5).
@@ -242,55 +241,5 @@ impl SeasonalMemory {
         }
         self.since += 1.0;
         passed / (passed + HALF)
-    }
-
-    pub(super) fn save(&self, words: &mut WordWriter<'_>) {
-        let Self { size, mean, last, run, r4, a12, fast_level, level, level_variance, .. } = *self;
-        words.extend([size, mean, last, run, r4, a12, fast_level, level, level_variance].map(f64::to_bits));
-        words.extend([self.z_mean, self.z_variance, self.peak, self.since].map(f64::to_bits));
-        self.long_spread.save(words);
-        self.short_spread.save(words);
-        self.memory.save(words);
-        self.calibrators.iter().for_each(|calibrator| calibrator.save(words));
-        words.push(self.since_beyond.to_bits());
-        self.shift.save(words);
-    }
-
-    /// Reads the words of a version. Version 1 had no limit, and versions 1 to 3 no signal of shifts, which then starts
-    /// with an age of its own.
-    pub(super) fn restore(version: u16, words: &mut Words<'_>) -> Result<Self, RestoreError> {
-        // The asinh of a double is at most 745 by size.
-        const COMPRESSED: f64 = 1e3;
-        let mut state = Self {
-            size: positive(words, "size", LARGEST)?,
-            mean: bounded(words, "mean", 2.0 * LARGEST)?,
-            last: bounded(words, "last value", LARGEST)?,
-            run: positive(words, "run", 1e18)?,
-            r4: bounded(words, "mean residual", 4.0 * LARGEST)?,
-            a12: bounded(words, "mean compressed residual", 2.0 * COMPRESSED)?,
-            fast_level: bounded(words, "fast level", COMPRESSED)?,
-            level: bounded(words, "level", COMPRESSED)?,
-            level_variance: positive(words, "variance of the level", 4.0 * COMPRESSED * COMPRESSED)?,
-            z_mean: bounded(words, "mean of z", 2.0 * LARGEST)?,
-            z_variance: positive(words, "variance of z", BOUND)?,
-            peak: positive(words, "peak", COMPRESSED)?,
-            since: positive(words, "values since the peak", 1e18)?,
-            since_beyond: NEVER,
-            long_spread: SpreadSignal::restore(words)?,
-            short_spread: SpreadSignal::restore(words)?,
-            shift: ShiftSignal::START,
-            memory: Memory::restore(words)?,
-            calibrators: [Calibrator::START; SIGNALS],
-        };
-        for calibrator in &mut state.calibrators {
-            *calibrator = Calibrator::restore(words)?;
-        }
-        if version > 1 {
-            state.since_beyond = positive(words, "values since a large one", 1e18)?;
-        }
-        if version > 3 {
-            state.shift = ShiftSignal::restore(words)?;
-        }
-        Ok(state)
     }
 }

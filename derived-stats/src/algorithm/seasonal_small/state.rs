@@ -4,6 +4,7 @@ mod saved;
 mod threshold;
 
 use self::threshold::Threshold;
+use super::day::{Day, Season};
 use super::tail::{SIGNALS, Tails};
 use crate::algorithm::ewm_prior::LEAST_SIZE;
 use crate::algorithm::scored::Clock;
@@ -13,15 +14,8 @@ use crate::number::Numeric;
 /// Microseconds in a second, the unit of the times.
 const SECOND: u64 = 1_000_000;
 
-/// The number of buckets of the day, and their length in seconds.
-const BUCKETS: usize = 16;
-const BUCKET: u64 = 5400;
-
-/// The largest count of a bucket, four bits.
-const MOST: u8 = 15;
-
-/// The time in a bucket over which its mean is weighted, in seconds: two days.
-const BUCKET_SPAN: f64 = 2.0 * BUCKET as f64;
+/// The days over which the mean of a bucket is weighted.
+const BUCKET_DAYS: f64 = 2.0;
 
 /// The weight of a value in the mean size of the values.
 const SIZE_WEIGHT: f64 = 1.0 / 2000.0;
@@ -39,13 +33,15 @@ const WARM: f64 = 20.0;
 /// A residual below this share of the size of the values is rounding of single floats.
 const ROUNDING: f64 = 1e-5;
 
-/// The largest number of values that is counted, 28 bits: 510 years of minutes.
-const MOST_SAMPLES: u32 = (1 << 28) - 1;
+/// The largest number of values that is counted, 27 bits: 255 years of minutes.
+pub(super) const MOST_SAMPLES: u32 = (1 << 27) - 1;
 
 /// A flag of a state.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(super) enum State {
+    /// The state began in a version before 4, whose signals had equal weights.
+    Even = 1 << 27,
     /// The newest value raises an alarm.
     Alarm = 1 << 28,
     /// The newest value is the bound of an overflowed sum.
@@ -65,8 +61,7 @@ pub(crate) struct SmallState<T> {
     last: u32,
     /// The number of values, and above it the flags.
     packed: u32,
-    /// The mean of each bucket.
-    means: [f32; BUCKETS],
+    day: Day,
     /// The mean size of the values.
     size: f32,
     /// The mean over 12 residuals on the asinh scale.
@@ -87,8 +82,6 @@ pub(crate) struct SmallState<T> {
     pub(super) since: u16,
     /// The seconds since an alarm, up to 65535.
     pub(super) since_alarm: u16,
-    /// The number of values of each bucket, up to 15: four bits each.
-    counts: [u8; BUCKETS / 2],
 }
 
 impl<T> SmallState<T> {
@@ -138,8 +131,10 @@ impl<T> SmallState<T> {
         Clock::of(self.samples().into(), times, self.interval.into())
     }
 
-    fn count(&self, bucket: usize) -> u8 {
-        self.counts.get(bucket / 2).map_or(0, |pair| pair >> (bucket % 2 * 4) & MOST)
+    /// The forecast; that of the value before if no bucket near has values.
+    #[inline]
+    pub(super) fn forecast(&self, season: Season) -> f64 {
+        self.day.forecast(season).unwrap_or_else(|| self.expected.into())
     }
 }
 
@@ -150,7 +145,7 @@ impl<T: Numeric> SmallState<T> {
             first: 0,
             last: 0,
             packed: 0,
-            means: [0.0; BUCKETS],
+            day: Day::START,
             size: 0.0,
             a12: 0.0,
             fast_level: 0.0,
@@ -164,7 +159,6 @@ impl<T: Numeric> SmallState<T> {
             tails: Tails::START,
             since: u16::MAX,
             since_alarm: u16::MAX,
-            counts: [0; BUCKETS / 2],
         }
     }
 
@@ -176,23 +170,32 @@ impl<T: Numeric> SmallState<T> {
         if self.samples() > 0 {
             self.since_alarm = self.since_alarm.saturating_add(gap.try_into().unwrap_or(u16::MAX));
         }
-        let mut clock = self.clock();
-        clock.tick_in(1.0, u64::from(now) * SECOND);
-        [self.first, self.last] = clock.times().map(|at| (at / SECOND) as u32);
-        self.interval = clock.mean_interval() as f32;
+        let times = [self.first, self.last, now];
+        match Clock::usual_interval(self.samples().into(), times, self.interval.into()) {
+            Some(interval) => (self.interval, self.last) = (interval as f32, self.last.max(now)),
+            None => self.tick_clock(now),
+        }
         if self.samples() < MOST_SAMPLES {
             self.packed += 1;
         }
     }
 
+    #[cold]
+    fn tick_clock(&mut self, now: u32) {
+        let mut clock = self.clock();
+        clock.tick_in(1.0, u64::from(now) * SECOND);
+        [self.first, self.last] = clock.times().map(|at| (at / SECOND) as u32);
+        self.interval = clock.mean_interval() as f32;
+    }
+
     /// The value that is learned for `x`: `x` itself, or a nearer one if it is beyond the limit, or none if it is the
     /// first one beyond the limit.
     #[inline]
-    pub(super) fn learned(&mut self, x: f64, seconds: u64) -> Option<f64> {
+    pub(super) fn learned(&mut self, x: f64, forecast: f64) -> Option<f64> {
         let Some(known) = self.tails.largest() else { return Some(x) };
         // A series that never moved has no residual, and zeros have no size.
         let limit = LIMIT * if known > 0.0 { known } else { f64::from(self.size).max(LEAST_SIZE) };
-        let r = x - self.forecast(seconds);
+        let r = x - forecast;
         if r.abs() <= limit {
             return Some(x);
         }
@@ -201,14 +204,15 @@ impl<T: Numeric> SmallState<T> {
         (!is_first).then(|| x - r + limit.copysign(r))
     }
 
-    /// The signals of the value `x` at `seconds`, which is counted already; then learns it.
+    /// The signals of the value `x`, which is counted already, at a season, after an interval, with its forecast; then
+    /// learns it.
     #[inline]
-    pub(super) fn signals(&mut self, x: f64, seconds: u64, interval: f64) -> [f64; SIGNALS] {
+    pub(super) fn signals(&mut self, x: f64, (season, interval, forecast): (Season, f64, f64)) -> [f64; SIGNALS] {
         let earlier = f64::from(self.samples() - 1);
         let weight = 1.0 / (earlier + 1.0);
         let size = f64::from(self.size) + (x.abs() - f64::from(self.size)) * SIZE_WEIGHT.max(weight);
         self.size = size as f32;
-        let expected = if earlier == 0.0 { x } else { self.forecast(seconds) };
+        let expected = if earlier == 0.0 { x } else { forecast };
         self.expected = expected as f32;
         let k = 3.0 / (size + 1e-12);
         let (y, mut ra, mut r) = (quick_asinh(k * x), 0.0, x - expected);
@@ -220,27 +224,8 @@ impl<T: Numeric> SmallState<T> {
         let a12 = f64::from(self.a12) + (ra - f64::from(self.a12)) * weight.max(1.0 / 12.0);
         self.a12 = a12 as f32;
         let level = self.level_signal(y, earlier, weight);
-        self.learn(x, seconds, interval);
+        self.day.learn(x, season, interval, BUCKET_DAYS);
         [r.abs(), a12.abs(), level]
-    }
-
-    /// The mean of the bucket, read between the centres of two buckets. A bucket without values is like the one before.
-    #[inline]
-    fn forecast(&self, seconds: u64) -> f64 {
-        let (bucket, phase) = (bucket(seconds), (seconds % BUCKET) as f64 / BUCKET as f64 - 0.5);
-        if self.count(bucket) == 0 {
-            let before = (bucket + BUCKETS - 1) % BUCKETS;
-            let is_known = self.count(before) > 0;
-            return f64::from(if is_known {
-                self.means.get(before).copied().unwrap_or_default()
-            } else {
-                self.expected
-            });
-        }
-        let other = (bucket + if phase > 0.0 { 1 } else { BUCKETS - 1 }) % BUCKETS;
-        let mean = |bucket: usize| self.means.get(bucket).copied().map_or(0.0, f64::from);
-        let own = mean(bucket);
-        if self.count(other) == 0 { own } else { own + phase.abs() * (mean(other) - own) }
     }
 
     /// The distance of the mean over 16 values from the long mean, in deviations. `weight` is that of a plain mean.
@@ -260,25 +245,6 @@ impl<T: Numeric> SmallState<T> {
         self.level_deviation = sqrt((1.0 - weight) * (deviation * deviation + weight * d * d)) as f32;
         if earlier > WARM { signal } else { 0.0 }
     }
-
-    #[inline]
-    fn learn(&mut self, x: f64, seconds: u64, interval: f64) {
-        let bucket = bucket(seconds);
-        let count = (self.count(bucket) + 1).min(MOST);
-        if let Some(pair) = self.counts.get_mut(bucket / 2) {
-            let shift = bucket % 2 * 4;
-            *pair = *pair & !(MOST << shift) | count << shift;
-        }
-        if let Some(mean) = self.means.get_mut(bucket) {
-            let weight = if count < MOST { 1.0 / f64::from(count) } else { (interval / BUCKET_SPAN).min(1.0) };
-            *mean = (f64::from(*mean) + (x - f64::from(*mean)) * weight) as f32;
-        }
-    }
-}
-
-#[inline]
-fn bucket(seconds: u64) -> usize {
-    (seconds / BUCKET % BUCKETS as u64) as usize
 }
 
 #[cfg(test)]

@@ -74,11 +74,7 @@ impl Tails {
     #[inline]
     pub(super) fn update(&mut self, signals: [f64; SIGNALS]) -> [f64; SIGNALS] {
         let mut strangeness = [0.0; SIGNALS];
-        let is_warm = self.values >= WARM;
-        let n = f64::from(self.values) + 1.0;
-        let length = if is_warm { 2.0 + BETA * log2(n) } else { 0.0 };
-        let usual = 1e10 * (n * n);
-        let values = self.values;
+        let past = Past::of(self.values);
         for (((counts, top), signal), strangeness) in
             self.counts.iter_mut().zip(&mut self.tops).zip(signals).zip(&mut strangeness)
         {
@@ -86,11 +82,11 @@ impl Tails {
                 continue;
             }
             let (bin, within) = bin(signal);
-            if is_warm {
-                *strangeness = share(counts, *top, values, (bin, within), signal, (length, usual));
+            if past.values >= WARM {
+                *strangeness = share(counts, *top, past, (bin, within), signal);
             }
             if bin > *top {
-                extend(counts, top, bin, values);
+                extend(counts, top, bin, past.values);
             }
             if let Some(count) = index(*top, bin.min(*top)).and_then(|index| counts.get_mut(index)) {
                 *count += 1;
@@ -103,7 +99,8 @@ impl Tails {
         strangeness
     }
 
-    /// Halves all counts. The highest bin with values is then the top, so that a glitch does not set the scale for ever.
+    /// Halves all counts. The highest bin with values is then the top, so that a glitch does not set the scale for
+    /// ever.
     #[cold]
     fn halve(&mut self) {
         self.values /= 2;
@@ -215,35 +212,54 @@ fn index(top: i16, bin: i16) -> Option<usize> {
     usize::try_from(i32::from(bin) - (i32::from(top) - UPPER as i32 + 1)).ok()
 }
 
-/// Minus the decimal logarithm of the share of larger values, among `values`. Within its bin, a value divides the count.
-#[inline]
-fn share(
-    counts: &Counts,
-    top: i16,
+/// The number of values before the newest one.
+#[derive(Clone, Copy)]
+struct Past {
     values: u16,
-    (bin, within): (i16, f64),
-    value: f64,
-    (length, usual): (f64, f64),
-) -> f64 {
+    /// That number with the newest one.
+    n: f64,
+}
+
+impl Past {
+    #[inline]
+    fn of(values: u16) -> Self {
+        Self { values, n: f64::from(values) + 1.0 }
+    }
+
+    /// The strangeness of a value of which `larger` values are larger.
+    #[inline]
+    fn strangeness(self, larger: f64) -> f64 {
+        // The fifth power of 100 * n^0.4: most values are usual, and need no logarithm.
+        let square = larger * larger;
+        let is_usual = square * square * larger > 1e10 * (self.n * self.n);
+        if is_usual { 0.0 } else { (self.length() - LOG10_2 * log2(larger)).max(0.0) }
+    }
+
+    #[inline]
+    fn length(self) -> f64 {
+        2.0 + BETA * log2(self.n)
+    }
+}
+
+/// Minus the decimal logarithm of the share of larger values. Within its bin, a value divides the count.
+#[inline]
+fn share(counts: &Counts, top: i16, past: Past, (bin, within): (i16, f64), value: f64) -> f64 {
     if bin > top {
         let beyond = if top == NO_BIN { 0.0 } else { RECORD * log2(value / bound(i32::from(top) + 1)).max(0.0) };
-        return length + LOG10_2 + beyond;
+        return past.length() + LOG10_2 + beyond;
     }
     let first_above = index(top, bin).map_or(0, |index| index + 1);
-    let (mut above, mut upper) = (0, 0);
-    for (position, count) in counts.iter().enumerate() {
-        let count = u32::from(*count);
-        above += if position >= first_above { count } else { 0 };
-        upper += count;
+    // The sum of all counts is a u16. All are added, as a fixed number of them takes a few wide instructions.
+    let (mut above, mut upper) = (0u16, 0u16);
+    for (position, count) in (0u16..).zip(counts) {
+        above += if position >= first_above as u16 { *count } else { 0 };
+        upper += *count;
     }
     let own = match first_above {
-        0 => u32::from(values).saturating_sub(upper),
-        next => counts.get(next - 1).copied().map_or(0, u32::from),
+        0 => past.values.saturating_sub(upper),
+        next => counts.get(next - 1).copied().unwrap_or_default(),
     };
-    let larger = f64::from(own) * (1.0 - within) + f64::from(above) + 0.5;
-    // The fifth power of 100 * n^0.4: most values are usual, and need no logarithm.
-    let square = larger * larger;
-    if square * square * larger > usual { 0.0 } else { (length - LOG10_2 * log2(larger)).max(0.0) }
+    past.strangeness(f64::from(own) * (1.0 - within) + f64::from(above) + 0.5)
 }
 
 /// Moves the bins up, so that `bin` is the top, or as far as [`KEPT`] admits.

@@ -1,7 +1,8 @@
 //! The saved words of one object.
 
-use super::{SmallState, Threshold};
+use super::{MOST_SAMPLES, SmallState, State, Threshold};
 use crate::algorithm::seasonal_small::LARGEST;
+use crate::algorithm::seasonal_small::day::Day;
 use crate::algorithm::seasonal_small::tail::Tails;
 use crate::number::Numeric;
 use crate::saved::{RestoreError, WordWriter, Words};
@@ -21,9 +22,7 @@ impl<T: Numeric> SmallState<T> {
                 .map(|floats| pair(floats.map(f32::to_bits))),
         );
         words.push(self.threshold.bits());
-        let (pairs, _) = self.means.as_chunks::<2>();
-        words.extend(pairs.iter().map(|floats| pair(floats.map(f32::to_bits))));
-        words.push(u64::from_be_bytes(self.counts));
+        self.day.save(words);
         self.tails.save(words);
     }
 
@@ -32,7 +31,7 @@ impl<T: Numeric> SmallState<T> {
         state.interval = single(words, "interval")?;
         let threshold = words.next("threshold")?;
         state.threshold = Threshold::of_bits(threshold).ok_or_else(|| RestoreError::invalid("threshold", threshold))?;
-        state.read_means(words)?;
+        state.day = Day::restore(words, floats)?;
         state.tails = Tails::restore(words)?;
         state.checked()
     }
@@ -42,7 +41,7 @@ impl<T: Numeric> SmallState<T> {
     pub(in crate::algorithm::seasonal_small) fn migrate(words: &mut Words<'_>) -> Result<Self, RestoreError> {
         let mut state = Self::read_start(words)?;
         state.set_threshold(single(words, "threshold")?.into());
-        state.read_means(words)?;
+        state.day = Day::restore(words, floats)?;
         state.tails = Tails::migrate(words)?;
         if let (age @ 1.., samples @ 2..) = (state.age(), state.samples()) {
             state.interval = (age as f64 / f64::from(samples - 1)) as f32;
@@ -51,6 +50,16 @@ impl<T: Numeric> SmallState<T> {
             state.since_alarm = (f64::from(state.since_alarm) * state.interval()) as u16;
         }
         state.checked()
+    }
+
+    /// The state as one that began in a version before 4, in which the number of values had the bit of [`State::Even`].
+    /// One without values is that of a new object.
+    pub(in crate::algorithm::seasonal_small) fn even(mut self) -> Self {
+        if self.has(State::Even) {
+            self.packed |= MOST_SAMPLES;
+        }
+        self.set(State::Even, self.samples() > 0);
+        self
     }
 
     /// Reads the words before the interval and the threshold.
@@ -71,14 +80,6 @@ impl<T: Numeric> SmallState<T> {
         [state.level_deviation, state.strangeness] = floats(words, "deviation and strangeness")?;
         [state.expected, state.peak] = floats(words, "expected value and peak")?;
         Ok(state)
-    }
-
-    fn read_means(&mut self, words: &mut Words<'_>) -> Result<(), RestoreError> {
-        for pair in self.means.as_chunks_mut::<2>().0 {
-            *pair = floats(words, "means of the day")?;
-        }
-        self.counts = words.next("counts of the day")?.to_be_bytes();
-        Ok(())
     }
 
     /// The state, if a sequence of values can lead to it.
@@ -118,4 +119,24 @@ fn single(words: &mut Words<'_>, field: &'static str) -> Result<f32, RestoreErro
     let [float, rest] = halves(word);
     let float = f32::from_bits(float);
     if rest == 0 && float.is_finite() { Ok(float) } else { Err(RestoreError::invalid(field, word)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_began_in_an_older_version_is_known() {
+        let mut state = SmallState::<u64>::start();
+        assert_eq!(state.even(), state, "without values it is that of a new object");
+        state.tick(60);
+        let even = state.even();
+        assert_eq!((state.has(State::Even), even.has(State::Even), even.samples()), (false, true, 1));
+        let mut words = Vec::new();
+        even.save(&mut WordWriter::new(&mut words));
+        assert_eq!(SmallState::restore(&mut Words::new(&words)), Ok(even));
+        // The number of values had a bit more.
+        state.packed = 1 << 27 | 7;
+        assert_eq!((state.even().samples(), state.even().has(State::Even)), (MOST_SAMPLES, true));
+    }
 }

@@ -11,7 +11,8 @@ impl Threshold {
     /// The threshold, limited to its range.
     #[inline]
     pub(super) fn of(threshold: f64) -> Self {
-        Self::of_bits(((threshold / Self::UNIT) as u64).min(Self::MOST)).unwrap_or_default()
+        // A signed number takes one instruction.
+        Self::of_bits(((threshold / Self::UNIT) as i64).clamp(0, Self::MOST as i64) as u64).unwrap_or_default()
     }
 
     #[inline]

@@ -181,7 +181,7 @@ fn percentiles_that_are_not_are_refused() {
 fn an_error_names_the_form_of_percentiles_and_points_to_them() {
     let context = crate::Context::new(ValueType::U64);
     let error = crate::Spec::parse("1-raw:DSPercentile:50,101:0.1", context).expect_err("101 is above 100");
-    let sentence = "expected 1 to 9 different percentiles with `,` between them, each 0 to 100 with at most 4 \
+    let sentence = "expected 1 to 63 different percentiles with `,` between them, each 0 to 100 with at most 4 \
                     decimals, such as `50,90,99`, found `50,101`";
     assert_eq!((error.kind().to_string().as_str(), error.span().range()), (sentence, 19..25));
 }

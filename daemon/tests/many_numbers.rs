@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::{Daemon, line};
+use support::{Daemon, line, wait_until};
 use tempfile::TempDir;
 
 const START: u64 = 1_488_000_000_000_000;
@@ -20,8 +20,11 @@ fn list(first: u64, count: u64) -> String {
     (first..first + count).map(|number| number.to_string()).collect::<Vec<_>>().join(",")
 }
 
-/// Settings with a proxy type of 30 bounds, 50 categories and 20 values.
-fn settings(folder: &Path) -> [String; 4] {
+/// A rule on fields far behind the tenth number.
+const RULE: &str = r#"alarms=[{rule='alarm "many" when Many.top.count_20 >= 20 and Many.names.counters.other > 100 text "{bounds.counts.le_39} up to 39"'}]"#;
+
+/// Settings with a proxy type of 30 bounds, 50 categories and 20 values, its alarm and a file of results.
+fn settings(folder: &Path) -> [String; 6] {
     let (bounds, names) = (list(10, 30), list(0, 50));
     let text = format!(
         "struct Many {{
@@ -37,7 +40,10 @@ fn settings(folder: &Path) -> [String; 4] {
     let file = folder.join("many.sandesh");
     fs::write(&file, text).unwrap();
     let schema = format!("aggregation.schema_files={}", file.display());
-    [STREAM.to_owned(), schema, "aggregation.allowed_lateness=0s".to_owned(), "log.partitions=1".to_owned()]
+    let results = format!("sinks.file.path={}", folder.join("results").display());
+    let others = ["aggregation.allowed_lateness=0s", "log.partitions=1", RULE].map(str::to_owned);
+    let [lateness, partitions, rule] = others;
+    [STREAM.to_owned(), schema, results, lateness, partitions, rule]
 }
 
 fn start(data: &Path, settings: &[String]) -> Daemon {
@@ -83,14 +89,30 @@ fn thirty_bounds_fifty_categories_and_twenty_values_survive_a_kill() {
     names.insert("other".to_owned(), json!(200));
     assert_eq!(shown["names"], json!({ "counters": names }));
     let top = &shown["top"];
-    assert_eq!([&top["value_20"], &top["count_20"], &top["error_20"], &top["value_21"]], [
-        &json!(19),
-        &json!(20),
-        &json!(0),
-        &Value::Null
-    ]);
+    assert_eq!(
+        [&top["value_20"], &top["count_20"], &top["error_20"], &top["value_21"]],
+        [&json!(19), &json!(20), &json!(0), &Value::Null]
+    );
+    let alarm = wait_until("the alarm fires", || {
+        let alarms: Value = serde_json::from_str(&daemon.get("/api/v1/alarms").1).unwrap();
+        alarms["alarms"].get(0).filter(|alarm| alarm["state"] == "firing").cloned()
+    });
+    assert!(alarm.to_string().contains("800 up to 39"), "{alarm}");
+    let (status, history) = daemon.get("/api/v1/history/virtual-network/vn");
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let of_top = history["series"].as_array().unwrap().iter().find(|series| series["attribute"] == "top").unwrap();
+    // The value is the most frequent one, the smallest of those of one count.
+    assert_eq!((status, &of_top["points"][0][2]), (200, &json!(0.0)), "{history}");
 
     daemon.stop();
+    let lines = fs::read_to_string(data.path().join("results")).unwrap();
+    let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let written: Vec<Value> =
+        rows.filter(|row| row["key"] == "ObjectVNTable:vn" && row["data"]["top"].is_object()).collect();
+    assert_eq!(written.len(), 1, "{lines}");
+    for attribute in ["bounds", "names", "top"] {
+        assert_eq!(written[0]["data"][attribute], shown[attribute], "in the file of results");
+    }
     let again = start(&log, &settings);
     assert_eq!(structure(&again), shown, "after a restart");
     again.stop();

@@ -7,9 +7,9 @@ use crate::report::{Flaw, Report};
 
 /// The numbers of one result, in the order of the entry's numeric [fields](crate::entry::Field).
 ///
-/// Up to [`INLINE_NUMBERS`](Self::INLINE_NUMBERS) numbers are in the record itself. The others, of a histogram with many
-/// bounds for example, are in a box. A record that is [filled](Self::fill) again keeps its box, so the results of many
-/// objects, one after the other, need one box.
+/// Up to [`INLINE_NUMBERS`](Self::INLINE_NUMBERS) numbers are in the record itself. The others, of a histogram with
+/// many bounds for example, are in a box of 448 bytes. A record that is [filled](Self::fill) again keeps its box, so
+/// the results of many objects, one after the other, need one box.
 ///
 /// Records are equal if all numbers are equal bit for bit: 0.0 and -0.0 are not.
 ///

@@ -78,7 +78,8 @@ fn thirty_bounds_fifty_categories_and_twenty_values_survive_a_snapshot() {
         feed(&mut table, 0..cut);
         let mut inline = taken(&mut table);
         let snapshot = table.snapshot();
-        let chunks: Vec<_> = snapshot.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.clone()?))).collect();
+        let chunks: Vec<_> =
+            snapshot.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.clone()?))).collect();
         let chunks = chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         let (mut table, _) = Table::restore(plan, TableSettings::default(), &snapshot.meta, chunks).unwrap();
         feed(&mut table, cut..SAMPLES);

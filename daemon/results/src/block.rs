@@ -39,8 +39,8 @@ pub use self::value::{put_value, read_value};
 /// The first byte of a block. No UTF-8 text starts with it, so it distinguishes a block from a line of JSON.
 const MAGIC: u8 = 0xB5;
 
-/// The newest version that this build reads, and the version of the blocks that it writes with an attribute of more than
-/// 10 numbers, which no reader of an earlier version takes.
+/// The newest version that this build reads. It writes it for blocks with an attribute of more than 10 numbers, which
+/// readers of earlier versions refuse.
 pub const VERSION: u8 = 3;
 
 /// The version of all other blocks. It has the flaws and the role that came with percentiles and detectors.

@@ -82,7 +82,8 @@ fn explain(given: &Given<'_>) -> Explanation {
 
 /// Counts the samples of each category.
 ///
-/// 80 bytes an object. An annotation can have more categories; their counts are in a box. See [`text_sample`](crate::text_sample) for texts.
+/// 80 bytes an object. An annotation can have more than 9 categories; their counts are in a box. See
+/// [`text_sample`](crate::text_sample) for texts.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

@@ -70,7 +70,7 @@ fn explain(given: &Given<'_>) -> Explanation {
 
 /// Counts samples up to bounds.
 ///
-/// 80 bytes an object. An annotation can have more bounds; their counts are in a box.
+/// 80 bytes an object. An annotation can have more than 9 bounds; their counts are in a box.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};

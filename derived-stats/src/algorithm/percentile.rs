@@ -173,8 +173,8 @@ impl Percentile {
     ///
     /// # Errors
     ///
-    /// [`PercentileError`] for other texts than 1 to 63 different percentages of at most 4 decimals, or an error outside
-    /// 0.0005 to 0.5.
+    /// [`PercentileError`] for other texts than 1 to 63 different percentages of at most 4 decimals, or an error
+    /// outside 0.0005 to 0.5.
     pub fn new(percentiles: &str, error: f64) -> Result<Self, PercentileError> {
         let percents: Option<Vec<Percent>> = percentiles.split(',').map(Percent::parse).collect();
         let mut percents: Vec<(Percent, usize)> = percents.ok_or(PercentileError)?.into_iter().zip(0..).collect();

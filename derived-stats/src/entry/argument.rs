@@ -150,9 +150,7 @@ impl Argument {
     /// The value of a text; `None` if the text has another form or is out of bounds.
     fn read(&self, text: &str) -> Option<Value> {
         match self.kind {
-            ArgumentKind::List { most } => {
-                (!text.is_empty() && text.split(',').count() <= most).then_some(Value::Text)
-            }
+            ArgumentKind::List { most } => (!text.is_empty() && text.split(',').count() <= most).then_some(Value::Text),
             ArgumentKind::Text => (!text.is_empty()).then_some(Value::Text),
             ArgumentKind::Whole { least, most } => {
                 let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -100,7 +100,10 @@ mod tests {
         assert_eq!(json(&NUMBER, &[Field::VALUE], number.without(0)), "{}");
         let whole = Record::new([1.5, 1.0 / 3.0, 2.5, 3.5, 4.5].map(Number::F64));
         let cases = [
-            (whole.clone(), r#"{"newest":1.5,"name":"é","state":{"mean":"0.333333","deviation":2.5},"more":{"most":4.5}}"#),
+            (
+                whole.clone(),
+                r#"{"newest":1.5,"name":"é","state":{"mean":"0.333333","deviation":2.5},"more":{"most":4.5}}"#,
+            ),
             (whole.clone().without(0).without(1), r#"{"name":"é","state":{"deviation":2.5},"more":{"most":4.5}}"#),
             (
                 whole.without(2).without(4).flawed(Some(Flaw::Overflow)),

@@ -1,11 +1,11 @@
 //! The limits of lists in arguments, and of the numbers of a result.
 
-use derived_stats::entry::{Argument, ArgumentKind, Entry};
-use derived_stats::{Context, DETECTOR_CALL, MetricKind, Number, Record, Spec, ValueType};
+use derived_stats::entry::{Argument, ArgumentKind, Entry, Field, NumberKind, Roles, Unit};
+use derived_stats::{Context, DETECTOR_CALL, MetricKind, Number, Record, Registry, Spec, ValueType};
 use proptest::prelude::*;
 
 use crate::input::stories;
-use crate::registered::REGISTRY;
+use crate::registered::{REGISTRY, distinct};
 use crate::shapes::{entries, for_each, parts, shapes};
 
 /// The annotation of an entry with `count` parts in the list at `index`, and no more arguments than needed.
@@ -92,4 +92,24 @@ fn a_result_of_the_largest_list_is_that_of_a_restored_and_of_a_merged_state() {
         assert_eq!(shown(&restored), shown(&whole), "{text}");
         assert!(shown(&whole).len() > most * 4, "{text}: {}", shown(&whole));
     }
+}
+
+/// A registered algorithm whose argument is its number of fields.
+static WIDE: Entry = Entry::new("OwnWide", Roles::AGGREGATE, "as many numbers as written", |_| distinct::<2>(None))
+    .arguments(&[Argument::required("numbers", ArgumentKind::Whole { least: 1, most: 100 }, "a number", "64")])
+    .structured_by("WideResult", |given, _| {
+        let number = Field::number("number", NumberKind::U64, Unit::None, "one of many");
+        vec![number; given.whole(0).unwrap_or(0) as usize].into()
+    });
+
+#[test]
+fn a_result_with_more_numbers_than_a_record_is_refused() {
+    let mut registry = Registry::new();
+    registry.register(&WIDE).unwrap();
+    let parse = |text| Spec::parse(text, Context::new(ValueType::U64).with_registry(&registry));
+    let widest = parse("1-raw:OwnWide:64").expect("a record has 64 numbers");
+    assert_eq!(widest.description().fields().len(), Record::MAX_NUMBERS);
+    let refused = parse("1-raw:OwnWide:65").unwrap_err().kind().to_string();
+    let expected = "the result of `OwnWide` has 65 numbers, and at most 64 are allowed; give it fewer fields";
+    assert_eq!(refused, expected);
 }

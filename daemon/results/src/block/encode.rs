@@ -49,7 +49,7 @@ struct TypeCode {
     attributes: Box<[(Box<str>, usize)]>,
     /// The largest size of the attributes of a row.
     largest: usize,
-    /// Whether an attribute has more numbers than a reader of the version before takes.
+    /// Whether an attribute has more numbers than a reader of [`NARROW_VERSION`] takes.
     is_wide: bool,
 }
 
@@ -134,7 +134,7 @@ impl BlockSink {
     }
 
     fn begin_block(&mut self) {
-        self.bytes.extend_from_slice(&[MAGIC, NARROW_VERSION, 0, 0, 0, 0]);
+        self.bytes.extend_from_slice(&[MAGIC, 0, 0, 0, 0, 0]);
     }
 
     fn finish_block(&mut self) {
@@ -142,6 +142,8 @@ impl BlockSink {
         if self.open_rows == 0 {
             self.bytes.truncate(start);
         } else {
+            let is_wide = self.types.iter().zip(&self.entries).any(|(code, entry)| code.is_wide && *entry > 0);
+            self.bytes[start + 1] = if is_wide { VERSION } else { NARROW_VERSION };
             self.bytes[start + 2..start + HEADER_LEN].copy_from_slice(&self.open_rows.to_le_bytes());
             self.ends.push(self.bytes.len());
         }
@@ -200,11 +202,7 @@ impl ResultSink for BlockSink {
             self.row.defines = true;
             self.defined += 1;
             self.entries[subject.type_index] = self.defined;
-            let (start, code) = (self.block_start(), &self.types[subject.type_index]);
-            if code.is_wide {
-                self.bytes[start + 1] = VERSION;
-            }
-            let definition = &code.definition;
+            let definition = &self.types[subject.type_index].definition;
             self.bytes.push(0);
             put_varint(&mut self.bytes, definition.len() as u64);
             self.bytes.extend_from_slice(definition);

@@ -226,7 +226,9 @@ fn histograms(bounds: &[usize]) -> Plan {
     let attribute = |(index, count): (usize, &usize)| {
         let bounds: Vec<_> = (1..=*count).map(|bound| bound.to_string()).collect();
         let (number, bounds) = (index + 5, bounds.join(","));
-        format!("{number}: optional derived_stats_results.HistogramResult h{count} (stats=\"1-raw:DSHistogram:{bounds}\")")
+        format!(
+            "{number}: optional derived_stats_results.HistogramResult h{count} (stats=\"1-raw:DSHistogram:{bounds}\")"
+        )
     };
     let attributes: Vec<_> = bounds.iter().enumerate().map(attribute).collect();
     let text = format!(

@@ -62,7 +62,10 @@ impl Record {
         }
         record.len = inline as u8;
         if N > Self::INLINE_NUMBERS {
-            numbers.into_iter().skip(Self::INLINE_NUMBERS).for_each(|number| drop(record.push(Some(number))));
+            for number in numbers.into_iter().skip(Self::INLINE_NUMBERS) {
+                // There is room for all.
+                let _ = record.push(Some(number));
+            }
         }
         record
     }

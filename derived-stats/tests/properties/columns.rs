@@ -179,7 +179,7 @@ impl Both {
                 (None, Some(window)) => (owned(reports.get(bit)), window.report(slot as usize, self.now).map(record)),
                 (None, None) => (None, None),
             };
-            prop_assert_eq!(show(found), show(expected), "slot {} in a pass", slot);
+            prop_assert_eq!(show(found), show(&expected), "slot {} in a pass", slot);
             prop_assert_eq!(show(single), show(expected), "slot {} alone", slot);
         }
         Ok(())

@@ -51,7 +51,7 @@ pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, Blo
     let mut damage = None;
     let found = (0..numbers).map(|index| {
         let word = types.get(index / IN_WORD).copied().unwrap_or(0);
-        let number = read_number(reader, word >> (2 * (index % IN_WORD)) & 3);
+        let number = read_one(reader, word >> (2 * (index % IN_WORD)));
         number.unwrap_or_else(|error| {
             damage.get_or_insert(error);
             None
@@ -65,10 +65,10 @@ pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, Blo
     }
 }
 
-/// Reads a number of this type; `None` if it is absent.
+/// Reads a number whose type is in the lowest two bits of `types`.
 #[inline]
-fn read_number(reader: &mut Reader<'_>, code: u64) -> Result<Option<Number>, BlockError> {
-    Ok(match code {
+fn read_one(reader: &mut Reader<'_>, types: u64) -> Result<Option<Number>, BlockError> {
+    Ok(match types & 3 {
         1 => Some(Number::U64(reader.varint("number")?)),
         2 => {
             let value = reader.varint("number")?;
@@ -87,20 +87,24 @@ fn read_number(reader: &mut Reader<'_>, code: u64) -> Result<Option<Number>, Blo
 #[inline]
 pub(super) fn skip_value(reader: &mut Reader<'_>, numbers: usize) -> Result<(), BlockError> {
     let (_, types) = read_head(reader, numbers)?;
-    for mut types in types {
-        while types != 0 {
-            match types & 3 {
-                0 => {}
-                3 => drop(reader.take(8, "number")?),
-                _ => drop(reader.varint("number")?),
-            }
-            types >>= 2;
+    types.into_iter().try_for_each(|types| skip_numbers(reader, types))
+}
+
+/// Skips the numbers of these types.
+#[inline]
+fn skip_numbers(reader: &mut Reader<'_>, mut types: u64) -> Result<(), BlockError> {
+    while types != 0 {
+        match types & 3 {
+            0 => {}
+            3 => drop(reader.take(8, "number")?),
+            _ => drop(reader.varint("number")?),
         }
+        types >>= 2;
     }
     Ok(())
 }
 
-/// Reads what is in front of the numbers: the flaw, and the type of each number.
+/// Reads what is in front of the numbers: the flaw, and the types of the first [`IN_WORD`] numbers and of the others.
 #[inline]
 fn read_head(reader: &mut Reader<'_>, numbers: usize) -> Result<(Option<Flaw>, [u64; 2]), BlockError> {
     let code = reader.byte("flaw")?;

@@ -65,6 +65,26 @@ pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, Blo
     }
 }
 
+/// Reads the number at `index` of a result that [`put_value`] wrote with the same `numbers`.
+///
+/// # Errors
+///
+/// As [`read_value`], up to the number.
+#[inline]
+pub(super) fn read_number(reader: &mut Reader<'_>, numbers: usize, index: usize) -> Result<Option<Number>, BlockError> {
+    let (_, [mut types, others]) = read_head(reader, numbers)?;
+    if index >= numbers {
+        return Ok(None);
+    }
+    if index >= IN_WORD {
+        skip_numbers(reader, types)?;
+        types = others;
+    }
+    let place = 2 * (index % IN_WORD);
+    skip_numbers(reader, types & !(u64::MAX << place))?;
+    read_one(reader, types >> place)
+}
+
 /// Reads a number whose type is in the lowest two bits of `types`.
 #[inline]
 fn read_one(reader: &mut Reader<'_>, types: u64) -> Result<Option<Number>, BlockError> {

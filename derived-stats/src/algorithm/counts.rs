@@ -168,10 +168,10 @@ impl<T: Numeric, C: Classes> Algorithm<T> for Many<C> {
         for _ in 0..len {
             let index = words.next("index of a count")?;
             // Ascending, so that a state has one form.
-            let count =
-                rest.find(|(at, _)| *at as u64 == index).ok_or(RestoreError::invalid("index of a count", index))?;
-            *count.1 = words.next("count")?;
-            if *count.1 == 0 {
+            let invalid = || RestoreError::invalid("index of a count", index);
+            let (_, count) = rest.find(|(at, _)| *at as u64 == index).ok_or_else(invalid)?;
+            *count = words.next("count")?;
+            if *count == 0 {
                 return Err(RestoreError::invalid("count", 0));
             }
         }

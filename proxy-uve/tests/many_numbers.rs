@@ -26,8 +26,11 @@ fn plan() -> Arc<Plan> {
            5: optional derived_stats_results.HistogramResult bounds (stats=\"1-raw:DSHistogram:{bounds}\")
            6: optional derived_stats_results.CategoryResult names (stats=\"1-raw:DSCategory:{names}\")
            7: optional derived_stats_results.TopResult top (stats=\"1-raw:DSTopK:20\")
-           8: optional derived_stats_results.HistogramResult now (stats=\"raw:DSHistogram:{bounds}\")
-         }} (period=\"60\")"
+         }} (period=\"60\")
+         struct Now {{
+           1: string name (key=\"\") 2: string proxy 3: optional bool deleted 4: optional u64 raw (hidden=\"yes\")
+           5: optional derived_stats_results.HistogramResult now (stats=\"raw:DSHistogram:{bounds}\")
+         }}"
     );
     let types: Vec<_> = Schema::parse("test.sandesh", &text).unwrap().types().cloned().collect();
     Arc::new(Plan::new(StreamName::new("S", "a").unwrap(), &types))

@@ -21,7 +21,10 @@ fn list(first: u64, count: u64) -> String {
 }
 
 /// A rule on fields far behind the tenth number.
-const RULE: &str = r#"alarms=[{rule='alarm "many" when Many.top.count_20 >= 20 and Many.names.counters.other > 100 text "{bounds.counts.le_39} up to 39"'}]"#;
+const RULE: &str = concat!(
+    r#"alarms=[{name="many", when="Many.top.count_20 >= 20 and Many.names.counters.other > 100", "#,
+    r#"text="{bounds.counts.le_39} up to 39"}]"#
+);
 
 /// Settings with a proxy type of 30 bounds, 50 categories and 20 values, its alarm and a file of results.
 fn settings(folder: &Path) -> [String; 6] {
@@ -65,6 +68,46 @@ fn structure(daemon: &Daemon) -> Value {
     })
 }
 
+/// The structure has 1200 samples, 20 of each of 60 values.
+fn check_structure(shown: &Value) {
+    let up_to = |bound: u64| (format!("le_{bound}"), json!(20 * (bound + 1)));
+    let bounds: serde_json::Map<_, _> = (10..40).map(up_to).collect();
+    assert_eq!(shown["bounds"], json!({ "samples": 1200, "counts": bounds }));
+    let mut names: serde_json::Map<_, _> = (0..50).map(|name| (name.to_string(), json!(20))).collect();
+    names.insert("other".to_owned(), json!(200));
+    assert_eq!(shown["names"], json!({ "counters": names }));
+    let top = &shown["top"];
+    assert_eq!(
+        [&top["value_20"], &top["count_20"], &top["error_20"], &top["value_21"]],
+        [&json!(19), &json!(20), &json!(0), &Value::Null]
+    );
+}
+
+fn check_alarm_and_history(daemon: &Daemon) {
+    let alarm = wait_until("the alarm fires", || {
+        let alarms: Value = serde_json::from_str(&daemon.get("/api/v1/alarms").1).unwrap();
+        alarms["alarms"].get(0).filter(|alarm| alarm["state"] == "firing").cloned()
+    });
+    assert!(alarm.to_string().contains("800 up to 39"), "{alarm}");
+    let (status, history) = daemon.get("/api/v1/history/virtual-network/vn");
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let of_top = history["series"].as_array().unwrap().iter().find(|series| series["attribute"] == "top").unwrap();
+    // The value is the most frequent one, the smallest of those of one count.
+    assert_eq!((status, &of_top["points"][0][2]), (200, &json!(0.0)), "{history}");
+}
+
+/// The file of results has the structure once.
+fn check_file(file: &Path, shown: &Value) {
+    let lines = fs::read_to_string(file).unwrap();
+    let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let written: Vec<Value> =
+        rows.filter(|row| row["key"] == "ObjectVNTable:vn" && row["data"]["top"].is_object()).collect();
+    assert_eq!(written.len(), 1, "{lines}");
+    for attribute in ["bounds", "names", "top"] {
+        assert_eq!(written[0]["data"][attribute], shown[attribute], "in the file of results");
+    }
+}
+
 #[test]
 fn thirty_bounds_fifty_categories_and_twenty_values_survive_a_kill() {
     let data = TempDir::new().unwrap();
@@ -80,39 +123,10 @@ fn thirty_bounds_fifty_categories_and_twenty_values_survive_a_kill() {
     let body = line("later", "latency", START + PERIOD, 1);
     assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
     let shown = structure(&daemon);
-
-    // 1200 samples, 20 of each of 60 values.
-    let up_to = |bound: u64| (format!("le_{bound}"), json!(20 * (bound + 1)));
-    let bounds: serde_json::Map<_, _> = (10..40).map(up_to).collect();
-    assert_eq!(shown["bounds"], json!({ "samples": 1200, "counts": bounds }));
-    let mut names: serde_json::Map<_, _> = (0..50).map(|name| (name.to_string(), json!(20))).collect();
-    names.insert("other".to_owned(), json!(200));
-    assert_eq!(shown["names"], json!({ "counters": names }));
-    let top = &shown["top"];
-    assert_eq!(
-        [&top["value_20"], &top["count_20"], &top["error_20"], &top["value_21"]],
-        [&json!(19), &json!(20), &json!(0), &Value::Null]
-    );
-    let alarm = wait_until("the alarm fires", || {
-        let alarms: Value = serde_json::from_str(&daemon.get("/api/v1/alarms").1).unwrap();
-        alarms["alarms"].get(0).filter(|alarm| alarm["state"] == "firing").cloned()
-    });
-    assert!(alarm.to_string().contains("800 up to 39"), "{alarm}");
-    let (status, history) = daemon.get("/api/v1/history/virtual-network/vn");
-    let history: Value = serde_json::from_str(&history).unwrap();
-    let of_top = history["series"].as_array().unwrap().iter().find(|series| series["attribute"] == "top").unwrap();
-    // The value is the most frequent one, the smallest of those of one count.
-    assert_eq!((status, &of_top["points"][0][2]), (200, &json!(0.0)), "{history}");
-
+    check_structure(&shown);
+    check_alarm_and_history(&daemon);
     daemon.stop();
-    let lines = fs::read_to_string(data.path().join("results")).unwrap();
-    let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let written: Vec<Value> =
-        rows.filter(|row| row["key"] == "ObjectVNTable:vn" && row["data"]["top"].is_object()).collect();
-    assert_eq!(written.len(), 1, "{lines}");
-    for attribute in ["bounds", "names", "top"] {
-        assert_eq!(written[0]["data"][attribute], shown[attribute], "in the file of results");
-    }
+    check_file(&data.path().join("results"), &shown);
     let again = start(&log, &settings);
     assert_eq!(structure(&again), shown, "after a restart");
     again.stop();

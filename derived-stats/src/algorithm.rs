@@ -278,6 +278,15 @@ pub trait Algorithm<T: Numeric>: fmt::Debug + Send + Sync + 'static {
     /// sample: use the later of the two times, and subtract with `saturating_sub`.
     fn report(&self, state: &Self::State, now: u64) -> Report<Record>;
 
+    /// Puts the result into a record that the caller uses again, and returns its report without it. The default calls
+    /// [`report`](Self::report). An algorithm whose results have more than
+    /// [`INLINE_NUMBERS`](Record::INLINE_NUMBERS) numbers overrides it with [`Record::fill`], so that the results of a
+    /// column do not allocate.
+    #[inline]
+    fn report_into(&self, state: &Self::State, now: u64, record: &mut Record) -> Report<()> {
+        record.put(self.report(state, now))
+    }
+
     /// The value of the result: the number at index `value` of the report. The default makes the whole report; override
     /// it to make the end of many periods cheaper.
     #[inline]

@@ -134,6 +134,9 @@ pub(crate) trait Column: Any + fmt::Debug + Send + Sync {
     /// The result of a slot.
     fn report(&self, slot: usize, now: u64) -> Report<Record>;
 
+    /// Puts the result of a slot into a record, and returns its report without it.
+    fn report_into(&self, slot: usize, now: u64, record: &mut Record) -> Report<()>;
+
     /// Writes the results of the slots whose bit is set.
     fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports);
 

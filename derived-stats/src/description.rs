@@ -238,7 +238,7 @@ mod tests {
         let record = Record::new([Number::U64(7)]);
         let text = Some(FieldValue::Text("EWM"));
         let cases = [
-            (record, [Some(FieldValue::Number(Number::U64(7))), text, None]),
+            (record.clone(), [Some(FieldValue::Number(Number::U64(7))), text, None]),
             (
                 record.without(0).flawed(Some(Flaw::TooLarge)),
                 [None, text, Some(FieldValue::Text(Flaw::TooLarge.text()))],

@@ -189,7 +189,8 @@ impl Entry {
         self
     }
 
-    /// Makes the result a struct of `fields`; a [`Record`](crate::Record) holds the numeric fields in this order.
+    /// Makes the result a struct of `fields`; a [`Record`](crate::Record) holds the numeric fields in this order. At most
+    /// [`MAX_NUMBERS`](crate::Record::MAX_NUMBERS) of them may be numbers: annotations with more are refused.
     #[must_use]
     pub const fn structured(mut self, result_type: &'static str, fields: &'static [Field]) -> Self {
         self.fields = FieldsOf::Fixed(fields);
@@ -197,7 +198,8 @@ impl Entry {
         self
     }
 
-    /// Makes the result a struct with fields that depend on the arguments or the element type of the metric.
+    /// Makes the result a struct with fields that depend on the arguments or the element type of the metric. Their number
+    /// has the same limit as those of [`structured`](Self::structured).
     #[must_use]
     pub const fn structured_by(mut self, result_type: &'static str, fields: Fields) -> Self {
         self.fields = FieldsOf::ByArguments(fields);

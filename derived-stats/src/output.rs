@@ -1,5 +1,6 @@
 //! A result: its numbers and their description.
 
+use alloc::borrow::Cow;
 use core::fmt;
 
 use crate::description::{DescribedField, Description, FieldValue};
@@ -11,20 +12,26 @@ use crate::report::Flaw;
 #[cfg(feature = "serde")]
 mod serialize;
 
-/// A result: a record and its description, borrowed from the spec. It does not allocate.
+/// A result: a record and its description, borrowed from the spec. The record is its own or a borrowed one.
 ///
 /// It serialises as the JSON of the original: a number, or an object with the fields of the original only.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Output<'s> {
     description: &'s Description,
-    record: Record,
+    record: Cow<'s, Record>,
 }
 
 impl<'s> Output<'s> {
     /// Combines a record with its description.
     #[inline]
     pub fn new(description: &'s Description, record: Record) -> Self {
-        Self { description, record }
+        Self { description, record: Cow::Owned(record) }
+    }
+
+    /// Combines a borrowed record with its description.
+    #[inline]
+    pub fn borrowed(description: &'s Description, record: &'s Record) -> Self {
+        Self { description, record: Cow::Borrowed(record) }
     }
 
     /// The description of the numbers.
@@ -66,9 +73,9 @@ impl<'s> Output<'s> {
     }
 
     /// The present fields, in the order of the description.
-    pub fn fields(&self) -> impl Iterator<Item = (&'s DescribedField, FieldValue<'s>)> + use<'s> {
-        let Self { description, record } = *self;
-        description.fields().iter().filter_map(move |field| Some((field, field.value_in(&record)?)))
+    pub fn fields(&self) -> impl Iterator<Item = (&'s DescribedField, FieldValue<'s>)> {
+        let Self { description, record } = self;
+        description.fields().iter().filter_map(|field| Some((field, field.value_in(record)?)))
     }
 
     /// The error text of a flawed result: [`OVERFLOW`](crate::OVERFLOW) or
@@ -120,13 +127,13 @@ mod tests {
     fn outputs_are_equal_if_algorithm_flaw_and_fields_are() {
         let (sum, average) = (described("DSSum"), described("DSAvg"));
         let (seven, eight) = (Record::new([Number::U64(7)]), Record::new([Number::U64(8)]));
-        let output = Output::new(&sum, seven);
-        assert_eq!(output, Output::new(&sum.clone(), seven));
+        let output = Output::borrowed(&sum, &seven);
+        assert_eq!(output, Output::new(&sum.clone(), seven.clone()));
         let others = [
-            Output::new(&average, seven),
+            Output::borrowed(&average, &seven),
             Output::new(&sum, eight),
-            Output::new(&sum, seven.flawed(Some(Flaw::Overflow))),
-            Output::new(&sum, seven.without(0)),
+            Output::new(&sum, seven.clone().flawed(Some(Flaw::Overflow))),
+            Output::new(&sum, seven.clone().without(0)),
         ];
         for other in others {
             assert_ne!(output, other);
@@ -147,7 +154,7 @@ mod tests {
         assert_eq!(by_name, [Some(mean), None, Some(newest), None, None]);
         let by_role = [Role::Expected, Role::Value, Role::Score].map(|role| output.role(role));
         assert_eq!((by_role, output.value()), ([Some(mean), Some(newest), None], Some(newest)));
-        let flawed = Output::new(&description, output.record().without(1).flawed(Some(Flaw::Overflow)));
+        let flawed = Output::new(&description, output.record().clone().without(1).flawed(Some(Flaw::Overflow)));
         assert_eq!((flawed.number("mean"), flawed.value()), (Some(mean), None));
         assert_eq!((output.error(), flawed.error()), (None, Some(Flaw::Overflow.text())));
     }

@@ -152,7 +152,7 @@ fn check_reports(spec: &Spec, state: &State, now: u64) {
 }
 
 fn check_report(spec: &Spec, report: Report<Output<'_>>) {
-    let finite = report.any().is_none_or(|output| {
+    let finite = report.as_ref().any().is_none_or(|output| {
         let record = output.record();
         (0..record.len()).filter_map(|index| record.get(index)).all(Number::is_finite)
     });

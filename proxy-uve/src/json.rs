@@ -216,15 +216,15 @@ mod tests {
         let of_u64 = Record::new([samples, mean, stddev, sigma, Number::U64(u64::MAX)]);
         let of_f64 = Record::new([samples, Number::F64(-1e20), stddev, sigma, Number::U64(0), Number::F64(0.9)]);
         for (annotation, value, record) in [
-            ("raw:DSAnomaly:EWM:0.1", ValueType::U64, of_u64),
-            ("raw:DSAnomaly:EWM:0.1", ValueType::U64, of_u64.flawed(Some(Flaw::Overflow)).without(4)),
+            ("raw:DSAnomaly:EWM:0.1", ValueType::U64, of_u64.clone()),
+            ("raw:DSAnomaly:EWM:0.1", ValueType::U64, of_u64.clone().flawed(Some(Flaw::Overflow)).without(4)),
             ("raw:DSAnomaly:EWM:0.10", ValueType::F64, of_f64),
             ("raw:DSEWM:0.5", ValueType::F64, Record::new([samples, mean, stddev, sigma, Number::F64(0.5)])),
             ("raw:DSNull", ValueType::I64, Record::new([samples, Number::I64(-3)])),
             ("raw:DSSum", ValueType::F64, Record::new([Number::F64(36.0)])),
             ("raw:DSSum", ValueType::U64, Record::new([Number::U64(36)])),
         ] {
-            let (written, serialised) = written(annotation, value, record);
+            let (written, serialised) = written(annotation, value, record.clone());
             let original = written.replace(",\"value\":0.9}", "}").replace(",\"value\":0.5}", "}");
             assert_eq!(original, serialised, "{annotation} {value}");
             templated(annotation, value, record);
@@ -246,7 +246,7 @@ mod tests {
     fn templated(annotation: &str, value: ValueType, record: Record) {
         let spec = Spec::parse(annotation, Context::new(value)).unwrap();
         let (mut plain, mut templated) = (Vec::new(), Vec::new());
-        write_output(&Output::new(spec.description(), record), false, &mut plain);
+        write_output(&Output::borrowed(spec.description(), &record), false, &mut plain);
         let is_written = JsonTemplate::new(spec.description()).write(&record, &mut templated);
         assert_eq!(is_written, record.is_whole(), "{annotation} {value}");
         assert_eq!(templated, if is_written { plain } else { Vec::new() }, "{annotation} {value}");

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use derived_stats::{Number, Report, ValueType};
+use derived_stats::{Number, ValueType};
 use proxy_uve::schema::{ProxyType, ProxyTypeBuilder};
 use proxy_uve::{DecodedRecord, ObjectView, Plan, Position, StreamName, Table, TableSettings};
 
@@ -64,7 +64,11 @@ fn an_object_shows_its_life_its_open_windows_and_its_last_reports() {
     assert_eq!(names, ["sum", "odd"], "a hidden result is not shown");
     assert_eq!((view.types[0].is_alive, view.types[0].silent_periods), (false, 0), "no window has closed");
     assert_eq!(open(&view), [(10 * MINUTE, Some(Number::U64(5))), (11 * MINUTE, Some(Number::U64(7)))]);
-    let newest = view.types[1].attributes[0].last.and_then(Report::forced).and_then(|output| output.value());
+    let newest = view.types[1].attributes[0]
+        .last
+        .as_ref()
+        .and_then(|last| last.as_ref().forced())
+        .and_then(|output| output.value());
     assert_eq!(newest, Some(Number::U64(7)), "{view:?}");
 
     table.advance(13 * MINUTE);

@@ -16,7 +16,8 @@
 //! Numbers without a type are LEB128 varints, fixed-width numbers are little-endian, and a `text` is its length and
 //! UTF-8. The flags of a row are 1 for deleted, 2 for partial, 4 for the key of the previous row, 8 for its window.
 //! `types` has two bits for each number of the attribute: 0 absent, 1 `u64` (varint), 2 `i64` (zigzag varint), 3 `f64`
-//! (eight bytes).
+//! (eight bytes). An attribute has at most 64 numbers; of more than 32 there are two `types`, one for the first 32
+//! numbers and one for the others.
 //!
 //! A block has no checksum, because the log has one. A reader verifies the structure and rejects a block of a newer
 //! `VERSION`. A new code of a field increments the version.
@@ -38,9 +39,12 @@ pub use self::value::{put_value, read_value};
 /// The first byte of a block. No UTF-8 text starts with it, so it distinguishes a block from a line of JSON.
 const MAGIC: u8 = 0xB5;
 
-/// The version that this build writes, and the newest version that it reads. Version 2 has the flaws and the role that
-/// came with percentiles and detectors.
-pub const VERSION: u8 = 2;
+/// The newest version that this build reads. It writes it for blocks with an attribute of more than 10 numbers, which
+/// readers of earlier versions refuse.
+pub const VERSION: u8 = 3;
+
+/// The version of all other blocks. It has the flaws and the role that came with percentiles and detectors.
+const NARROW_VERSION: u8 = 2;
 
 /// The size of the header: first byte, version and number of rows.
 const HEADER_LEN: usize = 6;

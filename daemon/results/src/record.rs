@@ -115,7 +115,7 @@ fn log_damage(offset: u64, error: &BlockError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::sample;
+    use crate::block::{VERSION, sample};
 
     fn lines(record: &[u8]) -> Result<Vec<(usize, String)>, BlockError> {
         let mut found = Vec::new();
@@ -154,8 +154,8 @@ mod tests {
         };
         assert_eq!(batches(&block).unwrap(), ["T:a"]);
         assert!(matches!(batches(&block[..3]), Err(BlockError::Damaged { .. })));
-        block[1] += 1;
-        assert!(matches!(lines(&block), Err(BlockError::Version { found: 3 })));
-        assert!(matches!(batches(&block), Err(BlockError::Version { found: 3 })));
+        block[1] = VERSION + 1;
+        assert!(matches!(lines(&block), Err(BlockError::Version { found: 4 })));
+        assert!(matches!(batches(&block), Err(BlockError::Version { found: 4 })));
     }
 }

@@ -9,10 +9,10 @@
 //! |---|---|
 //! | source | the definition; result: Contrail's `CategoryResult` |
 //! | unit and type | samples, as u64 |
-//! | range | 1 to 9 categories; counts stop at 2^64-1 |
+//! | range | 1 to 63 categories; counts stop at 2^64-1 |
 //! | error | none for numbers; a text is recognised by its [hash](crate::text_sample) of 64 bits |
-//! | memory | 80 bytes an object |
-//! | cost | at most nine comparisons for each sample, 15 ns |
+//! | memory | 80 bytes an object; of more than 9 categories 16, and 8 for each and for the others with samples |
+//! | cost | at most a comparison with each category for each sample, 15 ns for 9 |
 //!
 //! Categories are the names of the annotation, not the values that are seen: so an object has a bounded state and its
 //! results have fixed fields, whatever is sent. The number of categories is limited by the
@@ -22,10 +22,11 @@
 //! The first category is the value: `1.DSCategory(error,ok)-raw:DSAnomaly:EWM:0.1` scores the number of errors.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::algorithm::counts::{COUNTS, Counts};
+use crate::algorithm::counts::{self, COUNTS, Classes, Counts, MOST_COUNTS, Many};
 use crate::algorithm::fixed::{FixedState, state_is_fixed};
 use crate::algorithm::range::{RANGE, built, explain_window};
 use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
@@ -33,7 +34,7 @@ use crate::entry::{
     Argument, ArgumentError, ArgumentKind, ArgumentPart, Claims, Entry, Explanation, Field, Given, NumberKind, Role,
     Roles, Unit,
 };
-use crate::number::{Number, Numeric, ValueType};
+use crate::number::{Numeric, ValueType};
 use crate::record::Record;
 use crate::report::Report;
 use crate::text_sample::{MAX_TEXT_SAMPLE, hash};
@@ -42,18 +43,21 @@ use crate::text_sample::{MAX_TEXT_SAMPLE, hash};
 const OTHER: &str = "other";
 
 /// The largest number of categories: the last count is that of the others.
-const MOST: usize = COUNTS - 1;
+const MOST: usize = MOST_COUNTS - 1;
 
-const EXPECTED: &str = "1 to 9 different texts or numbers with `,` between them, not `other`, such as `ok,error`";
+const EXPECTED: &str = "1 to 63 different texts or numbers with `,` between them, not `other`, such as `ok,error`";
 
 /// The menu entry of `DSCategory`.
 pub(crate) static ENTRY: Entry =
     Entry::new("DSCategory", Roles::AGGREGATE, "the number of samples of each category", |given| {
-        let category = Category::new(given.text(0).unwrap_or_default());
+        let category = Category::parse(given.text(0).unwrap_or_default());
         let bad = |CategoryError| ArgumentError::Bad { index: 0, expected: EXPECTED.to_string() };
-        built(given, 1, category.map_err(bad)?)
+        match category.map_err(bad)? {
+            category if category.counts() <= COUNTS => built(given, 1, category),
+            category => built(given, 1, Many(category)),
+        }
     })
-    .arguments(&[Argument::required("names", ArgumentKind::Text, EXPECTED, "0,7,ok"), RANGE])
+    .arguments(&[Argument::required("names", ArgumentKind::List { most: MOST }, EXPECTED, "0,7,ok"), RANGE])
     .structured_by("CategoryResult", |given, _| Cow::Owned(fields(given)))
     .explained(|given, _| explain(given))
     .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false })
@@ -78,7 +82,8 @@ fn explain(given: &Given<'_>) -> Explanation {
 
 /// Counts the samples of each category.
 ///
-/// 80 bytes an object. See [`text_sample`](crate::text_sample) for texts.
+/// 80 bytes an object. An annotation can have more than 9 categories; their counts are in a box. See
+/// [`text_sample`](crate::text_sample) for texts.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};
@@ -92,10 +97,9 @@ fn explain(given: &Given<'_>) -> Explanation {
 /// assert_eq!(counts, [2, 1, 1].map(|count| Some(Number::U64(count))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Category {
-    names: [Name; MOST],
-    count: usize,
+    names: Box<[Name]>,
 }
 
 /// The samples of one category: the bits of its hash, and of its number in each type.
@@ -155,23 +159,43 @@ impl Category {
     /// [`CategoryError`] for no or more than 9 names, and for one that is empty, too long, `other`, the same number as
     /// another (`5` and `+5`), or makes the same name of a field as another, as `a-b` and `amb` do.
     pub fn new(names: &str) -> Result<Self, CategoryError> {
-        let mut category = Self { names: [Name::default(); MOST], count: 0 };
+        Self::parse(names).ok().filter(|category| category.counts() <= COUNTS).ok_or(CategoryError)
+    }
+
+    /// Up to [`MOST`] categories.
+    fn parse(text: &str) -> Result<Self, CategoryError> {
+        let mut names: Vec<Name> = Vec::new();
         let mut fields: Vec<String> = alloc::vec![OTHER.to_string()];
-        for (part, text) in names.split(',').enumerate() {
-            let field = ArgumentPart { argument: 0, part }.of(names);
-            let name = category.names.get_mut(part).ok_or(CategoryError)?;
-            if text.is_empty() || text.len() > MAX_TEXT_SAMPLE || fields.contains(&field) {
+        for (part, name) in text.split(',').enumerate().take(MOST + 1) {
+            let field = ArgumentPart { argument: 0, part }.of(text);
+            if name.is_empty() || name.len() > MAX_TEXT_SAMPLE || fields.contains(&field) {
                 return Err(CategoryError);
             }
-            *name = Name::of(text);
-            let (name, before) = (*name, category.names.iter().take(part));
-            if before.into_iter().any(|other| other.is_number_of(&name)) {
+            let name = Name::of(name);
+            if names.iter().any(|other| other.is_number_of(&name)) {
                 return Err(CategoryError);
             }
-            category.count += 1;
+            names.push(name);
             fields.push(field);
         }
-        Ok(category)
+        if names.len() <= MOST { Ok(Self { names: names.into() }) } else { Err(CategoryError) }
+    }
+}
+
+impl Classes for Category {
+    fn counts(&self) -> usize {
+        self.names.len() + 1
+    }
+
+    #[inline]
+    fn class<T: Numeric>(&self, value: T) -> usize {
+        // -0.0 is the same value as 0.0.
+        let value = if value == T::default() { T::default() } else { value };
+        self.names.iter().take_while(|name| !name.is(value)).count()
+    }
+
+    fn fill(&self, counts: &[u64], record: &mut Record) {
+        counts::fill(counts.iter().copied(), record);
     }
 }
 
@@ -180,20 +204,13 @@ impl<T: Numeric> Algorithm<T> for Category {
 
     #[inline]
     fn update(&self, state: &mut Counts, sample: Sample<T>) -> Result<(), UpdateError> {
-        // -0.0 is the same value as 0.0.
-        let value = if sample.value == T::default() { T::default() } else { sample.value };
-        let names = self.names.iter().take(self.count);
-        state.add(names.take_while(|name| !name.is(value)).count());
+        state.add(self.class(sample.value));
         Ok(())
     }
 
     fn report(&self, state: &Counts, _now: u64) -> Report<Record> {
-        if state.is_empty() {
-            return Report::NotReady(None);
-        }
-        let counts = state.iter().take(self.count + 1);
-        let record = Record::from_numbers(counts.map(|count| Some(Number::U64(count))));
-        Report::Value(record.unwrap_or_else(|| Record::new([])))
+        let mut record = Record::new([]);
+        counts::report_into(self, &state.words(), &mut record).map(|()| record)
     }
 
     fn merge(&self, into: &mut Counts, from: &Counts) -> Result<(), MergeError> {
@@ -207,6 +224,7 @@ impl<T: Numeric> Windowed<T> for Category {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::Number;
 
     fn counts<T: Numeric>(names: &str, samples: &[T]) -> Vec<u64> {
         let category = Category::new(names).expect("good names");
@@ -225,6 +243,22 @@ mod tests {
         assert_eq!(counts("0,0.5,-2", &[0.0, -0.0, 0.5, -2.0, 2.0]), [2, 1, 1, 1]);
         assert_eq!(counts("ok", &[f64::MAX]), [0, 1]);
         assert_eq!(counts("1,2,3,4,5,6,7,8,9", &[9u64, 10, 1]), [1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn fifty_categories_have_a_count_each() {
+        let names: Vec<_> = (0..50).map(|name| alloc::format!("name-{name}")).collect();
+        let category = Many(Category::parse(&names.join(",")).expect("good names"));
+        let mut state = Algorithm::<u64>::start(&category);
+        for text in names.iter().map(String::as_str).chain(["name-7", "x", "name-50"]) {
+            category.update(&mut state, Sample::new(0, hash(text))).expect("every value is a sample");
+        }
+        let record = Algorithm::<u64>::report(&category, &state, 0).forced().expect("there are samples");
+        let expected = (0..51).map(|index| Some(Number::U64(if index == 7 || index == 50 { 2 } else { 1 })));
+        assert_eq!(Some(record), Record::from_numbers(expected));
+        let many: Vec<_> = (0..64).map(|name| name.to_string()).collect();
+        assert!(Category::parse(&many[1..].join(",")).is_ok());
+        assert_eq!(Category::parse(&many.join(",")), Err(CategoryError));
     }
 
     #[test]

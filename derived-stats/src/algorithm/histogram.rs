@@ -8,44 +8,48 @@
 //! |---|---|
 //! | source | the definition; cumulative as in the exposition format of Prometheus |
 //! | unit and type | samples, as u64 |
-//! | range | 1 to 9 bounds, ascending; counts stop at 2^64-1 |
+//! | range | 1 to 63 bounds, ascending; counts stop at 2^64-1 |
 //! | error | none; integers above 2^53 are compared as doubles |
-//! | memory | 80 bytes an object |
-//! | cost | at most nine comparisons for each sample, 15 ns |
+//! | memory | 80 bytes an object; of more than 9 bounds 16, and 8 for each bound and one more with samples |
+//! | cost | a comparison with each bound for each sample, 15 ns for 9 |
 //!
 //! Bounds are those of the annotation, so a result of one object can be added to that of another, and merging is exact.
 //! The number of bounds is limited by the [numbers of a result](crate::Record::MAX_NUMBERS). A percentile needs no
 //! bounds and has a relative error: see `DSPercentile`. A sum that overflowed counts as the bound of its type.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::algorithm::counts::{COUNTS, Counts};
+use crate::algorithm::counts::{self, COUNTS, Classes, Counts, MOST_COUNTS, Many};
 use crate::algorithm::fixed::{FixedState, state_is_fixed};
 use crate::algorithm::range::{RANGE, built, explain_window};
 use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
 use crate::entry::{
     Argument, ArgumentError, ArgumentKind, Claims, Entry, Explanation, Field, Given, NumberKind, Roles, Unit,
 };
-use crate::number::{Number, Numeric};
+use crate::number::Numeric;
 use crate::record::Record;
 use crate::report::Report;
 use crate::text::is_decimal;
 
 /// The largest number of bounds: the last count is that of all samples.
-const MOST: usize = COUNTS - 1;
+const MOST: usize = MOST_COUNTS - 1;
 
-const EXPECTED: &str = "1 to 9 ascending decimal numbers with `,` between them, such as `10,100,1000`";
+const EXPECTED: &str = "1 to 63 ascending decimal numbers with `,` between them, such as `10,100,1000`";
 
 /// The menu entry of `DSHistogram`.
 pub(crate) static ENTRY: Entry =
     Entry::new("DSHistogram", Roles::PERIOD, "the number of samples up to each bound", |given| {
-        let histogram = Histogram::new(given.text(0).unwrap_or_default());
+        let histogram = Histogram::parse(given.text(0).unwrap_or_default());
         let bad = |HistogramError| ArgumentError::Bad { index: 0, expected: EXPECTED.to_string() };
-        built(given, 1, histogram.map_err(bad)?)
+        match histogram.map_err(bad)? {
+            histogram if histogram.counts() <= COUNTS => built(given, 1, histogram),
+            histogram => built(given, 1, Many(histogram)),
+        }
     })
-    .arguments(&[Argument::required("bounds", ArgumentKind::Text, EXPECTED, "10,100,1000"), RANGE])
+    .arguments(&[Argument::required("bounds", ArgumentKind::List { most: MOST }, EXPECTED, "10,100,1000"), RANGE])
     .structured_by("HistogramResult", |given, _| Cow::Owned(fields(given)))
     .explained(|given, _| explain(given))
     .claims(Claims { merges: true, order_insensitive: true, within_samples: false, scales: false });
@@ -66,7 +70,7 @@ fn explain(given: &Given<'_>) -> Explanation {
 
 /// Counts samples up to bounds.
 ///
-/// 80 bytes an object.
+/// 80 bytes an object. An annotation can have more than 9 bounds; their counts are in a box.
 ///
 /// ```
 /// use derived_stats::{Number, Pipeline};
@@ -80,11 +84,9 @@ fn explain(given: &Given<'_>) -> Explanation {
 /// assert_eq!(counts, [0, 2, 3, 4].map(|count| Some(Number::U64(count))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// The bounds, then infinity.
-    bounds: [f64; MOST],
-    count: usize,
+    bounds: Box<[f64]>,
 }
 
 /// A text that is not 1 to 9 ascending decimal numbers.
@@ -99,24 +101,49 @@ impl Histogram {
     ///
     /// [`HistogramError`] for other texts than 1 to 9 finite numbers, each larger than the one before.
     pub fn new(bounds: &str) -> Result<Self, HistogramError> {
-        let mut histogram = Self { bounds: [f64::INFINITY; MOST], count: 0 };
-        let mut last = f64::NEG_INFINITY;
-        for text in bounds.split(',') {
+        Self::parse(bounds).ok().filter(|histogram| histogram.counts() <= COUNTS).ok_or(HistogramError)
+    }
+
+    /// A histogram with up to [`MOST`] bounds.
+    fn parse(text: &str) -> Result<Self, HistogramError> {
+        let mut bounds: Vec<f64> = Vec::new();
+        for text in text.split(',').take(MOST + 1) {
             let size = text.strip_prefix('-').unwrap_or(text);
             let bound: f64 = text.parse().ok().filter(|_| is_decimal(size)).ok_or(HistogramError)?;
-            let place = histogram.bounds.get_mut(histogram.count).ok_or(HistogramError)?;
-            if !bound.is_finite() || bound <= last {
+            if !bound.is_finite() || bounds.last().is_some_and(|last| bound <= *last) {
                 return Err(HistogramError);
             }
-            (*place, last) = (bound, bound);
-            histogram.count += 1;
+            bounds.push(bound);
         }
-        Ok(histogram)
+        if bounds.len() <= MOST { Ok(Self { bounds: bounds.into() }) } else { Err(HistogramError) }
     }
 
     /// The bounds, ascending.
     pub fn bounds(&self) -> &[f64] {
-        self.bounds.get(..self.count).unwrap_or_default()
+        &self.bounds
+    }
+}
+
+impl Classes for Histogram {
+    fn counts(&self) -> usize {
+        self.bounds.len() + 1
+    }
+
+    #[inline]
+    fn class<T: Numeric>(&self, value: T) -> usize {
+        let x = value.to_f64();
+        self.bounds.iter().filter(|bound| x > **bound).count()
+    }
+
+    /// All samples, then those up to each bound.
+    fn fill(&self, counts: &[u64], record: &mut Record) {
+        let mut sum = 0u64;
+        let all = counts.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
+        let up_to = counts.iter().take(self.bounds.len()).map(|count| {
+            sum = sum.saturating_add(*count);
+            sum
+        });
+        counts::fill(core::iter::once(all).chain(up_to), record);
     }
 }
 
@@ -125,24 +152,13 @@ impl<T: Numeric> Algorithm<T> for Histogram {
 
     #[inline]
     fn update(&self, state: &mut Counts, sample: Sample<T>) -> Result<(), UpdateError> {
-        let x = sample.value.to_f64();
-        state.add(self.bounds().iter().filter(|bound| x > **bound).count());
+        state.add(self.class(sample.value));
         Ok(())
     }
 
     fn report(&self, state: &Counts, _now: u64) -> Report<Record> {
-        if state.is_empty() {
-            return Report::NotReady(None);
-        }
-        let mut sum = 0u64;
-        let mut sums = [0; COUNTS];
-        for (cumulative, count) in sums.iter_mut().zip(state.iter()) {
-            sum = sum.saturating_add(count);
-            *cumulative = sum;
-        }
-        let numbers = core::iter::once(sum).chain(sums.into_iter().take(self.count));
-        let record = Record::from_numbers(numbers.map(|count| Some(Number::U64(count))));
-        Report::Value(record.unwrap_or_else(|| Record::new([])))
+        let mut record = Record::new([]);
+        counts::report_into(self, &state.words(), &mut record).map(|()| record)
     }
 
     fn merge(&self, into: &mut Counts, from: &Counts) -> Result<(), MergeError> {
@@ -156,6 +172,7 @@ impl<T: Numeric> Windowed<T> for Histogram {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::number::Number;
 
     #[test]
     fn a_sample_at_a_bound_counts_up_to_it() {
@@ -176,6 +193,18 @@ mod tests {
         (0..20u64).for_each(|value| histogram.update(&mut state, Sample::new(0, value)).expect("a sample"));
         let record = Algorithm::<u64>::report(&histogram, &state, 0).forced().expect("there are samples");
         assert_eq!(record, Record::new([20, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(Number::U64)));
+    }
+
+    #[test]
+    fn sixty_three_bounds_fill_the_largest_result() {
+        let bounds: Vec<_> = (1..=63).map(|bound| bound.to_string()).collect();
+        let histogram = Many(Histogram::parse(&bounds.join(",")).expect("good bounds"));
+        let mut state = Algorithm::<u64>::start(&histogram);
+        (0..100u64).for_each(|value| histogram.update(&mut state, Sample::new(0, value)).expect("a sample"));
+        let record = Algorithm::<u64>::report(&histogram, &state, 0).forced().expect("there are samples");
+        let expected = core::iter::once(100).chain(2..=64).map(|count| Some(Number::U64(count)));
+        assert_eq!(Some(record), Record::from_numbers(expected));
+        assert_eq!(Histogram::parse(&(bounds.join(",") + ",64")), Err(HistogramError));
     }
 
     #[test]

@@ -84,7 +84,7 @@ mod tests {
             Max.update(&mut state, Sample { at: 0, value, overflowed }).expect("every value is a sample");
         }
         let record = Algorithm::<T>::report(&Max, &state, 0).forced();
-        (record.and_then(|record| record.get(0)), record.is_some_and(|record| record.flaw().is_some()))
+        (record.as_ref().and_then(|record| record.get(0)), record.is_some_and(|record| record.flaw().is_some()))
     }
 
     #[test]

@@ -68,7 +68,7 @@ const DEFAULT_ERROR: f64 = 0.01;
 const LEAST_ERROR: f64 = 0.0005;
 const MOST_ERROR: f64 = 0.5;
 
-const EXPECTED: &str = "1 to 9 different percentiles with `,` between them, each 0 to 100 with at most 4 decimals, \
+const EXPECTED: &str = "1 to 63 different percentiles with `,` between them, each 0 to 100 with at most 4 decimals, \
                         such as `50,90,99`";
 
 /// The menu entry of `DSPercentile`.
@@ -76,7 +76,7 @@ pub(crate) static ENTRY: Entry = Entry::new("DSPercentile", Roles::AGGREGATE, "p
     built(given, 2, percentile(given)?)
 })
 .arguments(&[
-    Argument::required("percentiles", ArgumentKind::Text, EXPECTED, "50,90,99"),
+    Argument::required("percentiles", ArgumentKind::List { most: MOST }, EXPECTED, "50,90,99"),
     Argument::optional(
         "error",
         ArgumentKind::Decimal { above: LEAST_ERROR, most: MOST_ERROR },
@@ -161,10 +161,10 @@ struct Parameters {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PercentileState(Option<Box<Sketch>>);
 
-/// Percentages that are not 1 to 9 different numbers between 0 and 100, or an error that is out of range.
+/// Percentages that are not 1 to 63 different numbers between 0 and 100, or an error that is out of range.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "expected 1 to 9 different percentiles of 0 to 100, such as `50,99.9`, and an error above 0.0005 and at most 0.5"
+    "expected 1 to 63 different percentiles of 0 to 100, such as `50,99.9`, and an error above 0.0005 and at most 0.5"
 )]
 pub struct PercentileError;
 
@@ -173,8 +173,8 @@ impl Percentile {
     ///
     /// # Errors
     ///
-    /// [`PercentileError`] for other texts than 1 to 9 different percentages of at most 4 decimals, or an error outside
-    /// 0.0005 to 0.5.
+    /// [`PercentileError`] for other texts than 1 to 63 different percentages of at most 4 decimals, or an error
+    /// outside 0.0005 to 0.5.
     pub fn new(percentiles: &str, error: f64) -> Result<Self, PercentileError> {
         let percents: Option<Vec<Percent>> = percentiles.split(',').map(Percent::parse).collect();
         let mut percents: Vec<(Percent, usize)> = percents.ok_or(PercentileError)?.into_iter().zip(0..).collect();
@@ -191,14 +191,15 @@ impl Percentile {
         &self.shared.mapping
     }
 
-    fn record(&self, sketch: &Sketch) -> Record {
+    fn fill(&self, sketch: &Sketch, record: &mut Record) {
         let Parameters { percents, positions, mapping } = &*self.shared;
-        let mut numbers = [None; Record::MAX_NUMBERS];
-        numbers[0] = Some(Number::U64(sketch.samples()));
+        // There are at most as many as a record has.
+        let samples = core::iter::once(Some(Number::U64(sketch.samples())));
+        let _ = record.fill(samples.chain(percents.iter().map(|_| None)));
         let ranks = percents.iter().map(|percent| percent.rank(sketch.samples()));
         sketch.at_ranks(mapping, ranks, |index, value| {
-            if let Some(number) = positions.get(index).and_then(|position| numbers.get_mut(position + 1)) {
-                *number = Some(Number::F64(value));
+            if let Some(position) = positions.get(index) {
+                record.set(position + 1, Number::F64(value));
             }
         });
         let flaw = match (sketch.is_overflowed, sketch.is_collapsed) {
@@ -206,8 +207,7 @@ impl Percentile {
             (false, true) => Some(Flaw::Collapsed),
             (false, false) => None,
         };
-        let numbers = numbers.into_iter().take(1 + percents.len());
-        Record::from_numbers(numbers).unwrap_or_else(|| Record::new([])).flawed(flaw)
+        record.set_flaw(flaw);
     }
 }
 
@@ -235,10 +235,21 @@ impl<T: Numeric> Algorithm<T> for Percentile {
         Ok(())
     }
 
-    fn report(&self, state: &PercentileState, _now: u64) -> Report<Record> {
+    fn report(&self, state: &PercentileState, now: u64) -> Report<Record> {
+        let mut record = Record::new([]);
+        Algorithm::<T>::report_into(self, state, now, &mut record).map(|()| record)
+    }
+
+    fn report_into(&self, state: &PercentileState, _now: u64, record: &mut Record) -> Report<()> {
         match &state.0 {
-            Some(sketch) => Report::Value(self.record(sketch)),
-            None => Report::NotReady(None),
+            Some(sketch) => {
+                self.fill(sketch, record);
+                Report::Value(())
+            }
+            None => {
+                record.clear();
+                Report::NotReady(None)
+            }
         }
     }
 

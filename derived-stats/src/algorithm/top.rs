@@ -10,7 +10,7 @@
 //! |---|---|
 //! | source | the space-saving algorithm: see below |
 //! | unit and type | values as the metric; counts and errors in samples, as u64 |
-//! | range | k of 1 to 3; counters of 64 to 1024 (64 unless written) |
+//! | range | k of 1 to 20; counters of 64 to 1024 (64 unless written) |
 //! | error | `count - error <= true count <= count`, `error <= n / counters`; 0 while all values have counters |
 //! | memory | 8 bytes an object; with samples 32, and 24 for each value up to the number of counters |
 //! | cost | a search among the values for each sample, 150 ns for 64 |
@@ -42,7 +42,11 @@ use crate::saved::{RestoreError, WordWriter, Words};
 use self::counters::{Counter, Counters, insert};
 
 /// The largest number of values in a result, with three numbers each.
-const MOST: usize = Record::MAX_NUMBERS / 3;
+const MOST: usize = 20;
+const _: () = assert!(3 * MOST <= Record::MAX_NUMBERS);
+
+/// The number of values of a result without a box.
+const FEW: usize = Record::INLINE_NUMBERS / 3;
 
 /// The bounds of the number of counters; the lower one is the default.
 const LEAST_COUNTERS: usize = 64;
@@ -55,7 +59,7 @@ pub(crate) static ENTRY: Entry =
             Argument::required(
                 "k",
                 ArgumentKind::Whole { least: 1, most: MOST as u64 },
-                "a number of values, 1 to 3",
+                "a number of values, 1 to 20",
                 "3",
             ),
             Argument::optional(
@@ -71,17 +75,23 @@ pub(crate) static ENTRY: Entry =
         .explained(|given, _| explain(given))
         .claims(Claims { merges: true, order_insensitive: false, within_samples: true, scales: true });
 
-static FIELDS: [Field; 3 * MOST] = [
-    value("value_1").role_of(Role::Value),
-    count("count_1"),
-    error("error_1"),
-    value("value_2"),
-    count("count_2"),
-    error("error_2"),
-    value("value_3"),
-    count("count_3"),
-    error("error_3"),
-];
+/// The fields of values by their ranks.
+macro_rules! fields_of_ranks {
+    ($first:literal $($rank:literal)*) => {
+        [
+            value(concat!("value_", $first)).role_of(Role::Value),
+            count(concat!("count_", $first)),
+            error(concat!("error_", $first)),
+            $(
+                value(concat!("value_", $rank)),
+                count(concat!("count_", $rank)),
+                error(concat!("error_", $rank)),
+            )*
+        ]
+    };
+}
+
+static FIELDS: [Field; 3 * MOST] = fields_of_ranks!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20);
 
 const fn value(name: &'static str) -> Field {
     Field::number(name, NumberKind::Metric, Unit::Metric, "a frequent value")
@@ -138,7 +148,7 @@ pub struct Top {
 
 /// A number of values or counters that is out of range.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("expected 1 to 3 values and 64 to 1024 counters")]
+#[error("expected 1 to 20 values and 64 to 1024 counters")]
 pub struct TopError;
 
 /// The counters of one object: 8 bytes, and the counters on the heap from the first sample on.
@@ -150,10 +160,28 @@ impl Top {
     ///
     /// # Errors
     ///
-    /// [`TopError`] for other numbers than 1 to 3 values and 64 to 1024 counters.
+    /// [`TopError`] for other numbers than 1 to 20 values and 64 to 1024 counters.
     pub fn new(k: usize, counters: usize) -> Result<Self, TopError> {
         let is_in_range = (1..=MOST).contains(&k) && (LEAST_COUNTERS..=MOST_COUNTERS).contains(&counters);
         if is_in_range { Ok(Self { k, counters }) } else { Err(TopError) }
+    }
+
+    /// Puts the k values with the largest counts into a record; `N` is the room for them, at least k.
+    fn fill<T: Numeric, const N: usize>(&self, counters: &[Counter<T>], record: &mut Record) {
+        // The k largest, without a copy of all.
+        let mut largest: [Option<Counter<T>>; N] = [None; N];
+        let largest = largest.get_mut(..self.k).unwrap_or_default();
+        for counter in counters {
+            insert(largest, *counter);
+        }
+        let numbers = |counter: &Option<Counter<T>>| match *counter {
+            None => [None; 3],
+            Some(Counter { value, count, error }) => {
+                [value.into_number(), Number::U64(count), Number::U64(error)].map(Some)
+            }
+        };
+        // There are at most as many as a record has.
+        let _ = record.fill(largest.iter().flat_map(numbers));
     }
 }
 
@@ -177,23 +205,22 @@ impl<T: Numeric> Algorithm<T> for Top {
         Ok(())
     }
 
-    fn report(&self, state: &TopState<T>, _now: u64) -> Report<Record> {
+    fn report(&self, state: &TopState<T>, now: u64) -> Report<Record> {
+        let mut record = Record::new([]);
+        self.report_into(state, now, &mut record).map(|()| record)
+    }
+
+    fn report_into(&self, state: &TopState<T>, _now: u64, record: &mut Record) -> Report<()> {
         let Some(state) = &state.0 else {
+            record.clear();
             return Report::NotReady(None);
         };
-        // The k largest, without a copy of all.
-        let mut largest: [Option<Counter<T>>; MOST] = [None; MOST];
-        for counter in &state.counters {
-            insert(&mut largest, *counter);
+        match self.k {
+            ..=FEW => self.fill::<T, FEW>(&state.counters, record),
+            _ => self.fill::<T, MOST>(&state.counters, record),
         }
-        let mut numbers = [None; 3 * MOST];
-        for (numbers, counter) in numbers.chunks_exact_mut(3).zip(largest.into_iter().flatten()) {
-            let Counter { value, count, error } = counter;
-            let found = [value.into_number(), Number::U64(count), Number::U64(error)];
-            numbers.copy_from_slice(&found.map(Some));
-        }
-        let record = Record::from_numbers(numbers.into_iter().take(3 * self.k)).unwrap_or_else(|| Record::new([]));
-        Report::Value(record.flawed(state.is_overflowed.then_some(Flaw::Overflow)))
+        record.set_flaw(state.is_overflowed.then_some(Flaw::Overflow));
+        Report::Value(())
     }
 
     fn takes_every_sample(&self) -> bool {
@@ -335,6 +362,17 @@ mod tests {
     }
 
     #[test]
+    fn twenty_values_are_those_that_a_sort_finds() {
+        let top = Top::new(20, LEAST_COUNTERS).expect("a good number");
+        let samples: Vec<u64> = (0..30u64).flat_map(|value| (0..1 + value * 7 % 30).map(move |_| value)).collect();
+        let mut sorted: Vec<(u64, u64)> = (0..30).map(|value| (1 + value * 7 % 30, value)).collect();
+        sorted.sort_unstable_by_key(|(count, value)| (core::cmp::Reverse(*count), *value));
+        let expected = sorted.into_iter().take(20).flat_map(|(count, value)| [value, count, 0].map(Number::U64));
+        let record = Algorithm::<u64>::report(&top, &state_of(&samples), 0).forced().expect("there are samples");
+        assert_eq!(Some(record), Record::from_numbers(expected.map(Some)));
+    }
+
+    #[test]
     fn a_new_value_replaces_the_least_frequent_one() {
         let mut samples: Vec<u64> = (0..64).flat_map(|value| [value; 2]).collect();
         samples.extend([0, 1, 3, 100]);
@@ -347,7 +385,7 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_refused() {
-        for (k, counters) in [(0, 64), (4, 64), (1, 63), (1, 1025)] {
+        for (k, counters) in [(0, 64), (21, 64), (1, 63), (1, 1025)] {
             assert_eq!(Top::new(k, counters), Err(TopError));
         }
         assert_eq!(Top::new(3, 64), Ok(TOP));

@@ -8,6 +8,7 @@ use crate::algorithm::UpdateError;
 use crate::column::{Column, CounterColumn};
 use crate::number::Number;
 use crate::output::Output;
+use crate::record::Record;
 use crate::report::Report;
 use crate::saved::{RestoreError, Words};
 use crate::spec::{MetricKind, Spec, SpecLink};
@@ -86,6 +87,16 @@ impl InlineColumn {
             return None;
         }
         Some(self.cells.report(slot, now).map(|record| Output::new(self.link.description(), record)))
+    }
+
+    /// As [`report`](Self::report), with the numbers in a record of the caller: the results of many samples then need
+    /// one record, also those with [many numbers](Record::INLINE_NUMBERS).
+    pub fn report_into<'r>(&'r self, slot: usize, now: u64, record: &'r mut Record) -> Option<Report<Output<'r>>> {
+        if self.is_empty(slot) {
+            return None;
+        }
+        let report = self.cells.report_into(slot, now, record);
+        Some(report.map(|()| Output::borrowed(self.link.description(), record)))
     }
 
     /// Resets the object, except for the last reading of a counter.

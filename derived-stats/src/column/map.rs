@@ -172,7 +172,7 @@ impl MapColumn {
             let Some(report) = cells.flushed(key.inner, now) else {
                 continue;
             };
-            let is_valid = report.forced().is_some();
+            let is_valid = report.as_ref().forced().is_some();
             flushed(slot, &key.name, report);
             if !is_valid {
                 cells.drop_unready(key.inner);

@@ -161,11 +161,18 @@ impl<T: Numeric, A: Algorithm<T>> Column for TypedColumn<T, A> {
         }
     }
 
+    fn report_into(&self, slot: usize, now: u64, record: &mut Record) -> Report<()> {
+        match self.cells.get(slot) {
+            Some(cell) => self.shared.algorithm.report_into(cell, now, record),
+            None => self.shared.algorithm.report_into(&self.shared.algorithm.start(), now, record),
+        }
+    }
+
     fn reports(&self, word: usize, slots: u64, now: u64, reports: &mut Reports) {
         let cells = self.word(word);
         for bit in bits(slots) {
             if let Some(cell) = cells.get(bit) {
-                reports.set(bit, self.shared.algorithm.report(cell, now));
+                reports.set_with(bit, |record| self.shared.algorithm.report_into(cell, now, record));
             }
         }
     }

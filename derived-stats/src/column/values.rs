@@ -40,7 +40,8 @@ pub struct Reports {
 
 impl Default for Reports {
     fn default() -> Self {
-        Self { ready: 0, unchanged: 0, shown: 0, records: Box::new([Record::new([]); WORD]) }
+        let records = Box::new(core::array::from_fn(|_| Record::new([])));
+        Self { ready: 0, unchanged: 0, shown: 0, records }
     }
 }
 
@@ -52,9 +53,9 @@ impl Reports {
 
     /// The report of the slot with this index within its 64; `None` if there is none.
     #[inline]
-    pub fn get(&self, bit: usize) -> Option<Report<Record>> {
+    pub fn get(&self, bit: usize) -> Option<Report<&Record>> {
         let is_in = |set: u64| set >> bit & 1 == 1;
-        let record = *self.records.get(bit)?;
+        let record = self.records.get(bit)?;
         match (is_in(self.shown), is_in(self.ready), is_in(self.unchanged)) {
             (false, _, _) => None,
             (true, false, _) if record.is_empty() => Some(Report::NotReady(None)),
@@ -74,27 +75,22 @@ impl Reports {
         self.unchanged = 0;
     }
 
+    /// Sets a report with `write`, which puts the result into the record of the slot and returns the report without it.
     #[inline]
-    pub(crate) fn set(&mut self, bit: usize, report: Report<Record>) {
+    pub(crate) fn set_with(&mut self, bit: usize, write: impl FnOnce(&mut Record) -> Report<()>) {
         let mask = 1 << bit;
         self.shown |= mask;
-        let record = match report {
-            Report::NotReady(record) => {
-                self.ready &= !mask;
-                record.unwrap_or_else(|| Record::new([]))
-            }
-            Report::Unchanged(record) => {
+        match write(&mut self.records[bit]) {
+            Report::NotReady(_) => self.ready &= !mask,
+            Report::Unchanged(()) => {
                 self.ready |= mask;
                 self.unchanged |= mask;
-                record
             }
-            Report::Value(record) => {
+            Report::Value(()) => {
                 self.ready |= mask;
                 self.unchanged &= !mask;
-                record
             }
-        };
-        self.records[bit] = record;
+        }
     }
 }
 
@@ -106,23 +102,30 @@ mod tests {
     #[test]
     fn a_buffer_returns_each_report_until_it_is_cleared() {
         let record = Record::new([Number::U64(1)]);
-        let kinds =
-            [Report::NotReady(None), Report::NotReady(Some(record)), Report::Unchanged(record), Report::Value(record)];
+        let kinds = [
+            Report::NotReady(None),
+            Report::NotReady(Some(&record)),
+            Report::Unchanged(&record),
+            Report::Value(&record),
+        ];
         let mut reports = Reports::new();
+        let set = |reports: &mut Reports, bit, report: Report<&Record>| {
+            reports.set_with(bit, |written| written.put(report.map(Record::clone)));
+        };
         // Overwrites each kind with each, so that no bit of an older report can stay.
         for first in kinds {
             for second in kinds {
                 for bit in [0, 63] {
-                    reports.set(bit, first);
-                    reports.set(bit, second);
+                    set(&mut reports, bit, first);
+                    set(&mut reports, bit, second);
                     assert_eq!(reports.get(bit), Some(second), "after {first:?}");
                 }
             }
         }
         assert_eq!((reports.get(1), reports.get(64)), (None, None));
-        reports.set(5, Report::Unchanged(record));
+        set(&mut reports, 5, Report::Unchanged(&record));
         reports.of_closed_period();
-        assert_eq!(reports.get(5), Some(Report::Value(record)));
+        assert_eq!(reports.get(5), Some(Report::Value(&record)));
         reports.clear();
         assert_eq!([0, 5, 63].map(|bit| reports.get(bit)), [None; 3]);
     }

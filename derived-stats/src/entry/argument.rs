@@ -40,6 +40,11 @@ pub enum ArgumentKind {
         /// The upper bound, included.
         most: f64,
     },
+    /// A text of parts with `,` between them, which the algorithm parses. The numbers 1, 2, 3 and so on are such parts.
+    List {
+        /// The largest number of parts.
+        most: usize,
+    },
     /// Any text, which the algorithm parses.
     Text,
     /// Decimal digits within bounds.
@@ -145,6 +150,7 @@ impl Argument {
     /// The value of a text; `None` if the text has another form or is out of bounds.
     fn read(&self, text: &str) -> Option<Value> {
         match self.kind {
+            ArgumentKind::List { most } => (!text.is_empty() && text.split(',').count() <= most).then_some(Value::Text),
             ArgumentKind::Text => (!text.is_empty()).then_some(Value::Text),
             ArgumentKind::Whole { least, most } => {
                 let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

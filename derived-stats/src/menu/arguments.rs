@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use super::{DETECTOR_PREFIX, Resolved, owned};
 use crate::annotation::{Annotation, AnnotationError, Arguments, Call, ErrorKind, Span, nearest};
-use crate::entry::{Argument, ArgumentError, ArgumentKind, Entry, Given};
+use crate::entry::{Argument, ArgumentError, ArgumentKind, Entry, FieldKind, Given};
+use crate::number::ValueType;
+use crate::record::Record;
 
 /// The position of a call, which determines the syntax of its arguments.
 #[derive(Clone, Copy)]
@@ -49,11 +51,29 @@ pub(super) fn resolve<'a>(
         return Err(written.surplus_error(surplus));
     }
     let built = entry.build(&given).map_err(|error| written.error(error))?;
+    fits_a_record(entry, &given).map_err(|error| written.error(error))?;
     let canonical = given.canonical(taken);
     let separator = if canonical.is_empty() { "" } else { ":" };
     let family = if entry.roles().detector { DETECTOR_PREFIX } else { "" };
     let call = alloc::format!("{family}{}{separator}{canonical}", entry.name());
     Ok(Resolved { entry, given, built, texts, call, span: arguments.span() })
+}
+
+/// Checks that a record can have all numbers of the result.
+fn fits_a_record(entry: &Entry, given: &Given<'_>) -> Result<(), ArgumentError> {
+    let most = Record::MAX_NUMBERS;
+    for value_type in [ValueType::F64, ValueType::I64, ValueType::U64] {
+        let fields = entry.fields(given, value_type);
+        let numbers = fields.iter().filter(|field| matches!(field.kind(), FieldKind::Number(_))).count();
+        if numbers > most {
+            let name = entry.name();
+            let message = alloc::format!(
+                "the result of `{name}` has {numbers} numbers, and at most {most} are allowed; give it fewer fields"
+            );
+            return Err(ArgumentError::other(message));
+        }
+    }
+    Ok(())
 }
 
 /// The written arguments in the order of the entry. An argument that is left out is an empty text.

@@ -4,8 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, MapColumn, WindowColumn};
-use derived_stats::{Output, Report, Silence, Spec, menu};
+use derived_stats::column::{CounterColumn, DownstreamColumn, InlineColumn, MapColumn, Reports, WindowColumn};
+use derived_stats::entry::{Argument, ArgumentKind, Entry};
+use derived_stats::{Output, Record, Report, Silence, Spec, menu};
 
 use crate::{SECOND, allocations, calls, grows, has_range, inline, periodic, sample, specs};
 
@@ -69,6 +70,60 @@ impl Columns {
         self.downstream.iter_mut().for_each(|column| column.shrink(slots));
         self.inline.iter_mut().for_each(|column| column.shrink(slots));
         self.window.iter_mut().for_each(|column| column.shrink(slots));
+    }
+}
+
+/// The calls of an entry with the largest number of numbers in its results: with its required arguments, and with all.
+fn largest_calls(entry: &Entry) -> [String; 2] {
+    let text = |argument: &Argument| match argument.kind() {
+        ArgumentKind::List { most } => (1..=most).map(|part| part.to_string()).collect::<Vec<_>>().join(","),
+        ArgumentKind::Whole { most, .. } if argument.is_required() => most.to_string(),
+        _ => crate::text(argument),
+    };
+    let call = |arguments: Vec<String>| [vec![entry.name().to_owned()], arguments].concat().join(":");
+    let all = entry.argument_list();
+    let required = all.iter().filter(|argument| argument.is_required()).map(text).collect();
+    [call(required), call(all.iter().map(text).collect())]
+}
+
+/// A result with many numbers takes a box. The results of a column, one after the other, need it once.
+#[test]
+fn results_of_columns_allocate_nothing_however_many_numbers_they_have() {
+    let entries = menu().iter().filter(|entry| entry.roles().period);
+    let mut most = 0;
+    for call in entries.flat_map(|entry| largest_calls(entry)) {
+        for spec in specs(&format!("1-raw:{call}")).iter().filter(|spec| !(grows(spec) && has_range(spec))) {
+            let mut window = WindowColumn::new(spec).unwrap();
+            for n in 0..300 {
+                (0..8).for_each(|slot| window.update(slot, n * SECOND / 100, sample(spec, n)).unwrap());
+            }
+            let (now, mut reports) = (3 * SECOND, Reports::new());
+            window.reports(0, u64::MAX, now, &mut reports);
+            most = most.max(reports.get(7).and_then(|report| report.any().map(Record::len)).unwrap_or(0));
+            let again = allocations(|| window.reports(0, u64::MAX, now, &mut reports));
+            assert_eq!(again, 0, "{}", spec.identity());
+        }
+    }
+    assert_eq!(most, Record::MAX_NUMBERS);
+}
+
+#[test]
+fn inline_results_allocate_nothing_with_a_record_of_the_caller() {
+    let entries = menu().iter().filter(|entry| entry.roles().inline && !entry.roles().detector);
+    for call in entries.flat_map(|entry| largest_calls(entry)) {
+        for spec in specs(&format!("raw:{call}")).iter().filter(|spec| !(grows(spec) && has_range(spec))) {
+            let (mut column, mut record) = (InlineColumn::new(spec).unwrap(), Record::new([]));
+            let mut results = |from: u64| {
+                let result = |n| {
+                    column.update(0, n * SECOND / 100, sample(spec, n % 300)).unwrap();
+                    allocations(|| drop(black_box(column.report_into(0, n * SECOND / 100, &mut record))))
+                };
+                (from..from + 300).map(result).sum::<u64>()
+            };
+            // The record gets its box once.
+            assert!(results(0) <= 1, "{}", spec.identity());
+            assert_eq!(results(300), 0, "{}", spec.identity());
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::record::{Observed, items, number, observed, text};
 const FILES: usize = PIPELINES.len() * TYPES.len();
 
 /// One of each shape; all of them for every element type.
-const PIPELINES: [(&str, &str, MetricKind); 130] = [
+const PIPELINES: [(&str, &str, MetricKind); 135] = [
     ("sum", "raw:DSSum", MetricKind::Plain),
     ("average", "raw:DSAvg", MetricKind::Plain),
     ("newest", "raw:DSNone", MetricKind::Plain),
@@ -112,6 +112,12 @@ const PIPELINES: [(&str, &str, MetricKind); 130] = [
     ("range-category", "raw:DSCategory:0,-50:3", MetricKind::Plain),
     ("periodic-category", "1-raw:DSCategory:7,ok", MetricKind::Plain),
     ("detector-category", "1.DSCategory(0,1)-raw:DSAnomaly:EWM:0.3", MetricKind::Plain),
+    // More numbers than a result has without a box.
+    ("many-bounds", "raw:DSHistogram:-50,-40,-30,-20,-10,0,5,10,20,30,40,50,60,70,80", MetricKind::Plain),
+    ("range-many-bounds", "raw:DSHistogram:0,1,2,3,4,5,6,7,8,9,10,20,30:3", MetricKind::Plain),
+    ("periodic-many-bounds", "1-raw:DSHistogram:-50,-40,-30,-20,-10,0,5,10,20,30,40,50,60,70,80", MetricKind::Plain),
+    ("periodic-many-categories", "1-raw:DSCategory:0,1,2,3,4,5,6,7,8,9,10,11,12,-1,-2,ok", MetricKind::Plain),
+    ("periodic-many-values", "1-raw:DSTopK:20", MetricKind::Plain),
     ("seasonal", "raw:DSAnomaly:Seasonal", MetricKind::Plain),
     ("detector-seasonal", "1.DSSum-raw:DSAnomaly:Seasonal:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),
     ("seasonal-small", "raw:DSAnomaly:SeasonalSmall:alarms=2:threshold=0.5:warmup=0", MetricKind::Plain),

@@ -172,14 +172,14 @@ impl Both {
                 (Some(downstream), _) => {
                     let is_fed = fed >> bit & 1 == 1;
                     let report = downstream.report(slot as usize);
-                    prop_assert_eq!(show(report.map(record)), show(reports.get(bit)), "slot {}", slot);
-                    let found = if is_fed { reports.get(bit) } else { None };
-                    (found, found)
+                    prop_assert_eq!(show(report.map(record)), show(owned(reports.get(bit))), "slot {}", slot);
+                    let found = if is_fed { owned(reports.get(bit)) } else { None };
+                    (found.clone(), found)
                 }
-                (None, Some(window)) => (reports.get(bit), window.report(slot as usize, self.now).map(record)),
+                (None, Some(window)) => (owned(reports.get(bit)), window.report(slot as usize, self.now).map(record)),
                 (None, None) => (None, None),
             };
-            prop_assert_eq!(show(found), show(expected), "slot {} in a pass", slot);
+            prop_assert_eq!(show(found), show(&expected), "slot {} in a pass", slot);
             prop_assert_eq!(show(single), show(expected), "slot {} alone", slot);
         }
         Ok(())
@@ -232,6 +232,9 @@ impl Both {
             prop_assert_eq!(inline.is_empty(slot), !self.spec.is_active(state));
             for now in [self.now, self.now + SECOND] {
                 let report = inline.report(slot, now).map(record);
+                let mut record_of_caller = Record::new([]);
+                let lent = inline.report_into(slot, now, &mut record_of_caller).map(record);
+                prop_assert_eq!(show(&lent), show(&report), "slot {} in a record of the caller", slot);
                 if !inline.is_empty(slot) {
                     prop_assert_eq!(show(report), show(Some(record(self.spec.report(state, now)))), "slot {}", slot);
                 }
@@ -258,7 +261,11 @@ fn closed(word: usize, slots: u64) -> impl Iterator<Item = u32> {
 }
 
 fn record(report: Report<derived_stats::Output<'_>>) -> Report<Record> {
-    report.map(|output| *output.record())
+    report.map(|output| output.record().clone())
+}
+
+fn owned(report: Option<Report<&Record>>) -> Option<Report<Record>> {
+    report.map(|report| report.map(Record::clone))
 }
 
 /// A text that differs if a bit does: `Debug` prints the sign of a zero, which `==` ignores.

@@ -12,6 +12,7 @@ mod defaults;
 mod docs;
 mod input;
 mod invalid_states;
+mod limits;
 mod map_columns;
 mod maps;
 mod means;

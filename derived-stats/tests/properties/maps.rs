@@ -134,7 +134,7 @@ fn same_results(map: &MapPipeline, model: &Model, now: u64) -> Result<(), TestCa
     let reports: BTreeMap<_, _> = map.reports(now).collect();
     let running: BTreeMap<_, _> = map.running(now).collect();
     for key in KEYS {
-        let report = reports.get(key).filter(|report| report.forced().is_some());
+        let report = reports.get(key).filter(|report| report.as_ref().forced().is_some());
         prop_assert_eq!(report.map(|report| format!("{report:?}")), model.report(key, now), "key {:?}", key);
         let open = running.get(key).map(|report| format!("{report:?}"));
         prop_assert_eq!(open, model.running(key, now), "key {:?}", key);

@@ -44,7 +44,7 @@ const CLAIMS: Claims = Claims { merges: true, order_insensitive: true, within_sa
 static FIELDS: [Field; 1] =
     [Field::number("distinct", NumberKind::U64, Unit::None, "different values").role_of(Role::Value)];
 
-fn distinct<const VERSION: u16>(by: Option<&str>) -> Result<Built, ArgumentError> {
+pub(crate) fn distinct<const VERSION: u16>(by: Option<&str>) -> Result<Built, ArgumentError> {
     match by {
         None | Some("bits") => Ok(Built::aggregate(Distinct::<VERSION> { by_size: false })),
         Some("size") => Ok(Built::aggregate(Distinct::<VERSION> { by_size: true })),

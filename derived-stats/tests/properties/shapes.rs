@@ -168,6 +168,7 @@ fn arguments(entry: &'static Entry) -> BoxedStrategy<String> {
 fn texts(entry: &'static Entry, argument: &'static Argument) -> BoxedStrategy<String> {
     let given = match argument.kind() {
         ArgumentKind::Decimal { above, most } => decimals(above, most),
+        ArgumentKind::List { most } => prop_oneof![6 => Just(argument.example().to_owned()), 1 => lists(most)].boxed(),
         ArgumentKind::Text if argument.example().is_empty() => {
             panic!("the argument {} of {} has no example to test with", argument.name(), entry.name())
         }
@@ -183,6 +184,16 @@ fn texts(entry: &'static Entry, argument: &'static Argument) -> BoxedStrategy<St
 fn wholes(least: u64, most: u64) -> BoxedStrategy<String> {
     let small = least..=most.min(least.saturating_add(4));
     prop_oneof![6 => small, 1 => Just(most), 1 => least..=most].prop_map(|value| value.to_string()).boxed()
+}
+
+/// From one part to the largest number of them.
+fn lists(most: usize) -> BoxedStrategy<String> {
+    prop_oneof![Just(most), 1..=most].prop_map(parts).boxed()
+}
+
+/// The first parts of any list.
+pub(crate) fn parts(count: usize) -> String {
+    (1..=count).map(|part| part.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// Mostly far from the lower bound, where weights would need more samples than a test has.

@@ -1,7 +1,7 @@
 //! The way of results to the sink.
 
 use derived_stats::column::{Reports, WORD};
-use derived_stats::{Output, Report};
+use derived_stats::{Output, Record, Report};
 
 use crate::table::closing::Closing;
 use crate::table::columns::Columns;
@@ -17,6 +17,8 @@ pub(super) struct ResultOutput<S> {
     proxy: String,
     /// The reports of 64 objects at the end of a window, by attribute: a buffer.
     reports: Vec<AttributeReports>,
+    /// The numbers of an inline result: a buffer.
+    record: Record,
 }
 
 /// The reports of 64 objects for one attribute.
@@ -29,7 +31,7 @@ struct AttributeReports {
 
 impl<S> ResultOutput<S> {
     pub(super) fn new(plan: &Plan, sink: S) -> Self {
-        Self { sink, proxy: plan.stream.to_string(), reports: Vec::new() }
+        Self { sink, proxy: plan.stream.to_string(), reports: Vec::new(), record: Record::new([]) }
     }
 }
 
@@ -71,7 +73,7 @@ impl<S: ResultSink> ResultOutput<S> {
                 if let Some(report) = reports.get(slot % WORD) {
                     let start = end.saturating_sub(attribute.window_length);
                     let silent = sampled >> (slot % WORD) & 1 == 0;
-                    let report = report.map(|record| Output::new(attribute.description(), record));
+                    let report = report.map(|record| Output::borrowed(attribute.description(), record));
                     let (name, template) = (&attribute.name, Some(&attribute.template));
                     let result = AttributeResult { name, report, start, silent, inline: false, template };
                     self.sink.attribute(&subject, &result);
@@ -114,7 +116,7 @@ impl<S: ResultSink> ResultOutput<S> {
             let subject = Subject { key, type_index, proxy, start: at, end: at, partial: false, deleted: false };
             self.sink.begin(&subject);
             for (attribute, inline) in shown {
-                let report = columns.inline(attribute).report(slot, at);
+                let report = columns.inline(attribute).report_into(slot, at, &mut self.record);
                 if let Some(report @ Report::Value(_)) = report {
                     let name = &inline.name;
                     let result =

@@ -9,7 +9,7 @@ use proxy_uve::{AttributeResult, Plan, ResultSink, Subject};
 use crate::block::bytes::{put_text, put_varint};
 use crate::block::shape::UveShape;
 use crate::block::value::put_value;
-use crate::block::{HEADER_LEN, MAGIC, VERSION, flag};
+use crate::block::{HEADER_LEN, MAGIC, NARROW_VERSION, VERSION, flag};
 
 /// The buffer capacity that the sink keeps when its results are taken.
 const KEEP_BYTES: usize = 128 * 1024;
@@ -49,6 +49,8 @@ struct TypeCode {
     attributes: Box<[(Box<str>, usize)]>,
     /// The largest size of the attributes of a row.
     largest: usize,
+    /// Whether an attribute has more numbers than a reader of [`NARROW_VERSION`] takes.
+    is_wide: bool,
 }
 
 /// The key and the window of a row.
@@ -132,7 +134,7 @@ impl BlockSink {
     }
 
     fn begin_block(&mut self) {
-        self.bytes.extend_from_slice(&[MAGIC, VERSION, 0, 0, 0, 0]);
+        self.bytes.extend_from_slice(&[MAGIC, 0, 0, 0, 0, 0]);
     }
 
     fn finish_block(&mut self) {
@@ -140,6 +142,8 @@ impl BlockSink {
         if self.open_rows == 0 {
             self.bytes.truncate(start);
         } else {
+            let is_wide = self.types.iter().zip(&self.entries).any(|(code, entry)| code.is_wide && *entry > 0);
+            self.bytes[start + 1] = if is_wide { VERSION } else { NARROW_VERSION };
             self.bytes[start + 2..start + HEADER_LEN].copy_from_slice(&self.open_rows.to_le_bytes());
             self.ends.push(self.bytes.len());
         }
@@ -248,8 +252,11 @@ impl TypeCode {
         let definition = shape.definition();
         let attributes: Box<[_]> =
             shape.attributes.iter().map(|attribute| (attribute.name.clone(), attribute.numbers())).collect();
-        // Index, flaw and types take at most 16 bytes, and each number at most ten.
-        let largest = attributes.iter().map(|(_, numbers)| 16 + 10 * numbers.min(&Record::MAX_NUMBERS)).sum();
-        Self { definition, attributes, largest }
+        // Index, flaw and types take at most 16 bytes, or 26 with two words of types, and each number at most ten.
+        let is_wide = |numbers: usize| numbers > Record::INLINE_NUMBERS;
+        let head = |numbers| if is_wide(numbers) { 26 } else { 16 };
+        let largest = attributes.iter().map(|&(_, numbers)| head(numbers) + 10 * numbers).sum();
+        let is_wide = attributes.iter().any(|&(_, numbers)| is_wide(numbers));
+        Self { definition, attributes, largest, is_wide }
     }
 }

@@ -207,7 +207,7 @@ impl AttributeShape {
         let attribute = Self::new(name, shown & 1 == 1, kind, fields);
         let numbers = attribute.numbers();
         if numbers > Record::MAX_NUMBERS {
-            return Err(reader.damaged("fields", format!("{numbers} numbers"), "at most 10 numbers"));
+            return Err(reader.damaged("fields", format!("{numbers} numbers"), "at most 64 numbers"));
         }
         Ok(attribute)
     }

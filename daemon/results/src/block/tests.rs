@@ -53,7 +53,7 @@ fn send(plan: &Plan, sink: &mut BlockSink, sent: &Sent) {
     for (index, record) in &sent.values {
         let attribute = uve.attributes().nth(*index).unwrap();
         let description: &Description = attribute.description;
-        let report = Report::Value(Output::new(description, *record));
+        let report = Report::Value(Output::borrowed(description, record));
         sink.attribute(&subject, &AttributeResult::new(attribute.name, report, sent.start));
     }
     sink.end(&subject);
@@ -227,8 +227,8 @@ fn a_block_of_a_newer_version_is_refused_with_the_remedy() {
     let (plan, mut block) = one_block();
     block[1] = VERSION + 1;
     let refused = read(&plan, &mut BlockReader::default(), &block).unwrap_err();
-    assert_eq!(refused, BlockError::Version { found: 3 });
-    insta::assert_snapshot!(refused, @"the block of results has version 3, this build reads versions up to 2; run the build that wrote it, or a newer one");
+    assert_eq!(refused, BlockError::Version { found: 4 });
+    insta::assert_snapshot!(refused, @"the block of results has version 4, this build reads versions up to 3; run the build that wrote it, or a newer one");
 }
 
 #[test]
@@ -262,6 +262,99 @@ fn a_zero_of_two_bytes_is_no_definition() {
     let changed = [&block[..at], &[0x80, 0], &block[at + 1..]].concat();
     let refused = read(&plan, &mut BlockReader::default(), &changed).unwrap_err();
     assert!(refused.to_string().contains("found 0, expected a defined entry"), "{refused}");
+}
+
+/// A plan of windows with histograms of these numbers of bounds, which have one number more.
+fn histograms(bounds: &[usize]) -> Plan {
+    let attribute = |(index, count): (usize, &usize)| {
+        let bounds: Vec<_> = (1..=*count).map(|bound| bound.to_string()).collect();
+        let (number, bounds) = (index + 5, bounds.join(","));
+        format!(
+            "{number}: optional derived_stats_results.HistogramResult h{count} (stats=\"1-raw:DSHistogram:{bounds}\")"
+        )
+    };
+    let attributes: Vec<_> = bounds.iter().enumerate().map(attribute).collect();
+    let text = format!(
+        "struct Histograms {{
+           1: string name (key=\"\") 2: string proxy 3: optional bool deleted 4: optional u64 raw (hidden=\"yes\")
+           {}
+         }} (period=\"1\", timeout=\"2\")",
+        attributes.join("\n")
+    );
+    let types: Vec<_> = Schema::parse("test.sandesh", &text).unwrap().types().cloned().collect();
+    Plan::new(StreamName::new("A", "b").unwrap(), &types)
+}
+
+/// A result of each attribute of a plan of [`histograms`].
+fn of_histograms(plan: &Plan) -> impl Strategy<Value = Sent> + use<> {
+    let shape = plan.uves().next().map(|uve| UveShape::of(&uve, "A-b")).unwrap();
+    let records: Vec<_> = shape.attributes.iter().map(|attribute| record(attribute.numbers())).collect();
+    records.prop_map(|records| {
+        let values = records.into_iter().enumerate().collect();
+        Sent { type_index: 0, key: "T:a".into(), start: 1, end: 2, deleted: false, partial: false, values }
+    })
+}
+
+proptest! {
+    #[test]
+    fn property_results_of_many_numbers_read_back_bit_for_bit(
+        results in prop::collection::vec(of_histograms(&histograms(&[9, 10, 30, 31, 32, 63])), 1..8),
+        limit in prop_oneof![Just(0), 3000..9000usize],
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 20),
+    ) {
+        let plan = histograms(&[9, 10, 30, 31, 32, 63]);
+        let mut sink = BlockSink::new(&plan, limit);
+        results.iter().for_each(|result| send(&plan, &mut sink, result));
+        let mut found = Vec::new();
+        for block in blocks(&mut sink) {
+            let rows = read(&plan, &mut BlockReader::default(), &block).unwrap();
+            prop_assert!(block.len() <= limit || rows.len() == 1, "{} bytes for {} rows", block.len(), rows.len());
+            prop_assert_eq!(block[1], VERSION);
+            for cut in &cuts {
+                let at = cut.index(block.len());
+                let cut = read(&plan, &mut BlockReader::default(), &block[..at]);
+                prop_assert!(matches!(cut, Err(BlockError::Damaged { .. })), "{at} of {}: {cut:?}", block.len());
+            }
+            found.extend(rows);
+        }
+        prop_assert_eq!(found, results);
+    }
+}
+
+#[test]
+fn only_blocks_with_many_numbers_have_the_newer_version() {
+    for (bounds, version) in [(9, NARROW_VERSION), (10, VERSION), (63, VERSION)] {
+        let plan = histograms(&[bounds]);
+        let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        let numbers = (0..=bounds as u64).map(|number| Some(Number::U64(number)));
+        let values = vec![(0, Record::from_numbers(numbers).unwrap())];
+        send(&plan, &mut sink, &Sent { values, ..sum("T:a", 0) });
+        assert_eq!(blocks(&mut sink)[0][1], version, "{bounds} bounds");
+    }
+}
+
+#[test]
+fn types_behind_the_last_number_are_refused() {
+    for bounds in [30, 31, 32, 63] {
+        let shape = histograms(&[bounds]).uves().next().map(|uve| UveShape::of(&uve, "A-b")).unwrap();
+        let numbers = shape.attributes[0].numbers();
+        let record = Record::from_numbers((0..numbers).map(|_| None)).unwrap();
+        let mut bytes = Vec::new();
+        put_value(&mut bytes, &record, numbers);
+        assert_eq!(read_value(&mut Reader::new(&bytes), numbers), Ok(record), "{bounds} bounds");
+    }
+    assert!(read_value(&mut Reader::new(&[0; 80]), 65).is_err(), "more numbers than a record has");
+    // 31 numbers, and the type of the 32nd; 33 numbers, and the type of the 34th.
+    let types = |types: &[u64]| {
+        let mut bytes = vec![0];
+        types.iter().for_each(|types| put_varint(&mut bytes, *types));
+        bytes.extend([0; 40]);
+        bytes
+    };
+    assert!(read_value(&mut Reader::new(&types(&[1 << 62])), 31).is_err());
+    assert!(read_value(&mut Reader::new(&types(&[1 << 62])), 32).is_ok());
+    assert!(read_value(&mut Reader::new(&types(&[0, 1 << 2])), 33).is_err());
+    assert!(read_value(&mut Reader::new(&types(&[0, 1])), 33).is_ok());
 }
 
 #[test]

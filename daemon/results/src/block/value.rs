@@ -1,5 +1,7 @@
 //! The encoding of one attribute's result.
 
+use std::ops::Range;
+
 use derived_stats::{Flaw, Number, Record, ValueType};
 
 use crate::block::bytes::{BlockError, Reader, put_varint};
@@ -8,13 +10,10 @@ use crate::block::bytes::{BlockError, Reader, put_varint};
 #[inline]
 pub fn put_value(out: &mut Vec<u8>, record: &Record, numbers: usize) {
     out.push(Flaw::code(record.flaw()));
-    let code = |index| match record.get(index).map(Number::value_type) {
-        None => 0u64,
-        Some(ValueType::U64) => 1,
-        Some(ValueType::I64) => 2,
-        Some(ValueType::F64) => 3,
-    };
-    put_varint(out, (0..numbers).map(|index| code(index) << (2 * index)).sum());
+    put_varint(out, types(record, 0..numbers.min(IN_WORD)));
+    if numbers > IN_WORD {
+        put_varint(out, types(record, IN_WORD..numbers));
+    }
     for number in (0..numbers).filter_map(|index| record.get(index)) {
         let (bits, signed) = (number.bits(), number.bits().cast_signed());
         match number.value_type() {
@@ -25,6 +24,22 @@ pub fn put_value(out: &mut Vec<u8>, record: &Record, numbers: usize) {
     }
 }
 
+/// The number of numbers whose types are in one varint.
+const IN_WORD: usize = 32;
+
+/// Two bits for each number of the range.
+#[inline]
+fn types(record: &Record, numbers: Range<usize>) -> u64 {
+    let code = |index| match record.get(index).map(Number::value_type) {
+        None => 0u64,
+        Some(ValueType::U64) => 1,
+        Some(ValueType::I64) => 2,
+        Some(ValueType::F64) => 3,
+    };
+    let first = numbers.start;
+    numbers.map(|index| code(index) << (2 * (index - first))).sum()
+}
+
 /// Reads a result that [`put_value`] wrote with the same `numbers`.
 ///
 /// # Errors
@@ -33,13 +48,21 @@ pub fn put_value(out: &mut Vec<u8>, record: &Record, numbers: usize) {
 #[inline]
 pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, BlockError> {
     let (flaw, types) = read_head(reader, numbers)?;
-    let mut found = [None; Record::MAX_NUMBERS];
-    for (index, number) in found.iter_mut().enumerate().take(numbers) {
-        *number = read_one(reader, types >> (2 * index))?;
+    let mut damage = None;
+    let found = (0..numbers).map(|index| {
+        let word = types.get(index / IN_WORD).copied().unwrap_or(0);
+        let number = read_one(reader, word >> (2 * (index % IN_WORD)));
+        number.unwrap_or_else(|error| {
+            damage.get_or_insert(error);
+            None
+        })
+    });
+    let record = Record::from_numbers(found);
+    match (damage, record) {
+        (Some(damage), _) => Err(damage),
+        (None, Some(record)) => Ok(record.flawed(flaw)),
+        (None, None) => Err(reader.damaged("types", numbers.to_string(), "at most 64 numbers")),
     }
-    let record = Record::from_numbers(found.into_iter().take(numbers));
-    let record = record.ok_or_else(|| reader.damaged("types", numbers.to_string(), "at most 10 numbers"))?;
-    Ok(record.flawed(flaw))
 }
 
 /// Reads the number at `index` of a result that [`put_value`] wrote with the same `numbers`.
@@ -49,12 +72,17 @@ pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, Blo
 /// As [`read_value`], up to the number.
 #[inline]
 pub(super) fn read_number(reader: &mut Reader<'_>, numbers: usize, index: usize) -> Result<Option<Number>, BlockError> {
-    let (_, types) = read_head(reader, numbers)?;
+    let (_, [mut types, others]) = read_head(reader, numbers)?;
     if index >= numbers {
         return Ok(None);
     }
-    skip_numbers(reader, types & !(u64::MAX << (2 * index)))?;
-    read_one(reader, types >> (2 * index))
+    if index >= IN_WORD {
+        skip_numbers(reader, types)?;
+        types = others;
+    }
+    let place = 2 * (index % IN_WORD);
+    skip_numbers(reader, types & !(u64::MAX << place))?;
+    read_one(reader, types >> place)
 }
 
 /// Reads a number whose type is in the lowest two bits of `types`.
@@ -79,9 +107,10 @@ fn read_one(reader: &mut Reader<'_>, types: u64) -> Result<Option<Number>, Block
 #[inline]
 pub(super) fn skip_value(reader: &mut Reader<'_>, numbers: usize) -> Result<(), BlockError> {
     let (_, types) = read_head(reader, numbers)?;
-    skip_numbers(reader, types)
+    types.into_iter().try_for_each(|types| skip_numbers(reader, types))
 }
 
+/// Skips the numbers of these types.
 #[inline]
 fn skip_numbers(reader: &mut Reader<'_>, mut types: u64) -> Result<(), BlockError> {
     while types != 0 {
@@ -95,14 +124,16 @@ fn skip_numbers(reader: &mut Reader<'_>, mut types: u64) -> Result<(), BlockErro
     Ok(())
 }
 
-/// Reads what is in front of the numbers: the flaw, and the type of each number.
+/// Reads what is in front of the numbers: the flaw, and the types of the first [`IN_WORD`] numbers and of the others.
 #[inline]
-fn read_head(reader: &mut Reader<'_>, numbers: usize) -> Result<(Option<Flaw>, u64), BlockError> {
+fn read_head(reader: &mut Reader<'_>, numbers: usize) -> Result<(Option<Flaw>, [u64; 2]), BlockError> {
     let code = reader.byte("flaw")?;
     let flaw = Flaw::from_code(code).ok_or_else(|| reader.damaged("flaw", code.to_string(), "a known flaw"))?;
-    let types = reader.varint("types")?;
-    if numbers > Record::MAX_NUMBERS || types >> (2 * numbers) != 0 {
-        return Err(reader.damaged("types", format!("{types:#x}"), "two bits for each number of the attribute"));
+    let types = [reader.varint("types")?, if numbers > IN_WORD { reader.varint("types")? } else { 0 }];
+    let (last, used) = if numbers > IN_WORD { (types[1], numbers - IN_WORD) } else { (types[0], numbers) };
+    // A whole word has no bits behind its numbers.
+    if numbers > Record::MAX_NUMBERS || used < IN_WORD && last >> (2 * used) != 0 {
+        return Err(reader.damaged("types", format!("{last:#x}"), "two bits for each number of the attribute"));
     }
     Ok((flaw, types))
 }

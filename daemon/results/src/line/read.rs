@@ -29,7 +29,7 @@ pub enum LineError {
     #[error("`{0}` is not a name without quotes, backslashes and control characters")]
     Name(String),
     /// The attribute with this name has a value that no result has.
-    #[error("the attribute `{0}` is neither a number nor an object of at most 10 numbers, texts, and objects of those")]
+    #[error("the attribute `{0}` is neither a number nor an object of at most 64 numbers, texts, and objects of those")]
     Value(String),
 }
 

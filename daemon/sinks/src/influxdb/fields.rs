@@ -107,6 +107,26 @@ mod tests {
     }
 
     #[test]
+    fn a_result_of_many_numbers_has_a_field_for_each() {
+        let bounds: Vec<_> = (1..=63).map(|bound| bound.to_string()).collect();
+        let text = format!(
+            "struct Many {{
+               1: string name (key=\"\") 2: string proxy 3: optional bool deleted 4: optional u64 raw (hidden=\"yes\")
+               5: optional derived_stats_results.HistogramResult all (stats=\"1-raw:DSHistogram:{}\")
+             }} (period=\"1\")",
+            bounds.join(",")
+        );
+        let types: Vec<_> = Schema::parse("test.sandesh", &text).unwrap().types().cloned().collect();
+        let plan = Plan::new(StreamName::new("A", "b").unwrap(), &types);
+        let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        let numbers = Numbers::from_numbers((100..164).map(|number| Some(Number::U64(number)))).unwrap();
+        sample::send(&plan, &mut sink, 0, "T:a", Some(numbers));
+        let counts = bounds.iter().zip(101..).map(|(bound, number)| format!("all_counts_le_{bound}={number}i"));
+        let expected = ["deleted=false".to_owned(), "all_samples=100i".to_owned()].into_iter().chain(counts);
+        assert_eq!(fields(&sink.take().unwrap()), expected.collect::<Vec<_>>().join(","));
+    }
+
+    #[test]
     fn a_result_in_json_has_the_same_fields_with_the_printed_digits() {
         let of_line = |data: &str| {
             let line = format!(r#"{{"key":"T:a","uve":"P-S-a","start":0,"end":60,"data":{data}}}"#);

@@ -46,6 +46,17 @@ pub trait Windowed<T: Numeric>: Algorithm<T> {
         if self.is_empty(&whole) { self.report_nothing(&whole) } else { self.report(&whole, now) }
     }
 
+    /// As [`report_window`](Self::report_window), into a record that the caller uses again; see
+    /// [`Algorithm::report_into`].
+    fn report_window_into(
+        &self,
+        parts: &mut dyn Iterator<Item = &Self::State>,
+        now: u64,
+        record: &mut Record,
+    ) -> Report<()> {
+        record.put(self.report_window(parts, now))
+    }
+
     /// Subtracts the oldest state from the total of a window; `false` if the total must be made again from the states
     /// that are left.
     fn subtract(&self, total: &mut Self::State, oldest: &Self::State) -> bool {
@@ -205,6 +216,16 @@ impl<T: Numeric, A: Windowed<T>> Algorithm<T> for Ranged<A> {
         let read = |parts: &mut dyn Iterator<Item = &A::State>| self.algorithm.report_window(parts, now);
         let report = state.0.as_ref().and_then(|window| window.read(&self.algorithm, self.range, now, read));
         report.unwrap_or(Report::NotReady(None))
+    }
+
+    fn report_into(&self, state: &RangeState<A::State>, now: u64, record: &mut Record) -> Report<()> {
+        let mut report = None;
+        if let Some(window) = &state.0 {
+            let read =
+                |parts: &mut dyn Iterator<Item = &A::State>| self.algorithm.report_window_into(parts, now, record);
+            report = window.read(&self.algorithm, self.range, now, read);
+        }
+        report.unwrap_or_else(|| record.put(Report::NotReady(None)))
     }
 
     fn merge(&self, into: &mut RangeState<A::State>, from: &RangeState<A::State>) -> Result<(), MergeError> {

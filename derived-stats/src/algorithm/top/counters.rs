@@ -93,7 +93,7 @@ fn sort<T: Numeric>(counters: &mut [Counter<T>]) {
 }
 
 /// Inserts a counter into the largest, in the order of [`sort`].
-pub(super) fn insert<T: Numeric, const N: usize>(largest: &mut [Option<Counter<T>>; N], counter: Counter<T>) {
+pub(super) fn insert<T: Numeric>(largest: &mut [Option<Counter<T>>], counter: Counter<T>) {
     let mut next = counter;
     for place in largest {
         let Some(other) = place else {

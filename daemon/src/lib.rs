@@ -59,6 +59,7 @@ mod config;
 mod engine;
 mod extensions;
 mod facts;
+mod history;
 mod http;
 mod logging;
 mod program;

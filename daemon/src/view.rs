@@ -30,6 +30,7 @@ use self::generations::Generations;
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
+use crate::history::ResultIndex;
 
 pub(crate) use self::alarms::AlarmQuery;
 pub(crate) use self::events::{Event, EventHub, EventId};
@@ -53,6 +54,7 @@ pub(crate) struct UveView {
     tables: RwLock<Tables>,
     loudest: Mutex<Loudest>,
     alarms: Mutex<ObjectAlarms>,
+    index: Mutex<ResultIndex>,
 }
 
 #[derive(Debug, Default)]
@@ -148,6 +150,11 @@ impl UveView {
     /// The alarms of all objects, for a short look.
     pub(crate) fn alarms(&self) -> MutexGuard<'_, ObjectAlarms> {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index of the results that the view has read, for a short look; empty for a log that others share.
+    pub(crate) fn index(&self) -> MutexGuard<'_, ResultIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The offset of the oldest result that the view shows.

@@ -178,7 +178,7 @@ class ObjectView {
   }
 
   private async readNew(): Promise<void> {
-    const history = await this.history(`?from=${this.end}`);
+    const history = await this.history(`?after=${this.end}`);
     this.end = history.end;
     this.merge(history.series, false);
     this.show();
@@ -258,7 +258,7 @@ class ObjectView {
     this.empty.hidden = this.panels.size > 0;
     setText(
       this.empty,
-      `No result of this object among the newest results of the log. Its first window may still be open, a detector may be in its warm-up, or the name may be misspelt.`,
+      `No result of this object in the results that were read. Its first window may still be open, a detector may be in its warm-up, or the name may be misspelt.`,
     );
     const from = this.committed === undefined ? "" : `Complete for results since ${utc(this.committed)}.`;
     setText(this.coverage, this.next === null ? `${from} The log has no older ones.`.trim() : `${from} The log has older ones.`.trim());

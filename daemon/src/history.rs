@@ -34,8 +34,10 @@ pub(crate) use self::stored::{IndexStore, NAME};
 /// The size of the records of an entry, unless a single one is larger.
 const ENTRY_BYTES: u64 = 64 * 1024;
 
-/// The most epochs: with more of them the oldest one is forgotten, and its results are read as a whole.
+/// The most epochs, and the most memory when another one begins. With more, the oldest one is forgotten, and its results
+/// are read as a whole.
 const MAX_EPOCHS: usize = 256;
+const MAX_MEMORY: usize = 256 * 1024 * 1024;
 
 /// The most offsets of a span that is in the index.
 const MAX_SPAN: u64 = 16;
@@ -149,7 +151,7 @@ impl ResultIndex {
         if let Some(last) = self.epochs.back_mut() {
             last.close();
         }
-        if self.epochs.len() == MAX_EPOCHS {
+        while self.epochs.len() >= MAX_EPOCHS || (self.epochs.len() > 1 && self.memory() > MAX_MEMORY) {
             self.epochs.pop_front();
         }
         self.epochs.push_back(Epoch::new(first));

@@ -23,6 +23,9 @@ pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 /// The body size at which a frame is closed, so that a read returns little more than the requested bytes.
 const FRAME_BODY_BYTES: usize = 512 * 1024;
 
+/// The most bytes that the lengths of a record's key and payload take.
+const MAX_LENGTHS: usize = 8;
+
 /// The first byte of every frame, which distinguishes it from the other blocks of a journal.
 const KIND: u8 = b'F';
 const VERSION: u8 = 1;
@@ -87,7 +90,7 @@ impl RecordBuffer {
             return Err(LogError::invalid(format!("a record has {size} bytes, the limit is {MAX_RECORD_BYTES}")));
         }
         if self.frames.last().is_none_or(|last| last.bytes.len() + size > self.frame_bytes) {
-            let capacity = if self.frames.is_empty() { 0 } else { self.frame_bytes };
+            let capacity = if self.frames.is_empty() { 0 } else { self.frame_bytes.max(size + MAX_LENGTHS) };
             self.frames.push(OpenFrame::new(capacity));
         }
         if let Some(frame) = self.frames.last_mut() {

@@ -50,6 +50,8 @@ pub(crate) struct ResultIndex {
     open: Option<OpenEntry>,
     /// The offset after the last record that was added.
     next: u64,
+    /// The record that further results may be added to.
+    begun: Option<u64>,
 }
 
 /// The entry that takes further records.
@@ -83,7 +85,8 @@ pub(crate) struct Span {
 }
 
 impl ResultIndex {
-    /// Adds a record with these results; nothing if it was added before.
+    /// Adds a record with these results; nothing if it was added before. With the same record again, directly after it,
+    /// the results are further ones.
     pub(crate) fn add_rows(&mut self, record: RecordHead, rows: &[Row<'_>]) {
         let Some((epoch, open)) = self.begin(record) else { return };
         let mut previous: Option<&str> = None;
@@ -101,7 +104,7 @@ impl ResultIndex {
         }
     }
 
-    /// Adds a record without results of objects.
+    /// Adds a record without results of objects, so far.
     pub(crate) fn add_empty(&mut self, record: RecordHead) {
         self.begin(record);
     }
@@ -117,6 +120,9 @@ impl ResultIndex {
     /// The entry and the epoch for a record; `None` if the record was added before.
     fn begin(&mut self, record: RecordHead) -> Option<(&mut Epoch, &mut OpenEntry)> {
         let RecordHead { offset, bytes, committed } = record;
+        if self.begun == Some(offset) {
+            return Some((self.epochs.back_mut()?, self.open.as_mut()?));
+        }
         let bytes = bytes as u64;
         if offset < self.next && !self.epochs.is_empty() {
             return None;
@@ -128,15 +134,16 @@ impl ResultIndex {
         if offset != self.next || self.epochs.is_empty() {
             self.begin_epoch(offset);
         }
-        self.next = offset + 1;
+        (self.next, self.begun) = (offset + 1, Some(offset));
         let new = OpenEntry { first: offset, committed, starts: (u64::MAX, 0), bytes: 0, objects: Runs::default() };
         let open = self.open.get_or_insert(new);
         open.bytes += bytes;
         Some((self.epochs.back_mut()?, open))
     }
 
-    /// Closes the open entry.
+    /// Closes the open entry, whose last record is complete.
     fn flush(&mut self) {
+        self.begun = None;
         let Some(mut open) = self.open.take() else { return };
         let Some(epoch) = self.epochs.back_mut() else { return };
         let ranges = open.objects.take();

@@ -12,7 +12,7 @@ use daemon_results::record::{RecordReader, Stored};
 use proxy_uve::Plan;
 use serde::Serialize;
 
-use super::Span;
+use super::{ENTRY_BYTES, Span};
 use crate::view::{Reading, UveView};
 
 /// What one request reads of the log, at most one step more: a day of minutes is 1,440 records of 64 KiB.
@@ -150,9 +150,7 @@ impl Progress {
                 return Ok(false);
             }
             let from = if span.is_indexed { span.from } else { span.from.max(self.first.saturating_sub(self.step)) };
-            // Without the frames behind the span.
-            let at_once = if span.is_indexed { 1 } else { STEP_BYTES };
-            let part = match reader.step(from, self.first, at_once) {
+            let part = match reader.step(from, self.first, span.is_indexed) {
                 Ok(part) => part,
                 Err(LogError::OffsetOutOfRange { bounds, .. }) if bounds.first > from => {
                     self.is_deleted = true;
@@ -176,6 +174,12 @@ impl Progress {
             self.step = wanted.clamp(1, (self.step * 2).min(LONGEST_STEP));
         }
     }
+}
+
+/// How many bytes to read at once of the last records of an entry: not a large frame behind them, and small ones together.
+fn bytes_of(last: u64, records: u64) -> usize {
+    // All have `ENTRY_BYTES` at most. A read ends with the frame in which it has more than all but the last one.
+    (ENTRY_BYTES * last.saturating_sub(1) / records.max(1)) as usize + 1
 }
 
 /// Puts older points in front.
@@ -205,10 +209,11 @@ struct Part {
 }
 
 impl Reader<'_> {
-    /// Reads the records from offset `from` up to, not including, `to`, about `at_once` bytes at a time.
-    fn step(&mut self, from: u64, to: u64, at_once: usize) -> Result<Part, LogError> {
+    /// Reads the records from offset `from` up to, not including, `to`.
+    fn step(&mut self, from: u64, to: u64, is_indexed: bool) -> Result<Part, LogError> {
         let (mut part, mut at) = (Part::default(), from);
         while at < to {
+            let at_once = if is_indexed { bytes_of(to - at, to - from) } else { STEP_BYTES };
             let batch = self.log.read_results(at, at_once)?;
             if batch.is_empty() {
                 break;

@@ -73,7 +73,7 @@ fn follow(log: &EmbeddedLog, index: &mut ResultIndex, from: u64) {
         for record in batch.records() {
             let (offset, bytes, committed) = (record.offset, record.payload.len(), record.appended_at);
             let rows = reader.rows(offset, record.payload).unwrap().unwrap();
-            index.add_rows(RecordHead { offset, bytes, committed }, &rows);
+            rows.chunks(50).for_each(|rows| index.add_rows(RecordHead { offset, bytes, committed }, rows));
         }
         next = batch.next_offset();
     }
@@ -288,20 +288,73 @@ fn a_damaged_or_newer_piece_makes_histories_read_the_whole_log() {
     }
 }
 
+#[test]
+fn a_history_of_small_commits_reads_each_once() {
+    let (folder, view, plan) = (tempfile::tempdir().unwrap(), UveView::default(), sample::plan());
+    let log = open(&folder);
+    for window in 0..600 {
+        let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        (0..3).for_each(|object| send(&plan, &mut sink, object, window, Some(window)));
+        commit(&log, 0, sink.take().unwrap(), FIRST + window * MINUTE);
+    }
+    follow(&log, &mut view.index(), 0);
+    view.index().flush();
+    let found = read(&*log, &view, &[], wanted(1)).unwrap();
+    assert_eq!(values(&found), (0..600).map(f64::from).collect::<Vec<_>>());
+    let results = log.stats().unwrap().results_bytes;
+    assert!(found.read_bytes as u64 <= results * 12 / 10, "{} of {results} bytes", found.read_bytes);
+    assert_eq!(found.unindexed_bytes, 0);
+}
+
+#[test]
+fn a_day_of_minutes_of_100_000_objects_is_read_block_by_block_from_a_small_index() {
+    const OBJECTS: u64 = 100_000;
+    const MINUTES: u64 = 1440;
+    /// A result has 65 bytes, and these fill a block.
+    const ROWS: usize = 1008;
+    let (shape, keys) = (Arc::new(UveShape::default()), (0..OBJECTS).map(key).collect::<Vec<_>>());
+    let mut rows: Vec<Row<'_>> = keys.iter().map(|key| row(key, &shape, 0)).collect();
+    let (mut index, mut next) = (ResultIndex::default(), 0);
+    for minute in 0..MINUTES {
+        let start = FIRST + minute * MINUTE;
+        rows.iter_mut().for_each(|row| row.start = start);
+        for block in rows.chunks(ROWS) {
+            index.add_rows(RecordHead { offset: next, bytes: 65 * block.len(), committed: start }, block);
+            next += 1;
+        }
+    }
+    index.flush();
+    let day = FIRST..FIRST + MINUTES * MINUTE;
+    let blocks = OBJECTS.div_ceil(ROWS as u64);
+    for object in [0, 7, OBJECTS / 2, OBJECTS - 1] {
+        // The block of the object in each window, and no other: 94 MB in all.
+        let expected: Vec<u64> = (0..MINUTES).map(|minute| minute * blocks + object / ROWS as u64).collect();
+        assert_eq!(offsets(&index, object, next), expected, "object {object}");
+        let hour = day.start + 600 * MINUTE..day.start + 660 * MINUTE;
+        let read: u64 = index.spans(&key(object), 0..next, hour).iter().map(|span| span.to - span.from).sum();
+        assert_eq!(read, 60, "object {object}");
+    }
+    assert!(index.memory() < 24_000_000, "{} bytes of memory", index.memory());
+    let (folder, bounds) = (tempfile::tempdir().unwrap(), Bounds { first: 0, next });
+    let log = open(&folder);
+    let mut stored = store(&log);
+    let unsaved = stored.unsaved(&mut index);
+    stored.store(unsaved).unwrap();
+    let written: u64 = log.stats().unwrap().partitions.iter().map(|partition| partition.state_bytes).sum();
+    assert!(written < 17_000_000, "{written} bytes of {}", 65 * OBJECTS * MINUTES);
+    let again = store(&log).load(bounds).unwrap();
+    assert_eq!(again.spans(&key(7), 0..next, 0..u64::MAX), index.spans(&key(7), 0..next, 0..u64::MAX));
+}
+
+fn row<'r>(key: &'r str, shape: &'r Arc<UveShape>, start: u64) -> Row<'r> {
+    Row { key, shape, start, end: start + MINUTE, deleted: false, partial: false, values: Values::default() }
+}
+
 /// Adds records that count as 64 KiB each, of these objects.
 fn add(index: &mut ResultIndex, offset: u64, objects: impl Iterator<Item = u64>) {
     let shape = Arc::new(UveShape::default());
     let keys: Vec<String> = objects.map(key).collect();
-    let row = |key| Row {
-        key,
-        shape: &shape,
-        start: offset * MINUTE,
-        end: (offset + 1) * MINUTE,
-        deleted: false,
-        partial: false,
-        values: Values::default(),
-    };
-    let rows: Vec<Row<'_>> = keys.iter().map(|key| row(key)).collect();
+    let rows: Vec<Row<'_>> = keys.iter().map(|key| row(key, &shape, offset * MINUTE)).collect();
     index.add_rows(RecordHead { offset, bytes: ENTRY_BYTES as usize, committed: offset }, &rows);
 }
 

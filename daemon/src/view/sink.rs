@@ -126,9 +126,12 @@ impl Sink for ViewSink {
             view.loudest().retain(|table, name| view.object(table, name, &Filter::default()).is_some());
         }
         // Without new results nothing is written: a start that refuses the files leaves them as they are.
-        if self.next > self.stored_next && self.checkpoints.is_due(stopping) {
-            self.store_checkpoint();
-            self.store_index(log)?;
+        if self.next > self.stored_next && self.checkpoints.take_due(stopping) {
+            self.stored_next = self.next;
+            // First the index: the next start begins to read at the checkpoint, and the index needs what comes after it.
+            if self.store_index(log)? {
+                self.store_checkpoint();
+            }
         }
         Ok(())
     }
@@ -137,26 +140,26 @@ impl Sink for ViewSink {
 impl ViewSink {
     /// Stores where the next start begins to read. Without it that start takes longer.
     fn store_checkpoint(&mut self) {
-        self.stored_next = self.next;
         let (oldest_needed, loudest) = (self.view.oldest_needed(), self.view.loudest().save());
         if let Err(error) = self.checkpoints.store(oldest_needed, self.next, loudest) {
             debug!(error = %format!("{error:#}"), "The view's checkpoint cannot be stored; the next start takes longer.");
         }
     }
 
-    /// Stores the index. Without it, histories read the results that the view does not read again as a whole.
-    fn store_index(&mut self, log: &dyn Log) -> anyhow::Result<()> {
-        let Some(store) = &mut self.index else { return Ok(()) };
+    /// Stores the index; `false` if it cannot be written.
+    fn store_index(&mut self, log: &dyn Log) -> anyhow::Result<bool> {
+        let Some(store) = &mut self.index else { return Ok(true) };
         let oldest = log.results_bounds()?.first;
         let unsaved = {
             let mut index = self.view.index();
             index.retire(oldest);
             store.unsaved(&mut index)
         };
-        if let Err(error) = store.store(unsaved) {
-            debug!(error = %format!("{error:#}"), "The index of the results cannot be stored; it is tried again.");
+        let stored = store.store(unsaved);
+        if let Err(error) = &stored {
+            debug!(error = %format!("{error:#}"), "The index of the results cannot be stored; the next start takes longer.");
         }
-        Ok(())
+        Ok(stored.is_ok())
     }
 
     /// Whether the loudest objects do not have the results of a record yet.

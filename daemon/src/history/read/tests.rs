@@ -62,6 +62,12 @@ fn pages_of_a_history_join_without_gap_and_overlap() {
 }
 
 #[test]
+fn the_small_records_of_an_entry_are_read_together_and_a_large_one_alone() {
+    let cases = [(1, 1), (2, 2), (1, 2), (650, 650), (100, 650), (1, 650)];
+    assert_eq!(cases.map(|(last, all)| bytes_of(last, all)), [1, 32_769, 1, 65_436, 9_982, 1]);
+}
+
+#[test]
 fn a_history_ends_at_the_offset_and_has_the_times_that_it_is_asked_for() {
     let (_directory, log) = log(300);
     let newest = history(&log, Wanted { offsets: 2985..u64::MAX, ..all() });

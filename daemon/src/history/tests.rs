@@ -72,8 +72,8 @@ fn follow(log: &EmbeddedLog, index: &mut ResultIndex, from: u64) {
         }
         for record in batch.records() {
             let (offset, bytes, committed) = (record.offset, record.payload.len(), record.appended_at);
-            let rows = reader.rows(offset, record.payload).unwrap().unwrap();
-            rows.chunks(50).for_each(|rows| index.add_rows(RecordHead { offset, bytes, committed }, rows));
+            let head = RecordHead { offset, bytes, committed };
+            reader.each_batch(offset, record.payload, |rows| index.add_rows(head, rows)).unwrap();
         }
         next = batch.next_offset();
     }

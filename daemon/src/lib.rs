@@ -59,7 +59,6 @@ mod config;
 mod engine;
 mod extensions;
 mod facts;
-mod history;
 mod http;
 mod logging;
 mod program;

@@ -9,6 +9,7 @@ pub(crate) mod checkpoint;
 mod configured;
 mod events;
 mod generations;
+pub(crate) mod history;
 mod loudest;
 mod names;
 mod object;
@@ -30,7 +31,7 @@ use self::generations::Generations;
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
-use crate::history::ResultIndex;
+use crate::view::history::ResultIndex;
 
 pub(crate) use self::alarms::AlarmQuery;
 pub(crate) use self::events::{Event, EventHub, EventId};

@@ -1,5 +1,5 @@
 //! `GET /api/v1/history/<type>/<name>`: the results of one object, in the form of series for charts; see
-//! [`history`](crate::history) for how they are found.
+//! [`history`](crate::view::history) for how they are found.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use daemon_base::listener::Client;
 use daemon_log::LogError;
 use serde::Deserialize;
 
-use crate::history::{Wanted, read};
+use crate::view::history::{Wanted, read};
 use crate::http::chunks::whole;
 use crate::http::{Shared, bad_path, problem};
 use crate::view::Filter;

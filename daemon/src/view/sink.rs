@@ -13,7 +13,7 @@ use tracing::{debug, error, warn};
 
 use super::checkpoint::Checkpoints;
 use super::configured::Configured;
-use crate::history::{IndexStore, RecordHead};
+use crate::view::history::{IndexStore, RecordHead};
 use crate::view::{Event, EventHub, EventId, Filter, Loudest, UveView};
 
 /// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest result that the
@@ -396,6 +396,10 @@ mod tests {
         let end = log.results_bounds().unwrap().next;
         assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end }).unwrap().is_some());
         assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end - 1 }).unwrap().is_none());
+        // The index does not depend on the configuration.
+        let view: Arc<UveView> = Arc::default();
+        ViewSink::new(Arc::clone(&view), Arc::default(), &[], Some(Arc::clone(&log) as _)).start(&*log).unwrap();
+        assert_eq!(view.index().missing(0..end), 0);
     }
 
     #[test]

@@ -268,6 +268,7 @@ fn an_operator_finds_the_loud_object_its_chart_and_the_mistake_in_an_annotation(
     shows_the_loudest_and_follows(&browser, &daemon, first);
     searches_and_sorts(&browser, &daemon);
     zooms_and_follows(&browser, &daemon, first);
+    reads_the_range_that_it_shows(&browser, &daemon, first);
     explains_and_runs(&browser, &daemon);
     assert_eq!(browser.console(), Vec::<String>::new());
     drop(browser);
@@ -345,6 +346,25 @@ fn zooms_and_follows(browser: &Browser, daemon: &Daemon, first: u64) {
     assert_eq!(browser.value("location.href"), Value::from(link));
     browser.click("summary");
     browser.wait("document.querySelector('details pre').textContent.includes('AggProxySumAnomalyEWM01')");
+}
+
+fn reads_the_range_that_it_shows(browser: &Browser, daemon: &Daemon, first: u64) {
+    let second = |minute| (first + minute * MINUTE) / 1_000_000;
+    browser.open("about:blank");
+    let range = format!("from={}&to={}", second(10), second(20));
+    browser.open(&daemon.url(&format!("/#/object/virtual-network/{OBJECT}?{range}")));
+    let shows = |live: &str, newest: u64, coverage: &str| {
+        let value = format!("new Intl.NumberFormat('en').format({})", flows(TROUBLED, newest));
+        browser.wait(&format!("document.querySelector('.newest').textContent.startsWith({value} + ' ')"));
+        browser.wait(&format!("document.querySelector('.live').textContent === '{live}'"));
+        browser.wait(&format!("document.querySelector('.coverage').textContent.startsWith('{coverage}')"));
+    };
+    // With a quarter of it before and behind.
+    shows("an earlier range", 22, "Complete for windows from");
+    browser.click("[title='Follow the newest 1 h']");
+    shows("live", BURST + 1, "Complete for windows from");
+    browser.click(".coverage button");
+    shows("live", BURST + 1, "All that the log has.");
     browser.click(".panel .legend a");
 }
 

@@ -11,10 +11,10 @@ use daemon_base::listener::Client;
 use daemon_log::LogError;
 use serde::Deserialize;
 
-use crate::view::history::{Wanted, read};
 use crate::http::chunks::whole;
 use crate::http::{Shared, bad_path, problem};
 use crate::view::Filter;
+use crate::view::history::{Wanted, read};
 
 /// The results of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 2000;

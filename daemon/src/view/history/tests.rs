@@ -289,6 +289,36 @@ fn a_damaged_or_newer_piece_makes_histories_read_the_whole_log() {
 }
 
 #[test]
+fn a_stored_index_that_is_damaged_on_the_disk_is_replaced() {
+    let (folder, view, mut random) = (tempfile::tempdir().unwrap(), UveView::default(), Random(5));
+    let (log, mut model) = (open(&folder), Model::default());
+    random_window(&log, &mut model, &mut random, 3000, 0);
+    follow(&log, &mut view.index(), 0);
+    let mut stored = store(&log);
+    let unsaved = stored.unsaved(&mut view.index());
+    stored.store(unsaved).unwrap();
+    // The opening verifies the last write, and refuses damage there.
+    random_window(&log, &mut model, &mut random, 3000, 1);
+    drop((log, stored));
+    let mut files = std::fs::read_dir(folder.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let state = files.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("state-")).unwrap();
+    let mut bytes = std::fs::read(&state).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    let log = open(&folder);
+    let (bounds, mut stored) = (log.results_bounds().unwrap(), store(&log));
+    *view.index() = stored.load(bounds).unwrap();
+    assert_eq!(view.index().next, 0);
+    check(&log, &view, &model, &mut random, 3000);
+    follow(&log, &mut view.index(), 0);
+    let unsaved = stored.unsaved(&mut view.index());
+    stored.store(unsaved).unwrap();
+    let again = store(&log).load(bounds).unwrap();
+    assert_eq!((again.next, again.missing(0..bounds.next)), (bounds.next, 0));
+    check(&log, &view, &model, &mut random, 3000);
+}
+
+#[test]
 fn a_history_of_small_commits_reads_each_once() {
     let (folder, view, plan) = (tempfile::tempdir().unwrap(), UveView::default(), sample::plan());
     let log = open(&folder);

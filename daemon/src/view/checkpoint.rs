@@ -81,8 +81,8 @@ impl Checkpoints {
         self.bytes_since += bytes as u64;
     }
 
-    /// Whether new results make a checkpoint worth its write, at the stop they do; the next one is then due after as many
-    /// results as usual.
+    /// Whether new results make a checkpoint worth its write, as they do at the stop; then the next one is due after as
+    /// many results as usual.
     pub(super) fn take_due(&mut self, stopping: bool) -> bool {
         let is_due = self.log.is_some() && (self.bytes_since >= INTERVAL_BYTES || stopping);
         self.bytes_since = if is_due { 0 } else { self.bytes_since };

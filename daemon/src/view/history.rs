@@ -34,8 +34,8 @@ pub(crate) use self::stored::{IndexStore, NAME};
 /// The size of the records of an entry, unless a single one is larger.
 const ENTRY_BYTES: u64 = 64 * 1024;
 
-/// The most epochs, and the most memory when another one begins. With more, the oldest one is forgotten, and its results
-/// are read as a whole.
+/// The most epochs, and the most memory when another one begins. With more, the oldest one is forgotten, and its
+/// results are read as a whole.
 const MAX_EPOCHS: usize = 256;
 const MAX_MEMORY: usize = 256 * 1024 * 1024;
 

@@ -128,7 +128,7 @@ impl Sink for ViewSink {
         // Without new results nothing is written: a start that refuses the files leaves them as they are.
         if self.next > self.stored_next && self.checkpoints.take_due(stopping) {
             self.stored_next = self.next;
-            // First the index: the next start begins to read at the checkpoint, and the index needs what comes after it.
+            // First the index: the next start begins to read at the checkpoint, and the index takes what comes after it.
             if self.store_index(log)? {
                 self.store_checkpoint();
             }

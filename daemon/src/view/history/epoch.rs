@@ -159,8 +159,8 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// The hash of a key, which the stored index has: of little-endian words of eight bytes, the last one filled with zeros.
-/// The product of 128 bits folds its high half, which all bits of a word reach, onto the low one.
+/// The hash of a key, which the stored index has: of little-endian words of eight bytes, the last one filled with
+/// zeros. The product of 128 bits folds its high half, which all bits of a word reach, onto the low one.
 pub(super) fn hash_of(key: &str) -> u32 {
     let mix = |state: u64, word: u64| {
         let product = u128::from(state ^ word) * u128::from(FACTOR);

@@ -176,7 +176,7 @@ impl Progress {
     }
 }
 
-/// How many bytes to read at once of the last records of an entry: not a large frame behind them, and small ones together.
+/// How many bytes to read at once of the last records of an entry: no large frame behind them, and small ones together.
 fn bytes_of(last: u64, records: u64) -> usize {
     // All have `ENTRY_BYTES` at most. A read ends with the frame in which it has more than all but the last one.
     (ENTRY_BYTES * last.saturating_sub(1) / records.max(1)) as usize + 1

@@ -118,7 +118,7 @@ pub(crate) fn read(log: &dyn Log, view: &UveView, plans: &[Arc<Plan>], wanted: W
     let Progress { points, bytes: read_bytes, unindexed_bytes, first, committed, is_deleted, .. } = progress;
     let of_step = committed.filter(|(offset, _)| *offset == first);
     let known = || view.index().committed_from(first);
-    let committed = of_step.map(|(_, at)| at).or_else(known).or(committed.map(|(_, at)| at));
+    let committed = of_step.map(|(_, at)| at).or_else(known).or_else(|| committed.map(|(_, at)| at));
     let series = points.into_iter().map(|((uve, attribute, proxy), points)| Series { uve, proxy, attribute, points });
     let next = (first > bounds.first && !is_deleted).then_some(first);
     let key = reader.wanted.key;

@@ -52,6 +52,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	DERIVED_STATSD_FAULT_SEEDS=4 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
 	MEMORY_TEST_OBJECTS=1000000 $(CARGO) test -p daemon --all-features --test memory
+	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon --all-features --lib bytes_of_a_history
 	benches/detect --quick
 	packaging/test-deb
 	$(MAKE) fuzz

@@ -243,7 +243,12 @@ pub(crate) fn shared(
         telemetry: Arc::clone(&engine.telemetry),
         algorithms: Arc::clone(&engine.algorithms),
         plans: engine.plans.clone(),
-        registry: engine.telemetry.registry(Arc::clone(&engine.log), engine.local.clone(), Arc::clone(&engine.status)),
+        registry: engine.telemetry.registry(
+            Arc::clone(&engine.log),
+            engine.local.clone(),
+            Arc::clone(&engine.status),
+            Arc::clone(&engine.view),
+        ),
         ready: engine.ready_state(),
         stopping,
         permits,

@@ -45,6 +45,7 @@ use self::readiness::Readiness;
 pub(crate) use self::readiness::ReadyState;
 use self::threads::{Lifetime, Threads};
 pub(crate) use crate::view::checkpoint::NAME as VIEW_CHECKPOINT;
+pub(crate) use crate::view::history::NAME as RESULT_INDEX;
 
 /// How long sinks that are replaced may deliver their backlog. What is left then is for the sinks of the next settings.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);

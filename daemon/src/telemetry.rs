@@ -6,6 +6,7 @@
 mod alarms;
 mod changes;
 mod exposition;
+mod history;
 #[cfg(target_os = "linux")]
 mod process;
 
@@ -39,6 +40,7 @@ use proxy_uve::Fate;
 pub(crate) use self::changes::ConfigurationTelemetry;
 pub(crate) use self::exposition::Exposition;
 use crate::logging;
+use crate::view::UveView;
 
 /// A lag is shown for this long after the brokers have answered for the last time.
 const MAX_LAG_AGE: Duration = Duration::from_secs(60);
@@ -71,6 +73,8 @@ pub(crate) struct HttpTelemetry {
     requests: Family<Vec<(&'static str, String)>, Counter>,
     /// Points of labelled series, by format and outcome.
     points: Family<[(&'static str, &'static str); 2], Counter>,
+    /// What histories have read of the results.
+    history_read: Counter,
     /// Connections that got 429, also those to Contiv's page.
     pub refusals: Refusals,
 }
@@ -99,6 +103,11 @@ impl HttpTelemetry {
         }
     }
 
+    /// Counts what a history has read of the log.
+    pub(crate) fn history_read(&self, bytes: usize) {
+        self.history_read.inc_by(bytes as u64);
+    }
+
     /// Counts an answer.
     pub(crate) fn answered(&self, path: &str, status: u16) {
         let labels = vec![("path", path.to_owned()), ("status", status.to_string())];
@@ -115,6 +124,8 @@ impl HttpTelemetry {
         registry.register("samples_accepted", "Samples accepted by HTTP and durable", self.accepted.clone());
         registry.register("samples_rejected", "Lines rejected by HTTP", self.rejected.clone());
         registry.register("http_requests", "Requests answered", self.requests.clone());
+        let help = "Results read for histories of objects";
+        registry.register_with_unit("history_read", help, Unit::Bytes, self.history_read.clone());
         registry.register("series_points", "Points of labelled series by format and outcome", self.points.clone());
     }
 }
@@ -126,6 +137,7 @@ impl Telemetry {
         log: Arc<dyn Log>,
         local: Option<Arc<dyn PartitionLog>>,
         status: Arc<dyn StatusSource>,
+        view: Arc<UveView>,
     ) -> Registry {
         let mut all = Registry::default();
         let registry = all.sub_registry_with_prefix("derived_statsd");
@@ -141,7 +153,7 @@ impl Telemetry {
         self.alarms.register(registry);
         self.http.register(registry);
         self.configuration.register(registry);
-        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status }));
+        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status, view }));
         #[cfg(target_os = "linux")]
         all.register_collector(Box::new(process::ProcessMetrics));
         all
@@ -154,6 +166,7 @@ struct Gathered {
     log: Arc<dyn Log>,
     local: Option<Arc<dyn PartitionLog>>,
     status: Arc<dyn StatusSource>,
+    view: Arc<UveView>,
 }
 
 impl fmt::Debug for Gathered {
@@ -267,6 +280,7 @@ impl Gathered {
             return Ok(());
         };
         let uncommitted: u64 = stats.partitions.iter().map(|partition| partition.backlog_bytes).sum();
+        history::encode(&self.view, stats.results, encoder)?;
         let gauges = [
             ("log_uncommitted", "Input that is durable and that no commit covers, applied or not.", uncommitted),
             (

@@ -9,6 +9,7 @@ pub(crate) mod checkpoint;
 mod configured;
 mod events;
 mod generations;
+pub(crate) mod history;
 mod loudest;
 mod names;
 mod object;
@@ -30,6 +31,7 @@ use self::generations::Generations;
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
+use crate::view::history::ResultIndex;
 
 pub(crate) use self::alarms::AlarmQuery;
 pub(crate) use self::events::{Event, EventHub, EventId};
@@ -53,6 +55,7 @@ pub(crate) struct UveView {
     tables: RwLock<Tables>,
     loudest: Mutex<Loudest>,
     alarms: Mutex<ObjectAlarms>,
+    index: Mutex<ResultIndex>,
 }
 
 #[derive(Debug, Default)]
@@ -148,6 +151,11 @@ impl UveView {
     /// The alarms of all objects, for a short look.
     pub(crate) fn alarms(&self) -> MutexGuard<'_, ObjectAlarms> {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index of the results that the view has read, for a short look; empty for a log that others share.
+    pub(crate) fn index(&self) -> MutexGuard<'_, ResultIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The offset of the oldest result that the view shows.

@@ -60,10 +60,11 @@ fn post(daemon: &Daemon, body: &str) {
     assert_eq!(status, 200, "{answer}");
 }
 
+const SETTINGS: [&str; 3] = ["aggregation.allowed_lateness=0s", "log.partitions=1", "workers.threads=1"];
+
 /// A daemon with an hour and a half of results.
 fn daemon(data: &TempDir, first: u64) -> Daemon {
-    let settings = ["aggregation.allowed_lateness=0s", "log.partitions=1", "workers.threads=1"];
-    let daemon = Daemon::start(data.path(), &settings);
+    let daemon = Daemon::start(data.path(), &SETTINGS);
     for minute in 0..MINUTES {
         post(&daemon, &samples(minute, first + minute * MINUTE));
     }
@@ -153,11 +154,21 @@ fn the_history_of_an_object_is_complete_and_goes_on_where_it_ended() {
     let older = get(&daemon, &format!("{path}?before={}", newest["next"]));
     let count = |history: &Value| history["series"][0]["points"].as_array().unwrap().len();
     assert_eq!(count(&newest) + count(&older), sums.len());
-    assert_eq!(get(&daemon, &format!("{path}?from={}", whole["end"]))["series"], json!([]));
+    assert_eq!(get(&daemon, &format!("{path}?after={}", whole["end"]))["series"], json!([]));
+    let times = format!("{path}?from={}&to={}", first + 3 * MINUTE, first + 5 * MINUTE);
+    let selected = get(&daemon, &times);
+    let selected = points(selected["series"].as_array().unwrap().iter().find(|it| it["uve"] == SUM).unwrap());
+    assert_eq!(selected, sums[3..5]);
     refused(daemon.get(&format!("{path}?limit=0")), 400, &["`limit` is 0", "20000"]);
     refused(daemon.get(&format!("{path}?form=0")), 400, &["form"]);
     refused(daemon.get("/api/v1/history/nothing/a"), 404, &["`nothing`", "/analytics/uves"]);
     refused(daemon.get("/api/v1/loudest?limit=201"), 400, &["201", "200"]);
+    daemon.stop();
+    // The next start has the index of all that was there.
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let again = get(&daemon, &path);
+    assert_eq!((&again["series"], &again["unindexed_bytes"]), (&whole["series"], &json!(0)), "{again}");
+    assert!(again["read_bytes"].as_u64() > Some(0), "{again}");
     daemon.stop();
 }
 
@@ -257,6 +268,7 @@ fn an_operator_finds_the_loud_object_its_chart_and_the_mistake_in_an_annotation(
     shows_the_loudest_and_follows(&browser, &daemon, first);
     searches_and_sorts(&browser, &daemon);
     zooms_and_follows(&browser, &daemon, first);
+    reads_the_range_that_it_shows(&browser, &daemon, first);
     explains_and_runs(&browser, &daemon);
     assert_eq!(browser.console(), Vec::<String>::new());
     drop(browser);
@@ -334,6 +346,25 @@ fn zooms_and_follows(browser: &Browser, daemon: &Daemon, first: u64) {
     assert_eq!(browser.value("location.href"), Value::from(link));
     browser.click("summary");
     browser.wait("document.querySelector('details pre').textContent.includes('AggProxySumAnomalyEWM01')");
+}
+
+fn reads_the_range_that_it_shows(browser: &Browser, daemon: &Daemon, first: u64) {
+    let second = |minute| (first + minute * MINUTE) / 1_000_000;
+    browser.open("about:blank");
+    let range = format!("from={}&to={}", second(10), second(20));
+    browser.open(&daemon.url(&format!("/#/object/virtual-network/{OBJECT}?{range}")));
+    let shows = |live: &str, newest: u64, coverage: &str| {
+        let value = format!("new Intl.NumberFormat('en').format({})", flows(TROUBLED, newest));
+        browser.wait(&format!("document.querySelector('.newest').textContent.startsWith({value} + ' ')"));
+        browser.wait(&format!("document.querySelector('.live').textContent === '{live}'"));
+        browser.wait(&format!("document.querySelector('.coverage').textContent.startsWith('{coverage}')"));
+    };
+    // With a quarter of it before and behind.
+    shows("an earlier range", 22, "Complete for windows from");
+    browser.click("[title='Follow the newest 1 h']");
+    shows("live", BURST + 1, "Complete for windows from");
+    browser.click(".coverage button");
+    shows("live", BURST + 1, "All that the log has.");
     browser.click(".panel .legend a");
 }
 

@@ -23,6 +23,9 @@ pub(crate) const MAX_RECORD_BYTES: usize = 8 * 1024 * 1024;
 /// The body size at which a frame is closed, so that a read returns little more than the requested bytes.
 const FRAME_BODY_BYTES: usize = 512 * 1024;
 
+/// The most bytes that the lengths of a record's key and payload take.
+const MAX_LENGTHS: usize = 8;
+
 /// The first byte of every frame, which distinguishes it from the other blocks of a journal.
 const KIND: u8 = b'F';
 const VERSION: u8 = 1;
@@ -49,9 +52,17 @@ pub(super) struct FrameHeader {
 }
 
 /// A buffer of encoded records, which the log stores as frames.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RecordBuffer {
     frames: Vec<OpenFrame>,
+    /// The size at which a frame is closed.
+    frame_bytes: usize,
+}
+
+impl Default for RecordBuffer {
+    fn default() -> Self {
+        Self { frames: Vec::new(), frame_bytes: FRAME_BODY_BYTES }
+    }
 }
 
 /// A frame that has no offset yet; its first bytes are reserved for the header.
@@ -63,6 +74,12 @@ pub(super) struct OpenFrame {
 }
 
 impl RecordBuffer {
+    /// An empty buffer whose frames have about so many bytes, at most half a MiB: a read returns whole frames, so small
+    /// ones are for records that are read one by one.
+    pub fn with_frames_of(bytes: usize) -> Self {
+        Self { frames: Vec::new(), frame_bytes: bytes.min(FRAME_BODY_BYTES) }
+    }
+
     /// Adds a record to the end.
     ///
     /// # Errors
@@ -72,8 +89,9 @@ impl RecordBuffer {
         if size > MAX_RECORD_BYTES {
             return Err(LogError::invalid(format!("a record has {size} bytes, the limit is {MAX_RECORD_BYTES}")));
         }
-        if self.frames.last().is_none_or(|last| last.bytes.len() + size > FRAME_BODY_BYTES) {
-            self.frames.push(OpenFrame::new(self.frames.is_empty()));
+        if self.frames.last().is_none_or(|last| last.bytes.len() + size > self.frame_bytes) {
+            let capacity = if self.frames.is_empty() { 0 } else { self.frame_bytes.max(size + MAX_LENGTHS) };
+            self.frames.push(OpenFrame::new(capacity));
         }
         if let Some(frame) = self.frames.last_mut() {
             push_varint(&mut frame.bytes, key.len());
@@ -122,9 +140,9 @@ impl RecordBuffer {
 
 impl OpenFrame {
     /// An empty frame. The first one of a buffer may stay small; a later one will probably be filled, and is not copied
-    /// as it grows.
-    fn new(is_first: bool) -> Self {
-        let mut bytes = Vec::with_capacity(if is_first { HEADER_LEN } else { HEADER_LEN + FRAME_BODY_BYTES });
+    /// as it grows to its capacity.
+    fn new(capacity: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER_LEN + capacity);
         bytes.resize(HEADER_LEN, 0);
         Self { bytes, count: 0, body_crc: 0 }
     }
@@ -335,6 +353,16 @@ mod tests {
         assert_eq!(frames.len(), 4);
         assert!(frames.windows(2).all(|pair| pair[0].end() == pair[1].header().base));
         assert_eq!(frames[3].end(), 107);
+    }
+
+    #[test]
+    fn a_buffer_of_small_frames_has_one_for_each_large_record() {
+        let mut buffer = RecordBuffer::with_frames_of(64 * 1024);
+        for size in [100, 200, 65_000, 65_000, 300, 400] {
+            buffer.push(b"", &vec![b'p'; size]).unwrap();
+        }
+        let counts: Vec<_> = buffer.into_frames().iter().map(OpenFrame::count).collect();
+        assert_eq!(counts, [3, 2, 1], "a record is in one frame, and small ones share it");
     }
 
     #[test]

@@ -96,6 +96,7 @@ export interface History {
   end: number;
   next: number | null;
   read_bytes: number;
+  unindexed_bytes: number;
 }
 
 export interface Mistake {

@@ -19,8 +19,11 @@ const RANGES: [string, number][] = [
 /** How long after a live result the history is read, so that a burst is read once, in milliseconds. */
 const SETTLE = 100;
 
-/** The most older parts that are read for one range. */
+/** The most parts that are read for one range. */
 const MAX_PARTS = 5;
+
+/** What is read on each side of a range, as a part of it, so that the lines go to the edges and a small move reads nothing. */
+const MARGIN = 0.25;
 
 /** The anomalies in the list. */
 const MAX_LISTED = 50;
@@ -44,18 +47,27 @@ class ObjectView {
   private readonly charts = h("div", { class: "charts" });
   private readonly anomalies = h("tbody");
   private readonly coverage = h("p", { class: "dim" });
-  private readonly older = h("button", { type: "button", onclick: () => void this.guard(this.readPart().then(() => this.show())) }, "Read older results");
+  private readonly older = h("button", { type: "button", onclick: () => this.guard(() => this.readOlder(0).then(() => this.show())) }, "Read older results");
   private readonly empty = h("p", { class: "empty", hidden: true });
   private readonly live = h("span", { class: "live", role: "status" });
   private readonly raw = h("pre", { tabindex: 0, "aria-label": "JSON of the object" });
   /** The chosen range in seconds; without one, the newest values are followed. */
   private range: Range | undefined;
   private follow = 3600;
-  private next: number | null = null;
+  /** Windows that start from here on were read, in microseconds; `Infinity` before the first answer. */
+  private from = Infinity;
+  /** The end of what was read; `Infinity` if it goes on with live results. */
+  private to = Infinity;
+  /** The part before `from` of which the newest results were read, those from the offset `next` on. */
+  private part: { from: number; next: number | null } | undefined;
+  /** The end of the newest window that is known, in seconds. */
+  private newest = 0;
+  private isConnected: boolean | undefined;
   private end = 0;
   private committed: number | undefined;
   private key = "";
   private due: number | undefined;
+  private last: Promise<void> = Promise.resolve();
 
   constructor(private readonly view: View) {
     [this.type = "", this.name = ""] = view.route.parts;
@@ -85,13 +97,13 @@ class ObjectView {
           h("table", {}, head(["Window", "Ago", "Value:r", "Expected:r", "Normal:r", "Score:r", "Proxy UVE"]), this.anomalies),
         ),
       ),
-      h("details", { ontoggle: (event: Event) => (event.target as HTMLDetailsElement).open && void this.guard(this.readRaw()) }, h("summary", {}, "Raw JSON"), this.raw),
+      h("details", { ontoggle: (event: Event) => (event.target as HTMLDetailsElement).open && this.guard(() => this.readRaw()) }, h("summary", {}, "Raw JSON"), this.raw),
     ]);
     this.view.finally(() => {
       clearTimeout(this.due);
       this.panels.forEach((panel) => panel.chart.end());
     });
-    void this.guard(this.load());
+    this.guard(() => this.load());
   }
 
   private toolbar(): HTMLElement {
@@ -122,66 +134,109 @@ class ObjectView {
     );
   }
 
-  private async guard(work: Promise<void>): Promise<void> {
-    try {
-      await work;
-      this.alert.show("");
-    } catch (error) {
-      this.view.fail(error, this.alert.show);
-    }
+  /** Runs one piece of work after the other, so that no results are read twice. */
+  private guard(work: () => Promise<void>): void {
+    this.last = this.last.then(work).then(
+      () => this.alert.show(""),
+      (error: unknown) => this.view.fail(error, this.alert.show),
+    );
   }
 
-  private history(query: string): Promise<History> {
-    return get<History>(`${objectPath("/api/v1/history", this.type, this.name)}${query}`, this.view.signal);
+  private history(parameters: Record<string, number | null>): Promise<History> {
+    const given = Object.entries(parameters).filter(([, value]) => value !== null && Number.isFinite(value));
+    const query = given.map(([name, value]) => `${name}=${value}`).join("&");
+    return get<History>(`${objectPath("/api/v1/history", this.type, this.name)}?${query}`, this.view.signal);
   }
 
   private async load(): Promise<void> {
-    const history = await this.history("");
-    [this.key, this.end, this.next, this.committed] = [history.key, history.end, history.next, history.committed];
-    this.merge(history.series, false);
-    // A shared link may lead further back than the first part.
-    await this.readBack(this.shown()[0]);
+    await this.begin();
     this.listen();
+    await this.cover();
   }
 
-  /** Reads the part before the oldest one. */
-  private async readPart(): Promise<void> {
-    const history = await this.history(`?before=${this.next}`);
-    [this.next, this.committed] = [history.next, history.committed ?? this.committed];
-    this.merge(history.series, true);
+  /** Finds the newest result and begins to read anew: up to the end of the chosen range, or with live results. */
+  private async begin(): Promise<void> {
+    const history = await this.history({ limit: 1 });
+    const ends = history.series.flatMap(({ points }) => points.map((point) => point[1] / 1e6));
+    this.newest = Math.max(...ends, ends.length === 0 ? this.view.now / 1e6 : 0);
+    this.key = history.key;
+    const to = this.range ? this.outer(this.range)[1] : Infinity;
+    [this.from, this.to, this.part] = [Infinity, to < this.newest ? to * 1e6 : Infinity, undefined];
+    this.panels.forEach((panel) => (panel.series = { ...panel.series, points: [] }));
   }
 
-  /** Reads older parts until there are results from `from` on, in seconds; not more than so many. */
-  private async readBack(from: number): Promise<void> {
-    for (let part = 0; part < MAX_PARTS && this.next !== null && this.extent()[0] > from; part += 1) {
-      await this.readPart();
+  /** A range with its margin. */
+  private outer([from, to]: Range): Range {
+    const margin = (to - from) * MARGIN;
+    return [Math.max(0, Math.floor(from - margin)), Math.ceil(to + margin)];
+  }
+
+  /** Reads what is missing of the range that is chosen or followed, at most so many parts. */
+  private async cover(): Promise<void> {
+    if (this.to < (this.range?.[1] ?? Infinity) * 1e6) {
+      await this.begin();
     }
-    this.show();
+    const range: Range = this.range ?? [this.newest - this.follow, this.newest];
+    const from = Math.max(0, range[0] * 1e6);
+    const isMissing = () => this.from > from && !(this.part && this.extent()[0] * 1e6 <= from);
+    for (let part = 0; part < MAX_PARTS && isMissing(); part += 1) {
+      await this.readOlder(this.outer(range)[0] * 1e6);
+      this.show();
+    }
+    this.describeLive();
+  }
+
+  /** Reads a part before what was read, of windows that start at `from` or later. */
+  private async readOlder(from: number): Promise<void> {
+    const part = this.part ?? { from, next: null };
+    const to = Math.min(this.from, this.to);
+    const history = await this.history({ from: part.from, to, before: part.next });
+    if (to === Infinity && part.next === null) {
+      this.end = history.end;
+    }
+    this.merge(history.series, true);
+    this.committed = history.committed ?? this.committed;
+    if (history.next === null) {
+      [this.from, this.part] = [part.from, undefined];
+    } else {
+      this.part = { ...part, next: history.next };
+    }
   }
 
   private listen(): void {
     const events = new EventSource(`/api/v1/results/stream?key=${encodeURIComponent(this.key)}`);
     events.onopen = () => {
-      setText(this.live, "live");
+      this.isConnected = true;
+      this.describeLive();
       // What came between the first part and the stream.
       this.refresh();
     };
     events.onmessage = () => this.refresh();
-    events.onerror = () => setText(this.live, "not live: connecting again");
+    events.onerror = () => {
+      this.isConnected = false;
+      this.describeLive();
+    };
     this.view.finally(() => events.close());
   }
 
   /** Reads what is new, once for a burst of events. */
   private refresh(): void {
     clearTimeout(this.due);
-    this.due = window.setTimeout(() => void this.guard(this.readNew()), SETTLE);
+    this.due = window.setTimeout(() => this.guard(() => this.readNew()), SETTLE);
   }
 
   private async readNew(): Promise<void> {
-    const history = await this.history(`?from=${this.end}`);
-    this.end = history.end;
-    this.merge(history.series, false);
-    this.show();
+    if (this.to === Infinity) {
+      const history = await this.history({ after: this.end });
+      this.end = history.end;
+      this.merge(history.series, false);
+      this.show();
+    }
+  }
+
+  private describeLive(): void {
+    const text = this.to === Infinity ? "live" : "an earlier range";
+    setText(this.live, this.isConnected === undefined ? "" : this.isConnected ? text : "not live: connecting again");
   }
 
   private async readRaw(): Promise<void> {
@@ -200,6 +255,7 @@ class ObjectView {
     for (const series of found) {
       const id = `${series.uve}\n${series.proxy}\n${series.attribute}`;
       const panel = this.panels.get(id);
+      this.newest = Math.max(this.newest, (series.points.at(-1)?.[1] ?? 0) / 1e6);
       if (panel) {
         const own = panel.series.points;
         const points = isOlder ? [...series.points, ...own] : [...own, ...series.points];
@@ -258,11 +314,18 @@ class ObjectView {
     this.empty.hidden = this.panels.size > 0;
     setText(
       this.empty,
-      `No result of this object among the newest results of the log. Its first window may still be open, a detector may be in its warm-up, or the name may be misspelt.`,
+      `No result of this object in what was read. Its first window may still be open, a detector may be in its warm-up, or the name may be misspelt.`,
     );
-    const from = this.committed === undefined ? "" : `Complete for results since ${utc(this.committed)}.`;
-    setText(this.coverage, this.next === null ? `${from} The log has no older ones.`.trim() : `${from} The log has older ones.`.trim());
-    this.older.hidden = this.next === null;
+    setText(this.coverage, this.coverageText());
+    this.older.hidden = this.from === 0;
+  }
+
+  private coverageText(): string {
+    if (this.part) {
+      return this.committed === undefined ? "" : `Complete for results since ${utc(this.committed)}.`;
+    }
+    const to = this.to === Infinity ? "" : ` to ${utc(this.to)}`;
+    return this.from === 0 ? `All that the log has${to}.` : `Complete for windows from ${utc(this.from)}${to}.`;
   }
 
   private anomaly(point: Point, series: Series): HTMLTableRowElement {
@@ -308,9 +371,7 @@ class ObjectView {
     this.address();
     this.panels.forEach((panel) => panel.chart.move(range));
     this.describe();
-    if (this.next !== null && range[0] < this.extent()[0]) {
-      void this.guard(this.readBack(range[0]));
-    }
+    this.guard(() => this.cover());
   }
 
   private followLast(seconds: number): void {
@@ -318,7 +379,7 @@ class ObjectView {
     this.follow = seconds;
     this.address();
     this.show();
-    void this.guard(this.readBack(this.extent()[1] - seconds));
+    this.guard(() => this.cover());
   }
 
   private address(): void {

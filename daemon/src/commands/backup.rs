@@ -7,7 +7,7 @@ use clap::Args;
 use daemon_log::{Bounds, EmbeddedLog, Log as _, LogError, PartitionLog as _, PartitionStats};
 
 use crate::commands::config_args::ConfigArgs;
-use crate::engine::{LogSettings, VIEW_CHECKPOINT};
+use crate::engine::{LogSettings, RESULT_INDEX, VIEW_CHECKPOINT};
 
 /// The size of the reads that check the copy.
 const READ_BYTES: usize = 1024 * 1024;
@@ -56,10 +56,10 @@ struct Checked {
 
 fn check(log: &EmbeddedLog) -> Result<Checked, LogError> {
     let mut checked = Checked { states: 0, results: 0 };
-    // It is worth nothing without the results, and a start does without it.
-    let checkpoint = log.find_stream(VIEW_CHECKPOINT)?;
+    // They are worth nothing without the results, and a start does without them.
+    let without = [log.find_stream(VIEW_CHECKPOINT)?, log.find_stream(RESULT_INDEX)?];
     for PartitionStats { partition, bounds, .. } in log.stats()?.partitions {
-        if Some(partition.stream) == checkpoint {
+        if without.contains(&Some(partition.stream)) {
             continue;
         }
         let restored = log.restore(partition)?;

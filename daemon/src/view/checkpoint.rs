@@ -81,18 +81,20 @@ impl Checkpoints {
         self.bytes_since += bytes as u64;
     }
 
-    /// Whether new results make a checkpoint worth its write; at the stop they do.
-    pub(super) fn is_due(&self, stopping: bool) -> bool {
-        self.log.is_some() && (self.bytes_since >= INTERVAL_BYTES || stopping)
+    /// Whether new results make a checkpoint worth its write, as they do at the stop; then the next one is due after as
+    /// many results as usual.
+    pub(super) fn take_due(&mut self, stopping: bool) -> bool {
+        let is_due = self.log.is_some() && (self.bytes_since >= INTERVAL_BYTES || stopping);
+        self.bytes_since = if is_due { 0 } else { self.bytes_since };
+        is_due
     }
 
     /// Stores a checkpoint.
     ///
     /// # Errors
     ///
-    /// When the log cannot be written. The next one is due after as many results as usual.
-    pub(super) fn store(&mut self, oldest_needed: u64, next: u64, loudest: SavedLoudest) -> anyhow::Result<()> {
-        self.bytes_since = 0;
+    /// When the log cannot be written.
+    pub(super) fn store(&self, oldest_needed: u64, next: u64, loudest: SavedLoudest) -> anyhow::Result<()> {
         let Some(log) = self.log.as_deref() else { return Ok(()) };
         let checkpoint = Checkpoint { selection: self.selection, oldest_needed, next, loudest };
         let chunk = postcard::to_extend(&checkpoint, vec![VERSION]).context("encode the checkpoint")?;

@@ -13,6 +13,7 @@ use tracing::{debug, error, warn};
 
 use super::checkpoint::Checkpoints;
 use super::configured::Configured;
+use crate::view::history::{IndexStore, RecordHead};
 use crate::view::{Event, EventHub, EventId, Filter, Loudest, UveView};
 
 /// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest result that the
@@ -24,6 +25,8 @@ pub(crate) struct ViewSink {
     lines: LineReader,
     configured: Configured,
     checkpoints: Checkpoints,
+    /// The index of the results; `None` for a log that other processes share.
+    index: Option<IndexStore>,
     /// The offset after the last record that was applied.
     next: u64,
     /// The loudest objects have the results before this offset already.
@@ -48,6 +51,7 @@ impl ViewSink {
         log: Option<Arc<dyn PartitionLog>>,
     ) -> Self {
         let (records, lines, configured) = (RecordReader::default(), LineReader::new(plans), Configured::new(plans));
+        let index = log.clone().map(IndexStore::new);
         let checkpoints = Checkpoints::new(log, configured.digest());
         Self {
             view,
@@ -56,6 +60,7 @@ impl ViewSink {
             lines,
             configured,
             checkpoints,
+            index,
             next: 0,
             loudest_from: 0,
             stored_next: 0,
@@ -82,6 +87,9 @@ impl Sink for ViewSink {
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         let bounds = log.results_bounds()?;
         self.stored_next = bounds.next;
+        if let Some(store) = &mut self.index {
+            *self.view.index() = store.load(bounds)?;
+        }
         let Some(checkpoint) = self.checkpoints.load(bounds)? else { return Ok(bounds.first) };
         // Else results between the list and the oldest retained one are missing.
         if checkpoint.next >= bounds.first {
@@ -94,11 +102,15 @@ impl Sink for ViewSink {
     fn deliver(&mut self, _log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         for record in batch.records() {
             let offset = record.offset;
-            let applied = match self.apply_block(offset, record.payload) {
-                Ok(false) => self.apply_lines(offset, record.payload),
+            let head = RecordHead { offset, bytes: record.payload.len(), committed: record.appended_at };
+            let applied = match self.apply_block(head, record.payload) {
+                Ok(false) => self.apply_lines(head, record.payload),
                 applied => applied.map(drop),
             };
             if let Err(error) = applied {
+                if self.index.is_some() {
+                    self.view.index().add_unknown(head);
+                }
                 error!(offset, %error, "A results record cannot be decoded; the view skips it.");
             }
         }
@@ -107,15 +119,19 @@ impl Sink for ViewSink {
         Ok(())
     }
 
-    fn idle(&mut self, _log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
+    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
         if !std::mem::replace(&mut self.has_caught_up, true) {
             // Retention may have deleted results that the list still has.
             let view = &self.view;
             view.loudest().retain(|table, name| view.object(table, name, &Filter::default()).is_some());
         }
         // Without new results nothing is written: a start that refuses the files leaves them as they are.
-        if self.next > self.stored_next && self.checkpoints.is_due(stopping) {
-            self.store_checkpoint();
+        if self.next > self.stored_next && self.checkpoints.take_due(stopping) {
+            self.stored_next = self.next;
+            // First the index: the next start begins to read at the checkpoint, and the index takes what comes after it.
+            if self.store_index(log)? {
+                self.store_checkpoint();
+            }
         }
         Ok(())
     }
@@ -124,11 +140,26 @@ impl Sink for ViewSink {
 impl ViewSink {
     /// Stores where the next start begins to read. Without it that start takes longer.
     fn store_checkpoint(&mut self) {
-        self.stored_next = self.next;
         let (oldest_needed, loudest) = (self.view.oldest_needed(), self.view.loudest().save());
         if let Err(error) = self.checkpoints.store(oldest_needed, self.next, loudest) {
             debug!(error = %format!("{error:#}"), "The view's checkpoint cannot be stored; the next start takes longer.");
         }
+    }
+
+    /// Stores the index; `false` if it cannot be written.
+    fn store_index(&mut self, log: &dyn Log) -> anyhow::Result<bool> {
+        let Some(store) = &mut self.index else { return Ok(true) };
+        let oldest = log.results_bounds()?.first;
+        let unsaved = {
+            let mut index = self.view.index();
+            index.retire(oldest);
+            store.unsaved(&mut index)
+        };
+        let stored = store.store(unsaved);
+        if let Err(error) = &stored {
+            debug!(error = %format!("{error:#}"), "The index of the results cannot be stored; the next start takes longer.");
+        }
+        Ok(stored.is_ok())
     }
 
     /// Whether the loudest objects do not have the results of a record yet.
@@ -137,16 +168,25 @@ impl ViewSink {
     }
 
     /// Applies a record that is a block; `false` if it is not.
-    fn apply_block(&mut self, offset: u64, record: &[u8]) -> Result<bool, BlockError> {
+    fn apply_block(&mut self, head: RecordHead, record: &[u8]) -> Result<bool, BlockError> {
         if !is_block(record) {
             return Ok(false);
         }
+        let offset = head.offset;
         let is_new = self.is_new(offset);
-        let Self { view, events, records, configured, events_from, .. } = self;
+        let Self { view, events, records, configured, events_from, index, .. } = self;
+        let has_index = index.is_some();
+        if has_index {
+            // It may have no result.
+            view.index().add_empty(head);
+        }
         let mut loudest = view.loudest();
         let mut writer = view.writer();
         writer.begin_record(offset, record.len());
         records.each_batch(offset, record, |rows| {
+            if has_index {
+                view.index().add_rows(head, rows);
+            }
             writer.apply_all(rows, |row, apply| {
                 configured.select(row, |row| {
                     if is_new {
@@ -167,15 +207,18 @@ impl ViewSink {
     }
 
     /// Applies a record that consists of lines.
-    fn apply_lines(&mut self, offset: u64, record: &[u8]) -> Result<(), BlockError> {
+    fn apply_lines(&mut self, head: RecordHead, record: &[u8]) -> Result<(), BlockError> {
+        let offset = head.offset;
         let is_new = self.is_new(offset);
-        let Self { view, events, records, lines, configured, events_from, .. } = self;
+        let Self { view, events, records, lines, configured, events_from, index, .. } = self;
         view.writer().begin_record(offset, record.len());
+        let mut has_results = false;
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
                 && !is_scrape(line)
                 && !apply_alarms(view, configured, offset, line)
             {
+                has_results = true;
                 match lines.row(line) {
                     Ok(row) => configured.select(&row, |row| {
                         if is_new {
@@ -189,7 +232,13 @@ impl ViewSink {
             if offset >= *events_from {
                 send(events, EventId { record: offset, line: number }, &result);
             }
-        })
+        })?;
+        match index {
+            Some(_) if has_results => view.index().add_unknown(head),
+            Some(_) => view.index().add_empty(head),
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -348,6 +397,10 @@ mod tests {
         let end = log.results_bounds().unwrap().next;
         assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end }).unwrap().is_some());
         assert!(checkpoints.load(daemon_log::Bounds { first: 0, next: end - 1 }).unwrap().is_none());
+        // The index does not depend on the configuration.
+        let view: Arc<UveView> = Arc::default();
+        ViewSink::new(Arc::clone(&view), Arc::default(), &[], Some(Arc::clone(&log) as _)).start(&*log).unwrap();
+        assert_eq!(view.index().missing(0..end), 0);
     }
 
     #[test]

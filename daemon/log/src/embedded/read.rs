@@ -10,7 +10,7 @@ use crate::error::LogError;
 use crate::frame::{Frame, FrameHeader, HEADER_LEN};
 use crate::{Bounds, PartitionId, RecordBatch};
 
-/// The size of the reads that look for a frame.
+/// The size of the reads that look for a frame of input, between which a journal has many small things.
 const WINDOW: usize = 16 * 1024;
 
 impl Writer {
@@ -106,7 +106,9 @@ impl Cursor<'_> {
             let bytes = window.get(within..).unwrap_or_default();
             if bytes.len() < HEADER_LEN {
                 // A write that failed may be cut off at any moment, so the file may end before the window does.
-                window = file.read_some(*at, WINDOW)?;
+                // A file of results has frames only, one after the other.
+                let len = if self.family == Family::Results { HEADER_LEN } else { WINDOW };
+                window = file.read_some(*at, len)?;
                 start = *at;
                 if window.len() < HEADER_LEN {
                     return Err(self.cut_short(offset, file));

@@ -9,7 +9,7 @@ use proxy_uve::{AttributeResult, Plan, ResultSink, Subject};
 use crate::block::bytes::{put_text, put_varint};
 use crate::block::shape::UveShape;
 use crate::block::value::put_value;
-use crate::block::{HEADER_LEN, MAGIC, NARROW_VERSION, VERSION, flag};
+use crate::block::{HEADER_LEN, MAGIC, MAX_BLOCK_BYTES, NARROW_VERSION, VERSION, flag};
 
 /// The buffer capacity that the sink keeps when its results are taken.
 const KEEP_BYTES: usize = 128 * 1024;
@@ -116,7 +116,7 @@ impl BlockSink {
     /// results.
     pub fn take(&mut self) -> Result<RecordBuffer, LogError> {
         self.finish_block();
-        let mut blocks = RecordBuffer::default();
+        let mut blocks = RecordBuffer::with_frames_of(MAX_BLOCK_BYTES);
         let mut from = 0;
         for &end in &self.ends {
             blocks.push(b"", &self.bytes[from..end])?;

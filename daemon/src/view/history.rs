@@ -1,0 +1,238 @@
+//! The index from an object to its results in the log, for the history of an object.
+//!
+//! The index is a list of entries. An entry stands for consecutive records, about 64 KiB of results, and names the
+//! objects that may have results in them. A history reads the records of the entries that name its object, and no
+//! others. An entry may name objects that it does not have, never the reverse, so a history reads too much at worst.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`ranges`] | the objects of an entry, as ranges of numbers |
+//! | [`epoch`] | the numbers of the objects, and the entries with these numbers |
+//! | [`read`] | the results of an object |
+//! | [`piece`], [`stored`] | the index in the state of the log, so that a start reads no results for it |
+//!
+//! The view adds the results as it reads them. What is not in the index (the newest results, those from before a gap or
+//! from an earlier build) is read as a whole.
+
+mod epoch;
+mod piece;
+mod ranges;
+mod read;
+mod stored;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use daemon_results::block::Row;
+
+use self::epoch::{Entry, Epoch, hash_of};
+use self::ranges::Runs;
+
+pub(crate) use self::read::{Wanted, read};
+pub(crate) use self::stored::{IndexStore, NAME};
+
+/// The size of the records of an entry, unless a single one is larger.
+const ENTRY_BYTES: u64 = 64 * 1024;
+
+/// The most epochs, and the most memory when another one begins. With more, the oldest one is forgotten, and its
+/// results are read as a whole.
+const MAX_EPOCHS: usize = 256;
+const MAX_MEMORY: usize = 256 * 1024 * 1024;
+
+/// The most offsets of a span that is in the index.
+const MAX_SPAN: u64 = 16;
+
+/// The index of the results of one log.
+#[derive(Debug, Default)]
+pub(crate) struct ResultIndex {
+    /// The oldest first; the last one takes new entries.
+    epochs: VecDeque<Epoch>,
+    open: Option<OpenEntry>,
+    /// The offset after the last record that was added.
+    next: u64,
+    /// The record that further results may be added to.
+    begun: Option<u64>,
+}
+
+/// The entry that takes further records.
+#[derive(Debug)]
+struct OpenEntry {
+    first: u64,
+    committed: u64,
+    starts: (u64, u64),
+    bytes: u64,
+    objects: Runs,
+}
+
+/// A record without its results.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordHead {
+    pub offset: u64,
+    /// The size of the record.
+    pub bytes: usize,
+    /// When it was committed (µs UTC).
+    pub committed: u64,
+}
+
+/// Consecutive records that a history has to read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Span {
+    pub from: u64,
+    /// The offset after the last record.
+    pub to: u64,
+    /// Whether the index names them; else nothing is known about them.
+    pub is_indexed: bool,
+}
+
+impl ResultIndex {
+    /// Adds a record with these results; nothing if it was added before. With the same record again, directly after it,
+    /// the results are further ones.
+    pub(crate) fn add_rows(&mut self, record: RecordHead, rows: &[Row<'_>]) {
+        let Some((epoch, open)) = self.begin(record) else { return };
+        let mut previous: Option<&str> = None;
+        for row in rows {
+            open.starts = (open.starts.0.min(row.start), open.starts.1.max(row.start));
+            // The results of one object come mostly together, and then borrow the same key.
+            if previous.is_some_and(|previous| std::ptr::eq(row.key, previous)) {
+                continue;
+            }
+            previous = Some(row.key);
+            match epoch.number(hash_of(row.key)) {
+                Some(number) => open.objects.push(number),
+                None => open.objects.push_all(),
+            }
+        }
+    }
+
+    /// Adds a record without results of objects, so far.
+    pub(crate) fn add_empty(&mut self, record: RecordHead) {
+        self.begin(record);
+    }
+
+    /// Adds a record that may have results of any object.
+    pub(crate) fn add_unknown(&mut self, record: RecordHead) {
+        if let Some((_, open)) = self.begin(record) {
+            open.starts = (0, u64::MAX);
+            open.objects.push_all();
+        }
+    }
+
+    /// The entry and the epoch for a record; `None` if the record was added before.
+    fn begin(&mut self, record: RecordHead) -> Option<(&mut Epoch, &mut OpenEntry)> {
+        let RecordHead { offset, bytes, committed } = record;
+        if self.begun == Some(offset) {
+            return Some((self.epochs.back_mut()?, self.open.as_mut()?));
+        }
+        let bytes = bytes as u64;
+        if offset < self.next && !self.epochs.is_empty() {
+            return None;
+        }
+        let is_full = |open: &OpenEntry| open.bytes + bytes > ENTRY_BYTES;
+        if offset != self.next || self.open.as_ref().is_some_and(is_full) {
+            self.flush();
+        }
+        if offset != self.next || self.epochs.is_empty() {
+            self.begin_epoch(offset);
+        }
+        (self.next, self.begun) = (offset + 1, Some(offset));
+        let new = OpenEntry { first: offset, committed, starts: (u64::MAX, 0), bytes: 0, objects: Runs::default() };
+        let open = self.open.get_or_insert(new);
+        open.bytes += bytes;
+        Some((self.epochs.back_mut()?, open))
+    }
+
+    /// Closes the open entry, whose last record is complete.
+    fn flush(&mut self) {
+        self.begun = None;
+        let Some(mut open) = self.open.take() else { return };
+        let Some(epoch) = self.epochs.back_mut() else { return };
+        let ranges = open.objects.take();
+        let is_loose = ranges.are_loose();
+        epoch.push(Entry::new(open.first, open.committed, open.starts, ranges), self.next, open.bytes, is_loose);
+        if epoch.is_full() {
+            self.begin_epoch(self.next);
+        }
+    }
+
+    fn begin_epoch(&mut self, first: u64) {
+        if let Some(last) = self.epochs.back_mut() {
+            last.close();
+        }
+        while self.epochs.len() >= MAX_EPOCHS || (self.epochs.len() > 1 && self.memory() > MAX_MEMORY) {
+            self.epochs.pop_front();
+        }
+        self.epochs.push_back(Epoch::new(first));
+    }
+
+    /// Forgets the results before an offset, which the log has deleted.
+    pub(crate) fn retire(&mut self, before: u64) {
+        while self.epochs.len() > 1 && self.epochs.front().is_some_and(|epoch| epoch.end <= before) {
+            self.epochs.pop_front();
+        }
+        if let Some(epoch) = self.epochs.front_mut() {
+            epoch.retire(before);
+        }
+    }
+
+    /// What a history has to read, the newest first, to have all results of an object at these offsets whose windows
+    /// start at these times.
+    pub(crate) fn spans(&self, key: &str, offsets: Range<u64>, starts: Range<u64>) -> Vec<Span> {
+        let (hash, floor, mut spans) = (hash_of(key), offsets.start, Vec::new());
+        let mut add = |from: u64, to: u64, is_indexed: bool| add_span(&mut spans, from.max(floor), to, is_indexed);
+        let mut to = offsets.end;
+        for epoch in self.epochs.iter().rev().skip_while(|epoch| epoch.first >= offsets.end) {
+            let Some(first) = epoch.entries.front().map(|entry| entry.first) else { continue };
+            add(epoch.end, to, false);
+            to = to.min(epoch.end);
+            for (entry, end) in epoch.find(hash) {
+                if entry.starts.0 < starts.end && entry.starts.1 >= starts.start {
+                    add(entry.first, end.min(to), true);
+                }
+            }
+            to = to.min(first);
+        }
+        add(floor, to, false);
+        spans
+    }
+
+    /// When the oldest record was committed of which the index knows it, from an offset on.
+    pub(crate) fn committed_from(&self, offset: u64) -> Option<u64> {
+        let epoch = self.epochs.iter().find(|epoch| epoch.end > offset)?;
+        let after = epoch.entries.partition_point(|entry| entry.first < offset);
+        let in_next = || self.epochs.iter().find_map(|next| next.entries.front().filter(|it| it.first >= offset));
+        epoch.entries.get(after).or_else(in_next).map(|entry| entry.committed)
+    }
+
+    /// The memory that it takes, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.epochs.iter().map(Epoch::memory).sum()
+    }
+
+    /// The number of these offsets that are not in the index.
+    pub(crate) fn missing(&self, offsets: Range<u64>) -> u64 {
+        let known = |epoch: &Epoch| {
+            let first = epoch.entries.front().map_or(epoch.end, |entry| entry.first);
+            epoch.end.min(offsets.end).saturating_sub(first.max(offsets.start))
+        };
+        let all = offsets.end.saturating_sub(offsets.start);
+        all.saturating_sub(self.epochs.iter().map(known).sum())
+    }
+}
+
+/// Adds a span in front of the others, or makes the last one longer.
+fn add_span(spans: &mut Vec<Span>, from: u64, to: u64, is_indexed: bool) {
+    if from >= to {
+        return;
+    }
+    match spans.last_mut() {
+        Some(last)
+            if last.from == to && last.is_indexed == is_indexed && (!is_indexed || last.to - from <= MAX_SPAN) =>
+        {
+            last.from = from;
+        }
+        _ => spans.push(Span { from, to, is_indexed }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

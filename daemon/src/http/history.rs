@@ -16,13 +16,14 @@ use daemon_base::listener::Client;
 use daemon_log::{Log, LogError};
 use daemon_results::block::Row;
 use daemon_results::line::{LineReader, is_scrape};
+use daemon_results::reading::Reading;
 use daemon_results::record::{RecordReader, Stored};
 use proxy_uve::Plan;
 use serde::{Deserialize, Serialize};
 
 use crate::http::chunks::whole;
 use crate::http::{Shared, bad_path, problem};
-use crate::view::{Filter, Reading};
+use crate::view::Filter;
 
 /// The results of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 2000;

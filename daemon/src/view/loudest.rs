@@ -10,10 +10,10 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 
 use daemon_results::block::Row;
+use daemon_results::reading::{Reading, has_score};
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
-use crate::view::reading::{Reading, has_score};
 use crate::view::split_key;
 
 /// The most attributes of objects in the list.

@@ -18,6 +18,8 @@
 
 pub mod alarms;
 mod before_damage;
+mod endpoint;
+mod exchange;
 pub mod file;
 pub mod influxdb;
 pub mod redis;

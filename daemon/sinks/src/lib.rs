@@ -13,6 +13,7 @@
 //! | [`file`](mod@file) | a file of JSON lines |
 //! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
 //! | [`redis`](mod@redis) | UVEs in the Redis of a Contrail collector |
+//! | [`remote_write`] | series in a Prometheus |
 
 #![deny(missing_docs)]
 
@@ -22,10 +23,13 @@ mod endpoint;
 mod exchange;
 pub mod file;
 pub mod influxdb;
+mod post;
 pub mod redis;
+pub mod remote_write;
 mod run;
 mod sink;
 
 pub use self::before_damage::read_before_damage;
+pub use self::post::PostTelemetry;
 pub use self::run::{run, run_until};
 pub use self::sink::Sink;

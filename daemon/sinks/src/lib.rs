@@ -14,6 +14,7 @@
 //! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
 //! | [`redis`](mod@redis) | UVEs in the Redis of a Contrail collector |
 //! | [`remote_write`] | series in a Prometheus |
+//! | [`results_webhook`] | results as JSON for a webhook |
 
 #![deny(missing_docs)]
 
@@ -26,6 +27,7 @@ pub mod influxdb;
 mod post;
 pub mod redis;
 pub mod remote_write;
+pub mod results_webhook;
 mod run;
 mod sink;
 

@@ -202,7 +202,8 @@ mod tests {
         let limits = Limits::default();
         let body = decompress(&samples.request(items, 0).body, &limits).unwrap();
         let mut found = Vec::new();
-        decode(Version::V1, &body, limits).unwrap().series(|series| {
+        let request = decode(Version::V1, &body, limits).unwrap();
+        let read = request.series(|series| {
             let series = series.unwrap();
             let point = series.samples.first().unwrap();
             let labels: Vec<_> = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -210,6 +211,7 @@ mod tests {
                 if point.value.to_bits() == STALE_MARKER { "stale".to_owned() } else { point.value.to_string() };
             found.push(format!("{} {} {value}", labels.join(","), point.timestamp_ms));
         });
+        read.unwrap();
         found
     }
 

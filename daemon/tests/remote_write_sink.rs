@@ -1,4 +1,5 @@
-//! Results in a real Prometheus and a real VictoriaMetrics, read back by PromQL and compared with the results log.
+//! Results in a real Prometheus and a real VictoriaMetrics, read back by PromQL and compared with the results log; the
+//! scrape of the newest results.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "Prometheus takes no samples of the future")]
@@ -6,8 +7,9 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -231,4 +233,68 @@ fn every_sample_is_in_victoria_metrics() {
         (series_of(&url("/api/v1/query"), METRICS) == expected).then_some(())
     });
     kill(running);
+}
+
+/// The configuration of a Prometheus that scrapes a path of a daemon each second.
+fn scrape(job: &str, path: &str, port: u16) -> String {
+    format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: {job}, metrics_path: {path}, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+    )
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[test]
+fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_no_error() {
+    let (data, begin, [port]) = (TempDir::new().unwrap(), ago(420), free_ports());
+    let prometheus = Prometheus::receiver(&scrape("results", "/api/v1/results/metrics", port));
+    let listen = format!("http.listen=127.0.0.1:{port}");
+    let daemon = start(data.path(), "http://127.0.0.1:9/none", &[&listen]);
+    post(&daemon, begin, 0..40);
+    daemon.wait_until_applied();
+    daemon.wait_for("/metrics", |(_, body)| body.contains("sink_lag_results{sink=\"view\"} 0").then_some(()));
+    let page = daemon.get("/api/v1/results/metrics").1;
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().expect("promtool is installed; run .ci/setup");
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let advice = String::from_utf8_lossy(&output.stderr).into_owned();
+    // The names of the built-in types are Contrail's.
+    assert!(advice.lines().all(|line| line.contains("'snake_case' not 'camelCase'")), "{advice}");
+    let parameters = "?table=ObjectVNTable&match=o1,o2*&limit=3";
+    let part = daemon.get(&format!("/api/v1/results/metrics{parameters}")).1;
+    assert!(part.contains("derived_statsd_results_series 3\n") && part.contains("name=\"o1\""), "{part}");
+    assert!(!part.contains("series_left_out 0\n") && !part.contains("name=\"o3\""), "{part}");
+    for wrong in ["?limit=0", "?limit=100001", "?names=a", "?table=a&table=b"] {
+        assert_eq!(daemon.get(&format!("/api/v1/results/metrics{wrong}")).0, 400, "{wrong}");
+    }
+    assert!(daemon.get("/api/v1/results/metrics?table=None").1.contains("derived_statsd_results_series 0\n"));
+    let open_metrics = ureq::get(daemon.url("/api/v1/results/metrics"))
+        .header("accept", "application/openmetrics-text;version=1.0.0")
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_to_string()
+        .unwrap();
+    assert!(open_metrics.ends_with("# EOF\n"), "{open_metrics}");
+    let found = wait_until("Prometheus has scraped the results", || {
+        let found = prometheus.values("{__name__=~'AggProxySum_value|anomaly_score',job='results'}", now());
+        (!found.is_empty()).then_some(found)
+    });
+    daemon.stop();
+    let log = expected(&data.path().join("log"));
+    let newest = |labels: &Labels| {
+        let own = labels.iter().filter(|(name, _)| !matches!(name.as_str(), "job" | "instance"));
+        let mut own: Labels = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        own.insert("site".to_owned(), "a".to_owned());
+        log.get(&own).unwrap_or_else(|| panic!("{own:?}")).last().unwrap().1
+    };
+    assert_eq!(found.len() as u64, 2 * OBJECTS);
+    for (labels, value) in &found {
+        assert_eq!(newest(labels), *value, "{labels:?}");
+    }
 }

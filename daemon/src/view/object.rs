@@ -249,6 +249,16 @@ impl<'o> Uve<'o> {
         }
     }
 
+    /// The attributes with their newest results.
+    pub(super) fn results<'s>(
+        &self,
+        shapes: &'s [Arc<UveShape>],
+    ) -> impl Iterator<Item = (&'s AttributeShape, Record)> + use<'o, 's> {
+        // The block was checked when it was read.
+        self.encoded(shapes)
+            .filter_map(|Encoded { attribute, value, .. }| Some((attribute, decoded(attribute, &value).ok()?)))
+    }
+
     fn encoded<'s>(&self, shapes: &'s [Arc<UveShape>]) -> impl Iterator<Item = Encoded<'o, 's>> + use<'o, 's> {
         let (shape, newest, generation) = (self.number, self.newest, self.generation);
         let newest = shapes.get(shape).into_iter().flat_map(move |shape| Values::split(newest, shape));

@@ -1,5 +1,5 @@
 //! Results in a real Prometheus and a real VictoriaMetrics, read back by PromQL and compared with the results log; the
-//! scrape of the newest results.
+//! queries of the dashboard, and the scrape of the newest results.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "Prometheus takes no samples of the future")]
@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use support::broker::free_ports;
+use support::dashboards;
 use support::process::{kill, start as start_server, wait_until_it_answers};
 use support::prometheus::{AllSamples, Labels, Prometheus, Target, series_of};
 use support::{Daemon, Random, line, results, wait_until};
@@ -245,6 +246,44 @@ fn scrape(job: &str, path: &str, port: u16) -> String {
 
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[test]
+fn every_query_of_the_dashboard_has_an_answer() {
+    let (data, begin, [port]) = (TempDir::new().unwrap(), ago(420), free_ports());
+    let prometheus = Prometheus::receiver(&scrape("derived-statsd", "/metrics", port));
+    let listen = format!("http.listen=127.0.0.1:{port}");
+    let daemon = start(data.path(), &prometheus.url("/api/v1/write"), &[&listen]);
+    post(&daemon, begin, 0..40);
+    wait_until_delivered(&daemon);
+    let all = dashboards::all();
+    let dashboard = all.iter().find(|dashboard| dashboard.file == "results.json").unwrap();
+    let filled = |text: &str| {
+        let values = [("$table", ".*"), ("$type", ".*"), ("$stream", ".*"), ("$object", "o3")];
+        let text = values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+        text.replace("$__rate_interval", "1m")
+    };
+    let mut asked = 0;
+    for query in dashboard.promql() {
+        let text = filled(&query.text);
+        assert!(!text.contains('$'), "{}: {text}", query.location);
+        wait_until(&format!("{}: {text}", query.location), || {
+            (!prometheus.values(&text, now()).is_empty()).then_some(())
+        });
+        asked += 1;
+    }
+    assert!(asked >= 10, "{asked} queries");
+    for variable in dashboard.variables().iter().filter(|variable| variable["type"] == "query") {
+        let definition = filled(variable["definition"].as_str().unwrap());
+        let inner = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
+        let (selector, label) = inner.rsplit_once(", ").unwrap();
+        let values = prometheus.values(&format!("count by ({label}) ({selector})"), now());
+        assert!(
+            !values.is_empty() && values.keys().all(|labels| labels.contains_key(label)),
+            "{definition}: {values:?}"
+        );
+    }
+    daemon.stop();
 }
 
 #[test]

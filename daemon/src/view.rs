@@ -169,7 +169,14 @@ impl Writer<'_> {
     pub(crate) fn apply_all(&mut self, rows: &[Row<'_>], mut select: impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>))) {
         for rows in rows.chunks(LOOK_AHEAD) {
             let mut keys = [("", ""); LOOK_AHEAD];
-            keys.iter_mut().zip(rows).for_each(|(key, row)| *key = split_key(row.key));
+            let mut before = ("", ("", ""));
+            for (key, row) in keys.iter_mut().zip(rows) {
+                // The results of one object come one after the other, with one key in memory.
+                if !std::ptr::eq(before.0, row.key) {
+                    before = (row.key, split_key(row.key));
+                }
+                *key = before.1;
+            }
             let mut from = 0;
             for keys in keys[..rows.len()].chunk_by(|(table, _), (next, _)| table == next) {
                 let to = from + keys.len();
@@ -213,6 +220,7 @@ impl Tables {
                 objects.get_or_add(place, name, |object| object.apply(shapes, shape, row, scratch, generations));
             });
         }
+        objects.tidy();
         if objects.is_empty() {
             by_name.remove(*table);
             types.remove(table);
@@ -440,9 +448,12 @@ mod tests {
 
     fn apply_blocks(view: &UveView, reader: &mut BlockReader, blocks: &[Vec<u8>]) {
         for block in blocks {
-            let (rows, damage) = reader.all_rows(block).unwrap();
-            assert_eq!(damage, None);
-            view.writer().apply_all(&rows, |row, apply| apply(row));
+            let mut rows = reader.rows(block).unwrap();
+            while let batch = rows.batch().unwrap()
+                && !batch.is_empty()
+            {
+                view.writer().apply_all(&batch, |row, apply| apply(row));
+            }
         }
     }
 

@@ -29,7 +29,7 @@ mod shape;
 mod value;
 
 pub use self::bytes::{BlockError, Reader, put_varint};
-pub use self::decode::BlockReader;
+pub use self::decode::{BATCH, BlockReader};
 pub use self::encode::BlockSink;
 pub use self::row::{EncodedValue, Row, Values, ValuesBuffer};
 pub use self::shape::{AttributeShape, Content, FieldShape, Shown, UveShape, is_plain_name};

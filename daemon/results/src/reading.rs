@@ -33,7 +33,7 @@ impl Reading {
         let number = |role| attribute.of_role(role, record).map(Number::as_f64);
         let (value, score, expected) = (number(Role::Value), number(Role::Score), number(Role::Expected));
         let alarm = number(Role::Alarm);
-        let is_anomaly = alarm.map_or_else(|| score.is_some_and(|score| score.abs() >= LOUD), |alarm| alarm == 1.0);
+        let is_anomaly = is_anomaly(score, alarm);
         let (low, high) = (number(Role::Low), number(Role::High));
         let reading = Self { value, score, expected, low, high, is_anomaly };
         if alarm.is_none() { reading.with_band() } else { reading }
@@ -52,9 +52,9 @@ impl Reading {
     }
 }
 
-/// Whether the results of an attribute have a score.
-pub fn has_score(attribute: &AttributeShape) -> bool {
-    attribute.fields.iter().any(|field| field.role == Some(Role::Score))
+/// Whether a detector raises an alarm; without alarms of its own, whether the score is [`LOUD`].
+pub fn is_anomaly(score: Option<f64>, alarm: Option<f64>) -> bool {
+    alarm.map_or_else(|| score.is_some_and(|score| score.abs() >= LOUD), |alarm| alarm == 1.0)
 }
 
 #[cfg(test)]

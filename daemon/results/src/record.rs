@@ -69,21 +69,28 @@ impl RecordReader {
         }
     }
 
-    /// Returns all rows of a block at once, up to its damage, which it logs as [`each`](Self::each) does; `None` if the
-    /// record is not a block.
+    /// Calls `take` with the rows of a block in batches, up to its damage, which it logs as [`each`](Self::each) does.
     ///
     /// # Errors
     ///
     /// [`BlockError`] if the header of the block is damaged, or of a newer version.
-    pub fn rows<'r>(&'r mut self, offset: u64, record: &'r [u8]) -> Result<Option<Vec<Row<'r>>>, BlockError> {
-        if !is_block(record) {
-            return Ok(None);
+    pub fn each_batch(
+        &mut self,
+        offset: u64,
+        record: &[u8],
+        mut take: impl FnMut(&[Row<'_>]),
+    ) -> Result<(), BlockError> {
+        let mut rows = self.0.rows(record)?;
+        loop {
+            match rows.batch() {
+                Ok(batch) if batch.is_empty() => return Ok(()),
+                Ok(batch) => take(&batch),
+                Err(error) => {
+                    log_damage(offset, &error);
+                    return Ok(());
+                }
+            }
         }
-        let (rows, damage) = self.0.all_rows(record)?;
-        if let Some(error) = damage {
-            log_damage(offset, &error);
-        }
-        Ok(Some(rows))
     }
 
     fn each_row(&mut self, block: &[u8], mut take: impl FnMut(usize, Row<'_>)) -> Result<(), BlockError> {

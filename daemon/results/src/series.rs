@@ -12,10 +12,11 @@
 //! Names of metrics have letters, digits, `_` and `:` (<https://prometheus.io/docs/concepts/data_model/>); any other
 //! character becomes `_`.
 
+use derived_stats::entry::Role;
 use derived_stats::{FieldValue, Record};
 
 use crate::block::{AttributeShape, Row, UveShape};
-use crate::reading::{Reading, has_score};
+use crate::reading::Reading;
 
 /// The name of a detector's score.
 pub const SCORE: &str = "anomaly_score";
@@ -67,7 +68,7 @@ pub fn of_attribute(shape: &UveShape, attribute: &AttributeShape, record: &Recor
             take(&Sample { name, attribute: None, value: Some(number.as_f64()) });
         }
     }
-    if has_score(attribute) {
+    if attribute.place_of(Role::Score).is_some() {
         let Reading { value, score, expected, low, high, .. } = Reading::of(attribute, record);
         for ((name, _), value) in DETECTOR.iter().zip([expected, high, low, score, value]) {
             if value.is_some() {
@@ -89,7 +90,7 @@ fn ends(shape: &UveShape, take: &mut impl FnMut(&Sample<'_>)) {
                 take(&Sample { name, attribute: None, value: None });
             }
         }
-        if has_score(attribute) {
+        if attribute.place_of(Role::Score).is_some() {
             for (name, _) in &DETECTOR {
                 take(&Sample { name, attribute: Some(&attribute.name), value: None });
             }

@@ -68,6 +68,13 @@ impl Generations {
         self.all[usize::from(number)].values += 1;
     }
 
+    /// Counts a value of the newest generation in place of one of generation `number`.
+    #[inline]
+    pub(super) fn replace(&mut self, number: u8) {
+        self.remove(number);
+        self.add(self.newest);
+    }
+
     /// Counts a value of a generation that is not in the view any more.
     pub(super) fn remove(&mut self, number: u8) {
         let values = &mut self.all[usize::from(number)].values;

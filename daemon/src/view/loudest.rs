@@ -6,11 +6,13 @@
 //! came and went before.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 
-use daemon_results::block::Row;
-use daemon_results::reading::{Reading, has_score};
+use daemon_results::block::{AttributeShape, EncodedValue, Row};
+use daemon_results::reading::{Reading, is_anomaly};
+use derived_stats::Number;
+use derived_stats::entry::Role;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ use crate::view::split_key;
 
 /// The most attributes of objects in the list.
 const CAPACITY: usize = 1024;
+
+/// The bits of the filter of keys: 8 KiB, so that one key in 64 passes that is not in the list.
+const MEMBER_BITS: usize = 64 * CAPACITY;
 
 /// The most values kept for each.
 const VALUES: usize = 60;
@@ -28,6 +33,9 @@ const STALE: u64 = 600_000_000;
 /// ... or so many of its windows, if that is longer.
 const STALE_WINDOWS: u64 = 10;
 
+/// Stale entries are looked for so often, by the ends of results: results of single samples all have ends of their own.
+const CLEANED_EVERY: u64 = STALE / 10;
+
 /// The scored attributes of objects that have the highest ranks.
 #[derive(Debug, Default)]
 pub(crate) struct Loudest {
@@ -37,8 +45,12 @@ pub(crate) struct Loudest {
     hasher: RandomState,
     /// The end of the newest result of all.
     newest: u64,
-    /// An entry with the lowest rank, if the list is full and nothing changed since it was found.
-    lowest: Option<usize>,
+    /// The rank of each entry with its index, the lowest first.
+    by_rank: BTreeSet<(Rank, usize)>,
+    /// The keys of the entries, and of those that were removed since it was cleaned.
+    members: Members,
+    /// The end of the newest result when stale entries were last removed.
+    cleaned: u64,
 }
 
 /// One scored attribute of an object.
@@ -68,34 +80,83 @@ pub(super) struct SavedLoudest {
     newest: u64,
 }
 
-/// The order of the list: anomalies first, then the size of the score.
-type Rank = (bool, f64);
+/// The order of the list: anomalies first, then the size of the score, whose bits have its order.
+type Rank = (bool, u64);
 
-fn rank(reading: &Reading) -> Rank {
-    (reading.is_anomaly, reading.score.map_or(0.0, f64::abs))
+fn rank(is_anomaly: bool, score: Option<f64>) -> Rank {
+    (is_anomaly, score.map_or(0.0, f64::abs).to_bits())
 }
 
-fn is_lower((anomaly, score): Rank, (other_anomaly, other): Rank) -> bool {
-    anomaly.cmp(&other_anomaly).then(score.total_cmp(&other)).is_lt()
+impl Loud {
+    fn rank(&self) -> Rank {
+        rank(self.reading.is_anomaly, self.reading.score)
+    }
+}
+
+/// A filter of keys: what it does not have is not in the list. Most results are of objects that are neither loud nor in
+/// the list; a look at the end of their keys is cheaper than the hash of their names.
+#[derive(Debug)]
+struct Members(Box<[u64; MEMBER_BITS / 64]>);
+
+impl Default for Members {
+    fn default() -> Self {
+        Self(Box::new([0; MEMBER_BITS / 64]))
+    }
+}
+
+impl Members {
+    fn add(&mut self, key: &str) {
+        if let Some((word, bit)) = Self::place(key) {
+            self.0[word] |= bit;
+        }
+    }
+
+    fn may_have(&self, key: &str) -> bool {
+        Self::place(key).is_none_or(|(word, bit)| self.0[word] & bit != 0)
+    }
+
+    /// The bit of a key; `None` for a short one, which may always be in the list.
+    fn place(key: &str) -> Option<(usize, u64)> {
+        let [low, high] = key.as_bytes().last_chunk::<16>()?.as_chunks::<8>().0 else { return None };
+        let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
+        // The factor of Fibonacci hashing: the highest bits of a product depend on all bits.
+        let mixed = (low.rotate_left(29) ^ high).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let bit = (mixed >> 40) as usize * MEMBER_BITS >> 24;
+        Some((bit / 64, 1 << (bit % 64)))
+    }
 }
 
 impl Loudest {
     /// Takes a result; those without a score are ignored.
     pub(super) fn take(&mut self, row: &Row<'_>) {
         self.newest = self.newest.max(row.end);
+        if self.newest >= self.cleaned.saturating_add(CLEANED_EVERY) {
+            self.remove_stale();
+        }
         if row.deleted {
             return self.remove(row);
         }
-        if !row.shape.attributes.iter().any(has_score) {
-            return;
-        }
-        for (attribute, record) in row.attributes().filter(|(attribute, _)| has_score(attribute)) {
-            let reading = Reading::of(attribute, &record);
-            let hash = self.hasher.hash_one((row.key, &*row.shape.uve, &*attribute.name));
-            match self.by_hash.get(&hash) {
-                Some(&index) => self.update(index, row, reading),
-                None => self.add(hash, row, &attribute.name, reading),
+        for (attribute, value) in row.encoded() {
+            let Some(score) = attribute.place_of(Role::Score) else { continue };
+            let score = value.number(attribute, score).map(Number::as_f64);
+            let alarm = attribute.place_of(Role::Alarm);
+            let alarm = alarm.and_then(|place| value.number(attribute, place).map(Number::as_f64));
+            let rank = rank(is_anomaly(score, alarm), score);
+            let is_loud =
+                self.entries.len() < CAPACITY || self.by_rank.first().is_some_and(|(lowest, _)| *lowest < rank);
+            if is_loud || self.members.may_have(row.key) {
+                self.take_reading(row, attribute, value);
             }
+        }
+    }
+
+    fn take_reading(&mut self, row: &Row<'_>, attribute: &AttributeShape, value: EncodedValue<'_>) {
+        let Some(record) = value.decode(attribute) else { return };
+        let reading = Reading::of(attribute, &record);
+        let hash = self.hasher.hash_one((row.key, &*row.shape.uve, &*attribute.name));
+        match self.by_hash.get(&hash) {
+            Some(&index) => self.update(index, row, reading),
+            None => self.add(hash, row, &attribute.name, reading),
         }
     }
 
@@ -111,6 +172,8 @@ impl Loudest {
         for (index, entry) in list.entries.iter_mut().enumerate() {
             entry.hash = list.hasher.hash_one((&*entry.key, &*entry.uve, &*entry.attribute));
             list.by_hash.insert(entry.hash, index);
+            list.by_rank.insert((entry.rank(), index));
+            list.members.add(&entry.key);
         }
         list
     }
@@ -125,11 +188,19 @@ impl Loudest {
         unknown.into_iter().for_each(|hash| self.remove_entry(hash));
     }
 
+    /// Removes the stale entries, and rebuilds the filter from those that stay.
+    fn remove_stale(&mut self) {
+        self.cleaned = self.newest;
+        let stale: Vec<u64> = self.entries.iter().filter(|it| self.is_stale(it)).map(|it| it.hash).collect();
+        stale.into_iter().for_each(|hash| self.remove_entry(hash));
+        self.members = Members::default();
+        self.entries.iter().for_each(|entry| self.members.add(&entry.key));
+    }
+
     /// The entries with the highest ranks, at most `limit`, the highest first.
     pub(crate) fn top(&self, limit: usize) -> Vec<Loud> {
         let mut top: Vec<&Loud> = self.entries.iter().filter(|entry| !self.is_stale(entry)).collect();
-        let order = |entry: &Loud| (entry.reading.is_anomaly, entry.reading.score.map_or(0.0, f64::abs).to_bits());
-        top.sort_by_cached_key(|entry| (Reverse(order(entry)), entry.key.clone(), entry.uve.clone()));
+        top.sort_by_cached_key(|entry| (Reverse(entry.rank()), entry.key.clone(), entry.uve.clone()));
         top.into_iter().take(limit).cloned().collect()
     }
 
@@ -139,8 +210,12 @@ impl Loudest {
     }
 
     fn update(&mut self, index: usize, row: &Row<'_>, reading: Reading) {
-        self.lowest = None;
         let Some(entry) = self.entries.get_mut(index) else { return };
+        let (before, after) = (entry.rank(), rank(reading.is_anomaly, reading.score));
+        if before != after {
+            self.by_rank.remove(&(before, index));
+            self.by_rank.insert((after, index));
+        }
         entry.since = reading.is_anomaly.then(|| entry.since.unwrap_or(row.start));
         (entry.reading, entry.start, entry.end, entry.partial) = (reading, row.start, row.end, row.partial);
         if entry.values.len() == VALUES {
@@ -150,14 +225,12 @@ impl Loudest {
     }
 
     fn add(&mut self, hash: u64, row: &Row<'_>, attribute: &str, reading: Reading) {
-        let mut at = self.entries.len();
-        if at == CAPACITY {
-            let Some(lowest) = self.lowest() else { return };
-            let is_louder = |entry: &Loud| self.is_stale(entry) || is_lower(rank(&entry.reading), rank(&reading));
-            if !self.entries.get(lowest).is_some_and(is_louder) {
+        if self.entries.len() >= CAPACITY {
+            let Some(&(lowest, index)) = self.by_rank.first() else { return };
+            if lowest >= rank(reading.is_anomaly, reading.score) {
                 return;
             }
-            at = lowest;
+            self.remove_entry_at(index);
         }
         let entry = Loud {
             key: row.key.into(),
@@ -172,28 +245,11 @@ impl Loudest {
             values: reading.value.into_iter().collect(),
             hash,
         };
-        self.lowest = None;
-        match self.entries.get_mut(at) {
-            Some(replaced) => {
-                self.by_hash.remove(&replaced.hash);
-                *replaced = entry;
-            }
-            None => self.entries.push(entry),
-        }
-        self.by_hash.insert(hash, at);
-    }
-
-    /// An entry that is stale, or has the lowest rank.
-    fn lowest(&mut self) -> Option<usize> {
-        if self.lowest.is_none() {
-            let order = |entry: &Loud| (!self.is_stale(entry), rank(&entry.reading));
-            self.lowest = (0..self.entries.len()).reduce(|lowest, index| {
-                let (current, other) = (order(&self.entries[lowest]), order(&self.entries[index]));
-                let is_less = other.0.cmp(&current.0).is_lt() || (other.0 == current.0 && is_lower(other.1, current.1));
-                if is_less { index } else { lowest }
-            });
-        }
-        self.lowest
+        let index = self.entries.len();
+        self.by_hash.insert(hash, index);
+        self.by_rank.insert((rank(reading.is_anomaly, reading.score), index));
+        self.members.add(&entry.key);
+        self.entries.push(entry);
     }
 
     /// Removes the attributes of a UVE that is deleted.
@@ -209,11 +265,19 @@ impl Loudest {
     }
 
     fn remove_entry(&mut self, hash: u64) {
-        let Some(index) = self.by_hash.remove(&hash) else { return };
-        self.lowest = None;
-        self.entries.swap_remove(index);
+        if let Some(&index) = self.by_hash.get(&hash) {
+            self.remove_entry_at(index);
+        }
+    }
+
+    fn remove_entry_at(&mut self, index: usize) {
+        let removed = self.entries.swap_remove(index);
+        self.by_hash.remove(&removed.hash);
+        self.by_rank.remove(&(removed.rank(), index));
         if let Some(moved) = self.entries.get(index) {
             self.by_hash.insert(moved.hash, index);
+            self.by_rank.remove(&(moved.rank(), self.entries.len()));
+            self.by_rank.insert((moved.rank(), index));
         }
     }
 }
@@ -292,5 +356,22 @@ mod tests {
         assert_eq!((loudest.entries.len(), loudest.by_hash.len()), (CAPACITY, CAPACITY));
         let expected: Vec<_> = (2 * CAPACITY as u64..objects).rev().map(|number| format!("T:{number:04}")).collect();
         assert_eq!(names(&loudest, CAPACITY), expected);
+    }
+
+    #[test]
+    fn after_a_change_of_all_scores_a_full_list_has_the_new_highest_ones() {
+        let objects = 3 * CAPACITY as u64;
+        for prefix in ["", "the-name-of-a-network-"] {
+            let name = |number| format!("{prefix}{number:04}");
+            let score = |number: u64, period| if period == 1 { number } else { objects - number };
+            let order = |period| (0..objects).map(move |it| (it * 1237 % objects, period));
+            let results = order(1).chain(order(2)).chain(order(3));
+            let results =
+                results.map(|(number, period)| (name(number), period, score(number, period) as f64 / objects as f64));
+            let loudest = list(results);
+            let expected: Vec<_> = (0..CAPACITY as u64).map(|number| format!("T:{}", name(number))).collect();
+            assert_eq!(names(&loudest, CAPACITY), expected);
+            assert_eq!(loudest.by_rank.len(), CAPACITY);
+        }
     }
 }

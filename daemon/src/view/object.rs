@@ -15,9 +15,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use daemon_results::block::{
-    AttributeShape, BlockError, EncodedValue, Reader, Row, UveShape, Values, put_varint, read_value,
-};
+use daemon_results::block::{AttributeShape, BlockError, EncodedValue, Reader, Row, UveShape, Values, put_varint};
 use derived_stats::Record;
 use proxy_uve::json;
 
@@ -48,10 +46,8 @@ pub(super) struct Uve<'o> {
     generation: u8,
     newest: &'o [u8],
     older: &'o [u8],
-    /// Where the whole structure, its `partial` and its `newest` are among the structures' bytes.
+    /// Where the whole structure is among the structures' bytes.
     whole_at: Range<usize>,
-    partial_at: usize,
-    newest_at: Range<usize>,
 }
 
 impl Object {
@@ -80,19 +76,30 @@ impl Object {
         scratch: &mut Scratch,
         generations: &mut Generations,
     ) {
+        if self.replace(number, row, generations) {
+            return;
+        }
         // Mostly the shape is the same, and no names need be compared.
         let same = self.uves(shapes).find(|uve| uve.number == number);
         let before = same.or_else(|| self.uves(shapes).find(|uve| uve.shape.uve == row.shape.uve));
-        if let Some(uve) = before.as_ref().filter(|uve| uve.has_form_of(number, row)) {
-            let (partial_at, newest_at) = (uve.partial_at, uve.newest_at.clone());
-            generations.remove(uve.generation);
-            generations.add(generations.newest());
-            let bytes = &mut self.bytes[self.name as usize..];
-            (bytes[partial_at], bytes[partial_at + 1]) = (row.partial.into(), generations.newest());
-            return bytes[newest_at].copy_from_slice(row.values.encoded());
-        }
         self.encode_replaced(shapes, before.as_ref(), number, row, scratch, generations);
         self.set(&scratch.object);
+    }
+
+    /// Replaces the newest result of the same shape and size by one that has all attributes; `false` if there is none.
+    #[inline]
+    fn replace(&mut self, number: usize, row: &Row<'_>, generations: &mut Generations) -> bool {
+        let bytes = self.bytes.get_mut(self.name as usize..).unwrap_or_default();
+        let Some((partial_at, newest_at)) = find(bytes, number) else { return false };
+        let values = row.values.encoded();
+        if newest_at.len() != values.len() || !row.values.has_all(row.shape) {
+            return false;
+        }
+        let Some([partial, generation]) = bytes.get_mut(partial_at..partial_at + 2) else { return false };
+        generations.replace(*generation);
+        (*partial, *generation) = (row.partial.into(), generations.newest());
+        bytes[newest_at].copy_from_slice(values);
+        true
     }
 
     /// Encodes the object with a result in place of the one before, whose attributes stay that it does not have.
@@ -153,11 +160,8 @@ impl Object {
     /// The structures, in the order of their first results.
     pub(super) fn uves<'o>(&'o self, shapes: &'o [Arc<UveShape>]) -> impl Iterator<Item = Uve<'o>> {
         let mut reader = Reader::new(self.uve_bytes());
-        let total = self.uve_bytes().len();
         // The bytes are this file's own: the errors cannot happen.
-        std::iter::from_fn(
-            move || if reader.is_at_end() { None } else { uve(&mut reader, total, shapes).ok().flatten() },
-        )
+        std::iter::from_fn(move || if reader.is_at_end() { None } else { uve(&mut reader, shapes).ok().flatten() })
     }
 
     /// Numbers of few digits more or less are usual, so a little room is left.
@@ -170,27 +174,43 @@ impl Object {
     }
 }
 
+/// Where the `partial` and the newest result of the structure of shape `number` are in the structures' bytes; `None` if
+/// there is none, or it has older attributes.
+#[inline]
+fn find(bytes: &[u8], number: usize) -> Option<(usize, Range<usize>)> {
+    let mut reader = Reader::new(bytes);
+    while !reader.is_at_end() {
+        let shape = reader.varint("shape").ok()?;
+        let partial_at = reader.offset();
+        reader.take(2, "partial").ok()?;
+        let length = reader.count("length").ok()?;
+        let newest_at = reader.offset()..reader.offset() + length;
+        reader.take(length, "newest").ok()?;
+        let older = reader.count("length").ok()?;
+        if shape == number as u64 {
+            return (older == 0).then_some((partial_at, newest_at));
+        }
+        reader.take(older, "older").ok()?;
+    }
+    None
+}
+
 /// Reads an index of a shape, which may be larger than the number of bytes behind it.
 fn shape_number(reader: &mut Reader<'_>) -> Result<usize, BlockError> {
     Ok(usize::try_from(reader.varint("shape")?).unwrap_or(usize::MAX))
 }
 
-fn uve<'o>(reader: &mut Reader<'o>, total: usize, shapes: &'o [Arc<UveShape>]) -> Result<Option<Uve<'o>>, BlockError> {
-    let at = |reader: &Reader<'_>| total - reader.rest().len();
-    let start = at(reader);
+fn uve<'o>(reader: &mut Reader<'o>, shapes: &'o [Arc<UveShape>]) -> Result<Option<Uve<'o>>, BlockError> {
+    let start = reader.offset();
     let number = shape_number(reader)?;
-    let partial_at = at(reader);
     let is_partial = reader.byte("partial")? != 0;
     let generation = reader.byte("generation")?;
     let length = reader.count("length")?;
-    let newest_from = at(reader);
     let newest = reader.take(length, "newest")?;
-    let newest_at = newest_from..at(reader);
     let length = reader.count("length")?;
     let older = reader.take(length, "older")?;
-    let whole_at = start..at(reader);
-    let shape = shapes.get(number);
-    Ok(shape.map(|shape| Uve { shape, number, is_partial, generation, newest, older, whole_at, partial_at, newest_at }))
+    let whole_at = start..reader.offset();
+    Ok(shapes.get(number).map(|shape| Uve { shape, number, is_partial, generation, newest, older, whole_at }))
 }
 
 /// Encodes the attributes that a result does not have as `older`, and calls `kept` with the generation of each.
@@ -225,14 +245,6 @@ impl<'o> Uve<'o> {
         older_values(self.older, shapes).for_each(|(_, generation, _)| generations.remove(generation));
     }
 
-    /// Whether a result has the same shape and size, and replaces this one altogether.
-    fn has_form_of(&self, number: usize, row: &Row<'_>) -> bool {
-        self.number == number
-            && self.older.is_empty()
-            && self.newest.len() == row.values.encoded().len()
-            && row.values.has_all(row.shape)
-    }
-
     /// Calls `take` for each member of the structure with its name and a function that appends its JSON.
     pub(super) fn members(&self, shapes: &[Arc<UveShape>], mut take: impl FnMut(&str, &dyn Fn(&mut Vec<u8>))) {
         take("deleted", &|out| out.extend_from_slice(b"false"));
@@ -244,7 +256,7 @@ impl<'o> Uve<'o> {
         }
         for Encoded { attribute, value, .. } in self.encoded(shapes) {
             // The block was checked when it was read.
-            let Ok(record) = decoded(attribute, &value) else { continue };
+            let Some(record) = value.decode(attribute) else { continue };
             take(&attribute.name, &|out| attribute.write_json(&record, out));
         }
     }
@@ -255,8 +267,7 @@ impl<'o> Uve<'o> {
         shapes: &'s [Arc<UveShape>],
     ) -> impl Iterator<Item = (&'s AttributeShape, Record)> + use<'o, 's> {
         // The block was checked when it was read.
-        self.encoded(shapes)
-            .filter_map(|Encoded { attribute, value, .. }| Some((attribute, decoded(attribute, &value).ok()?)))
+        self.encoded(shapes).filter_map(|Encoded { attribute, value, .. }| Some((attribute, value.decode(attribute)?)))
     }
 
     fn encoded<'s>(&self, shapes: &'s [Arc<UveShape>]) -> impl Iterator<Item = Encoded<'o, 's>> + use<'o, 's> {
@@ -295,8 +306,4 @@ fn older_value<'o>(reader: &mut Reader<'o>, shapes: &[Arc<UveShape>]) -> Option<
     let value = Values::split(reader.rest(), shapes.get(number)?).next()?;
     reader.take(varint_len(value.index + 1) + value.bytes.len(), "value").ok()?;
     Some((number, generation, value))
-}
-
-fn decoded(attribute: &AttributeShape, value: &EncodedValue<'_>) -> Result<Record, BlockError> {
-    read_value(&mut Reader::new(value.bytes), attribute.numbers())
 }

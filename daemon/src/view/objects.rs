@@ -28,7 +28,7 @@ pub(super) struct Objects {
     /// The empty ones among them.
     empty: usize,
     /// The index of each object, by the hash of its name.
-    by_hash: HashTable<u32>,
+    by_hash: HashTable<Indexed>,
     /// The names in order, so that a reader can go on where it stopped, but for those of `unsorted`.
     names: BTreeSet<Box<str>>,
     /// The objects whose names the next reader sorts: a start adds all of them at once, and often nobody reads.
@@ -37,29 +37,63 @@ pub(super) struct Objects {
     hasher: RandomState,
 }
 
+/// The index of an object, with the hash of its name, so that neither a look-up nor the growth of the table has to read
+/// the names of other objects.
+#[derive(Clone, Copy, Debug)]
+struct Indexed {
+    hash: u32,
+    index: u32,
+}
+
+impl Indexed {
+    /// The hash as the table takes it: it uses the lowest and the highest bits.
+    fn table_hash(&self) -> u64 {
+        u64::from(self.hash) << 32 | u64::from(self.hash)
+    }
+}
+
 impl Objects {
     pub(super) fn get(&self, name: &str) -> Option<&Object> {
         self.objects.get(self.index(name)?).filter(|object| !object.is_empty())
     }
 
-    /// Finds the objects of many names; [`UNKNOWN`] for a name that is new.
+    /// Finds the objects of names, at most [`LOOK_AHEAD`]; [`UNKNOWN`] for a name that is new. The places hold until
+    /// [`tidy`](Self::tidy).
+    ///
+    /// The names of one object that come one after the other are looked up once, if they are one text in memory.
+    pub(super) fn look_ahead<'n>(&self, names: impl Iterator<Item = &'n str>) -> [u32; LOOK_AHEAD] {
+        let (mut distinct, mut known) = ([("", 0); LOOK_AHEAD], 0);
+        let mut numbers = [0; LOOK_AHEAD];
+        let mut count = 0;
+        for (number, name) in numbers.iter_mut().zip(names) {
+            if known == 0 || !std::ptr::eq(distinct[known - 1].0, name) {
+                distinct[known] = (name, self.hash(name.as_bytes()));
+                known += 1;
+            }
+            *number = known - 1;
+            count += 1;
+        }
+        let found = self.find_all(&distinct[..known]);
+        let mut places = [UNKNOWN; LOOK_AHEAD];
+        places.iter_mut().zip(&numbers[..count]).for_each(|(place, number)| *place = found[*number]);
+        places
+    }
+
+    /// The places of the objects with these names, which come with their hashes.
     ///
     /// A look-up waits for memory three times: for the index, for the object, for its bytes. Each step is a loop of its
     /// own, so that the processor waits for many at a time.
-    pub(super) fn look_ahead<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> [u32; LOOK_AHEAD] {
-        let (mut hashes, mut places) = ([0; LOOK_AHEAD], [UNKNOWN; LOOK_AHEAD]);
-        for (hash, name) in hashes.iter_mut().zip(names.clone()) {
-            *hash = self.hasher.hash_one(name.as_bytes());
-        }
-        for ((place, &hash), _) in places.iter_mut().zip(&hashes).zip(names.clone()) {
-            // The first one with the right tag: nearly always the right one.
-            *place = self.by_hash.find(hash, |_| true).copied().unwrap_or(UNKNOWN);
+    fn find_all(&self, names: &[(&str, u32)]) -> [u32; LOOK_AHEAD] {
+        let mut places = [UNKNOWN; LOOK_AHEAD];
+        for (place, (_, hash)) in places.iter_mut().zip(names) {
+            // Two names with one hash are very rare: the last loop finds the right one.
+            *place = self.indexed(*hash, |_| true);
         }
         let first = |place: &u32| self.objects.get(*place as usize).and_then(|object| object.name().first());
         black_box(places.iter().filter_map(first).fold(0, |sum: u8, byte| sum ^ byte));
-        for ((place, &hash), name) in places.iter_mut().zip(&hashes).zip(names) {
-            if !self.is_at(*place, name) {
-                *place = self.index_hashed(hash, name).unwrap_or(UNKNOWN);
+        for (place, (name, hash)) in places.iter_mut().zip(names) {
+            if *place != UNKNOWN && !self.is_at(*place, name) {
+                *place = self.indexed(*hash, |index| self.is_at(index, name));
             }
         }
         places
@@ -89,6 +123,10 @@ impl Objects {
             (false, true) => self.empty += 1,
             _ => {}
         }
+    }
+
+    /// Forgets the empty objects if they are many. The places of the others change.
+    pub(super) fn tidy(&mut self) {
         if self.empty > self.objects.len() / 4 + MIN_EMPTY {
             self.drop_empty();
         }
@@ -104,15 +142,23 @@ impl Objects {
     }
 
     fn index_from(&self, at: u32, name: &str) -> Option<usize> {
-        if self.is_at(at, name) { Some(at as usize) } else { self.index(name) }
+        if at == UNKNOWN { self.index(name) } else { Some(at as usize) }
     }
 
     fn index(&self, name: &str) -> Option<usize> {
-        self.index_hashed(self.hasher.hash_one(name.as_bytes()), name).map(|index| index as usize)
+        let index = self.indexed(self.hash(name.as_bytes()), |index| self.is_at(index, name));
+        (index != UNKNOWN).then_some(index as usize)
     }
 
-    fn index_hashed(&self, hash: u64, name: &str) -> Option<u32> {
-        self.by_hash.find(hash, |index| self.is_at(*index, name)).copied()
+    /// The index with this hash that `is_it`; [`UNKNOWN`] if there is none.
+    fn indexed(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> u32 {
+        let wanted = Indexed { hash, index: UNKNOWN };
+        let found = self.by_hash.find(wanted.table_hash(), |known| known.hash == hash && is_it(known.index));
+        found.map_or(UNKNOWN, |found| found.index)
+    }
+
+    fn hash(&self, name: &[u8]) -> u32 {
+        (self.hasher.hash_one(name) >> 32) as u32
     }
 
     /// Adds an empty object.
@@ -122,15 +168,14 @@ impl Objects {
         self.objects.push(Object::new(name)?);
         self.empty += 1;
         self.unsorted.push(stored);
-        let Self { objects, by_hash, hasher, .. } = self;
-        let hash = |index: &u32| objects.get(*index as usize).map_or(0, |object| hash_of(hasher, object));
-        by_hash.insert_unique(hasher.hash_one(name.as_bytes()), stored, hash);
+        let added = Indexed { hash: self.hash(name.as_bytes()), index: stored };
+        self.by_hash.insert_unique(added.table_hash(), added, Indexed::table_hash);
         Some(index)
     }
 
     /// Forgets the empty objects.
     fn drop_empty(&mut self) {
-        let Self { objects, empty, by_hash, names, unsorted, hasher } = self;
+        let Self { objects, empty, names, unsorted, .. } = self;
         let mut unsorted_names = unsorted.drain(..).peekable();
         let (mut index, mut next) = (0, 0);
         let mut still_unsorted = Vec::new();
@@ -150,11 +195,11 @@ impl Objects {
             true
         });
         drop(unsorted_names);
-        (*empty, *unsorted, *by_hash) = (0, still_unsorted, HashTable::with_capacity(objects.len()));
-        for (index, object) in (0..).zip(objects.iter()) {
-            let hash = |index: &u32| objects.get(*index as usize).map_or(0, |object| hash_of(hasher, object));
-            by_hash.insert_unique(hash_of(hasher, object), index, hash);
-        }
+        (*empty, *unsorted) = (0, still_unsorted);
+        let kept = (0..).zip(&self.objects).map(|(index, object)| Indexed { hash: self.hash(object.name()), index });
+        let mut by_hash = HashTable::with_capacity(self.objects.len());
+        kept.for_each(|kept| drop(by_hash.insert_unique(kept.table_hash(), kept, Indexed::table_hash)));
+        self.by_hash = by_hash;
     }
 
     /// Whether all names are in order.
@@ -179,10 +224,6 @@ impl Objects {
         let names = self.names.range::<str, _>((name, Bound::Unbounded));
         names.filter_map(|name| Some((&**name, self.get(name)?)))
     }
-}
-
-fn hash_of(hasher: &RandomState, object: &Object) -> u64 {
-    hasher.hash_one(object.name())
 }
 
 #[cfg(test)]
@@ -231,6 +272,7 @@ mod tests {
                 object.remove(&shapes(), "U", &mut Scratch::default(), generations);
             });
         });
+        objects.tidy();
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use daemon_alarms::row::{AlarmRow, is_alarms};
 use daemon_log::{Log, PartitionLog, RecordBatch};
-use daemon_results::block::BlockError;
+use daemon_results::block::{BlockError, is_block};
 use daemon_results::line::{LineReader, is_scrape};
 use daemon_results::record::{RecordReader, Stored};
 use daemon_sinks::Sink;
@@ -138,23 +138,29 @@ impl ViewSink {
 
     /// Applies a record that is a block; `false` if it is not.
     fn apply_block(&mut self, offset: u64, record: &[u8]) -> Result<bool, BlockError> {
+        if !is_block(record) {
+            return Ok(false);
+        }
         let is_new = self.is_new(offset);
         let Self { view, events, records, configured, events_from, .. } = self;
-        let Some(rows) = records.rows(offset, record)? else { return Ok(false) };
         let mut loudest = view.loudest();
         let mut writer = view.writer();
         writer.begin_record(offset, record.len());
-        writer.apply_all(&rows, |row, apply| {
-            configured.select(row, |row| {
-                if is_new {
-                    loudest.take(row);
-                }
-                apply(row);
+        records.each_batch(offset, record, |rows| {
+            writer.apply_all(rows, |row, apply| {
+                configured.select(row, |row| {
+                    if is_new {
+                        loudest.take(row);
+                    }
+                    apply(row);
+                });
             });
-        });
+        })?;
         drop((loudest, writer));
-        for (number, row) in rows.iter().enumerate().filter(|_| offset >= *events_from) {
-            send(events, EventId { record: offset, line: number }, &Stored::Row(*row));
+        if offset >= *events_from && events.is_heard() {
+            records.each(offset, record, |number, result| {
+                send(events, EventId { record: offset, line: number }, &result);
+            })?;
         }
         Ok(true)
     }

@@ -10,6 +10,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -258,15 +259,29 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// Ports that are free, below those that the system gives to connections going out: one of those might be taken by a
 /// client, even by one that tries to reach this very broker, while the broker is stopped.
+///
+/// No other test gets one of them while this process runs: a server listens only some time after its port was chosen.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let held = [(); N].map(|()| {
+    [(); N].map(|()| {
         let free = (0..).find_map(|attempt: u64| {
             let port = 20_000 + u16::try_from(RandomState::new().hash_one(attempt) % 12_000).unwrap();
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()
+            (reserve(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()).then_some(port)
         });
         free.unwrap()
-    });
-    held.map(|listener| listener.local_addr().unwrap().port())
+    })
+}
+
+/// Takes a port from the other tests, until this process ends; `false` if one of them has it.
+fn reserve(port: u16) -> bool {
+    static RESERVED: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("derived-statsd-test-ports");
+    fs::create_dir_all(&folder).unwrap();
+    let lock = File::create(folder.join(port.to_string())).unwrap();
+    let is_ours = lock.try_lock().is_ok();
+    if is_ours {
+        RESERVED.lock().unwrap().push(lock);
+    }
+    is_ours
 }
 
 /// A port at which nothing listens.

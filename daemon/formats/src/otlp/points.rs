@@ -170,7 +170,7 @@ impl<'t> Points<'t> {
         let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let pairs = [(METRIC_NAME, metric)].into_iter().chain(pairs).collect();
         let labels = Labels::new(pairs, self.limits).map_err(|error| error.fault)?;
-        let (timestamp_ms, start_ms) = (milliseconds(point.time), milliseconds(point.start));
+        let (timestamp_ms, start_ms) = (milliseconds(point.time), start_ms(&point));
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
         let marker = is_stale.then_some(f64::from_bits(STALE_MARKER));
         if kind.is_distribution() {
@@ -221,6 +221,13 @@ fn fault_in(labels: &LabelMap, limits: &Limits) -> Option<SeriesFault> {
         let (length, limit) = (value.len(), limits.label_value_bytes);
         (length > limit).then(|| SeriesFault::LongLabelValue { name: shortened(name), length, limit })
     })
+}
+
+/// The start of a point in milliseconds. One in the millisecond of the point is put before it, because equal times mean
+/// that the true start is not known.
+fn start_ms(point: &DataPoint) -> i64 {
+    let (time, start) = (milliseconds(point.time), milliseconds(point.start));
+    if start == time && point.start < point.time { start.saturating_sub(1) } else { start }
 }
 
 fn milliseconds(nanoseconds: u64) -> i64 {

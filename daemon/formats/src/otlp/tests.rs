@@ -87,6 +87,18 @@ fn one(point: &str) -> String {
 }
 
 #[test]
+fn a_start_in_the_millisecond_of_its_point_is_before_it() {
+    let read = |start: u64| {
+        json(&one(&format!(r#"{{"startTimeUnixNano":{start},"timeUnixNano":5000999,"asInt":7}}"#))).unwrap().concat()
+    };
+    assert_eq!(read(5_000_998), "g Unstated 7@5/4 ");
+    assert_eq!(read(5_000_999), "g Unstated 7@5/5 ", "the true start is not known");
+    assert_eq!(read(5_001_000), "g Unstated 7@5/5 ", "a start after the point is none");
+    assert_eq!(read(4_999_999), "g Unstated 7@5/4 ");
+    assert_eq!(read(0), "g Unstated 7@5/0 ");
+}
+
+#[test]
 fn json_is_read_as_its_mapping_prescribes() {
     let cases = [
         ("{}", &[][..]),

@@ -56,16 +56,25 @@ pub struct Reader<'b> {
 
 impl<'b> Reader<'b> {
     /// Creates a reader at the start of `all`.
+    #[inline]
     pub fn new(all: &'b [u8]) -> Self {
         Self { all, at: 0 }
     }
 
     /// Whether all bytes are read.
+    #[inline]
     pub fn is_at_end(&self) -> bool {
         self.at == self.all.len()
     }
 
+    /// The number of bytes that are read.
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
     /// The bytes that are not read yet.
+    #[inline]
     pub fn rest(&self) -> &'b [u8] {
         self.all.get(self.at..).unwrap_or_default()
     }
@@ -118,6 +127,22 @@ impl<'b> Reader<'b> {
     /// [`BlockError::Damaged`] if the number has more than 64 bits or the bytes end.
     #[inline]
     pub fn varint(&mut self, field: &'static str) -> Result<u64, BlockError> {
+        // Nearly all numbers have one byte or two.
+        match self.all.get(self.at..) {
+            Some([byte @ ..0x80, ..]) => {
+                self.at += 1;
+                Ok((*byte).into())
+            }
+            Some([low, high @ ..0x80, ..]) => {
+                self.at += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
+            }
+            _ => self.long_varint(field),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self, field: &'static str) -> Result<u64, BlockError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte(field)?;

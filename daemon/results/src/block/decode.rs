@@ -41,116 +41,123 @@ impl BlockReader {
             self.shapes.clear();
         }
         self.dictionary.clear();
-        Ok(Rows { block: self, reader, previous: None, remaining: u32::from_le_bytes(rows) })
-    }
-
-    /// Returns all rows of a block at once, for a reader that looks ahead, and the damage behind them if there is any.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`rows`](Self::rows).
-    pub fn all_rows<'r>(&'r mut self, block: &'r [u8]) -> Result<(Vec<Row<'r>>, Option<BlockError>), BlockError> {
-        let mut rows = self.rows(block)?;
-        let mut found = Vec::with_capacity(rows.remaining.min(MAX_AHEAD) as usize);
-        let damage = loop {
-            match rows.next_encoded() {
-                Ok(Some(row)) => found.push(row),
-                Ok(None) => break None,
-                Err(damage) => break Some(damage),
-            }
-        };
-        let Rows { block: Self { dictionary, .. }, .. } = rows;
-        Ok((found.into_iter().filter_map(|row| row.with_shape(dictionary)).collect(), damage))
+        let cursor = Cursor { reader, previous: None, remaining: u32::from_le_bytes(rows) };
+        Ok(Rows { block: self, cursor, damage: None })
     }
 }
 
-/// The most rows for which memory is taken before they are found.
-const MAX_AHEAD: u32 = 4096;
-
-/// A row that does not borrow from its reader yet: its shape is still a number.
-#[derive(Debug)]
-struct EncodedRow<'b> {
-    /// The index in the dictionary.
-    entry: usize,
-    key: &'b str,
-    start: u64,
-    end: u64,
-    deleted: bool,
-    partial: bool,
-    values: Values<'b>,
-}
-
-impl EncodedRow<'_> {
-    fn with_shape<'r>(self, dictionary: &'r [Arc<UveShape>]) -> Option<Row<'r>>
-    where
-        Self: 'r,
-    {
-        let Self { entry, key, start, end, deleted, partial, values } = self;
-        dictionary.get(entry).map(|shape| Row { key, shape, start, end, deleted, partial, values })
-    }
-}
+/// The most rows of a [batch](Rows::batch).
+pub const BATCH: usize = 64;
 
 /// The rows of one block, in order.
 #[derive(Debug)]
-pub struct Rows<'r> {
-    block: &'r mut BlockReader,
-    reader: Reader<'r>,
+pub struct Rows<'b> {
+    block: &'b mut BlockReader,
+    cursor: Cursor<'b>,
+    /// The damage behind the last batch.
+    damage: Option<BlockError>,
+}
+
+/// Where the next row of a block begins.
+#[derive(Debug)]
+struct Cursor<'b> {
+    reader: Reader<'b>,
     /// The key and the window of the previous row.
-    previous: Option<(&'r str, (u64, u64))>,
+    previous: Option<(&'b str, (u64, u64))>,
     /// The number of declared rows that are not read yet.
     remaining: u32,
 }
 
-impl<'r> Rows<'r> {
+impl<'b> Rows<'b> {
     /// Reads the next row; `None` after the last one.
     ///
     /// # Errors
     ///
     /// [`BlockError`] if the block is damaged at this row. The caller then stops, because the later rows are lost.
     pub fn next(&mut self) -> Result<Option<Row<'_>>, BlockError> {
-        let row = self.next_encoded()?;
-        Ok(row.and_then(|row| row.with_shape(&self.block.dictionary)))
+        let Some(entry) = self.next_entry()? else { return Ok(None) };
+        self.cursor.row(entry, &self.block.dictionary).map(Some)
     }
 
-    fn next_encoded(&mut self) -> Result<Option<EncodedRow<'r>>, BlockError> {
+    /// Reads the next rows, at most [`BATCH`], for a reader that looks ahead; none after the last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next), after all rows before the damage.
+    pub fn batch(&mut self) -> Result<Vec<Row<'_>>, BlockError> {
+        if let Some(damage) = self.damage.take() {
+            return Err(damage);
+        }
+        let Some(first) = self.next_entry()? else { return Ok(Vec::new()) };
+        let Self { block, cursor, damage } = self;
+        let mut rows = Vec::with_capacity(BATCH);
+        rows.push(cursor.row(first, &block.dictionary)?);
+        while rows.len() < BATCH && cursor.is_at_row() {
+            let entry = cursor.reader.varint("item");
+            match entry.and_then(|entry| cursor.row(entry, &block.dictionary)) {
+                Ok(row) => rows.push(row),
+                Err(error) => {
+                    *damage = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Reads definitions up to the next row; the row's entry, `None` at the end.
+    fn next_entry(&mut self) -> Result<Option<u64>, BlockError> {
         loop {
-            if self.reader.is_at_end() {
-                return match self.remaining {
+            let Cursor { reader, remaining, .. } = &mut self.cursor;
+            if reader.is_at_end() {
+                return match remaining {
                     0 => Ok(None),
-                    missing => Err(self.reader.damaged("rows", format!("the end, {missing} rows early"), "a row")),
+                    missing => Err(reader.damaged("rows", format!("the end, {missing} rows early"), "a row")),
                 };
             }
-            match self.reader.varint("item")? {
+            match reader.varint("item")? {
                 0 => self.define()?,
-                entry => return self.row(entry).map(Some),
+                entry => return Ok(Some(entry)),
             }
         }
     }
 
     /// Reads a definition into the dictionary.
     fn define(&mut self) -> Result<(), BlockError> {
-        let length = self.reader.count("definition")?;
-        let mut whole = self.reader.clone();
-        let bytes = self.reader.take(length, "definition")?;
-        if let Some(known) = self.block.shapes.get(bytes) {
-            self.block.dictionary.push(Arc::clone(known));
+        let (reader, block) = (&mut self.cursor.reader, &mut *self.block);
+        let length = reader.count("definition")?;
+        let mut whole = reader.clone();
+        let bytes = reader.take(length, "definition")?;
+        if let Some(known) = block.shapes.get(bytes) {
+            block.dictionary.push(Arc::clone(known));
             return Ok(());
         }
         let shape = Arc::new(UveShape::decode(&mut whole)?);
-        if whole.rest().len() != self.reader.rest().len() {
+        if whole.rest().len() != reader.rest().len() {
             return Err(whole.damaged("definition", "another length".to_owned(), "the length before it"));
         }
-        self.block.shapes.insert(bytes.into(), Arc::clone(&shape));
-        self.block.dictionary.push(shape);
+        block.shapes.insert(bytes.into(), Arc::clone(&shape));
+        block.dictionary.push(shape);
         Ok(())
+    }
+}
+
+impl<'b> Cursor<'b> {
+    /// Whether a row comes next. A definition, which changes the dictionary, begins with a zero.
+    fn is_at_row(&self) -> bool {
+        self.reader.rest().first().is_some_and(|byte| *byte != 0)
     }
 
     /// Reads a row of dictionary entry `entry`, counted from 1.
-    fn row(&mut self, entry: u64) -> Result<EncodedRow<'r>, BlockError> {
-        let index = usize::try_from(entry - 1).unwrap_or(usize::MAX);
-        if index >= self.block.dictionary.len() {
+    #[inline]
+    fn row<'r>(&mut self, entry: u64, dictionary: &'r [Arc<UveShape>]) -> Result<Row<'r>, BlockError>
+    where
+        'b: 'r,
+    {
+        let index = entry.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        let Some(shape) = index.and_then(|index| dictionary.get(index)) else {
             return Err(self.reader.damaged("item", entry.to_string(), "a defined entry"));
-        }
+        };
         self.remaining = match self.remaining.checked_sub(1) {
             Some(remaining) => remaining,
             None => return Err(self.reader.damaged("rows", "one more row".to_owned(), "the end")),
@@ -160,14 +167,14 @@ impl<'r> Rows<'r> {
             return Err(self.reader.damaged("flags", flags.to_string(), "0 to 15"));
         }
         let (key, (start, end)) = self.key_and_window(flags)?;
-        let shape = &self.block.dictionary[index];
         let values = Values::read(&mut self.reader, shape)?;
         let (deleted, partial) = (flags & flag::DELETED != 0, flags & flag::PARTIAL != 0);
-        Ok(EncodedRow { entry: index, key, start, end, deleted, partial, values })
+        Ok(Row { key, shape, start, end, deleted, partial, values })
     }
 
     /// Reads the key and the window of a row, or takes those of the previous row.
-    fn key_and_window(&mut self, flags: u8) -> Result<(&'r str, (u64, u64)), BlockError> {
+    #[inline]
+    fn key_and_window(&mut self, flags: u8) -> Result<(&'b str, (u64, u64)), BlockError> {
         let reader = &mut self.reader;
         let key = match (flags & flag::SAME_KEY, self.previous) {
             (0, _) => reader.text("key")?,

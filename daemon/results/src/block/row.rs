@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use derived_stats::Record;
+use derived_stats::{Number, Record};
 
 use crate::block::bytes::{BlockError, Reader, put_varint};
 use crate::block::shape::{AttributeShape, UveShape};
-use crate::block::value::{put_value, read_value, skip_value};
+use crate::block::value::{put_value, read_number, read_value, skip_value};
 
 /// One result, which borrows from its block and its reader.
 #[derive(Clone, Copy, Debug)]
@@ -30,11 +30,14 @@ pub struct Row<'r> {
 impl<'r> Row<'r> {
     /// Decodes the attributes of the result, in order.
     pub fn attributes(&self) -> impl Iterator<Item = (&'r AttributeShape, Record)> + use<'r> {
-        let (shape, values) = (&**self.shape, self.values);
-        values.iter(shape).filter_map(|value| {
-            let attribute = shape.attributes.get(value.index)?;
-            Some((attribute, read_value(&mut Reader::new(value.bytes), attribute.numbers()).ok()?))
-        })
+        self.encoded().filter_map(|(attribute, value)| Some((attribute, value.decode(attribute)?)))
+    }
+
+    /// The attributes of the result, in order, encoded.
+    #[inline]
+    pub fn encoded(&self) -> impl Iterator<Item = (&'r AttributeShape, EncodedValue<'r>)> + use<'r> {
+        let shape = &**self.shape;
+        self.values.iter(shape).filter_map(|value| Some((shape.attributes.get(value.index)?, value)))
     }
 }
 
@@ -56,13 +59,26 @@ pub struct EncodedValue<'r> {
     pub bytes: &'r [u8],
 }
 
+impl EncodedValue<'_> {
+    /// Decodes the number at `index` alone; `None` if it is absent, or the value is damaged.
+    #[inline]
+    pub fn number(&self, attribute: &AttributeShape, index: usize) -> Option<Number> {
+        read_number(&mut Reader::new(self.bytes), attribute.numbers(), index).ok().flatten()
+    }
+
+    /// Decodes a value of `attribute`; `None` if it is damaged.
+    pub fn decode(&self, attribute: &AttributeShape) -> Option<Record> {
+        read_value(&mut Reader::new(self.bytes), attribute.numbers()).ok()
+    }
+}
+
 impl<'r> Values<'r> {
     /// Reads the attributes of a row of `shape`, and the zero behind them.
     pub(super) fn read(reader: &mut Reader<'r>, shape: &UveShape) -> Result<Self, BlockError> {
-        let from = reader.rest();
+        let (from, start) = (reader.rest(), reader.offset());
         let (mut count, mut is_ordered, mut last) = (0, true, 0);
         loop {
-            let end = from.len() - reader.rest().len();
+            let end = reader.offset() - start;
             let number = reader.varint("attribute")?;
             let Some(index) = number.checked_sub(1) else {
                 return Ok(Self { encoded: from.get(..end).unwrap_or_default(), count, is_ordered });
@@ -79,26 +95,31 @@ impl<'r> Values<'r> {
     }
 
     /// Whether each attribute of `shape`, the row's, is there once.
+    #[inline]
     pub fn has_all(&self, shape: &UveShape) -> bool {
         self.is_ordered && self.count == shape.attributes.len()
     }
 
     /// Whether there is none.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// The encoded attributes.
+    #[inline]
     pub fn encoded(&self) -> &'r [u8] {
         self.encoded
     }
 
     /// The attributes one by one; `shape` is that of the row.
+    #[inline]
     pub fn iter<'s>(self, shape: &'s UveShape) -> impl Iterator<Item = EncodedValue<'r>> + use<'r, 's> {
         Self::split(self.encoded, shape)
     }
 
     /// The attributes in bytes that [`encoded`](Self::encoded) returned for a row of `shape`. Ends at damage.
+    #[inline]
     pub fn split<'s>(encoded: &'r [u8], shape: &'s UveShape) -> impl Iterator<Item = EncodedValue<'r>> + use<'r, 's> {
         let mut reader = Reader::new(encoded);
         std::iter::from_fn(move || {

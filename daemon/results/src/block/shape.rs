@@ -30,6 +30,10 @@ pub struct AttributeShape {
     /// The fields in order. At most [`Record::MAX_NUMBERS`] of them are numbers; these are the numbers of a record, in
     /// the same order.
     pub fields: Box<[FieldShape]>,
+    /// The number of fields that are numbers, which each value of a block is read with.
+    numbers: usize,
+    /// The fields with a role, in order, and the place of each among the numbers if it is one.
+    roles: Box<[(Role, Option<usize>)]>,
 }
 
 /// The JSON form of an attribute's result.
@@ -111,21 +115,34 @@ impl AttributeShape {
             ResultType::Struct(_) => Shown::Struct,
         };
         let fields = description.fields().iter().map(FieldShape::of).collect();
-        Self { name: attribute.name.into(), inline: attribute.inline, shown, fields }
+        Self::new(attribute.name.into(), attribute.inline, shown, fields)
+    }
+
+    /// The shape of an attribute with these fields.
+    pub(crate) fn new(name: Box<str>, inline: bool, shown: Shown, fields: Box<[FieldShape]>) -> Self {
+        let (mut numbers, mut roles) = (0, Vec::new());
+        for field in &fields {
+            let is_number = field.value_type().is_some();
+            roles.extend(field.role.map(|role| (role, is_number.then_some(numbers))));
+            numbers += usize::from(is_number);
+        }
+        Self { name, inline, shown, fields, numbers, roles: roles.into() }
     }
 
     /// The number of numeric fields.
+    #[inline]
     pub fn numbers(&self) -> usize {
-        self.fields.iter().filter(|field| field.value_type().is_some()).count()
+        self.numbers
+    }
+
+    /// The place among the numbers of the first field with this role; `None` if there is none, or it is a text.
+    pub fn place_of(&self, role: Role) -> Option<usize> {
+        self.roles.iter().find(|(found, _)| *found == role)?.1
     }
 
     /// Returns the number in the first field with this role; `None` if there is none.
     pub fn of_role(&self, role: Role, record: &Record) -> Option<Number> {
-        let (_, value) = self.values(record).find(|(field, _)| field.role == Some(role))?;
-        match value? {
-            FieldValue::Number(number) => Some(number),
-            _ => None,
-        }
+        record.get(self.place_of(role)?)
     }
 
     /// Iterates over the fields that have a value in `record`, in order.
@@ -187,7 +204,7 @@ impl AttributeShape {
         let count = reader.count("fields")?;
         let fields = (0..count).map(|_| FieldShape::decode(reader)).collect::<Result<_, _>>()?;
         let kind = if shown & 2 == 0 { Shown::Number } else { Shown::Struct };
-        let attribute = Self { name, inline: shown & 1 == 1, shown: kind, fields };
+        let attribute = Self::new(name, shown & 1 == 1, kind, fields);
         let numbers = attribute.numbers();
         if numbers > Record::MAX_NUMBERS {
             return Err(reader.damaged("fields", format!("{numbers} numbers"), "at most 10 numbers"));

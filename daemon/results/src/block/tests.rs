@@ -63,19 +63,50 @@ fn blocks(sink: &mut BlockSink) -> Vec<Vec<u8>> {
     sink.take().unwrap().records().map(|(_, block)| block.to_vec()).collect()
 }
 
-/// The results that a reader finds, with the index of each shape in the plan.
+/// The results that a reader finds, one by one and in batches, with the index of each shape in the plan.
 fn read(plan: &Plan, reader: &mut BlockReader, block: &[u8]) -> Result<Vec<Sent>, BlockError> {
     let shapes: Vec<_> = plan.uves().map(|uve| UveShape::of(&uve, "A-b")).collect();
-    let (mut rows, mut found) = (reader.rows(block)?, Vec::new());
+    let mut found = Vec::new();
+    let one_by_one = read_all(reader, block, |row| found.extend(sent_of(row, &shapes)));
+    let mut of_batches = Vec::new();
+    let batches = read_batches(reader, block, |row| of_batches.extend(sent_of(row, &shapes)));
+    assert_eq!((batches, &of_batches), (one_by_one.clone(), &found));
+    one_by_one.map(|()| found)
+}
+
+fn read_all(reader: &mut BlockReader, block: &[u8], mut take: impl FnMut(&Row<'_>)) -> Result<(), BlockError> {
+    let mut rows = reader.rows(block)?;
     while let Some(row) = rows.next()? {
-        let Some(type_index) = shapes.iter().position(|shape| *shape == **row.shape) else { continue };
-        let Row { start, end, deleted, partial, .. } = row;
-        let index = |name: &str| row.shape.attributes.iter().position(|attribute| *attribute.name == *name).unwrap();
-        let values = row.attributes().map(|(attribute, record)| (index(&attribute.name), record)).collect();
-        let key = row.key.to_owned();
-        found.push(Sent { type_index, key, start, end, deleted, partial, values });
+        take(&row);
     }
-    Ok(found)
+    Ok(())
+}
+
+fn read_batches(reader: &mut BlockReader, block: &[u8], mut take: impl FnMut(&Row<'_>)) -> Result<(), BlockError> {
+    let mut rows = reader.rows(block)?;
+    loop {
+        let batch = rows.batch()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        assert!(batch.len() <= BATCH);
+        batch.iter().for_each(&mut take);
+    }
+}
+
+fn sent_of(row: &Row<'_>, shapes: &[UveShape]) -> Option<Sent> {
+    let type_index = shapes.iter().position(|shape| *shape == **row.shape)?;
+    let Row { start, end, deleted, partial, .. } = *row;
+    for (attribute, value) in row.encoded() {
+        let record = value.decode(attribute).unwrap();
+        for index in 0..=attribute.numbers() {
+            let (alone, whole) = (value.number(attribute, index), record.get(index));
+            assert_eq!(alone.map(|it| (it.value_type(), it.bits())), whole.map(|it| (it.value_type(), it.bits())));
+        }
+    }
+    let index = |name: &str| row.shape.attributes.iter().position(|attribute| *attribute.name == *name).unwrap();
+    let values = row.attributes().map(|(attribute, record)| (index(&attribute.name), record)).collect();
+    Some(Sent { type_index, key: row.key.to_owned(), start, end, deleted, partial, values })
 }
 
 fn number() -> impl Strategy<Value = Option<Number>> {
@@ -124,7 +155,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 proptest! {
     #[test]
     fn property_results_read_back_bit_for_bit(
-        results in prop::collection::vec(sent(), 0..40), limit in prop_oneof![Just(0), 300..3000usize],
+        results in prop::collection::vec(sent(), 0..200), limit in prop_oneof![Just(0), 300..3000usize, Just(MAX_BLOCK_BYTES)],
     ) {
         let plan = plan("u64");
         let mut sink = BlockSink::new(&plan, limit);

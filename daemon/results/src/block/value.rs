@@ -35,19 +35,40 @@ pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, Blo
     let (flaw, types) = read_head(reader, numbers)?;
     let mut found = [None; Record::MAX_NUMBERS];
     for (index, number) in found.iter_mut().enumerate().take(numbers) {
-        *number = match types >> (2 * index) & 3 {
-            1 => Some(Number::U64(reader.varint("number")?)),
-            2 => {
-                let value = reader.varint("number")?;
-                Some(Number::I64((value >> 1).cast_signed() ^ -((value & 1).cast_signed())))
-            }
-            3 => Some(Number::F64(f64::from_bits(u64::from_le_bytes(reader.array("number")?)))),
-            _ => None,
-        };
+        *number = read_one(reader, types >> (2 * index))?;
     }
     let record = Record::from_numbers(found.into_iter().take(numbers));
     let record = record.ok_or_else(|| reader.damaged("types", numbers.to_string(), "at most 10 numbers"))?;
     Ok(record.flawed(flaw))
+}
+
+/// Reads the number at `index` of a result that [`put_value`] wrote with the same `numbers`.
+///
+/// # Errors
+///
+/// As [`read_value`], up to the number.
+#[inline]
+pub(super) fn read_number(reader: &mut Reader<'_>, numbers: usize, index: usize) -> Result<Option<Number>, BlockError> {
+    let (_, types) = read_head(reader, numbers)?;
+    if index >= numbers {
+        return Ok(None);
+    }
+    skip_numbers(reader, types & !(u64::MAX << (2 * index)))?;
+    read_one(reader, types >> (2 * index))
+}
+
+/// Reads a number whose type is in the lowest two bits of `types`.
+#[inline]
+fn read_one(reader: &mut Reader<'_>, types: u64) -> Result<Option<Number>, BlockError> {
+    Ok(match types & 3 {
+        1 => Some(Number::U64(reader.varint("number")?)),
+        2 => {
+            let value = reader.varint("number")?;
+            Some(Number::I64((value >> 1).cast_signed() ^ -((value & 1).cast_signed())))
+        }
+        3 => Some(Number::F64(f64::from_bits(u64::from_le_bytes(reader.array("number")?)))),
+        _ => None,
+    })
 }
 
 /// Skips a result that [`put_value`] wrote with the same `numbers`, and finds every error that [`read_value`] finds.
@@ -57,7 +78,12 @@ pub fn read_value(reader: &mut Reader<'_>, numbers: usize) -> Result<Record, Blo
 /// As [`read_value`].
 #[inline]
 pub(super) fn skip_value(reader: &mut Reader<'_>, numbers: usize) -> Result<(), BlockError> {
-    let (_, mut types) = read_head(reader, numbers)?;
+    let (_, types) = read_head(reader, numbers)?;
+    skip_numbers(reader, types)
+}
+
+#[inline]
+fn skip_numbers(reader: &mut Reader<'_>, mut types: u64) -> Result<(), BlockError> {
     while types != 0 {
         match types & 3 {
             0 => {}

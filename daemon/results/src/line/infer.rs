@@ -42,7 +42,7 @@ pub(super) fn attribute(name: &str, printed: &Printed<'_>) -> Result<(AttributeS
         Printed::Boolean(_) | Printed::Other | Printed::Text(_) => return Err(refused()),
     };
     let record = Record::from_numbers(fields.numbers.into_iter().map(Some)).ok_or_else(refused)?;
-    let shape = AttributeShape { name: name.into(), inline, shown, fields: fields.fields.into() };
+    let shape = AttributeShape::new(name.into(), inline, shown, fields.fields.into());
     Ok((shape, record.flawed(fields.flaw)))
 }
 

@@ -84,7 +84,7 @@ impl Delivery {
     ///
     /// [`Stopped`] if the daemon stops; the server may have an unknown part of the items.
     pub(super) fn send(&mut self, payload: &mut dyn Payload) -> Result<(), Stopped> {
-        let mut pending = vec![0..payload.items()];
+        let mut pending: Vec<_> = std::iter::once(0..payload.items()).collect();
         let mut requests = 0;
         while let Some(items) = pending.pop() {
             let pruned = payload.prune(items.clone());

@@ -306,6 +306,25 @@ fn every_query_of_the_dashboard_has_an_answer() {
     daemon.stop();
 }
 
+/// Checks a page of metrics with the linter of Prometheus.
+fn check_with_promtool(page: &str) {
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = promtool.spawn().expect("promtool is installed; run .ci/setup");
+    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let advice = String::from_utf8_lossy(&output.stderr).into_owned();
+    // The names of the built-in types are Contrail's.
+    assert!(advice.lines().all(|line| line.contains("'snake_case' not 'camelCase'")), "{advice}");
+}
+
+/// The newest results as OpenMetrics.
+fn open_metrics(daemon: &Daemon) -> String {
+    let request = ureq::get(daemon.url("/api/v1/results/metrics"));
+    let request = request.header("accept", "application/openmetrics-text;version=1.0.0");
+    request.call().unwrap().body_mut().read_to_string().unwrap()
+}
+
 #[test]
 fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_no_error() {
     let (data, begin, [port]) = (TempDir::new().unwrap(), ago(420), free_ports());
@@ -316,14 +335,7 @@ fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_n
     daemon.wait_until_applied();
     daemon.wait_for("/metrics", |(_, body)| body.contains("sink_lag_results{sink=\"view\"} 0").then_some(()));
     let page = daemon.get("/api/v1/results/metrics").1;
-    let mut promtool = Command::new("promtool");
-    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut promtool = promtool.spawn().expect("promtool is installed; run .ci/setup");
-    promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
-    let advice = String::from_utf8_lossy(&output.stderr).into_owned();
-    // The names of the built-in types are Contrail's.
-    assert!(advice.lines().all(|line| line.contains("'snake_case' not 'camelCase'")), "{advice}");
+    check_with_promtool(&page);
     let parameters = "?table=ObjectVNTable&match=o1,o2*&limit=3";
     let part = daemon.get(&format!("/api/v1/results/metrics{parameters}")).1;
     assert!(part.contains("derived_statsd_results_series 3\n") && part.contains("name=\"o1\""), "{part}");
@@ -332,13 +344,7 @@ fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_n
         assert_eq!(daemon.get(&format!("/api/v1/results/metrics{wrong}")).0, 400, "{wrong}");
     }
     assert!(daemon.get("/api/v1/results/metrics?table=None").1.contains("derived_statsd_results_series 0\n"));
-    let open_metrics = ureq::get(daemon.url("/api/v1/results/metrics"))
-        .header("accept", "application/openmetrics-text;version=1.0.0")
-        .call()
-        .unwrap()
-        .body_mut()
-        .read_to_string()
-        .unwrap();
+    let open_metrics = open_metrics(&daemon);
     assert!(open_metrics.ends_with("# EOF\n"), "{open_metrics}");
     let found = wait_until("Prometheus has scraped the results", || {
         let found = prometheus.values("{__name__=~'AggProxySum_value|anomaly_score',job='results'}", now());

@@ -28,11 +28,13 @@ struct Receiver {
     state: Arc<Mutex<State>>,
 }
 
+/// The headers and the body of a request, with the status that it got.
+type Received = (BTreeMap<String, String>, String, u16);
+
 #[derive(Default)]
 struct State {
     statuses: VecDeque<u16>,
-    /// The headers and the body of each request, with the status that it got.
-    requests: Vec<(BTreeMap<String, String>, String, u16)>,
+    requests: Vec<Received>,
 }
 
 impl Receiver {
@@ -162,6 +164,20 @@ fn scrape() -> &'static str {
     page.lines().find(|line| line.starts_with("{\"scrape\":")).unwrap()
 }
 
+/// Runs [`CHECK`] on the requests, and on the lines of the log.
+fn check_in_python(folder: &Path, requests: &[Received], lines: &[String]) {
+    let requests = requests.iter().map(|(headers, body, _)| json!({ "headers": headers, "body": body }));
+    let lines = lines.iter().map(String::as_str).chain([scrape()]);
+    let given = json!({
+        "secret": SECRET, "requests": requests.collect::<Vec<_>>(), "lines": lines.collect::<Vec<_>>(),
+    });
+    let file = folder.join("given.json");
+    std::fs::write(&file, given.to_string()).unwrap();
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema/result.schema.json");
+    let output = python(CHECK, &[file.to_str().unwrap(), schema]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn every_result_arrives_over_kills_and_failures_signed_and_valid_by_the_schema() {
     let (data, receiver) = (TempDir::new().unwrap(), Receiver::start());
@@ -197,14 +213,5 @@ fn every_result_arrives_over_kills_and_failures_signed_and_valid_by_the_schema()
     let (missing, more) = (expected.difference(&parsed).collect::<Vec<_>>(), parsed.difference(&expected).count());
     assert!(missing.is_empty() && more == 0, "{more} unexpected results; missing: {missing:?}");
     assert!(bodies.iter().all(|body| body["results"].as_array().unwrap().len() <= 7));
-    let requests = requests.iter().map(|(headers, body, _)| json!({ "headers": headers, "body": body }));
-    let lines = lines.iter().map(String::as_str).chain([scrape()]);
-    let given = json!({
-        "secret": SECRET, "requests": requests.collect::<Vec<_>>(), "lines": lines.collect::<Vec<_>>(),
-    });
-    let file = data.path().join("given.json");
-    std::fs::write(&file, given.to_string()).unwrap();
-    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema/result.schema.json");
-    let output = python(CHECK, &[file.to_str().unwrap(), schema]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    check_in_python(data.path(), &requests, &lines);
 }

@@ -499,6 +499,18 @@ mod tests {
     }
 
     #[test]
+    fn invalid_settings_of_the_sinks_that_post_results_are_rejected() {
+        check_all(&[
+            ("sinks.remote_write.url", "http://10.0.0.5:9090/api/v1/write", true),
+            ("sinks.remote_write.url", "10.0.0.5:9090", false),
+            ("sinks.remote_write.batch_samples", "0", false),
+            ("sinks.results_webhook.url", "https://a.example/hook?token=b", true),
+            ("sinks.results_webhook.url", "ftp://a.example/hook", false),
+            ("sinks.results_webhook.batch_bytes", "1023", false),
+        ]);
+    }
+
+    #[test]
     fn invalid_settings_of_the_redis_sink_are_rejected() {
         check_all(&[
             ("sinks.redis.url", "redis://10.0.0.5:6379", true),

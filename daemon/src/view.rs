@@ -220,7 +220,7 @@ impl Tables {
                 objects.get_or_add(place, name, |object| object.apply(shapes, shape, row, scratch, generations));
             });
         }
-        objects.tidy();
+        objects.drop_empty_if_many();
         if objects.is_empty() {
             by_name.remove(*table);
             types.remove(table);
@@ -455,6 +455,35 @@ mod tests {
                 view.writer().apply_all(&batch, |row, apply| apply(row));
             }
         }
+    }
+
+    #[test]
+    fn batches_give_the_view_of_single_results() {
+        let plan = sample::plan();
+        let mut sink = BlockSink::new(&plan, MAX_BLOCK_BYTES);
+        for object in (0..500).filter(|object| object % 8 != 0) {
+            let key = format!("ObjectVNTable:default-domain:demo-project:vn{object:06}");
+            [0, 1].iter().for_each(|uve| sample::send(&plan, &mut sink, *uve, &key, None));
+        }
+        let deletions = sink.take().unwrap().records().map(|(_, block)| block.to_vec()).collect();
+        let (batches, single) = (UveView::default(), UveView::default());
+        let (mut reader, mut lines) = (BlockReader::default(), BlockReader::default());
+        for blocks in [blocks(500, 0), blocks(500, 1), deletions, blocks(100, 2), blocks(500, 3)] {
+            apply_blocks(&batches, &mut reader, &blocks);
+            for block in &blocks {
+                let mut rows = lines.rows(block).unwrap();
+                while let Some(row) = rows.next().unwrap() {
+                    single.writer().apply(&row);
+                }
+            }
+            let document = |view: &UveView, object: u64| {
+                let name = format!("default-domain:demo-project:vn{object:06}");
+                serde_json::to_string(&view.object("ObjectVNTable", &name, &Filter::default())).expect("plain data")
+            };
+            (0..500).for_each(|object| assert_eq!(document(&batches, object), document(&single, object)));
+            assert_eq!(objects(&batches, "ObjectVNTable"), objects(&single, "ObjectVNTable"));
+        }
+        assert_eq!(objects(&batches, "ObjectVNTable"), 500);
     }
 
     #[test]

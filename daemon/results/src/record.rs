@@ -93,7 +93,12 @@ impl RecordReader {
         }
     }
 
-    fn each_row(&mut self, block: &[u8], mut take: impl FnMut(usize, Row<'_>)) -> Result<(), BlockError> {
+    /// Calls `take` with each row of a block and its index, without logging its damage.
+    ///
+    /// # Errors
+    ///
+    /// [`BlockError`] behind the last good row, or if the block is of a newer version.
+    pub fn each_row(&mut self, block: &[u8], mut take: impl FnMut(usize, Row<'_>)) -> Result<(), BlockError> {
         let mut rows = self.0.rows(block)?;
         for number in 0.. {
             let Some(row) = rows.next()? else { break };
@@ -140,7 +145,17 @@ mod tests {
         let mut block = sample::block_of_sums(&[("T:a", 36), ("T:b", 7)]);
         block.pop();
         assert_eq!(lines(&block).unwrap().len(), 1);
+        let batches = |block: &[u8]| {
+            let mut keys = Vec::new();
+            let read = RecordReader::default().each_batch(0, block, |rows| {
+                keys.extend(rows.iter().map(|row| row.key.to_owned()));
+            });
+            read.map(|()| keys)
+        };
+        assert_eq!(batches(&block).unwrap(), ["T:a"]);
+        assert!(matches!(batches(&block[..3]), Err(BlockError::Damaged { .. })));
         block[1] += 1;
         assert!(matches!(lines(&block), Err(BlockError::Version { found: 3 })));
+        assert!(matches!(batches(&block), Err(BlockError::Version { found: 3 })));
     }
 }

@@ -68,13 +68,13 @@ impl Default for EventHub {
 
 impl EventHub {
     /// Whether there are subscribers.
-    pub(crate) fn is_heard(&self) -> bool {
+    pub(crate) fn has_subscribers(&self) -> bool {
         self.0.receiver_count() > 0
     }
 
     /// Sends an event; calls `event` only if there are subscribers.
     pub(crate) fn send(&self, event: impl FnOnce() -> Event) {
-        if self.is_heard() {
+        if self.has_subscribers() {
             // An error means that the last subscriber has just left, so no event is lost.
             let _ = self.0.send(event());
         }

@@ -21,7 +21,8 @@ use crate::view::split_key;
 /// The most attributes of objects in the list.
 const CAPACITY: usize = 1024;
 
-/// The bits of the filter of keys: 8 KiB, so that one key in 64 passes that is not in the list.
+/// The bits of the filter of keys: 8 KiB, so that of the keys that are not in the list one in 64 passes. That holds for
+/// keys that differ in their last 16 bytes.
 const MEMBER_BITS: usize = 64 * CAPACITY;
 
 /// The most values kept for each.
@@ -33,7 +34,8 @@ const STALE: u64 = 600_000_000;
 /// ... or so many of its windows, if that is longer.
 const STALE_WINDOWS: u64 = 10;
 
-/// Stale entries are looked for so often, by the ends of results: results of single samples all have ends of their own.
+/// The time between two removals of stale entries from a full list, by the ends of results: each result of a single sample
+/// has its own end.
 const CLEANED_EVERY: u64 = STALE / 10;
 
 /// The scored attributes of objects that have the highest ranks.
@@ -47,9 +49,9 @@ pub(crate) struct Loudest {
     newest: u64,
     /// The rank of each entry with its index, the lowest first.
     by_rank: BTreeSet<(Rank, usize)>,
-    /// The keys of the entries, and of those that were removed since it was cleaned.
+    /// The keys of the entries, and of those that were removed since the filter was rebuilt.
     members: Members,
-    /// The end of the newest result when stale entries were last removed.
+    /// `newest` when stale entries were last removed.
     cleaned: u64,
 }
 
@@ -80,11 +82,13 @@ pub(super) struct SavedLoudest {
     newest: u64,
 }
 
-/// The order of the list: anomalies first, then the size of the score, whose bits have its order.
+/// The order of the list: anomalies first, then the size of the score, whose bits have its order because it is not
+/// negative. A score that is not a number ranks as 0.
 type Rank = (bool, u64);
 
 fn rank(is_anomaly: bool, score: Option<f64>) -> Rank {
-    (is_anomaly, score.map_or(0.0, f64::abs).to_bits())
+    let size = score.map(f64::abs).filter(|size| !size.is_nan());
+    (is_anomaly, size.unwrap_or(0.0).to_bits())
 }
 
 impl Loud {
@@ -93,8 +97,8 @@ impl Loud {
     }
 }
 
-/// A filter of keys: what it does not have is not in the list. Most results are of objects that are neither loud nor in
-/// the list; a look at the end of their keys is cheaper than the hash of their names.
+/// A Bloom filter, with one hash function, of the keys in the list. Most results are of objects that are neither loud nor
+/// in the list. It reads the end of a key only, which is cheaper than to hash the names.
 #[derive(Debug)]
 struct Members(Box<[u64; MEMBER_BITS / 64]>);
 
@@ -106,22 +110,22 @@ impl Default for Members {
 
 impl Members {
     fn add(&mut self, key: &str) {
-        if let Some((word, bit)) = Self::place(key) {
+        if let Some((word, bit)) = Self::bit_of(key) {
             self.0[word] |= bit;
         }
     }
 
-    fn may_have(&self, key: &str) -> bool {
-        Self::place(key).is_none_or(|(word, bit)| self.0[word] & bit != 0)
+    fn may_contain(&self, key: &str) -> bool {
+        Self::bit_of(key).is_none_or(|(word, bit)| self.0[word] & bit != 0)
     }
 
     /// The bit of a key; `None` for a short one, which may always be in the list.
-    fn place(key: &str) -> Option<(usize, u64)> {
+    fn bit_of(key: &str) -> Option<(usize, u64)> {
         let [low, high] = key.as_bytes().last_chunk::<16>()?.as_chunks::<8>().0 else { return None };
         let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
         // The factor of Fibonacci hashing: the highest bits of a product depend on all bits.
         let mixed = (low.rotate_left(29) ^ high).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let bit = (mixed >> 40) as usize * MEMBER_BITS >> 24;
+        let bit = (mixed >> (u64::BITS - MEMBER_BITS.ilog2())) as usize;
         Some((bit / 64, 1 << (bit % 64)))
     }
 }
@@ -130,24 +134,28 @@ impl Loudest {
     /// Takes a result; those without a score are ignored.
     pub(super) fn take(&mut self, row: &Row<'_>) {
         self.newest = self.newest.max(row.end);
-        if self.newest >= self.cleaned.saturating_add(CLEANED_EVERY) {
+        if self.is_full() && self.newest >= self.cleaned.saturating_add(CLEANED_EVERY) {
             self.remove_stale();
         }
         if row.deleted {
             return self.remove(row);
         }
-        for (attribute, value) in row.encoded() {
-            let Some(score) = attribute.place_of(Role::Score) else { continue };
-            let score = value.number(attribute, score).map(Number::as_f64);
-            let alarm = attribute.place_of(Role::Alarm);
-            let alarm = alarm.and_then(|place| value.number(attribute, place).map(Number::as_f64));
-            let rank = rank(is_anomaly(score, alarm), score);
-            let is_loud =
-                self.entries.len() < CAPACITY || self.by_rank.first().is_some_and(|(lowest, _)| *lowest < rank);
-            if is_loud || self.members.may_have(row.key) {
+        for (attribute, value) in row.encoded().filter(|(attribute, _)| attribute.number_index(Role::Score).is_some()) {
+            let number = |role| value.number(attribute, attribute.number_index(role)?).map(Number::as_f64);
+            let score = number(Role::Score);
+            let rank = rank(is_anomaly(score, number(Role::Alarm)), score);
+            if self.has_room_for(rank) || self.members.may_contain(row.key) {
                 self.take_reading(row, attribute, value);
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= CAPACITY
+    }
+
+    fn has_room_for(&self, rank: Rank) -> bool {
+        !self.is_full() || self.by_rank.first().is_some_and(|(lowest, _)| *lowest < rank)
     }
 
     fn take_reading(&mut self, row: &Row<'_>, attribute: &AttributeShape, value: EncodedValue<'_>) {
@@ -188,25 +196,21 @@ impl Loudest {
         unknown.into_iter().for_each(|hash| self.remove_entry(hash));
     }
 
-    /// Removes the stale entries, and rebuilds the filter from those that stay.
+    /// Removes the entries that were stale at the last call, and rebuilds the filter from those that stay. After a time
+    /// without results, each object has until the next call to report.
     fn remove_stale(&mut self) {
-        self.cleaned = self.newest;
-        let stale: Vec<u64> = self.entries.iter().filter(|it| self.is_stale(it)).map(|it| it.hash).collect();
+        let before = std::mem::replace(&mut self.cleaned, self.newest);
+        let stale: Vec<u64> = self.entries.iter().filter(|it| is_stale(it, before)).map(|it| it.hash).collect();
         stale.into_iter().for_each(|hash| self.remove_entry(hash));
-        self.members = Members::default();
+        self.members.0.fill(0);
         self.entries.iter().for_each(|entry| self.members.add(&entry.key));
     }
 
     /// The entries with the highest ranks, at most `limit`, the highest first.
     pub(crate) fn top(&self, limit: usize) -> Vec<Loud> {
-        let mut top: Vec<&Loud> = self.entries.iter().filter(|entry| !self.is_stale(entry)).collect();
+        let mut top: Vec<&Loud> = self.entries.iter().filter(|entry| !is_stale(entry, self.newest)).collect();
         top.sort_by_cached_key(|entry| (Reverse(entry.rank()), entry.key.clone(), entry.uve.clone()));
         top.into_iter().take(limit).cloned().collect()
-    }
-
-    fn is_stale(&self, entry: &Loud) -> bool {
-        let windows = entry.end.saturating_sub(entry.start).saturating_mul(STALE_WINDOWS);
-        entry.end.saturating_add(windows.max(STALE)) < self.newest
     }
 
     fn update(&mut self, index: usize, row: &Row<'_>, reading: Reading) {
@@ -225,12 +229,14 @@ impl Loudest {
     }
 
     fn add(&mut self, hash: u64, row: &Row<'_>, attribute: &str, reading: Reading) {
-        if self.entries.len() >= CAPACITY {
-            let Some(&(lowest, index)) = self.by_rank.first() else { return };
-            if lowest >= rank(reading.is_anomaly, reading.score) {
-                return;
-            }
-            self.remove_entry_at(index);
+        let rank = rank(reading.is_anomaly, reading.score);
+        if !self.has_room_for(rank) {
+            return;
+        }
+        if self.is_full()
+            && let Some(&(_, lowest)) = self.by_rank.first()
+        {
+            self.remove_entry_at(lowest);
         }
         let entry = Loud {
             key: row.key.into(),
@@ -247,7 +253,7 @@ impl Loudest {
         };
         let index = self.entries.len();
         self.by_hash.insert(hash, index);
-        self.by_rank.insert((rank(reading.is_anomaly, reading.score), index));
+        self.by_rank.insert((rank, index));
         self.members.add(&entry.key);
         self.entries.push(entry);
     }
@@ -282,12 +288,21 @@ impl Loudest {
     }
 }
 
+/// Whether an entry has no results for long, while `newest` is the end of another one.
+fn is_stale(entry: &Loud, newest: u64) -> bool {
+    let windows = entry.end.saturating_sub(entry.start).saturating_mul(STALE_WINDOWS);
+    entry.end.saturating_add(windows.max(STALE)) < newest
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use daemon_results::block::{UveShape, ValuesBuffer};
     use daemon_results::line::LineReader;
+    use derived_stats::Record;
     use proxy_uve::schema::Schema;
     use proxy_uve::{Plan, StreamName};
-    use std::sync::Arc;
 
     use super::*;
 
@@ -296,10 +311,15 @@ mod tests {
 
     /// The list after results `(name, period, score)`; a score that is not a number deletes.
     fn list(results: impl IntoIterator<Item = (String, u64, f64)>) -> Loudest {
+        let mut loudest = Loudest::default();
+        take(&mut loudest, results);
+        loudest
+    }
+
+    fn take(loudest: &mut Loudest, results: impl IntoIterator<Item = (String, u64, f64)>) {
         let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").expect("a stream");
         let types = [Arc::clone(Schema::builtin().get("AggProxySumAnomalyEWM01").expect("built in"))];
         let mut lines = LineReader::new(&[Arc::new(Plan::new(stream, &types))]);
-        let mut loudest = Loudest::default();
         for (name, period, score) in results {
             let (start, end) = (period * PERIOD, (period + 1) * PERIOD);
             let head = format!(r#"{{"key":"T:{name}","uve":"{UVE}","start":{start},"end":{end},"data":"#);
@@ -311,7 +331,6 @@ mod tests {
             };
             loudest.take(&lines.row((head + &data).as_bytes()).expect("a good line"));
         }
-        loudest
     }
 
     fn names(loudest: &Loudest, limit: usize) -> Vec<String> {
@@ -359,16 +378,65 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_without_any_results_keeps_since_and_the_values() {
+        let of_all = |period| (0..CAPACITY).map(move |number| (format!("{number:04}"), period, 2.6));
+        for list in
+            [list([1, 20, 21].into_iter().flat_map(of_all)), list([1, 20, 21].map(|it| ("a".to_owned(), it, 2.6)))]
+        {
+            let top = list.top(CAPACITY);
+            assert!(
+                top.iter().all(|entry| entry.since == Some(PERIOD) && entry.values == [1.0, 20.0, 21.0]),
+                "{top:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn objects_that_went_silent_make_room_in_a_full_list() {
+        let loud = (0..CAPACITY).map(|number| (format!("the-name-of-a-network-{number:04}"), 1, 2.9));
+        let quiet = [12, 13, 14].into_iter().flat_map(|period| {
+            (0..CAPACITY).map(move |number| (format!("another-name-of-a-network-{number:04}"), period, 0.1))
+        });
+        let top = list(loud.chain(quiet)).top(CAPACITY);
+        assert_eq!(top.len(), CAPACITY);
+        assert!(top.iter().all(|entry| entry.key.starts_with("T:another")));
+    }
+
+    #[test]
+    fn an_alarm_is_louder_than_a_higher_score_without_one() {
+        let types = [Arc::clone(Schema::extended().get("AggProxySeasonal").expect("built in"))];
+        let plan = Plan::new(StreamName::new("A", "b").expect("a stream"), &types);
+        let uve = plan.uves().next().map(|uve| UveShape::of(&uve, "A-b")).expect("a type");
+        let (attribute, shape) = (&uve.attributes[0], Arc::new(uve.clone()));
+        let index = |role| attribute.number_index(role).expect("a number");
+        let mut loudest = Loudest::default();
+        let mut take = |key: String, score: f64, alarm: u64| {
+            let mut numbers = vec![None; attribute.numbers()];
+            numbers[index(Role::Score)] = Some(Number::F64(score));
+            numbers[index(Role::Alarm)] = Some(Number::U64(alarm));
+            let mut values = ValuesBuffer::default();
+            values.push(attribute, 0, &Record::from_numbers(numbers).expect("few numbers"));
+            let (start, end) = (PERIOD, 2 * PERIOD);
+            let values = values.values();
+            loudest.take(&Row { key: &key, shape: &shape, start, end, deleted: false, partial: false, values });
+        };
+        (0..CAPACITY).for_each(|number| take(format!("T:the-name-of-a-network-{number:04}"), 0.9, 0));
+        take("T:the-name-of-a-quiet-network-with-an-alarm".to_owned(), 0.6, 1);
+        assert_eq!(names(&loudest, 1), ["T:the-name-of-a-quiet-network-with-an-alarm"]);
+    }
+
+    #[test]
     fn after_a_change_of_all_scores_a_full_list_has_the_new_highest_ones() {
         let objects = 3 * CAPACITY as u64;
         for prefix in ["", "the-name-of-a-network-"] {
             let name = |number| format!("{prefix}{number:04}");
             let score = |number: u64, period| if period == 1 { number } else { objects - number };
             let order = |period| (0..objects).map(move |it| (it * 1237 % objects, period));
-            let results = order(1).chain(order(2)).chain(order(3));
-            let results =
-                results.map(|(number, period)| (name(number), period, score(number, period) as f64 / objects as f64));
-            let loudest = list(results);
+            let result = |(number, period)| (name(number), period, score(number, period) as f64 / objects as f64);
+            // A restart between two changes.
+            let mut loudest = Loudest::restored(list(order(1).map(result)).save());
+            assert_eq!(loudest.by_rank.len(), CAPACITY);
+            take(&mut loudest, order(2).chain(order(3)).map(result));
             let expected: Vec<_> = (0..CAPACITY as u64).map(|number| format!("T:{}", name(number))).collect();
             assert_eq!(names(&loudest, CAPACITY), expected);
             assert_eq!(loudest.by_rank.len(), CAPACITY);

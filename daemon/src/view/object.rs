@@ -147,10 +147,8 @@ impl Object {
         object.clear();
         object.extend_from_slice(&self.uve_bytes()[..whole_at.start]);
         object.extend_from_slice(&self.uve_bytes()[whole_at.end..]);
+        // An empty object keeps its memory: mostly it comes back.
         self.set(object);
-        if self.is_empty() {
-            self.bytes.shrink_to_fit();
-        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -157,10 +157,11 @@ impl ViewSink {
             });
         })?;
         drop((loudest, writer));
-        if offset >= *events_from && events.is_heard() {
-            records.each(offset, record, |number, result| {
-                send(events, EventId { record: offset, line: number }, &result);
-            })?;
+        if offset >= *events_from && events.has_subscribers() {
+            // The view comes first, and rows do not outlive their batch. The first pass has logged any damage.
+            let _ = records.each_row(record, |line, row| {
+                send(events, EventId { record: offset, line }, &Stored::Row(row));
+            });
         }
         Ok(true)
     }

@@ -58,7 +58,7 @@ pub struct Rows<'b> {
     damage: Option<BlockError>,
 }
 
-/// Where the next row of a block begins.
+/// The position in a block, and what the next row may repeat of the previous one.
 #[derive(Debug)]
 struct Cursor<'b> {
     reader: Reader<'b>,
@@ -107,7 +107,7 @@ impl<'b> Rows<'b> {
 
     /// Reads definitions up to the next row; the row's entry, `None` at the end.
     fn next_entry(&mut self) -> Result<Option<u64>, BlockError> {
-        loop {
+        while !self.cursor.is_at_row() {
             let Cursor { reader, remaining, .. } = &mut self.cursor;
             if reader.is_at_end() {
                 return match remaining {
@@ -115,11 +115,10 @@ impl<'b> Rows<'b> {
                     missing => Err(reader.damaged("rows", format!("the end, {missing} rows early"), "a row")),
                 };
             }
-            match reader.varint("item")? {
-                0 => self.define()?,
-                entry => return Ok(Some(entry)),
-            }
+            reader.byte("item")?;
+            self.define()?;
         }
+        self.cursor.reader.varint("item").map(Some)
     }
 
     /// Reads a definition into the dictionary.

@@ -32,7 +32,7 @@ pub struct AttributeShape {
     pub fields: Box<[FieldShape]>,
     /// The number of fields that are numbers, which each value of a block is read with.
     numbers: usize,
-    /// The fields with a role, in order, and the place of each among the numbers if it is one.
+    /// The fields with a role, in order, and the index of each among the numbers if it is one.
     roles: Box<[(Role, Option<usize>)]>,
 }
 
@@ -135,14 +135,14 @@ impl AttributeShape {
         self.numbers
     }
 
-    /// The place among the numbers of the first field with this role; `None` if there is none, or it is a text.
-    pub fn place_of(&self, role: Role) -> Option<usize> {
+    /// The index among the numbers of the first field with this role; `None` if there is none, or it is a text.
+    pub fn number_index(&self, role: Role) -> Option<usize> {
         self.roles.iter().find(|(found, _)| *found == role)?.1
     }
 
     /// Returns the number in the first field with this role; `None` if there is none.
     pub fn of_role(&self, role: Role, record: &Record) -> Option<Number> {
-        record.get(self.place_of(role)?)
+        record.get(self.number_index(role)?)
     }
 
     /// Iterates over the fields that have a value in `record`, in order.

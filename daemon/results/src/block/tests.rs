@@ -252,6 +252,18 @@ fn a_damaged_block_is_refused_with_offset_and_field() {
     insta::assert_snapshot!(refused(&|block| block.push(0)), @r##"the block of results is damaged before byte 160, in `definition`: found 0 bytes to the end, expected more"##);
 }
 
+/// The writer never makes such a zero, and both ways to read have to take it for the same.
+#[test]
+fn a_zero_of_two_bytes_is_no_definition() {
+    let plan = sample::plan();
+    let block = sample::block_of_sums(&[("T:a", 1), ("T:b", 2)]);
+    let at = block.windows(3).rposition(|bytes| bytes == b"T:b").unwrap() - 3;
+    assert_eq!(block[at], 1, "the entry of the second row, before its flags and the length of its key");
+    let changed = [&block[..at], &[0x80, 0], &block[at + 1..]].concat();
+    let refused = read(&plan, &mut BlockReader::default(), &changed).unwrap_err();
+    assert!(refused.to_string().contains("found 0, expected a defined entry"), "{refused}");
+}
+
 #[test]
 fn one_byte_separates_blocks_from_lines() {
     let (_, block) = one_block();

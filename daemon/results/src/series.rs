@@ -68,7 +68,7 @@ pub fn of_attribute(shape: &UveShape, attribute: &AttributeShape, record: &Recor
             take(&Sample { name, attribute: None, value: Some(number.as_f64()) });
         }
     }
-    if attribute.place_of(Role::Score).is_some() {
+    if attribute.number_index(Role::Score).is_some() {
         let Reading { value, score, expected, low, high, .. } = Reading::of(attribute, record);
         for ((name, _), value) in DETECTOR.iter().zip([expected, high, low, score, value]) {
             if value.is_some() {
@@ -90,7 +90,7 @@ fn ends(shape: &UveShape, take: &mut impl FnMut(&Sample<'_>)) {
                 take(&Sample { name, attribute: None, value: None });
             }
         }
-        if attribute.place_of(Role::Score).is_some() {
+        if attribute.number_index(Role::Score).is_some() {
             for (name, _) in &DETECTOR {
                 take(&Sample { name, attribute: Some(&attribute.name), value: None });
             }

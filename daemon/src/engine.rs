@@ -29,6 +29,8 @@ use daemon_partition::{Control, StatusSource, Taps, WorkerSettings};
 use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sinks::redis::RedisSettings;
+use daemon_sinks::remote_write::RemoteWriteSettings;
+use daemon_sinks::results_webhook::ResultsWebhookSettings;
 use daemon_sources::intake::Intake;
 use derived_stats::Registry;
 use proxy_uve::Plan;
@@ -65,6 +67,10 @@ pub(crate) struct EngineSettings {
     pub influxdb: Option<InfluxSettings>,
     /// The Redis that UVEs are written to, and the brokers that get messages about them.
     pub redis: Option<(RedisSettings, Option<KafkaConfig>)>,
+    /// The receiver that series are written to.
+    pub remote_write: Option<RemoteWriteSettings>,
+    /// The server that results are posted to.
+    pub results_webhook: Option<ResultsWebhookSettings>,
     /// The Alertmanager that alarms are sent to.
     pub alertmanager: Option<AlertmanagerSettings>,
     /// The server that alarms are posted to.

@@ -8,6 +8,8 @@ use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::RedisSink;
+use daemon_sinks::remote_write::RemoteWriteSink;
+use daemon_sinks::results_webhook::ResultsWebhookSink;
 use daemon_sources::Source;
 use derived_stats::Registry;
 
@@ -15,8 +17,16 @@ use crate::engine::Engine;
 use crate::view::ViewSink;
 
 /// The names of the daemon's own sinks.
-const BUILT_IN_SINKS: [&str; 6] =
-    [AlarmSink::ALERTMANAGER, FileSink::NAME, InfluxSink::NAME, RedisSink::NAME, ViewSink::NAME, AlarmSink::WEBHOOK];
+const BUILT_IN_SINKS: [&str; 8] = [
+    AlarmSink::ALERTMANAGER,
+    FileSink::NAME,
+    InfluxSink::NAME,
+    RedisSink::NAME,
+    RemoteWriteSink::NAME,
+    ResultsWebhookSink::NAME,
+    ViewSink::NAME,
+    AlarmSink::WEBHOOK,
+];
 
 /// Algorithms, sources and sinks of an embedding program.
 #[derive(Default)]
@@ -73,7 +83,8 @@ mod tests {
 
     #[test]
     fn the_names_of_the_daemons_own_sinks_are_refused() {
-        for name in ["alertmanager", "file", "influxdb", "redis", "view", "webhook"] {
+        for name in ["alertmanager", "file", "influxdb", "redis", "remote_write", "results_webhook", "view", "webhook"]
+        {
             let error = check_name(name).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }

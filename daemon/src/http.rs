@@ -9,6 +9,7 @@
 //! | `/ping`, `/health`, `/query` | what clients of InfluxDB ask before they write ([`influx`]) |
 //! | `POST /v1/metrics` | OTLP metrics ([`otlp`]) |
 //! | `GET /api/v1/results/stream` | results as server-sent events ([`stream`]) |
+//! | `GET /api/v1/results/metrics` | the newest results as metrics, for a scrape ([`results_metrics`]) |
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
 //! | `GET /api/v1/alarms` | the alarms that fire or are pending ([`alarms`]) |
 //! | `GET /api/v1/status`, `/api/v1/loudest`, `/api/v1/proxies` | the state of the daemon, the loudest objects, the configured UVEs ([`overview`]) |
@@ -37,6 +38,7 @@ mod otlp;
 mod overview;
 mod page;
 mod permits;
+mod results_metrics;
 mod samples;
 mod series;
 mod status;
@@ -207,6 +209,7 @@ fn router(current: Current) -> Router {
         .route("/v1/metrics", post(otlp::post).route_layer(middleware::from_fn(refuse_parameters)))
         .merge(influx_routes())
         .route("/api/v1/results/stream", get(stream::get))
+        .route("/api/v1/results/metrics", get(results_metrics::get))
         .route("/api/v1/tap", get(tap::get))
         .route(
             "/api/v1/config",

@@ -67,8 +67,8 @@ impl DaemonBuilder {
         self
     }
 
-    /// Adds a sink to `run`, `replay` and `demo`. Its name must differ from those of all other sinks; `file`,
-    /// `influxdb`, `redis` and `view` are the daemon's own.
+    /// Adds a sink to `run`, `replay` and `demo`. Its name must differ from those of all other sinks; those of the sections
+    /// of `[sinks]`, and `view`, are the daemon's own.
     ///
     /// A sink that stores its position is remembered: the log keeps results for it, up to
     /// `log.retention.results_hard_limit_bytes`, also when a later start does not add it any more.

@@ -9,6 +9,8 @@ use daemon_partition::{Taps, WorkerSettings};
 use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sinks::redis::RedisSettings;
+use daemon_sinks::remote_write::RemoteWriteSettings;
+use daemon_sinks::results_webhook::ResultsWebhookSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
 use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
@@ -102,6 +104,8 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
         redis: redis(config)?,
+        remote_write: RemoteWriteSettings::new(&config.sinks.remote_write)?,
+        results_webhook: ResultsWebhookSettings::new(&config.sinks.results_webhook)?,
         alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?,
         webhook: WebhookSettings::new(&config.sinks.webhook)?,
     })

@@ -21,6 +21,7 @@ use daemon_base::sink_offsets::SinkOffsets;
 use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog};
 use daemon_partition::{StatusSource, WorkerTelemetry};
+use daemon_sinks::PostTelemetry;
 use daemon_sinks::alarms::AlarmTelemetry;
 use daemon_sinks::influxdb::InfluxTelemetry;
 use daemon_sinks::redis::RedisTelemetry;
@@ -60,6 +61,8 @@ pub(crate) struct Telemetry {
     pub contiv: ScraperTelemetry,
     pub influxdb: InfluxTelemetry,
     pub redis: RedisTelemetry,
+    pub remote_write: PostTelemetry,
+    pub results_webhook: PostTelemetry,
     pub alarms: AlarmTelemetry,
     pub http: HttpTelemetry,
     pub configuration: ConfigurationTelemetry,
@@ -150,6 +153,8 @@ impl Telemetry {
         self.contiv.register(registry);
         self.influxdb.register(registry);
         self.redis.register(registry);
+        self.remote_write.register(registry, "remote_write", "samples");
+        self.results_webhook.register(registry, "results_webhook", "results");
         self.alarms.register(registry);
         self.http.register(registry);
         self.configuration.register(registry);

@@ -14,7 +14,6 @@ mod loudest;
 mod names;
 mod object;
 mod objects;
-mod reading;
 mod sink;
 mod types;
 mod walk;
@@ -37,7 +36,6 @@ pub(crate) use self::alarms::AlarmQuery;
 pub(crate) use self::events::{Event, EventHub, EventId};
 pub(crate) use self::loudest::{Loud, Loudest};
 pub(crate) use self::names::Names;
-pub(crate) use self::reading::{LOUD, Reading};
 pub(crate) use self::sink::ViewSink;
 pub(crate) use self::walk::Walk;
 

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use support::broker::free_ports;
-use support::prometheus::{Prometheus, Target};
+use support::prometheus::{Labels, Prometheus, Target};
 use support::{Daemon, command, results, wait_until};
 use tempfile::TempDir;
 
@@ -57,10 +57,12 @@ fn micros() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
 }
 
-/// Starts a daemon by the guide on a port, with short periods.
-fn start_daemon(data: &Path, port: u16) -> Daemon {
+/// Starts a daemon by the guide on a port, with short periods; its results go to a Prometheus.
+fn start_daemon(data: &Path, port: u16, receiver: Option<&str>) -> Daemon {
     let config = data.join("derived-statsd.toml");
-    std::fs::write(&config, block("[aggregation]")).unwrap();
+    // Nobody listens at the discard port.
+    let receiver = receiver.unwrap_or("127.0.0.1:9");
+    std::fs::write(&config, block("[aggregation]").replace("127.0.0.1:9090", receiver)).unwrap();
     let address = format!("http.listen=127.0.0.1:{port}");
     let settings = ["log.partitions=2", "aggregation.period=2", "aggregation.allowed_lateness=3s", &address];
     let mut command = command("run", &data.join("log"), &settings);
@@ -110,14 +112,14 @@ fn what_prometheus_sends_is_counted_once_over_kills_of_both() {
     let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/cart", "500"), 10), (("/pay", "200"), 0)]);
     target.set(page(&counts));
     let [port] = free_ports();
-    let mut daemon = start_daemon(data.path(), port);
+    let mut daemon = start_daemon(data.path(), port, None);
     let remote_write = block("remote_write:").replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
     let mut prometheus = Prometheus::start(target.address, &remote_write);
     run(&target, &mut counts, DISCOVERY_SECONDS + 4);
     daemon.signal("KILL");
     daemon.wait();
     run(&target, &mut counts, 3);
-    let daemon = start_daemon(data.path(), port);
+    let daemon = start_daemon(data.path(), port, None);
     run(&target, &mut counts, 2);
     // The target starts anew.
     counts.values_mut().for_each(|count| *count = 3);
@@ -139,6 +141,42 @@ fn what_prometheus_sends_is_counted_once_over_kills_of_both() {
 }
 
 #[test]
+fn an_injected_anomaly_comes_back_as_a_score_and_the_alert_of_the_guide_fires() {
+    let (data, target) = (TempDir::new().unwrap(), Target::start());
+    let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/pay", "200"), 0)]);
+    target.set(page(&counts));
+    let [port] = free_ports();
+    let rules = data.path().join("rules.yml");
+    std::fs::write(&rules, block("groups:")).unwrap();
+    let remote_write = block("remote_write:").replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
+    let more = format!("rule_files: ['{}']\n{remote_write}", rules.display());
+    let prometheus = Prometheus::start_with(target.address, &more, &["--web.enable-remote-write-receiver"]);
+    let receiver = prometheus.url("").replace("http://", "");
+    let daemon = start_daemon(data.path(), port, Some(&receiver));
+    // More than the periods that the detector needs before it has a score.
+    run(&target, &mut counts, DISCOVERY_SECONDS + 50);
+    let firing = "ALERTS{alertname=\"Anomaly\",alertstate=\"firing\"}";
+    let now = || micros() as f64 / 1e6;
+    let name = |labels: &Labels| labels.get("name").cloned().unwrap_or_default();
+    let before = prometheus.values(firing, now());
+    assert!(before.keys().all(|labels| name(labels) != "/cart"), "{before:?}");
+    // The injected anomaly: a burst of one handler.
+    *counts.get_mut(&("/cart", "200")).unwrap() += 5_000;
+    target.set(page(&counts));
+    let score = wait_until("the alert fires", || {
+        run(&target, &mut counts, 1);
+        let alerts = prometheus.values(firing, now());
+        alerts.keys().any(|labels| name(labels) == "/cart").then_some(())?;
+        let scores = prometheus.series("anomaly_score{table=\"Service\",name=\"/cart\"}");
+        scores.into_values().flatten().map(|(_, score)| score).reduce(f64::max)
+    });
+    assert!(score >= 2.5, "{score}");
+    let sums = prometheus.series("AggProxySum_value{table=\"Service\",name=\"/cart\"}");
+    assert!(sums.values().flatten().any(|(_, value)| *value >= 5_000.0), "{sums:?}");
+    daemon.stop();
+}
+
+#[test]
 fn the_guide_is_valid_and_its_rule_is_one_of_prometheus() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
@@ -154,4 +192,6 @@ fn the_guide_is_valid_and_its_rule_is_one_of_prometheus() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     check(&["check", "config", "--syntax-only"], "prometheus.yml");
+    std::fs::write(path("rules.yml"), block("groups:")).unwrap();
+    check(&["check", "rules"], "rules.yml");
 }

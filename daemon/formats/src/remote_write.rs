@@ -8,12 +8,15 @@
 //! that series; a message that is not a request at all is a [`RequestError`], and then nothing of it is passed on.
 //!
 //! Exemplars, metadata and the buckets of native histograms are skipped.
+//!
+//! [`sent`] encodes the series of requests that the daemon itself sends.
 
 mod decoded;
 #[cfg(any(test, feature = "test-util"))]
 pub mod encode;
 #[cfg(any(test, feature = "test-util"))]
 mod message;
+pub mod sent;
 
 use self::decoded::Decoded;
 use crate::protobuf::{Fields, ProtobufError};

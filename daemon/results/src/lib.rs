@@ -6,6 +6,9 @@
 //! | [`line`](mod@line) | one line of JSON: the file sink, the event stream and, if so configured, the Kafka topic of results |
 //! | [`record`] | one record of the results log, which holds a block or lines |
 //!
+//! [`reading`] and [`series`] are views of a decoded result: its numbers by their roles, and its numbers as series of
+//! Prometheus.
+//!
 //! # Panics and errors
 //!
 //! No input makes a decoder panic. [`BlockError`](block::BlockError) and [`LineError`](line::LineError) state the
@@ -19,4 +22,6 @@
 
 pub mod block;
 pub mod line;
+pub mod reading;
 pub mod record;
+pub mod series;

@@ -13,7 +13,7 @@
 mod alertmanager;
 mod client;
 mod config;
-mod hmac;
+pub(crate) mod hmac;
 mod telemetry;
 mod tracker;
 mod webhook;

@@ -13,17 +13,25 @@
 //! | [`file`](mod@file) | a file of JSON lines |
 //! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
 //! | [`redis`](mod@redis) | UVEs in the Redis of a Contrail collector |
+//! | [`remote_write`] | series in a Prometheus |
+//! | [`results_webhook`] | results as JSON for a webhook |
 
 #![deny(missing_docs)]
 
 pub mod alarms;
 mod before_damage;
+mod endpoint;
+mod exchange;
 pub mod file;
 pub mod influxdb;
+mod post;
 pub mod redis;
+pub mod remote_write;
+pub mod results_webhook;
 mod run;
 mod sink;
 
 pub use self::before_damage::read_before_damage;
+pub use self::post::PostTelemetry;
 pub use self::run::{run, run_until};
 pub use self::sink::Sink;

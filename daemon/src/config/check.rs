@@ -35,7 +35,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     checks.opserver(config);
     checks.influxdb(config);
     checks.redis(config);
-    checks.alarm_sinks(config);
+    checks.sinks(config);
 }
 
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
@@ -56,6 +56,9 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
     }
     if config.sinks.redis.sends_secret_in_clear() {
         notices.push("sinks.redis.url: redis sends the password unencrypted; use rediss".to_owned());
+    }
+    if config.sinks.remote_write.sends_secret_in_clear() {
+        notices.push("sinks.remote_write.url: http sends the secret unencrypted; use https".to_owned());
     }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
@@ -232,13 +235,18 @@ impl Checks<'_> {
         }
     }
 
-    fn alarm_sinks(&mut self, config: &Config) {
+    fn sinks(&mut self, config: &Config) {
         let sinks = &config.sinks;
-        for (key, message) in sinks.alertmanager.problems() {
-            self.add_problem(&format!("sinks.alertmanager.{key}"), &message);
-        }
-        for (key, message) in sinks.webhook.problems() {
-            self.add_problem(&format!("sinks.webhook.{key}"), &message);
+        let sections = [
+            ("alertmanager", sinks.alertmanager.problems()),
+            ("remote_write", sinks.remote_write.problems()),
+            ("results_webhook", sinks.results_webhook.problems()),
+            ("webhook", sinks.webhook.problems()),
+        ];
+        for (section, problems) in sections {
+            for (key, message) in problems {
+                self.add_problem(&format!("sinks.{section}.{key}"), &message);
+            }
         }
     }
 
@@ -487,6 +495,18 @@ mod tests {
             ("sinks.influxdb.timeout", "99ms", false),
             ("sinks.influxdb.precision", "m", false),
             ("sinks.influxdb.precision", "ns", true),
+        ]);
+    }
+
+    #[test]
+    fn invalid_settings_of_the_sinks_that_post_results_are_rejected() {
+        check_all(&[
+            ("sinks.remote_write.url", "http://10.0.0.5:9090/api/v1/write", true),
+            ("sinks.remote_write.url", "10.0.0.5:9090", false),
+            ("sinks.remote_write.batch_samples", "0", false),
+            ("sinks.results_webhook.url", "https://a.example/hook?token=b", true),
+            ("sinks.results_webhook.url", "ftp://a.example/hook", false),
+            ("sinks.results_webhook.batch_bytes", "1023", false),
         ]);
     }
 

@@ -21,10 +21,10 @@ const CHANGED_WHILE_RUNNING: [&str; 7] =
 const NEEDS_RESTART: [&str; 1] = ["aggregation.cluster_id"];
 
 /// The URL of a webhook often is its credential: those of chat services have a token in the path.
-const WEBHOOK_URL: &str = "sinks.webhook.url";
+const WEBHOOK_URLS: [&str; 2] = ["sinks.webhook.url", "sinks.results_webhook.url"];
 
 /// The keys of which a part is secret.
-const PARTLY_SECRET: [&str; 2] = ["kafka.properties", WEBHOOK_URL];
+const PARTLY_SECRET: [&str; 3] = ["kafka.properties", WEBHOOK_URLS[0], WEBHOOK_URLS[1]];
 
 /// The value of each key that has one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,7 +71,7 @@ impl Effective {
 
     /// All keys without their secrets, and the keys that are left out for that.
     ///
-    /// A secret is a key of that type, the user, password and query of a URL, the path of the webhook's URL, and the
+    /// A secret is a key of that type, the user, password and query of a URL, the path of a webhook's URL, and the
     /// value of a property of librdkafka.
     pub(crate) fn shown(&self) -> (Json, Vec<String>) {
         let mut table = self.0.clone();
@@ -181,7 +181,7 @@ fn without_value(property: &mut Value) {
 fn redact(key: &str, value: &mut Value) {
     match value {
         Value::Array(properties) if key == "kafka.properties" => properties.iter_mut().for_each(without_value),
-        Value::String(url) if key == WEBHOOK_URL => *url = without_path(url),
+        Value::String(url) if WEBHOOK_URLS.contains(&key) => *url = without_path(url),
         _ => {}
     }
 }
@@ -263,6 +263,7 @@ mod tests {
         let more = "kafka.properties = [\"sasl.password=hunter2\"]\n\
                     sinks.influxdb.url = \"http://me:hunter2@db:8086/x\"\n\
                     sinks.alertmanager.url = \"http://a:9093/x?key=hunter2,hunter2\"\n\
+                    sinks.results_webhook.url = \"https://a/services/hunter2\"\n\
                     sinks.webhook.url = \"https://me@chat.example/services/hunter2?key=hunter2\"\n\
                     opserver.servers = [\"https://hunter2@a:8081\"]";
         let (shown, hidden) = effective(&(lines + more)).shown();
@@ -271,6 +272,7 @@ mod tests {
         assert_eq!(shown["sinks"]["influxdb"]["url"], "http://…@db:8086/x");
         assert_eq!(shown["sinks"]["alertmanager"]["url"], "http://a:9093/x?…");
         assert_eq!(shown["sinks"]["webhook"]["url"], "https://…@chat.example/…");
+        assert_eq!(shown["sinks"]["results_webhook"]["url"], "https://a/…");
         assert_eq!(shown["kafka"]["properties"][0], "sasl.password=…");
         assert_eq!(shown["http"]["listen"], "127.0.0.1:8081", "a default");
     }
@@ -296,7 +298,7 @@ mod tests {
     fn another_token_in_a_url_is_a_change_without_its_text() {
         let url = |token: &str| effective(&format!("sinks.webhook.url = \"https://chat.example/services/{token}\""));
         let changes = url("hunter2").changes_to(&url("hunter3"));
-        let expected = ChangedKey { key: WEBHOOK_URL.to_owned(), before: None, after: None };
+        let expected = ChangedKey { key: WEBHOOK_URLS[0].to_owned(), before: None, after: None };
         assert_eq!(changes, [expected]);
     }
 

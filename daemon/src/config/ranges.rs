@@ -80,7 +80,7 @@ fn some(value: impl TryInto<u64>) -> Option<u64> {
 }
 
 /// All settings that are whole numbers. Versions, such as `sinks.influxdb.version`, are names.
-pub(super) const NUMBERS: [Number; 35] = [
+pub(super) const NUMBERS: [Number; 39] = [
     number("aggregation.max_objects_per_partition", 1, OBJECTS, |c| some(c.aggregation.max_objects_per_partition)),
     number("aggregation.max_sources_per_object", 1, SOURCES, |c| some(c.aggregation.max_sources_per_object)),
     number("aggregation.period", 1, 86_400, |c| c.aggregation.period.map(u64::from)),
@@ -114,12 +114,16 @@ pub(super) const NUMBERS: [Number; 35] = [
     number("sinks.influxdb.batch_lines", 1, LINES, |c| some(c.sinks.influxdb.batch_lines)),
     number("sinks.redis.database", 0, 1023, |c| some(c.sinks.redis.database)),
     number("sinks.redis.partitions", 1, PARTITIONS, |c| some(c.sinks.redis.partitions)),
+    number("sinks.remote_write.batch_bytes", 1024, MEMORY, |c| some(c.sinks.remote_write.batch_bytes)),
+    number("sinks.remote_write.batch_samples", 1, LINES, |c| some(c.sinks.remote_write.batch_samples)),
+    number("sinks.results_webhook.batch_bytes", 1024, MEMORY, |c| some(c.sinks.results_webhook.batch_bytes)),
+    number("sinks.results_webhook.batch_results", 1, LINES, |c| some(c.sinks.results_webhook.batch_results)),
     number("sinks.webhook.alarms_per_group", 1, 1_000, |c| some(c.sinks.webhook.alarms_per_group)),
     number("workers.threads", 0, THREADS, |c| some(c.workers.threads)),
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 27] = [
+pub(super) const DURATIONS: [Span; 33] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
@@ -145,6 +149,12 @@ pub(super) const DURATIONS: [Span; 27] = [
     span("sinks.influxdb.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.influxdb.flush_interval),
     span("sinks.influxdb.timeout", TENTH, HOUR, |c| c.sinks.influxdb.timeout),
     span("sinks.redis.timeout", TENTH, HOUR, |c| c.sinks.redis.timeout),
+    span("sinks.remote_write.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.remote_write.flush_interval),
+    span("sinks.remote_write.refusal_timeout", Duration::ZERO, DAY, |c| c.sinks.remote_write.refusal_timeout),
+    span("sinks.remote_write.timeout", TENTH, HOUR, |c| c.sinks.remote_write.timeout),
+    span("sinks.results_webhook.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.results_webhook.flush_interval),
+    span("sinks.results_webhook.refusal_timeout", Duration::ZERO, DAY, |c| c.sinks.results_webhook.refusal_timeout),
+    span("sinks.results_webhook.timeout", TENTH, HOUR, |c| c.sinks.results_webhook.timeout),
     span("sinks.webhook.interval", Duration::ZERO, HOUR, |c| c.sinks.webhook.interval),
     span("sinks.webhook.timeout", TENTH, HOUR, |c| c.sinks.webhook.timeout),
 ];

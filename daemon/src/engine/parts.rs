@@ -13,6 +13,8 @@ use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::{Publish, RedisSink, UveMessage};
+use daemon_sinks::remote_write::RemoteWriteSink;
+use daemon_sinks::results_webhook::ResultsWebhookSink;
 use daemon_sources::{Source, SourceContext};
 
 use super::{Engine, EngineSettings, Lifetime, Readiness};
@@ -79,6 +81,8 @@ impl Engine {
         }
         self.start_influxdb(settings)?;
         self.start_redis(settings)?;
+        self.start_remote_write(settings)?;
+        self.start_results_webhook(settings)?;
         self.start_alertmanager(settings)?;
         self.start_webhook(settings)
     }
@@ -99,6 +103,24 @@ impl Engine {
         let publish = brokers.as_ref().map(publisher_of_messages).transpose()?;
         let (clock, stop, lines) = self.parts_of_sink(settings);
         let sink = RedisSink::new(own, lines, publish, clock, self.telemetry.redis.clone(), stop);
+        self.add_built_in_sink(sink, |_| ())
+    }
+
+    fn start_remote_write(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(own) = &settings.remote_write else {
+            return self.log.remove_sink(RemoteWriteSink::NAME).context("forget the remote write sink");
+        };
+        let (clock, stop, lines) = self.parts_of_sink(settings);
+        let sink = RemoteWriteSink::new(own.clone(), lines, clock, self.telemetry.remote_write.clone(), stop);
+        self.add_built_in_sink(sink, |_| ())
+    }
+
+    fn start_results_webhook(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(own) = &settings.results_webhook else {
+            return self.log.remove_sink(ResultsWebhookSink::NAME).context("forget the webhook of results");
+        };
+        let (clock, stop, _) = self.parts_of_sink(settings);
+        let sink = ResultsWebhookSink::new(own.clone(), clock, self.telemetry.results_webhook.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
     }
 

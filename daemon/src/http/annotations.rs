@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
 use daemon_detect::run::{Detector, Scored};
 use daemon_detect::series::Series;
+use daemon_results::reading::{LOUD, Reading};
 use daemon_sources::opening::without_mark;
 use derived_stats::entry::{Argument, Entry};
 use derived_stats::{AnnotationError, MetricKind, Registry, Spec, ValueType};
@@ -22,7 +23,6 @@ use crate::http::body::Refusal;
 use crate::http::chunks::whole;
 use crate::http::overview::role_name;
 use crate::http::{Shared, json as respond, problem};
-use crate::view::{LOUD, Reading};
 
 /// The most rows of a series to run on.
 const MAX_ROWS: usize = 20_000;

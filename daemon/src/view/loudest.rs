@@ -10,12 +10,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 
 use daemon_results::block::{AttributeShape, EncodedValue, Row};
+use daemon_results::reading::{Reading, is_anomaly};
 use derived_stats::Number;
 use derived_stats::entry::Role;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
-use crate::view::reading::{Reading, is_anomaly};
 use crate::view::split_key;
 
 /// The most attributes of objects in the list.

@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use daemon_results::block::{AttributeShape, BlockError, EncodedValue, Reader, Row, UveShape, Values, put_varint};
+use derived_stats::Record;
 use proxy_uve::json;
 
 use crate::view::generations::Generations;
@@ -256,6 +257,15 @@ impl<'o> Uve<'o> {
             let Some(record) = value.decode(attribute) else { continue };
             take(&attribute.name, &|out| attribute.write_json(&record, out));
         }
+    }
+
+    /// The attributes with their newest results.
+    pub(super) fn results<'s>(
+        &self,
+        shapes: &'s [Arc<UveShape>],
+    ) -> impl Iterator<Item = (&'s AttributeShape, Record)> + use<'o, 's> {
+        // The block was checked when it was read.
+        self.encoded(shapes).filter_map(|Encoded { attribute, value, .. }| Some((attribute, value.decode(attribute)?)))
     }
 
     fn encoded<'s>(&self, shapes: &'s [Arc<UveShape>]) -> impl Iterator<Item = Encoded<'o, 's>> + use<'o, 's> {

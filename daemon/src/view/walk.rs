@@ -2,6 +2,9 @@
 
 use std::ops::Bound;
 
+use daemon_results::block::{AttributeShape, UveShape};
+use derived_stats::Record;
+
 use crate::view::names::Names;
 use crate::view::{Filter, UveDocument, UveView};
 
@@ -119,6 +122,40 @@ impl UveView {
                 !is_shown || visit(name, &document.unwrap_or_default())
             },
         );
+    }
+}
+
+impl UveView {
+    /// Visits the newest results of the objects that are next in a walk over a table, one by one, under one lock.
+    pub(crate) fn slice_of_results(
+        &self,
+        walk: &mut Walk,
+        mut visit: impl FnMut(&str, &UveShape, &AttributeShape, &Record),
+    ) {
+        let Walk { table: Some(table), position, .. } = walk else { return };
+        if !self.sort_names(table) {
+            return;
+        }
+        let tables = self.read();
+        let Some(objects) = tables.by_name.get(table.as_str()) else {
+            position.is_done = true;
+            return;
+        };
+        position.advance(
+            |name| objects.from(name),
+            |name, object| {
+                for uve in object.uves(&tables.shapes) {
+                    uve.results(&tables.shapes)
+                        .for_each(|(attribute, record)| visit(name, uve.shape, attribute, &record));
+                }
+                true
+            },
+        );
+    }
+
+    /// The names of the tables that have objects.
+    pub(crate) fn tables(&self) -> Vec<String> {
+        self.read().by_name.keys().map(|table| table.to_string()).collect()
     }
 }
 

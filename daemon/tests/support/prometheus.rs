@@ -16,26 +16,64 @@ use super::broker::free_ports;
 use super::process::{Running, kill, start, wait_until_it_answers};
 use super::{agent, answer};
 
+/// The labels of a series.
+pub(crate) type Labels = BTreeMap<String, String>;
+
+/// The samples of each series: milliseconds, and values.
+pub(crate) type AllSamples = BTreeMap<Labels, Vec<(i64, f64)>>;
+
 /// A Prometheus that runs or is killed.
 pub(crate) struct Prometheus {
     folder: TempDir,
     port: u16,
+    flags: &'static [&'static str],
     running: Option<Running>,
 }
 
 impl Prometheus {
     /// Starts a server that scrapes `target` each second as the job `shop`, with `more` at the end of its configuration.
     pub(crate) fn start(target: SocketAddr, more: &str) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::start_with(target, more, &[])
+    }
+
+    /// As [`start`](Self::start), with flags.
+    pub(crate) fn start_with(target: SocketAddr, more: &str, flags: &'static [&'static str]) -> Self {
         let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
              scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]\n{more}"
         );
+        Self::with(&config, flags)
+    }
+
+    /// Starts a server that takes remote write, with this configuration.
+    pub(crate) fn receiver(config: &str) -> Self {
+        Self::with(config, &["--web.enable-remote-write-receiver"])
+    }
+
+    fn with(config: &str, flags: &'static [&'static str]) -> Self {
+        let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
         let [port] = free_ports();
-        let mut prometheus = Self { folder, port, running: None };
+        let mut prometheus = Self { folder, port, flags, running: None };
         prometheus.restart();
         prometheus
+    }
+
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The samples of the last two hours of each series that a selector has, by its labels.
+    pub(crate) fn series(&self, selector: &str) -> AllSamples {
+        series_of(&self.url("/api/v1/query"), selector)
+    }
+
+    /// What an instant query gives at a time in seconds: the values by the labels.
+    pub(crate) fn values(&self, query: &str, at: f64) -> BTreeMap<Labels, f64> {
+        let result = query_of(&self.url("/api/v1/query"), query, Some(at));
+        let value = |series: &Value| (labels(&series["metric"]), series["value"][1].as_str().unwrap().parse().unwrap());
+        result.as_array().unwrap().iter().map(value).collect()
     }
 
     pub(crate) fn restart(&mut self) {
@@ -44,6 +82,7 @@ impl Prometheus {
         command.arg(format!("--config.file={}", self.folder.path().join("prometheus.yml").display()));
         command.arg(format!("--storage.tsdb.path={}", self.folder.path().join("data").display()));
         command.arg(format!("--web.listen-address=127.0.0.1:{}", self.port));
+        command.args(self.flags);
         self.running = Some(start(command, &self.folder));
         let ready = format!("http://127.0.0.1:{}/-/ready", self.port);
         wait_until_it_answers(&ready, self.running.as_mut().unwrap(), &self.folder);
@@ -73,6 +112,34 @@ impl Drop for Prometheus {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The `result` of a query, at a time in seconds.
+fn query_of(url: &str, query: &str, at: Option<f64>) -> Value {
+    let mut request = agent().get(url).query("query", query);
+    if let Some(at) = at {
+        request = request.query("time", at.to_string());
+    }
+    let (status, body) = answer(request.call()).expect("the server answers");
+    assert_eq!(status, 200, "{query}: {body}");
+    let answer: Value = serde_json::from_str(&body).unwrap();
+    answer["data"]["result"].clone()
+}
+
+/// The samples of the last two hours, read from any server with Prometheus' API.
+pub(crate) fn series_of(url: &str, selector: &str) -> AllSamples {
+    let result = query_of(url, &format!("{selector}[2h]"), None);
+    let point = |point: &Value| {
+        let ms = (point[0].as_f64().unwrap() * 1e3).round() as i64;
+        (ms, point[1].as_str().unwrap().parse().unwrap())
+    };
+    let points = |series: &Value| series["values"].as_array().unwrap().iter().map(point).collect();
+    result.as_array().unwrap().iter().map(|series| (labels(&series["metric"]), points(series))).collect()
+}
+
+fn labels(metric: &Value) -> Labels {
+    let label = |(name, value): (&String, &Value)| (name.clone(), value.as_str().unwrap().to_owned());
+    metric.as_object().unwrap().iter().map(label).collect()
 }
 
 /// A server whose only page is a text. It ends with the process.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 const BLOCK: usize = 64;
 
 /// The HMAC of the parts of a message, in hexadecimal digits.
-pub(super) fn hex(key: &[u8], parts: &[&[u8]]) -> String {
+pub(crate) fn hex(key: &[u8], parts: &[&[u8]]) -> String {
     let mut block = [0_u8; BLOCK];
     let hashed = Sha256::digest(key);
     let key = if key.len() > BLOCK { hashed.as_slice() } else { key };

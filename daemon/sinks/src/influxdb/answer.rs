@@ -8,33 +8,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// The longest wait that a server may request.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+use crate::exchange::{Answer, retry_after};
 
 /// Parts of the texts with which a server rejects lines, in lower case: InfluxDB 1 and 2 cannot parse a line or find a
 /// field of another type, the texts of InfluxDB 3 contain the name of the format.
 const LINE_ERRORS: [&str; 5] = ["parse", "partial write", "conflict", "line protocol", "dropped"];
-
-/// The number of characters of a text in a log message.
-const EXCERPT_CHARS: usize = 400;
-
-/// An answer of the server.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Answer {
-    pub status: u16,
-    pub retry_after: Option<String>,
-    pub body: String,
-}
-
-/// The reason for a missing answer.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum NoAnswer {
-    /// The daemon stops.
-    Stopped,
-    Timeout,
-    /// The connection failed, with the text of the error.
-    Transport(String),
-}
 
 /// The labels of all outcomes of a request.
 pub(super) const OUTCOMES: [&str; 12] = [
@@ -227,25 +205,6 @@ fn error_text(body: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first characters of a text, for a log message.
-pub(super) fn excerpt(text: &str) -> &str {
-    text.char_indices().nth(EXCERPT_CHARS).map_or(text, |(end, _)| &text[..end])
-}
-
-/// Parses a `Retry-After` header, in seconds or as a date (RFC 9110, section 10.2.3), into at most [`MAX_RETRY_AFTER`].
-fn retry_after(requested: &str, now: u64) -> Option<Duration> {
-    let requested = requested.trim();
-    let wait = match requested.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = httpdate::parse_http_date(requested).ok()?;
-            let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-            date.saturating_sub(Duration::from_micros(now))
-        }
-    };
-    Some(wait.min(MAX_RETRY_AFTER))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,31 +294,9 @@ mod tests {
     }
 
     #[test]
-    fn a_requested_wait_is_in_seconds_or_a_date_and_has_a_limit() {
-        let cases = [
-            ("0", Some(0)),
-            (" 17 ", Some(17)),
-            ("99999", Some(300)),
-            ("18446744073709551616", None),
-            ("-1", None),
-            ("soon", None),
-            ("Thu, 23 Mar 2017 22:04:35 GMT", Some(10)),
-            ("Thu, 23 Mar 2017 22:04:15 GMT", Some(0)),
-            ("Fri, 23 Mar 2018 22:04:15 GMT", Some(300)),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
-        ];
-        for (requested, seconds) in cases {
-            assert_eq!(retry_after(requested, NOW), seconds.map(Duration::from_secs), "{requested}");
-        }
-    }
-
-    #[test]
-    fn an_error_text_is_one_line_and_its_excerpt_ends_between_characters() {
+    fn an_error_text_is_one_line() {
         assert_eq!(error_text("{\"error\":\"a\\nb\"}"), "a b");
         assert_eq!(error_text("{\"message\":\"m\",\"error\":\"e\"}"), "m");
         assert_eq!(error_text("<p>\n no JSON"), "<p> no JSON");
-        assert_eq!(excerpt("short"), "short");
-        assert_eq!(excerpt(&"é".repeat(EXCERPT_CHARS)), "é".repeat(EXCERPT_CHARS));
-        assert_eq!(excerpt(&"é".repeat(EXCERPT_CHARS + 1)), "é".repeat(EXCERPT_CHARS));
     }
 }

@@ -8,6 +8,8 @@ use daemon_base::setting::duration;
 use http::Uri;
 use serde::Deserialize;
 
+use crate::endpoint::is_in_clear;
+
 /// The configuration section `[sinks.influxdb]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -134,11 +136,7 @@ impl InfluxConfig {
     pub fn sends_secret_in_clear(&self) -> bool {
         let secret =
             [self.password.is_some(), self.password_file.is_some(), self.token.is_some(), self.token_file.is_some()];
-        let uri = self.url.as_deref().and_then(|url| url.parse::<Uri>().ok());
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-        let local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        secret.contains(&true) && !local && uri.is_some_and(|uri| uri.scheme_str() == Some("http"))
+        secret.contains(&true) && self.url.as_deref().is_some_and(is_in_clear)
     }
 
     /// The keys that are set and belong to the other version, with that version.

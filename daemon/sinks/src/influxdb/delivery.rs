@@ -15,9 +15,10 @@ use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
 use tracing::{error, info, warn};
 
-use super::answer::{self, Answer, DropReason, NoAnswer, Outcome, RetryReason, RetryableError};
+use super::answer::{self, DropReason, Outcome, RetryReason, RetryableError};
 use super::batch::{Batch, Limits};
 use super::telemetry::InfluxTelemetry;
+use crate::exchange::{Answer, NoAnswer, excerpt};
 
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
@@ -182,7 +183,7 @@ impl Delivery {
         if self.should_log(reason.label()) {
             self.is_failure_logged = true;
             let (remedy, needs_operator) = (self.remedy(reason), reason.needs_operator());
-            let (reason, text, retry) = (reason.label(), answer::excerpt(text), pause.as_secs_f64());
+            let (reason, text, retry) = (reason.label(), excerpt(text), pause.as_secs_f64());
             if needs_operator {
                 error!(
                     reason,
@@ -221,7 +222,7 @@ impl Delivery {
     fn count_dropped(&mut self, lines: u64, reason: DropReason, text: &str) {
         self.telemetry.dropped(lines, reason);
         if self.should_log(reason.label()) {
-            let (reason, text) = (reason.label(), answer::excerpt(text));
+            let (reason, text) = (reason.label(), excerpt(text));
             error!(lines, reason, text, "InfluxDB rejects lines permanently; the sink drops them.");
         }
     }

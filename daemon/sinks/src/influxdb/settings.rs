@@ -1,24 +1,16 @@
 //! The settings of the InfluxDB sink, from its section of the configuration and the files in it.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::outbound::{Authorization, RESERVED, percent_encoded};
-use daemon_base::setting::{Secret, file};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use daemon_base::setting::Secret;
+use ureq::tls::TlsConfig;
 
 use super::batch::Limits;
 
 use super::config::{self, InfluxConfig, Precision, ServerPart};
-
-/// The files with the trusted certificate authorities of common systems.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+use crate::endpoint::{secret, tls};
 
 /// The settings of the InfluxDB sink.
 #[derive(Clone, Debug)]
@@ -70,7 +62,11 @@ impl InfluxSettings {
             limits: Limits { lines: section.batch_lines, bytes: section.batch_bytes },
             flush_interval: section.flush_interval,
             timeout: section.timeout,
-            tls: if is_https { tls(section.ca_file.as_deref())? } else { TlsConfig::default() },
+            tls: if is_https {
+                tls(section.ca_file.as_deref(), "sinks.influxdb.ca_file")?
+            } else {
+                TlsConfig::default()
+            },
             host: section.host.clone().unwrap_or_else(own_name),
             server: server.context("sinks.influxdb.server")?,
         }))
@@ -117,54 +113,18 @@ impl InfluxSettings {
 
 fn authorization(section: &InfluxConfig) -> anyhow::Result<Option<Authorization>> {
     if section.version == 1 {
-        let password = secret(section.password.as_ref(), section.password_file.as_deref(), "password_file")?;
+        let password =
+            secret(section.password.as_ref(), section.password_file.as_deref(), "sinks.influxdb.password_file")?;
         let given = section.user.as_deref().zip(password);
         return Ok(given.map(|(user, password)| Authorization::basic(user, password.reveal())));
     }
-    let token = secret(section.token.as_ref(), section.token_file.as_deref(), "token_file")?;
+    let token = secret(section.token.as_ref(), section.token_file.as_deref(), "sinks.influxdb.token_file")?;
     let is_legal = |token: &Secret| token.reveal().bytes().all(|byte| byte.is_ascii_graphic());
     anyhow::ensure!(
         token.as_ref().is_none_or(is_legal),
         "sinks.influxdb.token_file: the token has a character that is not visible ASCII"
     );
     Ok(token.map(|token| Authorization::token(token.reveal())))
-}
-
-fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> anyhow::Result<Option<Secret>> {
-    match file {
-        Some(path) => Secret::from_file(path, &format!("sinks.influxdb.{key}")).map(Some),
-        None => Ok(given.cloned()),
-    }
-}
-
-/// The TLS settings, which trust the authorities of the system and of `ca_file`.
-///
-/// Without either, as in small container images, they trust Mozilla's list, which is compiled in.
-fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
-    let mut authorities = Vec::new();
-    if let Some(path) = ca_file {
-        let pem = file::read(path).with_context(|| format!("read sinks.influxdb.ca_file {}", path.display()))?;
-        authorities.extend(certificates(&pem));
-        anyhow::ensure!(
-            !authorities.is_empty(),
-            "sinks.influxdb.ca_file: {} has no certificate in PEM (-----BEGIN CERTIFICATE-----)",
-            path.display()
-        );
-    }
-    // A file that cannot be read counts as missing.
-    let system = SYSTEM_AUTHORITIES.iter().find_map(|path| std::fs::read(path).ok());
-    authorities.extend(certificates(&system.unwrap_or_default()));
-    let roots = if authorities.is_empty() { RootCerts::WebPki } else { RootCerts::from(authorities) };
-    Ok(TlsConfig::builder().root_certs(roots).build())
-}
-
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    let items = parse_pem(pem).filter_map(Result::ok);
-    let certificates = items.filter_map(|item| match item {
-        PemItem::Certificate(certificate) => Some(certificate),
-        _ => None,
-    });
-    certificates.collect()
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use daemon_base::clock::ManualClock;
 use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 
-use super::answer::{Answer, NoAnswer};
 use super::delivery::Stopped;
 use super::*;
+use crate::exchange::{Answer, NoAnswer};
 
 /// A server that records requests and can be unreachable.
 #[derive(Clone, Default)]

@@ -4,6 +4,8 @@ use daemon_sinks::alarms::{AlertmanagerConfig, WebhookConfig};
 use daemon_sinks::file::FileConfig;
 use daemon_sinks::influxdb::InfluxConfig;
 use daemon_sinks::redis::RedisConfig;
+use daemon_sinks::remote_write::RemoteWriteConfig;
+use daemon_sinks::results_webhook::ResultsWebhookConfig;
 use serde::Deserialize;
 
 /// `[sinks]` configures the readers of the results log, each of which has its own cursor.
@@ -18,6 +20,10 @@ pub(crate) struct Sinks {
     pub influxdb: InfluxConfig,
     /// The sink that writes UVEs to the Redis of a Contrail collector.
     pub redis: RedisConfig,
+    /// The sink that writes series to Prometheus.
+    pub remote_write: RemoteWriteConfig,
+    /// The sink that posts results.
+    pub results_webhook: ResultsWebhookConfig,
     /// The sink that posts alarms.
     pub webhook: WebhookConfig,
 }

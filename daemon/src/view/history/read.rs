@@ -8,12 +8,13 @@ use daemon_alarms::row::is_alarms;
 use daemon_log::{Log, LogError};
 use daemon_results::block::Row;
 use daemon_results::line::{LineReader, is_scrape};
+use daemon_results::reading::Reading;
 use daemon_results::record::{RecordReader, Stored};
 use proxy_uve::Plan;
 use serde::Serialize;
 
 use super::{ENTRY_BYTES, Span};
-use crate::view::{Reading, UveView};
+use crate::view::UveView;
 
 /// What one request reads of the log, at most one step more: a day of minutes is 1,440 records of 64 KiB.
 const MAX_BYTES: usize = 128 * 1024 * 1024;

@@ -1,21 +1,27 @@
 //! The numbers of a result by their roles: what lists and charts show of any algorithm.
 
-use daemon_results::block::AttributeShape;
 use derived_stats::entry::Role;
 use derived_stats::{Number, Record};
 use serde::{Deserialize, Serialize};
 
+use crate::block::AttributeShape;
+
 /// The size of a score that is an anomaly, for a detector without alarms of its own. The score of EWM with alpha 0.1 is
 /// at most 3.
-pub(crate) const LOUD: f64 = 2.5;
+pub const LOUD: f64 = 2.5;
 
 /// The numbers of one result of one attribute.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Reading {
+pub struct Reading {
+    /// The value itself.
     pub value: Option<f64>,
+    /// The score of the detector.
     pub score: Option<f64>,
+    /// The value that the detector expects.
     pub expected: Option<f64>,
+    /// The lower end of the band.
     pub low: Option<f64>,
+    /// The upper end of the band.
     pub high: Option<f64>,
     /// Whether the detector raises an alarm; without alarms of its own, whether the score is [`LOUD`].
     pub is_anomaly: bool,
@@ -23,7 +29,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// The reading of a decoded result.
-    pub(crate) fn of(attribute: &AttributeShape, record: &Record) -> Self {
+    pub fn of(attribute: &AttributeShape, record: &Record) -> Self {
         let number = |role| attribute.of_role(role, record).map(Number::as_f64);
         let (value, score, expected) = (number(Role::Value), number(Role::Score), number(Role::Expected));
         let alarm = number(Role::Alarm);
@@ -35,7 +41,8 @@ impl Reading {
 
     /// Adds the band of a detector that states none: the values whose score would be [`LOUD`] with the deviation behind
     /// the newest score. Without it nobody sees how far a value is from an anomaly.
-    pub(crate) fn with_band(mut self) -> Self {
+    #[must_use]
+    pub fn with_band(mut self) -> Self {
         let (Some(value), Some(score), Some(expected)) = (self.value, self.score, self.expected) else { return self };
         let half = LOUD * ((value - expected) / score).abs();
         if self.low.is_none() && self.high.is_none() && half.is_finite() {
@@ -46,7 +53,7 @@ impl Reading {
 }
 
 /// Whether a detector raises an alarm; without alarms of its own, whether the score is [`LOUD`].
-pub(crate) fn is_anomaly(score: Option<f64>, alarm: Option<f64>) -> bool {
+pub fn is_anomaly(score: Option<f64>, alarm: Option<f64>) -> bool {
     alarm.map_or_else(|| score.is_some_and(|score| score.abs() >= LOUD), |alarm| alarm == 1.0)
 }
 

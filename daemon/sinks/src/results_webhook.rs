@@ -1,0 +1,109 @@
+//! A sink that posts results to a webhook, as JSON in batches.
+//!
+//! ```json
+//! {"version":1,"results":[{"key":"T:a","uve":"AggProxySum-A-b","start":0,"end":60,"data":{"deleted":false,"proxy":"A-b","value":{"value":36}}}]}
+//! ```
+//!
+//! The results have the form of [`daemon_results::line`]. A process that is killed sends its last request again, with the
+//! same results in front; `key`, `uve` and `end` together name a result. A request is signed as those of the alarms'
+//! webhook: `x-derived-statsd-signature` is the HMAC-SHA256 of time, dot and body.
+
+mod batch;
+mod config;
+
+use std::sync::Arc;
+
+use daemon_base::clock::Clock;
+use daemon_base::setting::Secret;
+use daemon_base::stop::Stop;
+use daemon_log::{Log, RecordBatch};
+use ureq::tls::TlsConfig;
+
+use self::batch::Batch;
+use crate::Sink;
+use crate::endpoint::{secret, tls};
+use crate::post::{PostSettings, PostSink, PostTelemetry};
+
+pub use self::config::ResultsWebhookConfig;
+
+/// The settings of the sink.
+#[derive(Clone)]
+pub struct ResultsWebhookSettings {
+    post: PostSettings,
+    secret: Option<Secret>,
+}
+
+impl ResultsWebhookSettings {
+    /// Reads the settings from a section; `None` if it has no URL.
+    ///
+    /// # Errors
+    ///
+    /// If a file of a key cannot be read or has invalid content.
+    pub fn new(section: &ResultsWebhookConfig) -> anyhow::Result<Option<Self>> {
+        let Some(url) = &section.url else { return Ok(None) };
+        let ca_file = "sinks.results_webhook.ca_file";
+        let is_https = url.starts_with("https:");
+        let post = PostSettings {
+            name: ResultsWebhookSink::NAME,
+            settings: "sinks.results_webhook.url and its secret",
+            ca_file,
+            url: url.clone(),
+            timeout: section.timeout,
+            tls: if is_https { tls(section.ca_file.as_deref(), ca_file)? } else { TlsConfig::default() },
+            max_items: section.batch_results,
+            max_bytes: section.batch_bytes,
+            flush_interval: section.flush_interval,
+            refusal_timeout: section.refusal_timeout,
+        };
+        let file = section.secret_file.as_deref();
+        let secret = secret(section.secret.as_ref(), file, "sinks.results_webhook.secret_file")?;
+        anyhow::ensure!(
+            secret.as_ref().is_none_or(|secret| !secret.reveal().is_empty()),
+            "sinks.results_webhook: the secret is empty; write it into the file, or remove secret_file"
+        );
+        Ok(Some(Self { post, secret }))
+    }
+}
+
+impl std::fmt::Debug for ResultsWebhookSettings {
+    // The URL may be a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResultsWebhookSettings").finish_non_exhaustive()
+    }
+}
+
+/// A sink that posts results.
+pub struct ResultsWebhookSink(PostSink<Batch>);
+
+impl ResultsWebhookSink {
+    /// The name of the sink, under which it stores its position.
+    pub const NAME: &'static str = "results_webhook";
+
+    /// Creates a sink that ends a wait or a request when `stop` is set.
+    pub fn new(settings: ResultsWebhookSettings, clock: Arc<dyn Clock>, telemetry: PostTelemetry, stop: Stop) -> Self {
+        let ResultsWebhookSettings { post, secret } = settings;
+        Self(PostSink::new(post, Batch::new(secret), clock, telemetry, stop))
+    }
+}
+
+impl Sink for ResultsWebhookSink {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+        self.0.start(log)
+    }
+
+    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
+        self.0.deliver(log, batch)
+    }
+
+    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
+        self.0.idle(log, stopping)
+    }
+
+    fn delivered(&self, next: u64) -> u64 {
+        self.0.delivered(next)
+    }
+}

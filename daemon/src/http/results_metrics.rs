@@ -1,0 +1,245 @@
+//! The newest results as metrics, for a scrape: `GET /api/v1/results/metrics`.
+//!
+//! The series are those of remote write ([`daemon_results::series`]), without times, for a Prometheus that shall not be
+//! written to. The response has `limit` series at most, of the first objects by table and name, and the number of those
+//! that it leaves out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use daemon_base::listener::Client;
+use daemon_results::series::{self, Sample};
+use serde::Deserialize;
+
+use crate::http::chunks::whole;
+use crate::http::{Shared, problem};
+use crate::telemetry::Exposition;
+use crate::view::{Names, UveView, Walk};
+
+/// The series of a response, unless the request names another number.
+const DEFAULT_LIMIT: usize = 10_000;
+
+/// The most series of a response. They take some tens of megabytes.
+const MAX_LIMIT: usize = 100_000;
+
+/// The query of the metrics.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MetricsQuery {
+    table: Option<String>,
+    #[serde(rename = "match")]
+    names: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The newest results in the format that the client asks for.
+pub(super) async fn get(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    query: Result<Query<MetricsQuery>, QueryRejection>,
+) -> Response {
+    let Query(MetricsQuery { table, names, limit }) = match query {
+        Ok(query) => query,
+        Err(rejection) => {
+            let text =
+                format!("{}; the parameters, each at most once, are table, match and limit", rejection.body_text());
+            return problem(StatusCode::BAD_REQUEST, &text);
+        }
+    };
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        let text = format!("`limit` is {limit}; expected a number of series, 1 to {MAX_LIMIT}");
+        return problem(StatusCode::BAD_REQUEST, &text);
+    }
+    let names = match names.as_deref() {
+        None => Names::with_prefix(""),
+        Some(names) => Names::of("", names.split(',')),
+    };
+    let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Exposition::accepted(&accept.join(","));
+    let permit = match shared.permits.readers.take(client) {
+        Ok(permit) => permit,
+        Err(busy) => return *busy,
+    };
+    // With the permit: the work goes on when its client is gone.
+    let made = tokio::task::spawn_blocking(move || {
+        let mut page = Page::new(limit);
+        let tables = table.map_or_else(|| shared.view.tables(), |table| vec![table]);
+        tables.into_iter().for_each(|table| page.add(&shared.view, table, names.clone()));
+        (format.of(page.finish()), permit)
+    });
+    let Ok((text, permit)) = made.await else {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be made");
+    };
+    let head = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    (head, whole(text.into(), permit)).into_response()
+}
+
+/// The lines of a metric.
+#[derive(Default)]
+struct Lines {
+    text: String,
+    /// The start of the last line.
+    last: usize,
+}
+
+/// The series of a response, by metric, as both formats want them.
+struct Page {
+    metrics: BTreeMap<String, Lines>,
+    limit: usize,
+    series: usize,
+    left_out: usize,
+}
+
+impl Page {
+    fn new(limit: usize) -> Self {
+        Self { metrics: BTreeMap::new(), limit, series: 0, left_out: 0 }
+    }
+
+    /// Adds the objects of a table.
+    fn add(&mut self, view: &UveView, table: String, names: Names) {
+        let label = escaped(&table);
+        let mut walk = Walk::new(table, names, None, None);
+        while !walk.is_done() {
+            view.slice_of_results(&mut walk, |name, shape, attribute, record| {
+                let uve = &shape.uve;
+                series::of_attribute(shape, attribute, record, &mut |sample: &Sample<'_>| {
+                    self.add_sample(&label, name, uve, sample)
+                });
+            });
+        }
+    }
+
+    fn add_sample(&mut self, table: &str, name: &str, uve: &str, sample: &Sample<'_>) {
+        let Some(value) = sample.value else { return };
+        if self.series == self.limit {
+            self.left_out += 1;
+            return;
+        }
+        let (proxy_type, stream) = uve.split_once('-').unwrap_or((uve, ""));
+        let (name, stream) = (escaped(name), escaped(stream));
+        let lines = match self.metrics.get_mut(sample.name) {
+            Some(lines) => lines,
+            None => self.metrics.entry(sample.name.to_owned()).or_default(),
+        };
+        let start = lines.text.len();
+        // Writing to a string cannot fail.
+        let _ = write!(lines.text, "{}{{table=\"{table}\",name=\"{name}\",stream=\"{stream}\"", sample.name);
+        if let Some(attribute) = sample.attribute {
+            let (proxy_type, attribute) = (escaped(proxy_type), escaped(attribute));
+            let _ = write!(lines.text, ",type=\"{proxy_type}\",attribute=\"{attribute}\"");
+        }
+        lines.text.push_str("} ");
+        // Two numbers of one result whose names differ in characters that no metric has.
+        if lines.text[lines.last..start].starts_with(&lines.text[start..]) {
+            lines.text.truncate(start);
+            self.left_out += 1;
+            return;
+        }
+        lines.last = start;
+        let _ = writeln!(lines.text, "{value}");
+        self.series += 1;
+    }
+
+    /// The page in OpenMetrics.
+    fn finish(self) -> String {
+        let Self { metrics, series, left_out, .. } = self;
+        let mut text = String::new();
+        for (name, Lines { text: lines, .. }) in metrics {
+            let of_detector = series::DETECTOR.iter().find(|(own, _)| *own == name);
+            let help = of_detector.map_or("A number of the newest result of each object", |(_, help)| help);
+            let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{lines}");
+        }
+        let own = [
+            ("series", "Series of results in this response, without this one", series),
+            ("series_left_out", "Series that this response leaves out", left_out),
+        ];
+        for (name, help, value) in own {
+            let name = format!("derived_statsd_results_{name}");
+            let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} gauge\n{name} {value}\n");
+        }
+        text.push_str("# EOF\n");
+        text
+    }
+}
+
+/// The value of a label within quotes.
+fn escaped(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use daemon_results::line::LineReader;
+
+    use super::*;
+
+    fn view(names: &[&str]) -> UveView {
+        let view = UveView::default();
+        for name in names {
+            let key = serde_json::json!(name);
+            let data = r#"{"deleted":false,"value":{"value":1.5},"more":{"a":2}}"#;
+            let line = format!(r#"{{"key":{key},"uve":"P-S-a","start":0,"end":60,"data":{data}}}"#);
+            view.writer().apply(&LineReader::default().row(line.as_bytes()).unwrap());
+        }
+        view
+    }
+
+    fn page(view: &UveView, limit: usize, names: Names) -> String {
+        let mut page = Page::new(limit);
+        view.tables().into_iter().for_each(|table| page.add(view, table, names.clone()));
+        page.finish()
+    }
+
+    #[test]
+    fn series_stand_together_by_metric_and_texts_are_escaped() {
+        let text = page(&view(&["T:b\"\\\n", "T:a", "U:a"]), 100, Names::with_prefix(""));
+        let expected = r#"# HELP P_more_a A number of the newest result of each object.
+# TYPE P_more_a gauge
+P_more_a{table="T",name="a",stream="S-a"} 2
+P_more_a{table="T",name="b\"\\\n",stream="S-a"} 2
+P_more_a{table="U",name="a",stream="S-a"} 2
+# HELP P_value A number of the newest result of each object.
+# TYPE P_value gauge
+P_value{table="T",name="a",stream="S-a"} 1.5
+P_value{table="T",name="b\"\\\n",stream="S-a"} 1.5
+P_value{table="U",name="a",stream="S-a"} 1.5
+# HELP derived_statsd_results_series Series of results in this response, without this one.
+# TYPE derived_statsd_results_series gauge
+derived_statsd_results_series 6
+# HELP derived_statsd_results_series_left_out Series that this response leaves out.
+# TYPE derived_statsd_results_series_left_out gauge
+derived_statsd_results_series_left_out 0
+# EOF
+"#;
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn of_two_numbers_with_one_name_the_first_is_shown() {
+        let view = UveView::default();
+        let line = r#"{"key":"T:a","uve":"P-S-a","start":0,"end":60,"data":{"deleted":false,"v":{"a.b":1,"a_b":2}}}"#;
+        view.writer().apply(&LineReader::default().row(line.as_bytes()).unwrap());
+        let text = page(&view, 100, Names::with_prefix(""));
+        assert!(text.contains("\nP_v_a_b{table=\"T\",name=\"a\",stream=\"S-a\"} 1\n#"), "{text}");
+        assert!(text.contains("derived_statsd_results_series_left_out 1\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_beyond_the_limit_is_counted_and_names_are_selected() {
+        let names: Vec<_> = (0..200).map(|number| format!("T:vn{number:03}")).collect();
+        let view = view(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let text = page(&view, 5, Names::with_prefix(""));
+        assert!(text.contains("derived_statsd_results_series 5\n"), "{text}");
+        assert!(text.contains("derived_statsd_results_series_left_out 395\n"), "{text}");
+        let text = page(&view, 500, Names::of("", ["vn1*", "vn000"]));
+        assert_eq!(text.matches("P_value{").count(), 101, "{text}");
+    }
+}

@@ -26,7 +26,8 @@ pub const MAX_ALARMS_PER_OBJECT: usize = 32;
 /// The most alarms of a table, pending ones included: some hundred bytes each.
 pub const MAX_ALARMS: usize = 100_000;
 
-/// How often the row of an object that is deleted comes again, in microseconds of event time.
+/// How often the row of an object comes again without a change, in microseconds of event time: ten minutes. Readers who
+/// start have to find it among the results that the log retains.
 const REFRESH: u64 = 600_000_000;
 
 /// How long an alarm without data of a deleted object fires, in microseconds of event time: a day. What is away for
@@ -68,6 +69,8 @@ struct Current {
     end: u64,
     /// The alarms that ended in the window.
     ended: Vec<Alarm>,
+    /// Whether an alarm began or fired, or the row is due without a change.
+    is_due: bool,
 }
 
 /// The numbers of alarms of a table.
@@ -151,7 +154,7 @@ impl Alarms {
         let has_ended = !ended.is_empty();
         self.objects.insert(&key, entries, has_ended);
         if has_ended {
-            self.push_row(Current { key, start: now, end: now, ended });
+            self.push_row(Current { key, start: now, end: now, ended, is_due: true });
         }
     }
 
@@ -195,7 +198,8 @@ impl Alarms {
         if !is_same {
             self.finish_object();
             let (start, end) = (subject.start, subject.end);
-            self.current = Some(Current { key: key.to_owned(), start, end, ended: Vec::new() });
+            let is_due = start / REFRESH != end / REFRESH;
+            self.current = Some(Current { key: key.to_owned(), start, end, ended: Vec::new(), is_due });
         }
         // Time that nobody observed counts neither way.
         if !subject.partial {
@@ -211,9 +215,9 @@ impl Alarms {
     }
 
     fn push_row(&mut self, current: Current) {
-        let Current { key, start, end, ended } = current;
+        let Current { key, start, end, ended, is_due } = current;
         let entries = self.objects.all(&key);
-        if entries.is_empty() && ended.is_empty() {
+        if ended.is_empty() && (entries.is_empty() || !is_due) {
             return;
         }
         let of_state = |state| entries.iter().filter(|entry| entry.state == state).map(Entry::shown).collect();
@@ -249,7 +253,7 @@ impl Alarms {
                 let reason = Some("the object has been away for a day");
                 ended.extend(self.objects.remove(&key, place).map(|entry| entry.ended(boundary, reason)));
             }
-            self.push_row(Current { key, start: boundary, end: boundary, ended });
+            self.push_row(Current { key, start: boundary, end: boundary, ended, is_due: true });
         }
     }
 

@@ -7,9 +7,10 @@
 //!   "state":"firing","alarm_rules":{"or_list":[…]}}],"pending":[],"resolved":[]}}
 //! ```
 //!
-//! `alarms` has the form of Contrail's `UVEAlarms`. A row has the whole state of the object: it replaces the one before,
-//! and comes again with each window that closes while an alarm is pending or firing. `deleted` is true in the row in
-//! which the last alarm ended. All times are microseconds since the epoch.
+//! `alarms` has the form of Contrail's `UVEAlarms`. A row has the whole state of the object: it replaces the one
+//! before. It comes when an alarm becomes pending, fires or ends, and while one is pending or firing again with the
+//! first window that closes in every ten minutes of event time. `deleted` is true in the row in which the last alarm
+//! ended. All times are microseconds since the epoch.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

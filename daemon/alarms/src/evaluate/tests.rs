@@ -140,7 +140,7 @@ fn value_rule(periods: u32, clear: u32) -> String {
 }
 
 #[test]
-fn an_alarm_is_pending_then_fires_then_resolves_and_each_period_has_a_row() {
+fn an_alarm_is_pending_then_fires_then_resolves_and_each_change_has_a_row() {
     let mut rig = Rig::new(&[&value_rule(2, 2)]);
     for (minute, value) in (0..).zip([20, 20, 7, 3, 20, 3, 3, 3]) {
         rig.minute(minute, &[("T:a", value), ("T:b", 1)]);
@@ -149,13 +149,27 @@ fn an_alarm_is_pending_then_fires_then_resolves_and_each_period_has_a_row() {
     }
     assert_eq!(rig.changes(), ["1 T:a high Pending", "2 T:a high Firing", "7 T:a high Resolved"]);
     let ends: Vec<_> = rig.rows.iter().map(|row| (row.end - START) / MINUTE).collect();
-    assert_eq!(ends, [1, 2, 3, 4, 5, 6, 7], "while it fires there is a row for each window");
+    assert_eq!(ends, [1, 2, 7], "without a change there is no row");
     let fired = &rig.rows[1].data.alarms[0];
     assert_eq!((fired.since, fired.timestamp), (START + MINUTE, START + 2 * MINUTE));
     assert!(fired.description.ends_with("> 10 (now 20)"), "{}", fired.description);
     assert!(fired.alarm_rules.get().contains(r#""json_operand1_value":"20""#), "{}", fired.alarm_rules);
-    let resolved = &rig.rows[6].data.resolved[0];
+    let resolved = &rig.rows[2].data.resolved[0];
     assert_eq!((resolved.resolved, resolved.timestamp), (Some(START + 7 * MINUTE), fired.timestamp));
+}
+
+#[test]
+fn the_row_of_an_alarm_that_lasts_comes_again_every_ten_minutes() {
+    let mut rig = Rig::new(&[&value_rule(1, 1)]);
+    for minute in 0..35 {
+        rig.minute(minute, &[("T:a", 20), ("T:b", 1)]);
+        rig.close(minute);
+        rig.commit();
+        rig.restart();
+    }
+    let ends: Vec<_> = rig.rows.iter().map(|row| (row.end - START) / MINUTE).collect();
+    assert_eq!(ends, [1, 10, 20, 30]);
+    assert!(rig.rows.iter().all(|row| row.data.alarms.len() == 1 && row.data.alarms[0].timestamp == START + MINUTE));
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Alarms {
         entry.state = if life.fired.is_some() { State::Firing } else { State::Pending };
         if matches!(change, Change::Began | Change::Fired) {
             entry.show(compiled, key, &of_type.slots);
+            current.iter_mut().for_each(|current| current.is_due = true);
         }
         objects.set(key, place, entry);
     }

@@ -57,6 +57,8 @@ pub struct Alarms {
 struct TypeRules {
     uve: String,
     rules: Vec<Compiled>,
+    /// The indices of the rules, the worst severity first: an object has room for some alarms only.
+    by_severity: Vec<usize>,
     slots: Slots,
     /// Whether an attribute of a window was there, and whether none had samples.
     is_sampled: Option<bool>,
@@ -88,13 +90,13 @@ impl Alarms {
     /// The alarms of a table for `plan`. Rules of other proxy types are not evaluated here.
     pub fn new(rules: &Rules, plan: &Plan) -> Self {
         let types = plan.uves().map(|uve| {
-            let mut of_type =
-                TypeRules { uve: uve.name().to_owned(), rules: Vec::new(), slots: Slots::default(), is_sampled: None };
+            let mut of_type = TypeRules::new(uve.name());
             let stream = plan.stream().to_string();
             for rule in rules.iter().filter(|rule| is_of(rule.sources().as_slice(), uve.name(), &stream)) {
                 // A rule that does not fit is refused when the configuration is read.
                 of_type.rules.extend(Compiled::new(rule, &uve, &mut of_type.slots));
             }
+            of_type.sort();
             of_type
         });
         Self {

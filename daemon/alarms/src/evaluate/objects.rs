@@ -45,6 +45,19 @@ impl Objects {
         self.all(key).len() < of_object && self.firing + self.pending < of_table as u64
     }
 
+    /// Removes the least severe alarm of an object with the most alarms that it may have, if it is less severe than
+    /// `severity`. Of several a pending one goes first, then the newest.
+    pub(super) fn displace(&mut self, key: &str, severity: u8, of_object: usize) -> Option<Entry> {
+        let entries = self.all(key);
+        let least =
+            entries.iter().max_by_key(|entry| (entry.severity, entry.life.fired.is_none(), entry.life.since))?;
+        let (place, is_full) = (least.place(), entries.len() >= of_object);
+        if !is_full || least.severity <= severity {
+            return None;
+        }
+        self.remove(key, place)
+    }
+
     /// Adds restored alarms of an object.
     pub(super) fn insert(&mut self, key: &str, entries: Vec<Entry>, is_changed: bool) {
         let bucket = saved::bucket(key);

@@ -291,6 +291,43 @@ fn the_alarms_of_an_object_are_bounded() {
 }
 
 #[test]
+fn a_worse_alarm_takes_the_place_of_the_least_severe_of_a_full_object() {
+    let minor = (0..40).map(|rule| format!("alarm \"m{rule:02}\" when AggProxySum.value > {rule} severity minor"));
+    let worse = ["critical", "major"]
+        .map(|severity| format!("alarm \"{severity}\" when AggProxySum.value > 90 severity {severity}"));
+    let texts: Vec<_> = minor.chain(worse).collect();
+    let mut rig = Rig::new(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let names = |rig: &Rig| {
+        let row = rig.rows.last().unwrap();
+        let severe: Vec<_> =
+            row.data.alarms.iter().filter(|alarm| alarm.severity < 2).map(|it| it.rule.clone()).collect();
+        (row.data.alarms.len(), severe, row.data.resolved.len())
+    };
+    // Of one window the worst are there, although their rules come last, and nothing ends that was never shown.
+    rig.minute(0, &[("T:a", 100)]);
+    rig.close(0);
+    rig.commit();
+    let both = vec!["critical".to_owned(), "major".to_owned()];
+    assert_eq!(names(&rig), (32, both.clone(), 0));
+    rig.minute(1, &[("T:a", 50)]);
+    rig.close(1);
+    rig.commit();
+    assert_eq!(names(&rig), (32, vec![], 2), "there is room for two minor ones again");
+    rig.minute(2, &[("T:a", 100)]);
+    rig.close(2);
+    rig.commit();
+    rig.restart();
+    assert_eq!(names(&rig), (32, both, 2));
+    let displaced = &rig.rows.last().unwrap().data.resolved;
+    assert!(displaced.iter().all(|alarm| alarm.reason.as_deref() == Some(window::DISPLACED)), "{displaced:?}");
+    let rows = rig.rows.len();
+    rig.minute(3, &[("T:a", 100)]);
+    rig.close(3);
+    rig.commit();
+    assert_eq!(rig.rows.len(), rows, "what had to make room does not come again");
+}
+
+#[test]
 fn damaged_and_newer_state_is_refused() {
     let restored = |bytes: &[u8]| Alarms::restore(&Rules::default(), &plan(), [(u32::MAX, bytes)], 0).err();
     assert!(matches!(restored(b"\x01{"), Some(StateError::Damaged { .. })));

@@ -4,6 +4,8 @@
 //! until it has `limit` results, has come to `since` or `from`, or has read [`MAX_BYTES`]. The response has the offset
 //! from which on it is complete, and `next`, the `before` of the request that continues.
 
+mod alarms;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use daemon_results::record::{RecordReader, Stored};
 use proxy_uve::Plan;
 use serde::{Deserialize, Serialize};
 
+use self::alarms::{AlarmReader, ObjectAlarm};
 use crate::http::chunks::whole;
 use crate::http::{Shared, bad_path, problem};
 use crate::view::{Filter, Reading};
@@ -58,6 +61,8 @@ pub(super) struct HistoryQuery {
 struct History {
     key: String,
     series: Vec<Series>,
+    /// The alarms of the object in what was read.
+    alarms: Vec<ObjectAlarm>,
     /// The first offset that was read: from it on, up to `end`, the response is complete.
     first: u64,
     /// When the record at `first` was committed, in microseconds; absent if none was read.
@@ -148,7 +153,8 @@ fn read(log: &dyn Log, plans: &[Arc<Plan>], key: String, query: &HistoryQuery) -
     let end = query.before.unwrap_or(bounds.next).clamp(bounds.first, bounds.next);
     let floor = query.from.unwrap_or(0).clamp(bounds.first, end);
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let mut reader = Reader { log, key, records: RecordReader::default(), lines: LineReader::new(plans) };
+    let (alarms, lines) = (AlarmReader::new(&key), LineReader::new(plans));
+    let mut reader = Reader { log, key, records: RecordReader::default(), lines, alarms };
     let (mut points, mut found, mut read_bytes, mut step) = (Points::new(), 0, 0, FIRST_STEP);
     let (mut first, mut committed, mut oldest) = (end, None, bounds.first);
     while first > floor && found < limit && read_bytes < MAX_BYTES {
@@ -173,7 +179,8 @@ fn read(log: &dyn Log, plans: &[Arc<Plan>], key: String, query: &HistoryQuery) -
     }
     let series = points.into_iter().map(|((uve, attribute, proxy), points)| Series { uve, proxy, attribute, points });
     let next = (first > oldest).then_some(first);
-    Ok(History { key: reader.key, series: series.collect(), first, committed, end, next, read_bytes })
+    let alarms = reader.alarms.finish();
+    Ok(History { key: reader.key, series: series.collect(), alarms, first, committed, end, next, read_bytes })
 }
 
 /// Puts older points in front.
@@ -191,6 +198,7 @@ struct Reader<'r> {
     key: String,
     records: RecordReader,
     lines: LineReader,
+    alarms: AlarmReader,
 }
 
 /// What a step has found.
@@ -223,10 +231,11 @@ impl Reader<'_> {
 
     /// Adds the results of the object in one record. What cannot be decoded is left out: the view has logged it.
     fn record(&mut self, offset: u64, payload: &[u8], points: &mut Points) {
-        let Self { key, records, lines, .. } = self;
+        let Self { key, records, lines, alarms, .. } = self;
         let _ = records.each(offset, payload, |_, result| match result {
             Stored::Row(row) if row.key == *key => add(&row, points),
-            Stored::Line(line) if !is_scrape(line) && !is_alarms(line) => {
+            Stored::Line(line) if is_alarms(line) => alarms.take(line),
+            Stored::Line(line) if !is_scrape(line) => {
                 if let Ok(row) = lines.row(line)
                     && row.key == *key
                 {

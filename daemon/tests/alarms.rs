@@ -156,6 +156,29 @@ fn a_kill_after_each_period_changes_no_alarm() {
 }
 
 #[test]
+fn an_alarm_whose_state_was_damaged_and_started_over_fires_once_and_ends() {
+    let data = TempDir::new().unwrap();
+    let daemon = start(data.path(), &[]);
+    post(&daemon, 0, &[20, 20, 20]);
+    daemon.stop();
+    assert_eq!(changes(data.path()), ["2 fires"]);
+    let states = std::fs::read_dir(data.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let state = states.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("state-"));
+    let state = state.unwrap();
+    let mut bytes = std::fs::read(&state).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    std::fs::write(data.path().join("START-OVER"), "").unwrap();
+    let daemon = start(data.path(), &[]);
+    wait_until("the alarm goes on", || {
+        (alarms(&daemon) == [("ObjectVNTable:a".to_owned(), "firing".to_owned())]).then_some(())
+    });
+    post(&daemon, 3, &[1, 1, 1]);
+    assert!(daemon.stop().contains("replays its retained input"));
+    assert_eq!(changes(data.path()), ["2 fires", "5 ended"]);
+}
+
+#[test]
 fn validate_refuses_what_cannot_fire_and_explains_the_rest() {
     let data = TempDir::new().unwrap();
     let file = data.path().join("derived-statsd.toml");

@@ -244,6 +244,76 @@ fn an_alarm_without_data_fires_outlives_the_object_and_ends_with_its_next_sample
 }
 
 #[test]
+fn without_its_state_an_alarm_goes_on_from_its_rows_and_one_that_nothing_comes_of_ends() {
+    let mut rig = Rig::new(&[&value_rule(2, 1), "alarm \"silent\" when no data in AggProxySum"]);
+    for minute in 0..3 {
+        rig.minute(minute, &[("T:a", if minute == 0 { 1 } else { 20 }), ("T:b", 20), ("T:c", 1)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    rig.minute(3, &[("T:a", 20), ("T:b", 20), ("T:c", 20)]);
+    rig.close(3);
+    rig.commit();
+    let known = ["1 T:b high Pending", "2 T:a high Pending", "2 T:b high Firing", "3 T:a high Firing"];
+    assert_eq!(rig.changes(), [&known[..], &["4 T:c high Pending"]].concat());
+    // The state is lost, and a part of the input with it: two minutes are aggregated again, with a kill between them,
+    // and then nothing comes of b.
+    let written = rig.rows.len();
+    let mut again = Rig::new(&[]);
+    again.rules = rig.rules.clone();
+    let alarms = Alarms::recovered(&rig.rules, &plan(), rig.rows.clone(), START + 4 * MINUTE);
+    again.table.sink_mut().0 = alarms;
+    again.rows = rig.rows;
+    for (minute, value) in [(0, 1), (3, 20)] {
+        again.minute(minute, &[("T:a", value), ("T:c", value)]);
+        again.close(minute);
+        again.commit();
+        again.restart();
+    }
+    let cancelled = &again.rows[written..];
+    assert_eq!(cancelled.len(), 1, "a window that was evaluated has no further row: {cancelled:?}");
+    assert_eq!((&*cancelled[0].key, &cancelled[0].data.resolved[0].state), ("T:c", &State::Cancelled));
+    again.restart();
+    for minute in 4..20 {
+        again.minute(minute, &[("T:a", if minute < 6 { 20 } else { 1 }), ("T:c", 1)]);
+        again.close(minute);
+        again.commit();
+        again.restart();
+    }
+    let changes = again.changes();
+    let later = ["7 T:a high Resolved", "10 T:b high Resolved"];
+    let expected = [&known[..], &["4 T:c high Pending", "4 T:c high Cancelled"], &later].concat();
+    assert_eq!(changes, expected, "none fires again and none stays");
+    assert_eq!(again.table.sink().0.counts().firing, 0);
+}
+
+#[test]
+fn without_its_state_an_alarm_that_had_ended_does_not_fire_again_over_kills() {
+    let values = [20, 1, 20, 1];
+    let mut rig = Rig::new(&[&value_rule(1, 1)]);
+    for (minute, value) in (0..).zip(values) {
+        rig.minute(minute, &[("T:a", value)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    assert_eq!(rig.changes().len(), 4, "it fires and ends twice");
+    let mut again = Rig::new(&[]);
+    again.rules = rig.rules.clone();
+    again.table.sink_mut().0 = Alarms::recovered(&rig.rules, &plan(), rig.rows, START + 4 * MINUTE);
+    for (minute, value) in (0..).zip(values) {
+        again.minute(minute, &[("T:a", value)]);
+        again.close(minute);
+        again.commit();
+        again.restart();
+    }
+    assert_eq!(again.changes(), [""; 0]);
+    again.minute(4, &[("T:a", 20)]);
+    again.close(4);
+    again.commit();
+    assert_eq!(again.changes(), ["5 T:a high Firing"]);
+}
+
+#[test]
 fn an_alarm_whose_rule_is_removed_ends_at_the_restart() {
     let mut rig = Rig::new(&[&value_rule(1, 1)]);
     rig.minute(0, &[("T:a", 20)]);

@@ -160,6 +160,7 @@ impl World {
                 taps: Taps::default(),
                 observations: Observations::default(),
                 start_over: std::path::PathBuf::new(),
+                partitions: 1,
                 may_start_over: false,
             },
             steps: Cell::new(steps),

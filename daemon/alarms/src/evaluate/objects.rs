@@ -135,7 +135,9 @@ impl Objects {
     pub(super) fn change_all(&mut self) {
         let filled = self.buckets.iter().enumerate().filter(|(_, objects)| !objects.is_empty());
         self.changed.extend(filled.map(|(bucket, _)| bucket));
-        self.changed.insert(saved::bucket(SavedObject::MARK));
+        if self.known_until > 0 {
+            self.changed.insert(saved::bucket(SavedObject::MARK));
+        }
     }
 
     pub(super) fn counts(&self) -> (u64, u64) {

@@ -134,7 +134,7 @@ fn outcomes_add_up(shard: u16, saved: &Saved, world: &World, found: &mut Vec<Str
     let fates = match saved.head.meta.is_empty() {
         true => proxy_uve::Fates::default(),
         false => {
-            let chunks = saved.chunks.iter().filter(|(chunk, _)| !is_alarm_chunk(**chunk));
+            let chunks = saved.chunks.iter().filter(|(chunk, _)| !is_alarm_chunk(*chunk));
             let chunks = chunks.map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
             let plan = world.builder.streams[0].plan.clone();
             *Table::restore(plan, world.builder.table, &saved.head.meta, chunks).unwrap().0.fates()

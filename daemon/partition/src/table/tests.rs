@@ -290,7 +290,7 @@ fn alarms(commit: &TableCommit) -> Vec<(u64, usize, usize)> {
     let mut found = Vec::new();
     for (_, record) in commit.results.records() {
         for line in daemon_results::line::lines(record).filter(|line| daemon_alarms::row::is_alarms(line)) {
-            let row = daemon_alarms::row::AlarmRow::read(line).unwrap();
+            let row = AlarmRow::read(line).unwrap();
             found.push(((row.end - START) / 1_000_000, row.data.alarms.len(), row.data.resolved.len()));
         }
     }

@@ -158,9 +158,14 @@ fn a_kill_after_each_period_changes_no_alarm() {
 #[test]
 fn an_alarm_whose_state_was_damaged_and_started_over_fires_once_and_ends() {
     let data = TempDir::new().unwrap();
-    let daemon = start(data.path(), &[]);
+    let mut daemon = start(data.path(), &[]);
     post(&daemon, 0, &[20, 20, 20]);
-    daemon.stop();
+    let fires =
+        |daemon: &Daemon| (alarms(daemon) == [("ObjectVNTable:a".to_owned(), "firing".to_owned())]).then_some(());
+    wait_until("the alarm fires", || fires(&daemon));
+    // A stop would write the view's checkpoint behind the state of the partition.
+    daemon.signal("KILL");
+    daemon.wait();
     assert_eq!(changes(data.path()), ["2 fires"]);
     let states = std::fs::read_dir(data.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
     let state = states.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("state-"));
@@ -170,11 +175,10 @@ fn an_alarm_whose_state_was_damaged_and_started_over_fires_once_and_ends() {
     std::fs::write(&state, bytes).unwrap();
     std::fs::write(data.path().join("START-OVER"), "").unwrap();
     let daemon = start(data.path(), &[]);
-    wait_until("the alarm goes on", || {
-        (alarms(&daemon) == [("ObjectVNTable:a".to_owned(), "firing".to_owned())]).then_some(())
-    });
+    wait_until("the alarm goes on", || fires(&daemon));
     post(&daemon, 3, &[1, 1, 1]);
-    assert!(daemon.stop().contains("replays its retained input"));
+    let said = daemon.stop();
+    assert!(said.contains("replays its retained input"), "{said}");
     assert_eq!(changes(data.path()), ["2 fires", "5 ended"]);
 }
 

@@ -19,9 +19,9 @@ static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A rule whose alarms fire and end in many windows of the input; a silent window is a sum of zero.
-const RULE: &str = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 600 for 2 periods, clear below 300'}]"#;
+const RULE: &str = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4000 for 2 periods, clear below 3000'}]"#;
 
-const OTHER: &str = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 700 for 2 periods, clear below 300'}]"#;
+const OTHER: &str = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4100 for 2 periods, clear below 3000'}]"#;
 
 fn is_ready(daemon: &Daemon) {
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
@@ -86,7 +86,7 @@ fn a_daemon_with_other_rules_waits_names_them_and_ends_no_alarm() {
         (&[][..], "only the group has alarm \"high\""),
         (
             &[OTHER],
-            "alarm \"high\" has `when=AggProxySum.value > 600` in the group and `when=AggProxySum.value > 700` here",
+            "alarm \"high\" has `when=AggProxySum.value > 4000` in the group and `when=AggProxySum.value > 4100` here",
         ),
     ] {
         let other = group.daemon_with("b", settings);

@@ -33,7 +33,7 @@ impl Alarms {
             newest.insert(row.key.clone(), row);
         }
         for AlarmRow { key, data, .. } in newest.into_values() {
-            let saved = data.alarms.iter().map(|alarm| SavedAlarm::of_lost(alarm)).collect();
+            let saved = data.alarms.iter().map(SavedAlarm::of_lost).collect();
             let pending = data.pending.into_iter();
             let ended = pending.map(|alarm| crate::row::Alarm {
                 resolved: Some(until),

@@ -98,6 +98,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             alarms: Arc::clone(&loaded.streams.alarms),
             observations: Observations::default(),
             start_over: config.log.data_dir.join(START_OVER),
+            partitions: config.log.partitions,
             may_start_over: false,
             taps: Taps::default(),
         },

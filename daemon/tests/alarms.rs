@@ -115,8 +115,12 @@ fn an_alertmanager_gets_the_start_and_the_end_over_kills_of_both() {
     wait_until("the alert fires", || (alerts(&alertmanager)? == ["a"]).then_some(()));
     let alert = &alertmanager.alerts().unwrap()[0];
     assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["severity"]), (&"high".into(), &"critical".into()));
-    assert_eq!(alert["generatorURL"], "http://page.example/#/object/virtual-network/a");
+    // From 60 windows before the first one with the condition to 30 after it fired.
+    let (from, to) = ((START + PERIOD) / 1_000_000 - 600, (START + 2 * PERIOD) / 1_000_000 + 300);
+    let page = format!("http://page.example/#/object/virtual-network/a?from={from}&to={to}");
+    assert_eq!(alert["generatorURL"], page);
     assert_eq!(alert["annotations"]["summary"], "ObjectVNTable:a has 20");
+    assert_eq!((&alert["annotations"]["firing"], &alert["annotations"]["alarms"]), (&"1".into(), &"1".into()));
     daemon.signal("KILL");
     daemon.wait();
     alertmanager.kill();
@@ -149,6 +153,33 @@ fn a_kill_after_each_period_changes_no_alarm() {
     let stopped = run("TERM");
     assert_eq!(stopped, ["2 fires", "4 ended", "6 fires", "9 ended"]);
     assert_eq!(run("KILL"), stopped);
+}
+
+#[test]
+fn an_alarm_whose_state_was_damaged_and_started_over_fires_once_and_ends() {
+    let data = TempDir::new().unwrap();
+    let mut daemon = start(data.path(), &[]);
+    post(&daemon, 0, &[20, 20, 20]);
+    let fires =
+        |daemon: &Daemon| (alarms(daemon) == [("ObjectVNTable:a".to_owned(), "firing".to_owned())]).then_some(());
+    wait_until("the alarm fires", || fires(&daemon));
+    // A stop would write the view's checkpoint behind the state of the partition.
+    daemon.signal("KILL");
+    daemon.wait();
+    assert_eq!(changes(data.path()), ["2 fires"]);
+    let states = std::fs::read_dir(data.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let state = states.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("state-"));
+    let state = state.unwrap();
+    let mut bytes = std::fs::read(&state).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    std::fs::write(data.path().join("START-OVER"), "").unwrap();
+    let daemon = start(data.path(), &[]);
+    wait_until("the alarm goes on", || fires(&daemon));
+    post(&daemon, 3, &[1, 1, 1]);
+    let said = daemon.stop();
+    assert!(said.contains("replays its retained input"), "{said}");
+    assert_eq!(changes(data.path()), ["2 fires", "5 ended"]);
 }
 
 #[test]

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use support::alertmanager::Alertmanager;
+use support::broker::free_ports;
 use support::browser::Browser;
-use support::{Daemon, line};
+use support::{Daemon, line, wait_until};
 use tempfile::TempDir;
 
 const MINUTE: u64 = 60_000_000;
@@ -60,11 +62,23 @@ fn post(daemon: &Daemon, body: &str) {
     assert_eq!(status, 200, "{answer}");
 }
 
+/// An alarm of the troubled network: it fires early, for a minute, and again at the end.
+const RULE: &str =
+    r#"alarms=[{rule='alarm "vn flows" when AggProxySum.value > 400 on "*:vn-07" text "{value} flows"'}]"#;
+
 const SETTINGS: [&str; 3] = ["aggregation.allowed_lateness=0s", "log.partitions=1", "workers.threads=1"];
+
+fn start(data: &TempDir, more: &[&str]) -> Daemon {
+    Daemon::start(data.path(), &[&SETTINGS, more].concat())
+}
 
 /// A daemon with an hour and a half of results.
 fn daemon(data: &TempDir, first: u64) -> Daemon {
-    let daemon = Daemon::start(data.path(), &SETTINGS);
+    daemon_with(data, first, &[RULE])
+}
+
+fn daemon_with(data: &TempDir, first: u64, more: &[&str]) -> Daemon {
+    let daemon = start(data, more);
     for minute in 0..MINUTES {
         post(&daemon, &samples(minute, first + minute * MINUTE));
     }
@@ -150,6 +164,11 @@ fn the_history_of_an_object_is_complete_and_goes_on_where_it_ended() {
     let anomalies: Vec<_> = scores.iter().filter(|point| point[7] == 1).map(|point| point[0].clone()).collect();
     assert!(anomalies.contains(&json!(first + BURST * MINUTE)), "{anomalies:?}");
     assert!(scores.iter().all(|point| point[5].as_f64() <= point[6].as_f64()), "{scores:?}");
+    let times = |alarm: &Value| (alarm["rule"].clone(), alarm["fired"].clone(), alarm["resolved"].clone());
+    let end = |minute: u64| json!(first + (minute + 1) * MINUTE);
+    let expected = [(end(EARLY), end(EARLY + 1)), (end(BURST), Value::Null)];
+    let expected = expected.map(|(fired, resolved)| (json!("vn flows"), fired, resolved));
+    assert_eq!(whole["alarms"].as_array().unwrap().iter().map(times).collect::<Vec<_>>(), expected);
     let newest = get(&daemon, &format!("{path}?limit=1"));
     let older = get(&daemon, &format!("{path}?before={}", newest["next"]));
     let count = |history: &Value| history["series"][0]["points"].as_array().unwrap().len();
@@ -165,7 +184,7 @@ fn the_history_of_an_object_is_complete_and_goes_on_where_it_ended() {
     refused(daemon.get("/api/v1/loudest?limit=201"), 400, &["201", "200"]);
     daemon.stop();
     // The next start has the index of all that was there.
-    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let daemon = start(&data, &[RULE]);
     let again = get(&daemon, &path);
     assert_eq!((&again["series"], &again["unindexed_bytes"]), (&whole["series"], &json!(0)), "{again}");
     assert!(again["read_bytes"].as_u64() > Some(0), "{again}");
@@ -289,6 +308,124 @@ fn shows_the_loudest_and_follows(browser: &Browser, daemon: &Daemon, first: u64)
     post(daemon, &line("new", "egress_flow_count", first + (MINUTES - 1) * MINUTE + 30_000_000, 5));
     post(daemon, &line("new", "egress_flow_count", first, 5));
     browser.wait(&format!("/Objects\\s+{}\\b/.test({tiles}) && /Late\\s+1\\b/.test({tiles})", NETWORKS + 1));
+}
+
+// Apart from the other ways of an operator: silence closes the newest window after a while, and ends what they look at.
+#[test]
+fn an_operator_finds_an_alarm_and_the_chart_that_explains_it() {
+    let (data, first) = (TempDir::new().unwrap(), first_minute());
+    let daemon = daemon(&data, first);
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    finds_the_alarm_and_the_chart_that_explains_it(&browser, &daemon, first);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+/// Where the alarms of each chart fired and ended, as shares of its width.
+const MARKS: &str = "[...document.querySelectorAll('.panel')].map((panel) => ['fired', 'resolved'].map((kind) => \
+                     [...panel.querySelectorAll(`.mark.${kind}`)].map((mark) => \
+                     mark.offsetLeft / panel.querySelector('.u-over').clientWidth)))";
+
+fn finds_the_alarm_and_the_chart_that_explains_it(browser: &Browser, daemon: &Daemon, first: u64) {
+    let alarms = "document.querySelector('[aria-labelledby=alarms]')";
+    browser.wait(&format!("{alarms}.querySelector('tbody a').textContent === '{OBJECT}'"));
+    browser.wait(&format!("{alarms}.innerText.includes('vn flows, ObjectVNTable major: 1 firing')"));
+    // The group leads to its objects, and the object to the time of its alarm.
+    browser.click("[aria-labelledby=alarms] .alarm-groups a");
+    let count = "document.querySelector('form [role=status]').textContent";
+    let rows = |selected: u64| format!("{count} === '{selected} of {} rows'", 2 * NETWORKS);
+    browser.wait(&rows(1));
+    browser.wait("document.querySelector('.virtual tbody').innerText.includes('vn flows firing')");
+    is_accessible(browser, "objects by alarm");
+    browser.click(".virtual tbody a");
+    browser.wait("document.querySelectorAll('.u-over').length === 2");
+    browser.wait("document.querySelectorAll('.mark.fired').length === 2");
+    shows_when_it_fired_and_ended(browser, first);
+    is_accessible(browser, "object with alarms");
+    // From the overview it is one click; other states have no row.
+    browser.open("about:blank");
+    browser.open(&daemon.url("/"));
+    browser.wait(&format!("{alarms}.querySelector('tbody a').textContent === '{OBJECT}'"));
+    browser.click("[aria-labelledby=alarms] tbody a");
+    browser.wait("document.querySelectorAll('.mark.fired').length === 2");
+    browser.open("about:blank");
+    browser.open(&daemon.url("/#/objects?type=virtual-networks&alarm=pending"));
+    browser.wait(&rows(0));
+}
+
+fn shows_when_it_fired_and_ended(browser: &Browser, first: u64) {
+    let range = browser
+        .value("['from', 'to'].map((name) => Number(new URLSearchParams(location.hash.split('?')[1]).get(name)))");
+    let [from, to] = [0, 1].map(|index| range[index].as_f64().unwrap());
+    let fired = |minute: u64| (first + minute * MINUTE) as f64 / 1e6;
+    assert!(from < fired(EARLY) && to > fired(BURST + 2), "{range}");
+    // The sum fired in two windows and ended after the first one; the other chart has no alarm.
+    let marks = browser.value(MARKS);
+    let expected = [vec![fired(EARLY), fired(BURST)], vec![fired(EARLY + 1)]];
+    for (found, expected) in marks[0].as_array().unwrap().iter().zip(expected) {
+        let found: Vec<f64> = found.as_array().unwrap().iter().map(|share| share.as_f64().unwrap()).collect();
+        let near = |(share, at): (&f64, &f64)| (share - (at - from) / (to - from)).abs() < 0.005;
+        assert!(found.len() == expected.len() && found.iter().zip(&expected).all(near), "{marks} {range} {first}");
+    }
+    assert_eq!(marks[1], json!([[], []]), "{marks}");
+    let rows = "[...document.querySelectorAll('[aria-labelledby=alarms] tbody tr')].map((row) => row.innerText)";
+    let rows = browser.value(rows);
+    let text = |row: usize| rows[row].as_str().unwrap();
+    assert!(text(0).contains("\tfires\t") && text(0).contains("flows"), "{rows}");
+    assert!(!text(1).contains("\tfires\t") && text(1).contains("Major\tvn flows\t"), "{rows}");
+    browser.press(".plot", "\u{E012}");
+    browser.wait("document.querySelector('.readout').textContent.endsWith(', alarm vn flows fires')");
+    let label = "document.querySelector('.plot').getAttribute('aria-label')";
+    browser.wait(&format!("{label}.includes(', 2 alarms.')"));
+    browser.click("[aria-labelledby=alarms] tbody button");
+    browser.wait("document.querySelectorAll('.mark.fired').length === 1");
+}
+
+/// The alert of an object and that of its group of so many alarms.
+fn alerts(alertmanager: &Alertmanager, firing: u64) -> [Value; 2] {
+    let alerts = wait_until("an alert of an object and one of a group", || {
+        let mut alerts = alertmanager.alerts()?;
+        alerts.retain(|alert| alert["annotations"]["firing"] == json!(firing.to_string()));
+        [Value::Null, json!("true")]
+            .map(|grouped| alerts.iter().find(|alert| alert["labels"]["grouped"] == grouped).cloned())
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+    });
+    alerts.try_into().unwrap()
+}
+
+#[test]
+fn the_links_of_alerts_lead_to_the_charts_that_explain_them_in_two_clicks() {
+    let (data, first, alertmanager) = (TempDir::new().unwrap(), first_minute(), Alertmanager::start());
+    let [port] = free_ports();
+    let busy = r#"alarms=[{rule='alarm "busy network" when AggProxySum.value > 0'}]"#;
+    let settings = [
+        busy.to_owned(),
+        format!("http.listen=127.0.0.1:{port}"),
+        format!("sinks.alertmanager.url={}", alertmanager.url()),
+        format!("sinks.alertmanager.page_url=http://127.0.0.1:{port}"),
+        "sinks.alertmanager.alarms_per_group=1".to_owned(),
+        "sinks.alertmanager.refresh_interval=5s".to_owned(),
+    ];
+    let daemon = daemon_with(&data, first, &settings.iter().map(String::as_str).collect::<Vec<_>>());
+    let [of_object, of_group] = alerts(&alertmanager, NETWORKS);
+    let link = |alert: &Value| alert["generatorURL"].as_str().unwrap().to_owned();
+    let browser = Browser::start(1400, 1000);
+    browser.open(&link(&of_object));
+    browser.wait(&format!("document.querySelector('h1').textContent === {}", of_object["labels"]["object"]));
+    browser.wait("document.querySelectorAll('.mark.fired').length > 0");
+    browser.open("about:blank");
+    browser.open(&link(&of_group));
+    let rows =
+        format!("document.querySelector('form [role=status]').textContent === '{NETWORKS} of {} rows'", 2 * NETWORKS);
+    browser.wait(&rows);
+    browser.click(".virtual tbody a");
+    browser.wait("document.querySelectorAll('.mark.fired').length > 0");
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
 }
 
 fn searches_and_sorts(browser: &Browser, daemon: &Daemon) {

@@ -1,16 +1,17 @@
 //! The checks of rules against the configured proxy types: names, limits, and thresholds that cannot be reached.
 
+mod reach;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use derived_stats::annotation::nearest;
 use proxy_uve::schema::ProxyType;
 use proxy_uve::{Plan, StreamName, UveDescription};
-use serde_json::Value;
 
 use crate::compile::{Compiled, Slots};
 use crate::evaluate::is_of;
-use crate::rule::{ClearBound, Condition, MAX_PERIODS, MAX_RULES, MAX_TEXT, Operation, Path, Right, Rule, Rules, Term};
+use crate::rule::{ClearBound, Condition, MAX_PERIODS, MAX_RULES, MAX_TEXT, Operation, Right, Rule, Rules, Term};
 
 /// A stream and its proxy types.
 pub type StreamTypes<'s> = (&'s StreamName, &'s [Arc<ProxyType>]);
@@ -133,73 +134,14 @@ fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stre
             problem.into_iter().collect()
         }
         Condition::Terms(lists) => {
-            let mut problems: Vec<_> = lists.iter().flatten().filter_map(|term| unreachable(term, of_type)).collect();
+            let mut problems: Vec<_> =
+                lists.iter().flat_map(|terms| reach::unreachable(terms, rule, uve, of_type)).collect();
             if let (Some(clear), Some(term)) = (rule.clear.bound, lists.iter().flatten().next()) {
-                problems.extend(unreachable_clear(clear, term, of_type));
+                problems.extend(reach::unreachable_clear(clear, term, uve, of_type));
             }
             problems
         }
     }
-}
-
-/// Why a comparison is never true, if a detector cannot reach the number.
-fn unreachable(term: &Term, of_type: &ProxyType) -> Option<String> {
-    let bound = bound(&term.left, of_type)?;
-    let never = |operation: Operation, number: f64| match operation {
-        Operation::Greater => number >= bound,
-        Operation::AtLeast => number > bound,
-        Operation::Less => number <= -bound,
-        Operation::AtMost => number < -bound,
-        Operation::Equal => number.abs() > bound,
-        Operation::In
-        | Operation::NotEqual
-        | Operation::NotIn
-        | Operation::Range
-        | Operation::SizeEqual
-        | Operation::SizeNotEqual => false,
-    };
-    let range = match (&term.right, term.operation) {
-        (Right::Constant(Value::Array(list)), Operation::Range) => {
-            Some(list.iter().filter_map(Value::as_f64).collect::<Vec<_>>())
-        }
-        _ => None,
-    };
-    let is_never = match range.as_deref() {
-        Some([low, high]) => *low > bound || *high < -bound,
-        _ => constant(term).is_some_and(|number| never(term.operation, number)),
-    };
-    is_never.then(|| {
-        format!(
-            "`{term}` is never true: {} stays within {bound:.4} by size, because of the algorithm `{}`; compare with a \
-             smaller number, or use another detector",
-            term.left,
-            annotation(&term.left, of_type).unwrap_or_default()
-        )
-    })
-}
-
-/// Why a clear condition is never true, if a detector cannot reach its number.
-fn unreachable_clear(clear: ClearBound, term: &Term, of_type: &ProxyType) -> Option<String> {
-    let bound = bound(&term.left, of_type)?;
-    let (word, limit, side, is_never) = match clear {
-        ClearBound::Above(limit) => ("above", limit, "higher", limit >= bound),
-        ClearBound::Below(limit) => ("below", limit, "lower", limit <= -bound),
-    };
-    is_never.then(|| format!("`clear {word} {limit}` is never true: {} has no {side} value", term.left))
-}
-
-/// The largest size that the field of a path can have, if its algorithm states one.
-fn bound(path: &Path, of_type: &ProxyType) -> Option<f64> {
-    let [_, attribute, .., field] = path.0.as_slice() else { return None };
-    let attribute = of_type.attributes().iter().find(|found| found.name == *attribute)?;
-    let explanation = attribute.spec.result_link().explain(of_type.period_seconds().map(u64::from));
-    let name = format!("{field}_bound");
-    explanation.facts.iter().find(|(_, fact, _)| *fact == name).map(|(_, _, number)| number.as_f64())
-}
-
-fn annotation(path: &Path, of_type: &ProxyType) -> Option<String> {
-    let attribute = of_type.attributes().iter().find(|found| Some(&found.name) == path.0.get(1))?;
-    Some(attribute.spec.annotation().text().to_owned())
 }
 
 fn constant(term: &Term) -> Option<f64> {
@@ -225,7 +167,8 @@ fn unknown(sources: &[&str], plans: &[(Plan, &[Arc<ProxyType>])]) -> String {
             format!("`{source}` is no configured proxy type or UVE; {}", meant.unwrap_or_else(all))
         }
         None => format!(
-            "its operands are of several UVEs, {}; a rule is evaluated with one result, so write a rule for each",
+            "its operands are of several UVEs, {}, whose windows close at different times; write a rule for each, or \
+             one proxy type with both attributes",
             sources.join(" and ")
         ),
     }

@@ -64,6 +64,17 @@ struct Slot {
     value: Option<Scalar>,
 }
 
+/// The attribute and the index of the field that a path names; `None` if it names several or none.
+pub(crate) fn one_field(path: &Path, uve: &UveDescription<'_>) -> Option<(String, usize)> {
+    let mut slots = Slots::default();
+    match target(path, uve, false, &mut slots).ok()? {
+        Target::Fields(fields) if fields.len() == 1 => {
+            slots.slots.first().map(|slot| (slot.attribute.to_string(), slot.field))
+        }
+        Target::Fields(_) | Target::Keys(_) | Target::Size(_) => None,
+    }
+}
+
 impl Slots {
     fn add(&mut self, attribute: &str, field: usize) -> usize {
         let known = self.slots.iter().position(|slot| *slot.attribute == *attribute && slot.field == field);

@@ -5,6 +5,7 @@
 //! the [changed chunks](Alarms::take_chunks) and the state of the table. So a restart continues with exactly the alarms
 //! that were written: none fires again, and no end is lost.
 
+mod absent;
 mod entry;
 mod objects;
 mod window;
@@ -16,7 +17,7 @@ use self::objects::Objects;
 use crate::compile::{Compiled, Slots};
 use crate::row::{Alarm, AlarmData, AlarmRow, State, UVE};
 use crate::rule::Rules;
-use crate::saved::{self, SavedAlarm};
+use crate::saved::{self, SavedAlarm, SavedObject};
 
 pub use crate::saved::{StateError, is_alarm_chunk};
 
@@ -26,12 +27,9 @@ pub const MAX_ALARMS_PER_OBJECT: usize = 32;
 /// The most alarms of a table, pending ones included: some hundred bytes each.
 pub const MAX_ALARMS: usize = 100_000;
 
-/// How often the row of an object that is deleted comes again, in microseconds of event time.
+/// How often the row of an object comes again without a change, in microseconds of event time: ten minutes. Readers who
+/// start have to find it among the results that the log retains.
 const REFRESH: u64 = 600_000_000;
-
-/// How long an alarm without data of a deleted object fires, in microseconds of event time: a day. What is away for
-/// longer has been removed.
-const FORGET: u64 = 24 * 3600 * 1_000_000;
 
 /// Why an alarm ends at a restart.
 const REMOVED: &str = "the rule was removed, or is not for this object any more";
@@ -56,6 +54,8 @@ pub struct Alarms {
 struct TypeRules {
     uve: String,
     rules: Vec<Compiled>,
+    /// The indices of the rules, the worst severity first: an object has room for some alarms only.
+    by_severity: Vec<usize>,
     slots: Slots,
     /// Whether an attribute of a window was there, and whether none had samples.
     is_sampled: Option<bool>,
@@ -68,6 +68,8 @@ struct Current {
     end: u64,
     /// The alarms that ended in the window.
     ended: Vec<Alarm>,
+    /// Whether an alarm began or fired, or the row is due without a change.
+    is_due: bool,
 }
 
 /// The numbers of alarms of a table.
@@ -85,13 +87,13 @@ impl Alarms {
     /// The alarms of a table for `plan`. Rules of other proxy types are not evaluated here.
     pub fn new(rules: &Rules, plan: &Plan) -> Self {
         let types = plan.uves().map(|uve| {
-            let mut of_type =
-                TypeRules { uve: uve.name().to_owned(), rules: Vec::new(), slots: Slots::default(), is_sampled: None };
+            let mut of_type = TypeRules::new(uve.name());
             let stream = plan.stream().to_string();
             for rule in rules.iter().filter(|rule| is_of(rule.sources().as_slice(), uve.name(), &stream)) {
                 // A rule that does not fit is refused when the configuration is read.
                 of_type.rules.extend(Compiled::new(rule, &uve, &mut of_type.slots));
             }
+            of_type.sort();
             of_type
         });
         Self {
@@ -121,14 +123,19 @@ impl Alarms {
         let mut alarms = Self { refreshed: now, ..Self::new(rules, plan) };
         for (chunk, bytes) in chunks {
             for object in saved::decode(chunk, bytes)? {
-                alarms.restore_object(object.key, object.alarms, now);
+                if object.key == SavedObject::MARK {
+                    alarms.objects.set_known_until(object.known_until);
+                    alarms.refreshed = alarms.refreshed.max(object.known_until);
+                    continue;
+                }
+                alarms.restore_object(object.key, object.alarms, now, Vec::new());
             }
         }
         Ok(alarms)
     }
 
-    fn restore_object(&mut self, key: String, saved: Vec<SavedAlarm>, now: u64) {
-        let (mut entries, mut ended) = (Vec::new(), Vec::new());
+    fn restore_object(&mut self, key: String, saved: Vec<SavedAlarm>, now: u64, mut ended: Vec<Alarm>) {
+        let mut entries = Vec::new();
         for alarm in saved {
             let entry = Entry::restored(&alarm);
             let place = self.types.iter().position(|of_type| of_type.uve == alarm.uve);
@@ -151,7 +158,7 @@ impl Alarms {
         let has_ended = !ended.is_empty();
         self.objects.insert(&key, entries, has_ended);
         if has_ended {
-            self.push_row(Current { key, start: now, end: now, ended });
+            self.push_row(Current { key, start: now, end: now, ended, is_due: true });
         }
     }
 
@@ -190,12 +197,17 @@ impl Alarms {
         if subject.start == subject.end || self.types.get(subject.type_index).is_none_or(|it| it.rules.is_empty()) {
             return;
         }
+        // The run before has written the rows of these windows.
+        if subject.end <= self.objects.known_until() {
+            return;
+        }
         let Ok(key) = std::str::from_utf8(subject.key) else { return };
         let is_same = self.current.as_ref().is_some_and(|it| it.key == key && it.end == subject.end);
         if !is_same {
             self.finish_object();
             let (start, end) = (subject.start, subject.end);
-            self.current = Some(Current { key: key.to_owned(), start, end, ended: Vec::new() });
+            let is_due = start / REFRESH != end / REFRESH;
+            self.current = Some(Current { key: key.to_owned(), start, end, ended: Vec::new(), is_due });
         }
         // Time that nobody observed counts neither way.
         if !subject.partial {
@@ -211,9 +223,9 @@ impl Alarms {
     }
 
     fn push_row(&mut self, current: Current) {
-        let Current { key, start, end, ended } = current;
+        let Current { key, start, end, ended, is_due } = current;
         let entries = self.objects.all(&key);
-        if entries.is_empty() && ended.is_empty() {
+        if ended.is_empty() && (entries.is_empty() || !is_due) {
             return;
         }
         let of_state = |state| entries.iter().filter(|entry| entry.state == state).map(Entry::shown).collect();
@@ -228,29 +240,6 @@ impl Alarms {
         AlarmRow { key, uve: UVE.to_owned(), start, end, data }.write(&mut row);
         self.row_bytes += row.len();
         self.rows.push(row);
-    }
-
-    /// Moves the event time of the table, in microseconds since the epoch: rows of deleted objects whose alarms fire come
-    /// again, and their alarms end after a day. Call it while no window is closing.
-    pub fn advance(&mut self, now: u64) {
-        let boundary = now - now % REFRESH;
-        if boundary <= self.refreshed {
-            return;
-        }
-        self.refreshed = boundary;
-        self.finish_object();
-        for key in self.objects.absent() {
-            let (mut ended, is_old) = (Vec::new(), |entry: &Entry| {
-                entry.is_absent && entry.life.fired.is_some_and(|fired| fired.saturating_add(FORGET) <= boundary)
-            });
-            for place in
-                self.objects.all(&key).iter().filter(|entry| is_old(entry)).map(Entry::place).collect::<Vec<_>>()
-            {
-                let reason = Some("the object has been away for a day");
-                ended.extend(self.objects.remove(&key, place).map(|entry| entry.ended(boundary, reason)));
-            }
-            self.push_row(Current { key, start: boundary, end: boundary, ended });
-        }
     }
 
     /// The number of rows that wait to be taken, and their bytes. Does not count the object whose results come.

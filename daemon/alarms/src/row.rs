@@ -7,15 +7,25 @@
 //!   "state":"firing","alarm_rules":{"or_list":[…]}}],"pending":[],"resolved":[]}}
 //! ```
 //!
-//! `alarms` has the form of Contrail's `UVEAlarms`. A row has the whole state of the object: it replaces the one before,
-//! and comes again with each window that closes while an alarm is pending or firing. `deleted` is true in the row in
-//! which the last alarm ended. All times are microseconds since the epoch.
+//! `alarms` has the form of Contrail's `UVEAlarms`. A row has the whole state of the object: it replaces the one
+//! before. It comes when an alarm becomes pending, fires or ends, and while one is pending or firing again with the
+//! first window that closes in every ten minutes of event time. `deleted` is true in the row in which the last alarm
+//! ended. All times are microseconds since the epoch.
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The name of the UVE.
 pub const UVE: &str = "UVEAlarms";
+
+/// The windows before and behind an alarm in the chart that explains it.
+const WINDOWS_BEFORE: u64 = 60;
+const WINDOWS_BEHIND: u64 = 30;
+
+/// The length of the window of a row that is not of one: that of a deleted object.
+const WINDOW: u64 = 60_000_000;
 
 /// The beginning of every row, and what follows the key.
 const BEFORE_KEY: &[u8] = b"{\"key\":\"";
@@ -112,6 +122,18 @@ pub enum State {
 }
 
 impl AlarmRow {
+    /// The time in which a chart explains an alarm of this row: from 60 windows before its condition became true to 30
+    /// windows after it fired, or ended. In microseconds since the epoch.
+    pub fn explained_in(&self, alarm: &Alarm) -> Range<u64> {
+        let window = match self.end.saturating_sub(self.start) {
+            0 => WINDOW,
+            window => window,
+        };
+        let last = alarm.resolved.unwrap_or(alarm.timestamp).max(alarm.timestamp);
+        let from = alarm.since.saturating_sub(window.saturating_mul(WINDOWS_BEFORE));
+        from..last.saturating_add(window.saturating_mul(WINDOWS_BEHIND))
+    }
+
     /// Appends the row without line feed.
     pub fn write(&self, out: &mut Vec<u8>) {
         // Plain data into memory: serialising cannot fail.
@@ -159,5 +181,12 @@ mod tests {
         assert!(
             text.contains(r#""alarms":[{"type":"a \"b\"","severity":1,"timestamp":7,"since":5,"token":"","ack":false"#)
         );
+        let wide = AlarmRow { start: 1000, end: 1010, ..row.clone() };
+        let mut alarm = Alarm { since: 1000, timestamp: 1020, ..row.data.alarms[0].clone() };
+        assert_eq!(wide.explained_in(&alarm), 400..1320);
+        alarm.resolved = Some(1100);
+        assert_eq!(wide.explained_in(&alarm), 400..1400);
+        let of_deleted = AlarmRow { start: 0, end: 0, ..row };
+        assert_eq!(of_deleted.explained_in(&alarm), 0..1100 + 30 * 60_000_000);
     }
 }

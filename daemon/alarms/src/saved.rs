@@ -4,12 +4,16 @@
 //! chunk := version:u8 JSON                a list of objects, each with its key and its alarms
 //! ```
 //!
+//! A table that started over after its state was lost has a mark beside its objects: with the empty key, and the event
+//! time up to which the run before had evaluated windows.
+//!
 //! An object belongs to a chunk by its key, so that a commit writes the chunks whose alarms changed only. Tables number
 //! their chunks from 0; those of alarms have the highest numbers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::life::Life;
+use crate::row::Alarm;
 
 /// The number of chunks.
 pub(crate) const CHUNKS: u32 = 256;
@@ -44,6 +48,9 @@ pub(crate) fn bucket(key: &str) -> usize {
 pub(crate) struct SavedObject {
     pub key: String,
     pub alarms: Vec<SavedAlarm>,
+    /// In the mark of a table whose state was lost: the event time up to which its windows were evaluated; else 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub known_until: u64,
 }
 
 /// One alarm as it is stored.
@@ -59,6 +66,36 @@ pub(crate) struct SavedAlarm {
     /// Whether the object is deleted.
     #[serde(default)]
     pub is_absent: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl SavedObject {
+    /// The key of the mark of a table whose state was lost. Keys of objects have a table.
+    pub(crate) const MARK: &str = "";
+
+    /// The mark of a table whose state was lost.
+    pub(crate) fn mark(known_until: u64) -> Self {
+        Self { key: Self::MARK.to_owned(), alarms: Vec::new(), known_until }
+    }
+}
+
+impl SavedAlarm {
+    /// An alarm that fires, as its row shows it, of an object that the table does not have.
+    pub(crate) fn of_lost(alarm: &Alarm) -> Self {
+        Self {
+            rule: alarm.rule.clone(),
+            uve: alarm.uve.clone(),
+            severity: alarm.severity,
+            life: Life { since: alarm.since, fired: Some(alarm.timestamp), count: 0 },
+            text: alarm.description.clone(),
+            matches: alarm.alarm_rules.get().to_owned(),
+            is_absent: true,
+        }
+    }
 }
 
 /// Why the stored alarms of a table cannot be used.

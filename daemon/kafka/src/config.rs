@@ -24,9 +24,10 @@ pub struct KafkaConfig {
     /// The name of this daemon, unique in the group. Default unset: host name and HTTP port. Keep it the same after a
     /// restart: then the daemon aborts the transactions that its predecessor left open at once.
     pub instance: Option<String>,
-    /// The version of this configuration within the group. Default 0. All daemons of a group have the same streams and
-    /// proxy types; one that differs waits, unless its version is higher: then it makes its configuration that of the
-    /// group. Raise it with each change of `aggregation.uve_proxy_list`, of the types, or of `aggregation.period`.
+    /// The version of this configuration within the group. Default 0. All daemons of a group have the same streams, proxy
+    /// types and rules of alarms; one that differs waits, unless its version is higher: then it makes its configuration
+    /// that of the group. Raise it with each change of `aggregation.uve_proxy_list`, of the types, of
+    /// `aggregation.period`, or of `[[alarms]]`.
     pub configuration_version: u64,
     /// How often a worker commits states and offsets while samples arrive; results do not wait for it. Default `"10s"`,
     /// from `"100ms"` to `"1h"`. Longer writes less and re-reads more after a kill; nothing is lost either way.

@@ -1,8 +1,8 @@
 //! The configuration of a group: what its daemons compute, with the version that decides which one counts.
 //!
-//! Daemons with different proxy types on one group would drop the states of each other's types whenever a partition
-//! moves. So a group has one configuration: that with the highest `kafka.configuration_version`, and of several with
-//! that version the first one. It is a record in partition 0 of each state topic (see `claim`), and a record of each
+//! Daemons with different proxy types or rules of alarms on one group would drop the states of each other's types, and
+//! end each other's alarms, whenever a partition moves. So a group has one configuration: that with the highest
+//! `kafka.configuration_version`, and of several with that version the first one. It is a record in partition 0 of each state topic (see `claim`), and a record of each
 //! shard's state, which is committed with it. A daemon works only if its configuration is that of the group, or if its
 //! version is higher: then it replaces it. Any other one waits, and restores no state.
 
@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use daemon_alarms::Rules;
 use proxy_uve::Plan;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ const MAX_TYPES_BYTES: usize = 256 * 1024;
 pub(crate) struct Configuration {
     /// `kafka.configuration_version`.
     pub version: u64,
-    /// A digest of all streams and their proxy types.
+    /// A digest of all streams, their proxy types, and the rules of alarms.
     pub fingerprint: String,
     /// The daemon that has written it.
     #[serde(default)]
@@ -33,8 +34,8 @@ pub(crate) struct Configuration {
     /// Its group; empty if it is not known.
     #[serde(default)]
     pub group: String,
-    /// What each proxy type computes, by its name, for the text about a difference; empty if it is not known, as of a
-    /// member of the group.
+    /// What each proxy type computes, and when each alarm fires and ends, by its name, for the text about a difference;
+    /// empty if it is not known, as of a member of the group.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub types: BTreeMap<String, String>,
     /// When it was registered, in milliseconds: the time of the record.
@@ -43,8 +44,10 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    pub(crate) fn new<'p>(version: u64, plans: impl Iterator<Item = &'p Plan>, names: &Names) -> Self {
-        let mut types: BTreeMap<String, String> = plans.flat_map(Plan::identities).collect();
+    pub(crate) fn new<'p>(version: u64, plans: impl Iterator<Item = &'p Plan>, rules: &Rules, names: &Names) -> Self {
+        // An alarm belongs to its rule: a daemon without the rule would end it when its partition moves there.
+        let rules = rules.iter().map(|rule| rule.identity());
+        let mut types: BTreeMap<String, String> = plans.flat_map(Plan::identities).chain(rules).collect();
         let texts: String = types.iter().map(|(name, text)| format!("{name} {text}\n")).collect();
         let fingerprint = format!("{:016x}", fnv1a(&texts));
         if texts.len() > MAX_TYPES_BYTES {
@@ -108,11 +111,11 @@ impl Configuration {
     /// What differs from the configuration of the group.
     pub(crate) fn difference(&self, of_group: &Self) -> String {
         if self.types.is_empty() {
-            return "its streams or proxy types differ".to_owned();
+            return "its streams, proxy types or alarms differ".to_owned();
         }
         if of_group.types.is_empty() {
             // The member id of a daemon has no types either.
-            return "its streams or proxy types differ, or an older build wrote that of the group: raise \
+            return "its streams, proxy types or alarms differ, or an older build wrote that of the group: raise \
                     kafka.configuration_version"
                 .to_owned();
         }
@@ -142,10 +145,30 @@ mod tests {
     use crate::config::KafkaConfig;
 
     fn configuration(version: u64, types: &[&str]) -> Configuration {
+        with_rules(version, types, &[])
+    }
+
+    fn with_rules(version: u64, types: &[&str], rules: &[&str]) -> Configuration {
+        let rules = rules.iter().map(|rule| daemon_alarms::text::rule(rule).unwrap_or_else(|error| panic!("{error}")));
         let types: Vec<_> = types.iter().map(|name| Arc::clone(Schema::builtin().get(name).unwrap())).collect();
         let plan = Plan::new(StreamName::new("S", "a").unwrap(), &types);
         let names = Names::new(&KafkaConfig::default(), "", || "i".to_owned());
-        Configuration::new(version, [&plan].into_iter(), &names)
+        Configuration::new(version, [&plan].into_iter(), &Rules::new(rules.collect()), &names)
+    }
+
+    #[test]
+    fn a_daemon_with_other_rules_of_alarms_has_another_configuration() {
+        let types = ["AggProxySum"];
+        let rule = "alarm \"high\" when AggProxySum.value > 10";
+        let longer = format!("{rule} for 3");
+        let (none, one) = (configuration(1, &types), with_rules(1, &types, &[rule]));
+        let other = with_rules(1, &types, &[&longer]);
+        assert!(one.is_same(&with_rules(2, &types, &[rule])));
+        assert!(!one.is_same(&none) && !one.is_same(&other) && !none.may_continue(&one));
+        let reason = none.waits_for(&one);
+        assert!(reason.contains(": only the group has alarm \"high\". Give"), "{reason}");
+        let reason = other.waits_for(&one);
+        assert!(reason.contains(": alarm \"high\" has `for=1` in the group and `for=3` here. Give"), "{reason}");
     }
 
     #[test]
@@ -186,8 +209,11 @@ mod tests {
         // A daemon that is known from its member id only, or from a record of an older build.
         let unknown = Configuration { types: BTreeMap::new(), ..group };
         let reason = own.waits_for(&unknown);
-        assert!(reason.contains(": its streams or proxy types differ, or an older build wrote that"), "{reason}");
+        assert!(
+            reason.contains(": its streams, proxy types or alarms differ, or an older build wrote that"),
+            "{reason}"
+        );
         assert!(reason.contains(": raise kafka.configuration_version. Give"), "{reason}");
-        assert!(unknown.waits_for(&own).contains(": its streams or proxy types differ. Give"));
+        assert!(unknown.waits_for(&own).contains(": its streams, proxy types or alarms differ. Give"));
     }
 }

@@ -79,8 +79,9 @@ struct Streams {
 
 impl Streams {
     fn new(plans: &[Arc<Plan>], own: &KafkaSettings, settings: Option<&WorkerSettings>) -> Self {
-        let own_plans = plans.iter().map(Arc::as_ref);
-        let configuration = Configuration::new(own.configuration_version, own_plans, &own.names);
+        let (own_plans, rules) = (plans.iter().map(Arc::as_ref), settings.map(|all| Arc::clone(&all.alarms)));
+        let rules = rules.unwrap_or_default();
+        let configuration = Configuration::new(own.configuration_version, own_plans, &rules, &own.names);
         let stream = |plan: &Arc<Plan>| {
             let plan = Arc::clone(plan);
             Arc::new(match settings {

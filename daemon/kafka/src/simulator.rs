@@ -41,6 +41,8 @@ enum Mutation {
     /// The coordinator accepts offsets from any client.
     NoFencing,
     None,
+    /// Every other process has no rules of alarms.
+    OtherRules,
     /// A state is read while transactions are open.
     RestoreWithoutWaiting,
     /// Results are written outside the transaction, so readers see them at once.
@@ -50,6 +52,8 @@ enum Mutation {
 /// Counts what happened in a schedule, so that a test can prove that every kind of fault occurred.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
+    alarms_ended: u64,
+    alarms_fired: u64,
     backlogs: u64,
     blind: u64,
     commits: u64,
@@ -72,8 +76,10 @@ struct Tally {
 
 impl Tally {
     /// Each count with its name.
-    fn counts(&self) -> [(&'static str, u64); 18] {
+    fn counts(&self) -> [(&'static str, u64); 20] {
         [
+            ("alarms that ended", self.alarms_ended),
+            ("alarms that fired", self.alarms_fired),
             ("backlogs over a growth", self.backlogs),
             ("partitions whose end a client cannot see", self.blind),
             ("commits", self.commits),
@@ -106,6 +112,7 @@ fn schedule(seed: u64, mutation: Mutation) -> (Tally, Vec<String>) {
     let mut tally = *world.tally.borrow();
     tally.expelled = world.coordinator.borrow().expelled;
     tally.timed_out = world.brokers.borrow().timed_out;
+    (tally.alarms_fired, tally.alarms_ended) = audit::alarms(&world);
     tally.results = world.brokers.borrow().committed_results().count() as u64;
     (tally, violations)
 }
@@ -174,6 +181,11 @@ fn the_audit_detects_a_group_without_fencing() {
 #[test]
 fn the_audit_detects_results_outside_the_transaction() {
     assert_detected(Mutation::ResultsOutsideTransaction);
+}
+
+#[test]
+fn the_audit_detects_a_process_with_other_rules_of_alarms() {
+    assert_detected(Mutation::OtherRules);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 use cluster::Cluster;
 use plan::{Existing, Found, plan};
 
+use daemon_alarms::Rules;
 use proxy_uve::Plan;
 
 use super::claim::Claims;
@@ -104,8 +105,8 @@ impl Topics {
 
     /// Sets what the daemon computes and the version of its configuration, which are compared with those of the group.
     #[must_use]
-    pub fn with_configuration<'p>(self, version: u64, plans: impl Iterator<Item = &'p Plan>) -> Self {
-        let configuration = Some(Configuration::new(version, plans, &self.names));
+    pub fn with_configuration<'p>(self, version: u64, plans: impl Iterator<Item = &'p Plan>, alarms: &Rules) -> Self {
+        let configuration = Some(Configuration::new(version, plans, alarms, &self.names));
         Self { configuration, ..self }
     }
 

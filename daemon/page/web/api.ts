@@ -1,18 +1,38 @@
 // The daemon's API. Every request goes to the page's own origin.
 
 export interface Alarms {
-  groups: { rule: string; table: string; severity: number; firing: number; pending: number }[];
-  alarms: {
-    key: string;
-    uve_type: string;
-    name: string;
-    type: string;
-    severity: number;
-    state: string;
-    since: number;
-    description: string;
-  }[];
+  groups: { rule: string; table: string; uve_type: string; severity: number; firing: number; pending: number }[];
+  alarms: ShownAlarm[];
   next: string | null;
+}
+
+/** An alarm that fires or is pending. */
+export interface ShownAlarm {
+  key: string;
+  uve_type: string;
+  name: string;
+  uve: string;
+  type: string;
+  severity: number;
+  state: string;
+  since: number;
+  /** The range of the chart that explains it. */
+  from: number;
+  to: number;
+  description: string;
+}
+
+/** An alarm of an object that fires or did. */
+export interface ObjectAlarm {
+  rule: string;
+  severity: number;
+  uve: string;
+  proxy: string;
+  since: number;
+  fired: number;
+  resolved: number | null;
+  reason: string | null;
+  text: string;
 }
 
 export interface Loud {
@@ -91,6 +111,7 @@ export interface Series {
 export interface History {
   key: string;
   series: Series[];
+  alarms: ObjectAlarm[];
   first: number;
   committed?: number;
   end: number;

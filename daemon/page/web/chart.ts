@@ -18,6 +18,13 @@ export interface Sample {
 
 export type Range = [number, number];
 
+/** An alarm on a chart: the times of the samples with which it fired and ended, in seconds. */
+export interface Mark {
+  rule: string;
+  fired: number;
+  resolved: number | null;
+}
+
 const HEIGHT = 220;
 
 export class Chart {
@@ -26,6 +33,9 @@ export class Chart {
   private readonly readout: HTMLElement;
   private plot: uPlot | undefined;
   private samples: Sample[] = [];
+  private marks: Mark[] = [];
+  /** Where the marks are drawn: elements over the plot, which need no colours of their own. */
+  private readonly overlay = h("div", { class: "marks", "aria-hidden": "true" });
   private range: Range = [0, 1];
   private at = -1;
   private readonly scheme = matchMedia("(prefers-color-scheme: dark)");
@@ -45,16 +55,19 @@ export class Chart {
     this.scheme.addEventListener("change", this.redraw);
   }
 
-  /** Shows samples, in the order of their times, within a range. */
-  show(samples: Sample[], range: Range): void {
+  /** Shows samples, in the order of their times, and alarms, within a range. */
+  show(samples: Sample[], range: Range, marks: Mark[] = []): void {
     const isSame = this.samples.length > 0 && samples.length > 0;
     this.samples = samples;
+    this.marks = marks;
     this.range = range;
     this.at = -1;
     this.element.hidden = samples.length === 0;
     if (this.plot && isSame) {
       this.plot.setData(columns(samples), false);
       this.plot.setScale("x", { min: range[0], max: range[1] });
+      // The same data in the same range are not drawn again, and an alarm may have come.
+      this.drawMarks(this.plot);
     } else {
       this.draw();
     }
@@ -78,13 +91,15 @@ export class Chart {
     const inside = this.samples.filter((sample) => sample.at >= this.range[0] && sample.at <= this.range[1]);
     const values = inside.flatMap((sample) => (sample.value === null ? [] : [sample.value]));
     const anomalies = inside.filter((sample) => sample.anomaly).length;
+    const alarms = this.marks.filter((mark) => mark.fired <= this.range[1] && (mark.resolved ?? Infinity) >= this.range[0]).length;
+    const raised = alarms > 0 ? `, ${count(alarms, "alarm", "alarms")}` : "";
     const extent = values.length > 0 ? `from ${number(min(values))} to ${number(max(values))}` : "none";
     this.host.setAttribute(
       "aria-label",
-      `${this.label}: ${count(values.length, "value", "values")}, ${extent}; ${count(anomalies, "anomaly", "anomalies")}. Arrow keys read values, plus and minus zoom.`,
+      `${this.label}: ${count(values.length, "value", "values")}, ${extent}; ${count(anomalies, "anomaly", "anomalies")}${raised}. Arrow keys read values, plus and minus zoom.`,
     );
     if (this.at < 0) {
-      setText(this.readout, values.length > 0 ? `${count(values.length, "value", "values")}, ${count(anomalies, "anomaly", "anomalies")} in view` : "No values in this range.");
+      setText(this.readout, values.length > 0 ? `${count(values.length, "value", "values")}, ${count(anomalies, "anomaly", "anomalies")}${raised} in view` : "No values in this range.");
     }
   }
 
@@ -144,6 +159,8 @@ export class Chart {
         bind: { dblclick: () => () => (this.zoom(2), null) },
       },
       hooks: {
+        ready: [(plot) => plot.over.append(this.overlay)],
+        draw: [(plot) => this.drawMarks(plot)],
         setCursor: [(plot) => this.read(plot.cursor.idx ?? -1)],
         // The selection of a drag, and not each change of the scale: those of this class are no choice of the user.
         setSelect: [
@@ -157,6 +174,26 @@ export class Chart {
         ],
       },
     };
+  }
+
+  /** Draws a line where each alarm fired and where it ended, and the time between them. */
+  private drawMarks(plot: uPlot): void {
+    const { width } = plot.over.getBoundingClientRect();
+    const place = (seconds: number) => plot.valToPos(seconds, "x");
+    const line = (kind: string, left: number) => {
+      const element = h("div", { class: `mark ${kind}` });
+      element.style.left = `${left}px`;
+      return left >= 0 && left <= width ? [element] : [];
+    };
+    const drawn = this.marks.flatMap(({ fired, resolved }) => {
+      const [from, to] = [place(fired), resolved === null ? width : place(resolved)];
+      const [left, right] = [Math.max(from, 0), Math.min(to, width)];
+      const span = h("div", { class: "mark span" });
+      span.style.left = `${left}px`;
+      span.style.width = `${right - left}px`;
+      return [...(right > left ? [span] : []), ...line("fired", from), ...(resolved === null ? [] : line("resolved", to))];
+    });
+    this.overlay.replaceChildren(...drawn);
   }
 
   private to(range: Range): void {
@@ -181,7 +218,11 @@ export class Chart {
     const rest = sample.expected === null ? "" : `, expected ${estimate(sample.expected)}${band}`;
     const found = sample.score === null ? "" : `, score ${score(sample.score)}`;
     const marks = `${sample.anomaly ? ", anomaly" : ""}${sample.partial ? ", partial window" : ""}`;
-    setText(this.readout, `${utc(sample.at * 1e6)}: ${number(sample.value)}${rest}${found}${marks}`);
+    const alarms = this.marks.flatMap(({ rule, fired, resolved }) => [
+      ...(fired === sample.at ? [`, alarm ${rule} fires`] : []),
+      ...(resolved === sample.at ? [`, alarm ${rule} ends`] : []),
+    ]);
+    setText(this.readout, `${utc(sample.at * 1e6)}: ${number(sample.value)}${rest}${found}${marks}${alarms.join("")}`);
   }
 
   private key(event: KeyboardEvent): void {

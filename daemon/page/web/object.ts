@@ -1,6 +1,7 @@
 // One object: a chart for each of its proxy UVEs, with its history and its live results.
 
-import { type History, type Point, type Series, Refused, get, objectPath } from "./api";
+import { alarmId, isWithin, marks, objectAlarmRow } from "./alarms";
+import { type History, type ObjectAlarm, type Point, type Series, Refused, get, objectPath } from "./api";
 import { Chart, type Range, type Sample, withGaps } from "./chart";
 import { append, h, replaceChildren, setText } from "./dom";
 import { ABSENT, age, duration, estimate, number, score, utc, uveName } from "./format";
@@ -25,7 +26,7 @@ const MAX_PARTS = 5;
 /** What is read on each side of a range, as a part of it, so that the lines go to the edges and a small move reads nothing. */
 const MARGIN = 0.25;
 
-/** The anomalies in the list. */
+/** The anomalies in the list, and the alarms. */
 const MAX_LISTED = 50;
 
 interface Panel {
@@ -46,6 +47,18 @@ class ObjectView {
   private readonly panels = new Map<string, Panel>();
   private readonly charts = h("div", { class: "charts" });
   private readonly anomalies = h("tbody");
+  private readonly alarms = new Map<string, ObjectAlarm>();
+  private readonly alarmRows = h("tbody");
+  private readonly alarmed = h(
+    "section",
+    { "aria-labelledby": "alarms", hidden: true },
+    h("h2", { id: "alarms" }, "Alarms in view"),
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "group", "aria-label": "Alarms in view" },
+      h("table", {}, head(["Fired", "Ago", "Ended", "Severity", "Alarm", "Text", "Proxy UVE"]), this.alarmRows),
+    ),
+  );
   private readonly coverage = h("p", { class: "dim" });
   private readonly older = h("button", { type: "button", onclick: () => this.guard(() => this.readOlder(0).then(() => this.show())) }, "Read older results");
   private readonly empty = h("p", { class: "empty", hidden: true });
@@ -87,6 +100,7 @@ class ObjectView {
       this.charts,
       this.empty,
       h("p", { class: "coverage" }, this.coverage, " ", this.older),
+      this.alarmed,
       h(
         "section",
         { "aria-labelledby": "anomalies" },
@@ -194,7 +208,7 @@ class ObjectView {
     if (to === Infinity && part.next === null) {
       this.end = history.end;
     }
-    this.merge(history.series, true);
+    this.merge(history, true);
     this.committed = history.committed ?? this.committed;
     if (history.next === null) {
       [this.from, this.part] = [part.from, undefined];
@@ -229,7 +243,7 @@ class ObjectView {
     if (this.to === Infinity) {
       const history = await this.history({ after: this.end });
       this.end = history.end;
-      this.merge(history.series, false);
+      this.merge(history, false);
       this.show();
     }
   }
@@ -251,8 +265,15 @@ class ObjectView {
     }
   }
 
-  private merge(found: Series[], isOlder: boolean): void {
-    for (const series of found) {
+  private merge(found: History, isOlder: boolean): void {
+    for (const alarm of found.alarms) {
+      const id = alarmId(alarm);
+      // Of two parts the one with its end is right, whichever is read first.
+      if (alarm.resolved !== null || !this.alarms.has(id)) {
+        this.alarms.set(id, alarm);
+      }
+    }
+    for (const series of found.series) {
       const id = `${series.uve}\n${series.proxy}\n${series.attribute}`;
       const panel = this.panels.get(id);
       this.newest = Math.max(this.newest, (series.points.at(-1)?.[1] ?? 0) / 1e6);
@@ -282,7 +303,7 @@ class ObjectView {
       h("h2", {}, type, h("span", { class: "dim" }, ` ${stream}${series.attribute === "value" ? "" : ` · ${series.attribute}`}`)),
       newest,
       chart.element,
-      h("p", { class: "legend" }, ...legend(series.points.some((point) => point[3] !== null)), h("a", { href: run }, "Try another annotation on these values")),
+      h("p", { class: "legend" }, ...legend(series.points.some((point) => point[3] !== null), true), h("a", { href: run }, "Try another annotation on these values")),
     );
     return { series, chart, newest, element };
   }
@@ -290,14 +311,31 @@ class ObjectView {
   private show(): void {
     const range = this.shown();
     for (const panel of this.panels.values()) {
-      panel.chart.show(withGaps(panel.series.points.map(sample)), range);
+      panel.chart.show(withGaps(panel.series.points.map(sample)), range, marks(this.alarms.values(), panel.series));
       setText(panel.newest, newestText(panel.series.points.at(-1), this.view.now));
     }
     this.describe();
   }
 
+  private describeAlarms(range: Range): void {
+    const inside = [...this.alarms.values()].filter((alarm) => isWithin(alarm, range)).sort((a, b) => b.fired - a.fired);
+    this.alarmed.hidden = inside.length === 0;
+    const zoom = ({ since, fired, resolved }: ObjectAlarm) => {
+      const end = resolved ?? Math.max(this.view.now, fired);
+      const pad = Math.max((end - since) / 4e6, 600);
+      this.choose([since / 1e6 - pad, end / 1e6 + pad]);
+    };
+    replaceChildren(this.alarmRows, [
+      ...inside.slice(0, MAX_LISTED).map((alarm) => objectAlarmRow(alarm, this.view.now, () => zoom(alarm))),
+      ...(inside.length > MAX_LISTED
+        ? [h("tr", {}, h("td", { colspan: 7, class: "dim" }, `and ${number(inside.length - MAX_LISTED)} earlier ones: zoom in`))]
+        : []),
+    ]);
+  }
+
   private describe(): void {
     const range = this.shown();
+    this.describeAlarms(range);
     const rows = [...this.panels.values()].flatMap(({ series }) =>
       series.points
         .filter((point) => point[7] === 1 && point[0] / 1e6 >= range[0] && point[0] / 1e6 <= range[1])
@@ -413,10 +451,11 @@ export function sample([start, , value, found, expected, low, high, anomaly, par
 }
 
 /** What the marks of a chart mean. */
-export function legend(isScored: boolean): HTMLElement[] {
+export function legend(isScored: boolean, hasAlarms = false): HTMLElement[] {
   const key = (kind: string, text: string) => h("span", {}, h("span", { class: `key ${kind}`, "aria-hidden": "true" }), text);
   const scored = [key("expected", "expected"), key("band", "normal"), key("anomaly", "anomaly")];
-  return [key("value", "value"), ...(isScored ? scored : [])];
+  const alarms = hasAlarms ? [key("fired", "alarm fires"), key("resolved", "alarm ends")] : [];
+  return [key("value", "value"), ...(isScored ? scored : []), ...alarms];
 }
 
 function newestText(point: Point | undefined, now: number): string {

@@ -1,5 +1,6 @@
 // The overview: what is loud, and how the daemon is.
 
+import { SEVERITIES, explained } from "./alarms";
 import { type Alarms, type Loud, type Partition, get } from "./api";
 import { append, h, replaceChildren, setText, sparkline } from "./dom";
 import { ABSENT, age, clock, duration, estimate, number, score, utc, uveName } from "./format";
@@ -9,7 +10,6 @@ import { type View, alertBox } from "./view";
 const REFRESH = 2000;
 const LOUDEST = 20;
 const ALARMS = 20;
-const SEVERITIES = ["Critical", "Major", "Minor"];
 
 /** The outcomes of records, with the words for them. Those that are not here are shown by their names. */
 const OUTCOMES: Record<string, string> = {
@@ -41,10 +41,12 @@ export function overview(view: View): void {
   const loudest = h("tbody");
   const empty = h("p", { class: "empty", hidden: true });
   const alarms = h("tbody");
+  const groups = h("p", { class: "alarm-groups" });
   const firing = h(
     "section",
     { "aria-labelledby": "alarms", hidden: true },
     h("h2", { id: "alarms" }, "Alarms"),
+    groups,
     h(
       "div",
       { class: "scroll", tabindex: 0, role: "group", "aria-label": "Alarms" },
@@ -103,6 +105,7 @@ export function overview(view: View): void {
     ]);
     alert.show("");
     replaceChildren(alarms, alarmRows(raised, view.now));
+    replaceChildren(groups, raised.groups.map(groupLink));
     firing.hidden = raised.alarms.length === 0;
     replaceChildren(loudest, list.map((loud) => loudRow(loud, view.now)));
     empty.hidden = list.length > 0;
@@ -134,6 +137,14 @@ export function head(names: string[]): HTMLTableSectionElement {
   return h("thead", {}, h("tr", {}, ...cells));
 }
 
+/** The number of alarms of a rule and a table, with a link to its objects. */
+function groupLink({ rule, table, uve_type, severity, firing, pending }: Alarms["groups"][number]): HTMLElement {
+  const href = link("objects", [], { type: `${uve_type}s`, alarm: `rule:${rule}` });
+  const counts = [firing > 0 && `${number(firing)} firing`, pending > 0 && `${number(pending)} pending`].filter(Boolean);
+  const label = `${rule}, ${table}`;
+  return h("span", {}, h("a", { href }, label), ` ${(SEVERITIES[severity] ?? String(severity)).toLowerCase()}: ${counts.join(", ")}`);
+}
+
 /** The alarms, and a last row with the number of those that are left out. */
 function alarmRows(raised: Alarms, now: number): HTMLTableRowElement[] {
   const rows = raised.alarms.map((alarm) =>
@@ -144,7 +155,7 @@ function alarmRows(raised: Alarms, now: number): HTMLTableRowElement[] {
       h("th", { scope: "row" }, alarm.type),
       h("td", {}, alarm.state),
       h("td", {}, age(alarm.since, now)),
-      h("td", {}, h("a", { href: link("object", [alarm.uve_type, alarm.name]) }, alarm.name)),
+      h("td", {}, h("a", { href: explained(alarm) }, alarm.name)),
       h("td", {}, alarm.description),
     ),
   );

@@ -1,7 +1,8 @@
 // All proxy UVEs of a type: one row for each object and UVE, loaded page by page, searched and sorted here, and drawn
 // only where it is seen.
 
-import { type Proxy, get, proxies, request } from "./api";
+import { allAlarms, explained } from "./alarms";
+import { type Proxy, type ShownAlarm, get, proxies, request } from "./api";
 import { append, h, replaceChildren, setText } from "./dom";
 import { estimate, number, score, uveName } from "./format";
 import { link, replace } from "./route";
@@ -29,7 +30,7 @@ interface Row {
   partial: boolean;
 }
 
-type Order = "name" | "uve" | "value" | "score" | "expected";
+type Order = "name" | "uve" | "value" | "score" | "expected" | "alarm";
 type Structure = Record<string, unknown>;
 type Entry = { name: string; value: Record<string, Structure> };
 
@@ -39,6 +40,15 @@ const COLUMNS: [Order, string, boolean][] = [
   ["value", "Value", true],
   ["expected", "Expected", true],
   ["score", "Score", true],
+  ["alarm", "Alarm", true],
+];
+
+/** The choices of alarms that are not names of rules. */
+const ALARM_STATES: [string, string][] = [
+  ["", "all objects"],
+  ["any", "any alarm"],
+  ["firing", "firing"],
+  ["pending", "pending"],
 ];
 
 export function table(view: View): void {
@@ -51,6 +61,7 @@ class TableView {
   private readonly uves = h("select", { id: "uve", onchange: () => this.reload() });
   private readonly search = h("input", { id: "search", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "part of a name", oninput: () => this.typed() });
   private readonly loud = h("input", { id: "loud", type: "checkbox", onchange: () => this.select() });
+  private readonly alarmed = h("select", { id: "alarm", onchange: () => (this.address(), this.select()) });
   private readonly count = h("p", { class: "dim", role: "status" });
   private readonly body = h("tbody");
   private readonly table = h("table", { class: "virtual", "aria-label": "Proxy UVEs" });
@@ -58,6 +69,9 @@ class TableView {
   private readonly headers = new Map<Order, HTMLTableCellElement>();
   private readonly fields = new Map<string, (structure: Structure) => Omit<Row, "name" | "lower" | "uve">>();
   private readonly streams = new Map<string, string>();
+  /** The alarms by object and UVE. */
+  private alarms = new Map<string, ShownAlarm[]>();
+  private hasAllAlarms = true;
   private rows: Row[] = [];
   private byName = new Map<string, Row[]>();
   private selected: Row[] = [];
@@ -85,6 +99,7 @@ class TableView {
         field("Type", this.types),
         field("Proxy UVE", this.uves),
         field("Search", this.search),
+        field("Alarm", this.alarmed),
         h("div", { class: "field check" }, this.loud, h("label", { for: "loud" }, "Anomalies only")),
         h("button", { type: "button", onclick: () => this.reload() }, "Load again"),
         this.count,
@@ -106,6 +121,7 @@ class TableView {
     const parameters = this.view.route.parameters;
     this.search.value = parameters.get("q") ?? "";
     this.loud.checked = parameters.get("loud") === "1";
+    this.chooseAlarms([]);
     const sort = parameters.get("sort") ?? "";
     const order = COLUMNS.find(([name]) => name === sort.replace(/^-/, ""));
     this.order = order?.[0] ?? "name";
@@ -143,12 +159,52 @@ class TableView {
       setText(this.count, "No object has a result yet: the first windows are open, or no samples arrive.");
       return;
     }
-    await this.load();
+    await Promise.all([this.load(), this.readAlarms()]);
     this.view.every(REFRESH, () => this.refreshSeen(), this.alert.show);
+    // Very many are read by "Load again" only.
+    this.view.every(REFRESH, async () => (this.alarms.size < PAGE ? this.readAlarms() : undefined), this.alert.show);
+  }
+
+  /** Reads the alarms of all objects of the type: the filter has to know those that are not in view. */
+  private async readAlarms(): Promise<void> {
+    const { alarms, isComplete } = await allAlarms(this.view.signal);
+    const before = JSON.stringify([...this.alarms]);
+    const type = this.types.value.replace(/s$/, "");
+    this.alarms = new Map();
+    for (const alarm of alarms.filter((alarm) => alarm.uve_type === type)) {
+      const id = `${alarm.name}\n${alarm.uve}`;
+      this.alarms.set(id, [...(this.alarms.get(id) ?? []), alarm]);
+    }
+    this.hasAllAlarms = isComplete;
+    this.chooseAlarms(alarms);
+    if (JSON.stringify([...this.alarms]) !== before) {
+      this.select();
+    }
+  }
+
+  /** The choices of the filter by alarm: states, and the rules with alarms. */
+  private chooseAlarms(alarms: ShownAlarm[]): void {
+    const chosen = this.alarmed.value || (this.view.route.parameters.get("alarm") ?? "");
+    const rules = [...new Set(alarms.map((alarm) => `rule:${alarm.type}`))].sort();
+    const own = chosen.startsWith("rule:") && !rules.includes(chosen) ? [chosen, ...rules] : rules;
+    const choices: [string, string][] = [...ALARM_STATES, ...own.map((rule): [string, string] => [rule, rule.slice("rule:".length)])];
+    const shown = [...this.alarmed.options].map((option) => option.value);
+    if (choices.some(([value], index) => shown[index] !== value) || shown.length !== choices.length) {
+      const options = choices.map(([value, text]) => h("option", { value, selected: value === chosen }, text));
+      this.alarmed.replaceChildren(...options);
+    }
+  }
+
+  /** The alarms of a row that the filter wants. */
+  private alarmsOf(row: Row): ShownAlarm[] {
+    const wanted = this.alarmed.value;
+    const found = this.alarms.get(`${row.name}\n${row.uve}`) ?? [];
+    return wanted === "" || wanted === "any" ? found : found.filter((alarm) => alarm.state === wanted || `rule:${alarm.type}` === wanted);
   }
 
   private reload(): void {
     this.address();
+    void this.guard(this.readAlarms());
     void this.guard(this.load());
   }
 
@@ -217,12 +273,19 @@ class TableView {
   private select(): void {
     const wanted = this.search.value.trim().toLowerCase();
     const isLoud = this.loud.checked;
-    this.selected = this.rows.filter((row) => (!isLoud || row.anomaly) && row.lower.includes(wanted));
+    const isAlarmed = this.alarmed.value !== "";
+    this.selected = this.rows.filter(
+      (row) => (!isLoud || row.anomaly) && (!isAlarmed || this.alarmsOf(row).length > 0) && row.lower.includes(wanted),
+    );
     const [order, sign] = [this.order, this.isDescending ? -1 : 1];
     if (order === "score") {
       sort(this.selected, sign, (row) => (row.score === null ? null : Math.abs(row.score)));
     } else if (order === "value" || order === "expected") {
       sort(this.selected, sign, (row) => row[order]);
+    } else if (order === "alarm") {
+      // Firing ones first, then by severity.
+      const rank = (alarm: ShownAlarm) => (alarm.state === "firing" ? 10 : 5) - alarm.severity;
+      sort(this.selected, sign, (row) => Math.max(...this.alarmsOf(row).map(rank), -1));
     } else if (order === "uve") {
       this.selected.sort((a, b) => sign * (a.uve < b.uve ? -1 : a.uve > b.uve ? 1 : 0));
     } else if (this.isDescending) {
@@ -236,7 +299,8 @@ class TableView {
   private describe(): void {
     const shown = this.selected.length === this.rows.length ? "" : `${number(this.selected.length)} of `;
     const state = this.isComplete ? "" : this.rows.length >= MAX_ROWS ? "; the search is by prefix, as there are more" : ", loading…";
-    setText(this.count, `${shown}${number(this.rows.length)} rows${state}`);
+    const cut = this.hasAllAlarms ? "" : "; there are more alarms than are shown here";
+    setText(this.count, `${shown}${number(this.rows.length)} rows${state}${cut}`);
     this.table.setAttribute("aria-rowcount", String(this.selected.length + 1));
     for (const [name, cell] of this.headers) {
       const isHere = name === this.order;
@@ -272,6 +336,7 @@ class TableView {
         uve: this.uves.value,
         q: this.search.value,
         loud: this.loud.checked ? "1" : undefined,
+        alarm: this.alarmed.value,
         sort: this.order === "name" && !this.isDescending ? undefined : `${this.isDescending ? "-" : ""}${this.order}`,
       }),
     );
@@ -301,7 +366,10 @@ class TableView {
 
   private row(row: Row, index: number): HTMLTableRowElement {
     const [type, stream] = uveName(row.uve, this.streams.get(row.uve) ?? "");
-    const object = link("object", [this.types.value.replace(/s$/, ""), row.name]);
+    const alarms = this.alarmsOf(row);
+    const [first] = alarms;
+    // Who chose alarms wants the time of the alarm, and others the newest values.
+    const object = first && this.alarmed.value ? explained(first) : link("object", [this.types.value.replace(/s$/, ""), row.name]);
     return h(
       "tr",
       { class: row.anomaly ? "anomalous" : undefined, "aria-rowindex": index + 2 },
@@ -310,6 +378,7 @@ class TableView {
       h("td", { class: "r" }, number(row.value), row.partial && h("abbr", { title: "partial window" }, "*")),
       h("td", { class: "r dim" }, estimate(row.expected)),
       h("td", { class: "r score" }, score(row.score)),
+      h("td", { class: "r alarm", title: alarms.map((alarm) => alarm.description).join("\n") }, alarmText(alarms)),
     );
   }
 
@@ -338,6 +407,13 @@ class TableView {
       this.draw();
     }
   }
+}
+
+/** The state and the rule of the first alarm, and the number of the others. */
+function alarmText(alarms: ShownAlarm[]): string {
+  const first = alarms.find((alarm) => alarm.state === "firing") ?? alarms[0];
+  const more = alarms.length > 1 ? ` +${alarms.length - 1}` : "";
+  return first ? `${first.type} ${first.state}${more}` : "";
 }
 
 function sort(rows: Row[], sign: number, key: (row: Row) => number | null): void {

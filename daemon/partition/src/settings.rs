@@ -27,6 +27,8 @@ pub struct WorkerSettings {
     /// On the embedded log, the file whose existence at the start allows partitions to start over when their states
     /// cannot be used.
     pub start_over: PathBuf,
+    /// The partitions of each stream on the embedded log.
+    pub partitions: u16,
     /// Whether it existed. It is for that start only: a state that cannot be used later is an error.
     pub may_start_over: bool,
     /// Who looks on.

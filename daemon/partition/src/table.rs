@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_alarms::row::AlarmRow;
 use daemon_alarms::{Alarms, is_alarm_chunk};
 use daemon_base::clock::micros;
 use daemon_log::LogError;
@@ -123,6 +124,14 @@ impl PartitionTable {
     pub fn with_cursors(mut self, cursors: BTreeMap<u16, u64>) -> Self {
         self.committed.cursors = cursors.clone();
         Self { cursors, ..self }
+    }
+
+    /// Continues with the alarms that these rows show, which were written until the end of a window at `until`, after
+    /// the state was lost.
+    #[must_use]
+    pub fn with_recovered_alarms(mut self, rows: Vec<AlarmRow>, until: u64) -> Self {
+        self.table.sink_mut().alarms = Alarms::recovered(&self.stream.alarms, &self.stream.plan, rows, until);
+        self
     }
 
     /// Starts the times of the table at `now`, when its input begins to be read.

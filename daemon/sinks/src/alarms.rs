@@ -14,6 +14,8 @@ mod alertmanager;
 mod client;
 mod config;
 pub(crate) mod hmac;
+mod position;
+mod reading;
 mod telemetry;
 mod tracker;
 mod webhook;
@@ -23,16 +25,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use daemon_alarms::row::{AlarmRow, is_alarms};
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, LogError, RecordBatch, SinkPosition};
-use daemon_results::block::is_block;
-use daemon_results::line::lines;
+use daemon_log::{Log, RecordBatch, SinkPosition};
 use tracing::{error, info, warn};
 
 use self::client::{Client, Failure};
+use self::position::Position;
 use self::tracker::Tracker;
 use crate::Sink;
 
@@ -49,9 +49,6 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// The changes that wait for a receiver before the sink reads no further.
 const MAX_WAITING: usize = 50_000;
 
-/// The size of the batches that a start reads back.
-const READ_BYTES: usize = 1024 * 1024;
-
 /// What is sent to a receiver, and how.
 trait Notifier: Send {
     /// The name of the sink.
@@ -60,14 +57,19 @@ trait Notifier: Send {
     /// The settings that a message about a failure names.
     fn settings(&self) -> &'static str;
 
-    /// What fires at the start, and was sent by the process before.
-    fn resume(&mut self, tracker: &Tracker);
+    /// What fires at the start, and was sent by the process before but for what it held back; `None` if nothing was.
+    fn resume(&mut self, tracker: &Tracker, held: Option<&[u64]>);
 
     /// Whether there is something to send at this monotonic time.
     fn is_due(&self, tracker: &Tracker, now: Duration) -> bool;
 
     /// Sends what is due.
     fn send(&mut self, tracker: &Tracker, client: &Client, clock: &dyn Clock) -> Result<(), Failure>;
+
+    /// What is held back after it was to be sent, in numbers that a start recognises.
+    fn held(&self) -> &[u64] {
+        &[]
+    }
 }
 
 /// A sink of alarms with its notifier.
@@ -81,8 +83,8 @@ pub struct AlarmSink {
     streams: Option<BTreeSet<String>>,
     /// The offset of the next record to read.
     next: u64,
-    /// The first offset whose changes are not sent, as stored.
-    stored: (u64, u64),
+    stored: Option<Position>,
+    /// The first offset whose changes are not sent.
     sent_to: u64,
     failures: u32,
     /// The monotonic time of the next attempt.
@@ -113,47 +115,12 @@ impl AlarmSink {
             tracker: Tracker::default(),
             streams: None,
             next: 0,
-            stored: (0, 0),
+            stored: None,
             sent_to: 0,
             failures: 0,
             retry_at: None,
             logged_at: None,
         }
-    }
-
-    /// Reads the rows of a record.
-    fn apply(&mut self, offset: u64, record: &[u8], is_known: bool) {
-        if is_block(record) {
-            return;
-        }
-        for line in lines(record).filter(|line| is_alarms(line)) {
-            match AlarmRow::read(line) {
-                Ok(row) => self.tracker.apply(&row, offset, is_known),
-                Err(error) => warn!(offset, %error, "A stored row of alarms cannot be read; the sink skips it."),
-            }
-        }
-    }
-
-    /// Reads what fires at the position from the rows before it.
-    fn read_back(&mut self, log: &dyn Log, from: u64, to: u64) -> anyhow::Result<()> {
-        let mut at = from.max(log.results_bounds()?.first);
-        while at < to {
-            let batch = match log.read_results(at, READ_BYTES) {
-                Err(LogError::OffsetOutOfRange { bounds, .. }) if bounds.first > at && bounds.first <= to => {
-                    at = bounds.first;
-                    continue;
-                }
-                read => read.context("read the rows of the alarms that fire")?,
-            };
-            if batch.is_empty() {
-                break;
-            }
-            for record in batch.records().take_while(|record| record.offset < to) {
-                self.apply(record.offset, record.payload, true);
-            }
-            at = batch.next_offset();
-        }
-        Ok(())
     }
 
     /// Sends what is due; a failure waits for the next call.
@@ -173,6 +140,8 @@ impl AlarmSink {
                 }
             }
         } else if self.tracker.has_changes() {
+            // They wait for the next request.
+            self.telemetry.held(self.notifier.name(), self.tracker.waiting());
             return Ok(());
         }
         self.sent_to = self.next;
@@ -221,13 +190,16 @@ impl AlarmSink {
     }
 
     fn store(&mut self, log: &dyn Log) -> anyhow::Result<()> {
-        let position = (self.sent_to, self.tracker.oldest().unwrap_or(self.sent_to));
-        if position != self.stored {
+        let oldest = self.tracker.oldest().unwrap_or(self.sent_to);
+        self.set_position(log, Position::new(self.sent_to, Some(oldest), self.notifier.held()))
+    }
+
+    fn set_position(&mut self, log: &dyn Log, position: Position) -> anyhow::Result<()> {
+        if self.stored.as_ref() != Some(&position) {
             let name = self.notifier.name();
-            let detail = position.1.to_le_bytes().to_vec();
-            let stored = log.set_sink_position(name, SinkPosition { next: position.0, detail });
+            let stored = log.set_sink_position(name, SinkPosition::from(&position));
             stored.with_context(|| format!("store the position of the sink {name}"))?;
-            self.stored = position;
+            self.stored = Some(position);
         }
         Ok(())
     }
@@ -240,25 +212,21 @@ impl Sink for AlarmSink {
 
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         let (name, bounds) = (self.notifier.name(), log.results_bounds()?);
-        let stored = log.sink_position(name)?;
-        let SinkPosition { next, detail } =
-            stored.unwrap_or_else(|| SinkPosition { next: bounds.next, detail: Vec::new() });
-        let is_new = detail.is_empty();
-        let from = detail.try_into().map(u64::from_le_bytes).unwrap_or(if is_new { bounds.first } else { next });
+        let position = log.sink_position(name)?.map(Position::from);
+        let Position { next, oldest, held } = position.unwrap_or_else(|| Position::new(bounds.next, None, &[]));
         self.tracker = Tracker::default();
-        self.read_back(log, from, next)?;
-        (self.next, self.sent_to, self.stored) = (next, next, (u64::MAX, u64::MAX));
-        // Registers a new sink, so that the log keeps unread results for it.
-        if is_new {
+        self.read_back(log, oldest.unwrap_or(bounds.first), next)?;
+        (self.next, self.sent_to, self.stored) = (next, next, None);
+        if oldest.is_none() {
             self.end_others();
             self.tracker.announce();
-            let stored = log.set_sink_position(name, SinkPosition { next, detail: Vec::new() });
-            stored.with_context(|| format!("store the position of the sink {name}"))?;
-            self.notifier.resume(&self.tracker);
+            // Registers a new sink, so that the log keeps unread results for it.
+            self.set_position(log, Position::new(next, None, &[]))?;
+            self.notifier.resume(&self.tracker, None);
         } else {
             // The end of what was sent is a change, so the position is stored before it.
+            self.notifier.resume(&self.tracker, Some(&held));
             self.store(log)?;
-            self.notifier.resume(&self.tracker);
             self.end_others();
         }
         Ok(next)

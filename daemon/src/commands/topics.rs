@@ -48,7 +48,7 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams: loaded_streams, .
     let plans: Vec<_> = entries.map(|entry| Plan::new(entry.stream.clone(), &entry.types)).collect();
     let topics = Topics::new(&Connection::new(kafka)?, &names, &streams)?
         .with_needs(needs(config, &plans))
-        .with_configuration(kafka.configuration_version, plans.iter());
+        .with_configuration(kafka.configuration_version, plans.iter(), &loaded_streams.alarms);
     let taken = if args.take_over { topics.take_over()? } else { Vec::new() };
     let mut steps = topics.plan(kafka.partitions)?;
     let mut created = Vec::new();

@@ -80,7 +80,7 @@ fn some(value: impl TryInto<u64>) -> Option<u64> {
 }
 
 /// All settings that are whole numbers. Versions, such as `sinks.influxdb.version`, are names.
-pub(super) const NUMBERS: [Number; 39] = [
+pub(super) const NUMBERS: [Number; 40] = [
     number("aggregation.max_objects_per_partition", 1, OBJECTS, |c| some(c.aggregation.max_objects_per_partition)),
     number("aggregation.max_sources_per_object", 1, SOURCES, |c| some(c.aggregation.max_sources_per_object)),
     number("aggregation.period", 1, 86_400, |c| c.aggregation.period.map(u64::from)),
@@ -110,6 +110,7 @@ pub(super) const NUMBERS: [Number; 39] = [
     number("log.retention.results_hard_limit_bytes", 0, DISK, |c| some(c.log.retention.results_hard_limit_bytes)),
     number("opserver.max_body_bytes", 1, MEMORY, |c| some(c.opserver.max_body_bytes)),
     number("sinks.alertmanager.alarms_per_group", 1, 1_000, |c| some(c.sinks.alertmanager.alarms_per_group)),
+    number("sinks.alertmanager.alerts_per_minute", 1, 10_000, |c| some(c.sinks.alertmanager.alerts_per_minute)),
     number("sinks.influxdb.batch_bytes", 1024, MEMORY, |c| some(c.sinks.influxdb.batch_bytes)),
     number("sinks.influxdb.batch_lines", 1, LINES, |c| some(c.sinks.influxdb.batch_lines)),
     number("sinks.redis.database", 0, 1023, |c| some(c.sinks.redis.database)),

@@ -9,6 +9,7 @@
 //! restored cursor shows which.
 
 mod assignment;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -62,7 +62,11 @@ pub(super) async fn get(
         alarm.uve_type = shared.view.type_of(split_key(&alarm.key).0);
     }
     let groups = groups.into_iter().map(|((rule, table, severity), (firing, pending))| {
-        json!({ "rule": rule, "table": table, "severity": severity, "firing": firing, "pending": pending })
+        let uve_type = shared.view.type_of(&table);
+        json!({
+            "rule": rule, "table": table, "uve_type": uve_type, "severity": severity, "firing": firing,
+            "pending": pending,
+        })
     });
     let groups: Vec<_> = groups.collect();
     json(StatusCode::OK, &json!({ "groups": groups, "alarms": alarms, "next": next }))

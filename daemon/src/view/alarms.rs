@@ -1,6 +1,7 @@
 //! The alarms of the objects, as the newest row of each object and stream has them.
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
 
 use daemon_alarms::row::{Alarm, AlarmData, AlarmRow};
 use serde::Serialize;
@@ -43,6 +44,9 @@ pub(crate) struct ShownAlarm {
     pub name: String,
     /// The stream.
     pub proxy: String,
+    /// The range of the chart that explains it, in microseconds.
+    pub from: u64,
+    pub to: u64,
     /// The alarm.
     #[serde(flatten)]
     pub alarm: Alarm,
@@ -85,16 +89,22 @@ impl ObjectAlarms {
     pub(crate) fn list(&self, query: &AlarmQuery) -> (Vec<ShownAlarm>, Option<String>) {
         let (mut shown, mut objects, mut last) = (Vec::new(), 0, None);
         let from = query.after.as_deref().unwrap_or_default();
-        for (key, rows) in self.rows.range::<str, _>((std::ops::Bound::Excluded(from), std::ops::Bound::Unbounded)) {
+        for (key, rows) in self.rows.range::<str, _>((Bound::Excluded(from), Bound::Unbounded)) {
             let is_of_table = query.table.as_ref().is_none_or(|table| super::split_key(key).0 == table);
             let before = shown.len();
             for (_, row) in rows.values().filter(|_| is_of_table) {
-                shown.extend(alarms(&row.data).filter(|alarm| query.selects(alarm)).map(|alarm| ShownAlarm {
-                    key: key.to_string(),
-                    uve_type: String::new(),
-                    name: super::split_key(key).1.to_owned(),
-                    proxy: row.data.proxy.clone(),
-                    alarm: alarm.clone(),
+                shown.extend(alarms(&row.data).filter(|alarm| query.selects(alarm)).map(|alarm| {
+                    let Range { start: from, end: to } = row.explained_in(alarm);
+                    let (name, proxy) = (super::split_key(key).1.to_owned(), row.data.proxy.clone());
+                    ShownAlarm {
+                        key: key.to_string(),
+                        uve_type: String::new(),
+                        name,
+                        proxy,
+                        from,
+                        to,
+                        alarm: alarm.clone(),
+                    }
                 }));
             }
             if shown.len() == before {

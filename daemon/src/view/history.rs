@@ -8,12 +8,13 @@
 //! |---|---|
 //! | [`ranges`] | the objects of an entry, as ranges of numbers |
 //! | [`epoch`] | the numbers of the objects, and the entries with these numbers |
-//! | [`read`] | the results of an object |
+//! | [`read`], [`alarms`] | the results of an object, and its alarms |
 //! | [`piece`], [`stored`] | the index in the state of the log, so that a start reads no results for it |
 //!
 //! The view adds the results as it reads them. What is not in the index (the newest results, those from before a gap or
 //! from an earlier build) is read as a whole.
 
+mod alarms;
 mod epoch;
 mod piece;
 mod ranges;
@@ -64,6 +65,20 @@ struct OpenEntry {
     objects: Runs,
 }
 
+impl OpenEntry {
+    fn add_start(&mut self, start: u64) {
+        self.starts = (self.starts.0.min(start), self.starts.1.max(start));
+    }
+
+    #[inline]
+    fn add_object(&mut self, epoch: &mut Epoch, key: &str) {
+        match epoch.number(hash_of(key)) {
+            Some(number) => self.objects.push(number),
+            None => self.objects.push_all(),
+        }
+    }
+}
+
 /// A record without its results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordHead {
@@ -91,16 +106,21 @@ impl ResultIndex {
         let Some((epoch, open)) = self.begin(record) else { return };
         let mut previous: Option<&str> = None;
         for row in rows {
-            open.starts = (open.starts.0.min(row.start), open.starts.1.max(row.start));
+            open.add_start(row.start);
             // The results of one object come mostly together, and then borrow the same key.
             if previous.is_some_and(|previous| std::ptr::eq(row.key, previous)) {
                 continue;
             }
             previous = Some(row.key);
-            match epoch.number(hash_of(row.key)) {
-                Some(number) => open.objects.push(number),
-                None => open.objects.push_all(),
-            }
+            open.add_object(epoch, row.key);
+        }
+    }
+
+    /// Adds a record with a row of alarms of the object `key`, as [`add_rows`](Self::add_rows) does with results.
+    pub(crate) fn add_alarms(&mut self, record: RecordHead, key: &str, start: u64) {
+        if let Some((epoch, open)) = self.begin(record) {
+            open.add_start(start);
+            open.add_object(epoch, key);
         }
     }
 

@@ -212,11 +212,14 @@ impl ViewSink {
         let is_new = self.is_new(offset);
         let Self { view, events, records, lines, configured, events_from, index, .. } = self;
         view.writer().begin_record(offset, record.len());
-        let mut has_results = false;
+        let (mut has_results, has_index) = (false, index.is_some());
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
+                && is_alarms(line)
+            {
+                apply_alarms(view, configured, head, line, has_index);
+            } else if let Stored::Line(line) = &result
                 && !is_scrape(line)
-                && !apply_alarms(view, configured, offset, line)
             {
                 has_results = true;
                 match lines.row(line) {
@@ -242,18 +245,21 @@ impl ViewSink {
     }
 }
 
-/// Applies a line with alarms; `false` if it is another one. The alarms of a stream that was removed have no row in which
-/// they end.
-fn apply_alarms(view: &UveView, configured: &Configured, offset: u64, line: &[u8]) -> bool {
-    if !is_alarms(line) {
-        return false;
+/// Applies a line with alarms. The alarms of a stream that was removed have no row in which they end.
+fn apply_alarms(view: &UveView, configured: &Configured, head: RecordHead, line: &[u8], has_index: bool) {
+    let row = match AlarmRow::read(line) {
+        Ok(row) => row,
+        Err(error) => {
+            warn!(offset = head.offset, %error, "A stored row of alarms cannot be parsed; the view skips it.");
+            return;
+        }
+    };
+    if has_index {
+        view.index().add_alarms(head, &row.key, row.start);
     }
-    match AlarmRow::read(line) {
-        Ok(row) if configured.has_stream(&row.data.proxy) => view.alarms().apply(offset, row),
-        Ok(_) => {}
-        Err(error) => warn!(offset, %error, "A stored row of alarms cannot be parsed; the view skips it."),
+    if configured.has_stream(&row.data.proxy) {
+        view.alarms().apply(head.offset, row);
     }
-    true
 }
 
 fn send(events: &EventHub, id: EventId, result: &Stored<'_>) {
@@ -414,7 +420,8 @@ mod tests {
             )
         };
         for (offset, name) in (0..).zip(["removed", &*stream]) {
-            assert!(apply_alarms(&view, &configured, offset, line(name).as_bytes()));
+            let head = RecordHead { offset, bytes: 0, committed: 0 };
+            apply_alarms(&view, &configured, head, line(name).as_bytes(), false);
         }
         assert_eq!(view.alarms().oldest(), Some(1));
     }

@@ -147,7 +147,12 @@ fn applied(daemon: &Daemon) -> bool {
 /// The results sorted by object, in order within an object, for a comparison without a common order of partitions.
 pub(crate) fn by_object(mut lines: Vec<String>) -> Vec<String> {
     let object = |line: &String| line.split_once("\"start\"").map(|(head, _)| head.to_owned());
-    lines.sort_by_key(object);
+    // The name of other UVEs has the stream.
+    let stream = |line: &String| {
+        let of_alarms = line.contains("\"uve\":\"UVEAlarms\"").then(|| line.split_once("\"proxy\":\""));
+        of_alarms.flatten().and_then(|(_, rest)| rest.split('"').next()).map(str::to_owned)
+    };
+    lines.sort_by_key(|line| (object(line), stream(line)));
     lines
 }
 

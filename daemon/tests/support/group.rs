@@ -86,12 +86,18 @@ impl Input {
 
     /// What an undisturbed daemon on the embedded log makes of it, by object.
     pub(crate) fn expected(&self) -> Vec<String> {
+        self.expected_with(&[])
+    }
+
+    /// The same with these settings.
+    pub(crate) fn expected_with(&self, more: &[&str]) -> Vec<String> {
         let data = TempDir::new().unwrap();
         let file = data.path().join("samples");
         let lines = self.samples.iter().map(|sample| format!("{}\t{}\n", sample.key, sample.payload()));
         std::fs::write(&file, lines.collect::<String>()).unwrap();
         let partitions = format!("log.partitions={}", self.partitions);
-        let settings: Vec<&str> = SETTINGS.into_iter().chain([partitions.as_str()]).collect();
+        let settings: Vec<&str> =
+            SETTINGS.into_iter().chain([partitions.as_str()]).chain(more.iter().copied()).collect();
         let log = data.path().join("log");
         let output = command("replay", &log, &settings).arg(&file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

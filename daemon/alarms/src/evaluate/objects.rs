@@ -13,12 +13,14 @@ pub(super) struct Objects {
     changed: BTreeSet<usize>,
     firing: u64,
     pending: u64,
+    /// The event time up to which windows were evaluated by a run whose state is lost; else 0.
+    known_until: u64,
 }
 
 impl Default for Objects {
     fn default() -> Self {
         let buckets = vec![BTreeMap::new(); CHUNKS as usize];
-        Self { buckets, changed: BTreeSet::new(), firing: 0, pending: 0 }
+        Self { buckets, changed: BTreeSet::new(), firing: 0, pending: 0, known_until: 0 }
     }
 }
 
@@ -43,6 +45,19 @@ impl Objects {
     /// Whether a further alarm of the object is within the limits.
     pub(super) fn has_room(&self, key: &str, of_object: usize, of_table: usize) -> bool {
         self.all(key).len() < of_object && self.firing + self.pending < of_table as u64
+    }
+
+    /// Removes the least severe alarm of an object with the most alarms that it may have, if it is less severe than
+    /// `severity`. Of several a pending one goes first, then the newest.
+    pub(super) fn displace(&mut self, key: &str, severity: u8, of_object: usize) -> Option<Entry> {
+        let entries = self.all(key);
+        let least =
+            entries.iter().max_by_key(|entry| (entry.severity, entry.life.fired.is_none(), entry.life.since))?;
+        let (place, is_full) = (least.place(), entries.len() >= of_object);
+        if !is_full || least.severity <= severity {
+            return None;
+        }
+        self.remove(key, place)
     }
 
     /// Adds restored alarms of an object.
@@ -107,6 +122,24 @@ impl Objects {
         absent
     }
 
+    pub(super) fn known_until(&self) -> u64 {
+        self.known_until
+    }
+
+    /// Sets the event time up to which windows were evaluated by a run whose state is lost.
+    pub(super) fn set_known_until(&mut self, until: u64) {
+        self.known_until = until;
+    }
+
+    /// Makes the next commit write all objects.
+    pub(super) fn change_all(&mut self) {
+        let filled = self.buckets.iter().enumerate().filter(|(_, objects)| !objects.is_empty());
+        self.changed.extend(filled.map(|(bucket, _)| bucket));
+        if self.known_until > 0 {
+            self.changed.insert(saved::bucket(SavedObject::MARK));
+        }
+    }
+
     pub(super) fn counts(&self) -> (u64, u64) {
         (self.firing, self.pending)
     }
@@ -119,8 +152,11 @@ impl Objects {
         let objects = self.buckets.get(bucket)?.iter().map(|(key, entries)| SavedObject {
             key: key.to_string(),
             alarms: entries.iter().map(Entry::saved).collect(),
+            known_until: 0,
         });
-        saved::encode(&objects.collect::<Vec<_>>())
+        let has_mark = self.known_until > 0 && bucket == saved::bucket(SavedObject::MARK);
+        let mark = has_mark.then(|| SavedObject::mark(self.known_until));
+        saved::encode(&objects.chain(mark).collect::<Vec<_>>())
     }
 
     fn count_of(&mut self, entry: &Entry) -> &mut u64 {

@@ -140,7 +140,7 @@ fn value_rule(periods: u32, clear: u32) -> String {
 }
 
 #[test]
-fn an_alarm_is_pending_then_fires_then_resolves_and_each_period_has_a_row() {
+fn an_alarm_is_pending_then_fires_then_resolves_and_each_change_has_a_row() {
     let mut rig = Rig::new(&[&value_rule(2, 2)]);
     for (minute, value) in (0..).zip([20, 20, 7, 3, 20, 3, 3, 3]) {
         rig.minute(minute, &[("T:a", value), ("T:b", 1)]);
@@ -149,13 +149,27 @@ fn an_alarm_is_pending_then_fires_then_resolves_and_each_period_has_a_row() {
     }
     assert_eq!(rig.changes(), ["1 T:a high Pending", "2 T:a high Firing", "7 T:a high Resolved"]);
     let ends: Vec<_> = rig.rows.iter().map(|row| (row.end - START) / MINUTE).collect();
-    assert_eq!(ends, [1, 2, 3, 4, 5, 6, 7], "while it fires there is a row for each window");
+    assert_eq!(ends, [1, 2, 7], "without a change there is no row");
     let fired = &rig.rows[1].data.alarms[0];
     assert_eq!((fired.since, fired.timestamp), (START + MINUTE, START + 2 * MINUTE));
     assert!(fired.description.ends_with("> 10 (now 20)"), "{}", fired.description);
     assert!(fired.alarm_rules.get().contains(r#""json_operand1_value":"20""#), "{}", fired.alarm_rules);
-    let resolved = &rig.rows[6].data.resolved[0];
+    let resolved = &rig.rows[2].data.resolved[0];
     assert_eq!((resolved.resolved, resolved.timestamp), (Some(START + 7 * MINUTE), fired.timestamp));
+}
+
+#[test]
+fn the_row_of_an_alarm_that_lasts_comes_again_every_ten_minutes() {
+    let mut rig = Rig::new(&[&value_rule(1, 1)]);
+    for minute in 0..35 {
+        rig.minute(minute, &[("T:a", 20), ("T:b", 1)]);
+        rig.close(minute);
+        rig.commit();
+        rig.restart();
+    }
+    let ends: Vec<_> = rig.rows.iter().map(|row| (row.end - START) / MINUTE).collect();
+    assert_eq!(ends, [1, 10, 20, 30]);
+    assert!(rig.rows.iter().all(|row| row.data.alarms.len() == 1 && row.data.alarms[0].timestamp == START + MINUTE));
 }
 
 #[test]
@@ -230,6 +244,76 @@ fn an_alarm_without_data_fires_outlives_the_object_and_ends_with_its_next_sample
 }
 
 #[test]
+fn without_its_state_an_alarm_goes_on_from_its_rows_and_one_that_nothing_comes_of_ends() {
+    let mut rig = Rig::new(&[&value_rule(2, 1), "alarm \"silent\" when no data in AggProxySum"]);
+    for minute in 0..3 {
+        rig.minute(minute, &[("T:a", if minute == 0 { 1 } else { 20 }), ("T:b", 20), ("T:c", 1)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    rig.minute(3, &[("T:a", 20), ("T:b", 20), ("T:c", 20)]);
+    rig.close(3);
+    rig.commit();
+    let known = ["1 T:b high Pending", "2 T:a high Pending", "2 T:b high Firing", "3 T:a high Firing"];
+    assert_eq!(rig.changes(), [&known[..], &["4 T:c high Pending"]].concat());
+    // The state is lost, and a part of the input with it: two minutes are aggregated again, with a kill between them,
+    // and then nothing comes of b.
+    let written = rig.rows.len();
+    let mut again = Rig::new(&[]);
+    again.rules = rig.rules.clone();
+    let alarms = Alarms::recovered(&rig.rules, &plan(), rig.rows.clone(), START + 4 * MINUTE);
+    again.table.sink_mut().0 = alarms;
+    again.rows = rig.rows;
+    for (minute, value) in [(0, 1), (3, 20)] {
+        again.minute(minute, &[("T:a", value), ("T:c", value)]);
+        again.close(minute);
+        again.commit();
+        again.restart();
+    }
+    let cancelled = &again.rows[written..];
+    assert_eq!(cancelled.len(), 1, "a window that was evaluated has no further row: {cancelled:?}");
+    assert_eq!((&*cancelled[0].key, &cancelled[0].data.resolved[0].state), ("T:c", &State::Cancelled));
+    again.restart();
+    for minute in 4..20 {
+        again.minute(minute, &[("T:a", if minute < 6 { 20 } else { 1 }), ("T:c", 1)]);
+        again.close(minute);
+        again.commit();
+        again.restart();
+    }
+    let changes = again.changes();
+    let later = ["7 T:a high Resolved", "10 T:b high Resolved"];
+    let expected = [&known[..], &["4 T:c high Pending", "4 T:c high Cancelled"], &later].concat();
+    assert_eq!(changes, expected, "none fires again and none stays");
+    assert_eq!(again.table.sink().0.counts().firing, 0);
+}
+
+#[test]
+fn without_its_state_an_alarm_that_had_ended_does_not_fire_again_over_kills() {
+    let values = [20, 1, 20, 1];
+    let mut rig = Rig::new(&[&value_rule(1, 1)]);
+    for (minute, value) in (0..).zip(values) {
+        rig.minute(minute, &[("T:a", value)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    assert_eq!(rig.changes().len(), 4, "it fires and ends twice");
+    let mut again = Rig::new(&[]);
+    again.rules = rig.rules.clone();
+    again.table.sink_mut().0 = Alarms::recovered(&rig.rules, &plan(), rig.rows, START + 4 * MINUTE);
+    for (minute, value) in (0..).zip(values) {
+        again.minute(minute, &[("T:a", value)]);
+        again.close(minute);
+        again.commit();
+        again.restart();
+    }
+    assert_eq!(again.changes(), [""; 0]);
+    again.minute(4, &[("T:a", 20)]);
+    again.close(4);
+    again.commit();
+    assert_eq!(again.changes(), ["5 T:a high Firing"]);
+}
+
+#[test]
 fn an_alarm_whose_rule_is_removed_ends_at_the_restart() {
     let mut rig = Rig::new(&[&value_rule(1, 1)]);
     rig.minute(0, &[("T:a", 20)]);
@@ -274,6 +358,43 @@ fn the_alarms_of_an_object_are_bounded() {
     rig.minute(0, &[("T:a", 50)]);
     rig.close(0);
     assert_eq!(rig.table.sink().0.counts(), AlarmCounts { firing: 32, pending: 0, limited: 8 });
+}
+
+#[test]
+fn a_worse_alarm_takes_the_place_of_the_least_severe_of_a_full_object() {
+    let minor = (0..40).map(|rule| format!("alarm \"m{rule:02}\" when AggProxySum.value > {rule} severity minor"));
+    let worse = ["critical", "major"]
+        .map(|severity| format!("alarm \"{severity}\" when AggProxySum.value > 90 severity {severity}"));
+    let texts: Vec<_> = minor.chain(worse).collect();
+    let mut rig = Rig::new(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let names = |rig: &Rig| {
+        let row = rig.rows.last().unwrap();
+        let severe: Vec<_> =
+            row.data.alarms.iter().filter(|alarm| alarm.severity < 2).map(|it| it.rule.clone()).collect();
+        (row.data.alarms.len(), severe, row.data.resolved.len())
+    };
+    // Of one window the worst are there, although their rules come last, and nothing ends that was never shown.
+    rig.minute(0, &[("T:a", 100)]);
+    rig.close(0);
+    rig.commit();
+    let both = vec!["critical".to_owned(), "major".to_owned()];
+    assert_eq!(names(&rig), (32, both.clone(), 0));
+    rig.minute(1, &[("T:a", 50)]);
+    rig.close(1);
+    rig.commit();
+    assert_eq!(names(&rig), (32, vec![], 2), "there is room for two minor ones again");
+    rig.minute(2, &[("T:a", 100)]);
+    rig.close(2);
+    rig.commit();
+    rig.restart();
+    assert_eq!(names(&rig), (32, both, 2));
+    let displaced = &rig.rows.last().unwrap().data.resolved;
+    assert!(displaced.iter().all(|alarm| alarm.reason.as_deref() == Some(window::DISPLACED)), "{displaced:?}");
+    let rows = rig.rows.len();
+    rig.minute(3, &[("T:a", 100)]);
+    rig.close(3);
+    rig.commit();
+    assert_eq!(rig.rows.len(), rows, "what had to make room does not come again");
 }
 
 #[test]

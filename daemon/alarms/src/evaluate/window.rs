@@ -3,10 +3,13 @@
 use proxy_uve::Subject;
 
 use super::{Alarms, Entry, MAX_ALARMS, MAX_ALARMS_PER_OBJECT, TypeRules};
-use crate::compile::Compiled;
+use crate::compile::{Compiled, Slots};
 use crate::life::{Change, Life, Truth, step};
 use crate::row::State;
 use crate::rule::Condition;
+
+/// Why an alarm ends that has to make room.
+pub(super) const DISPLACED: &str = "the object has too many alarms, and others are worse";
 
 /// What a rule makes of an alarm in a window.
 struct Step {
@@ -19,6 +22,18 @@ struct Step {
 }
 
 impl TypeRules {
+    /// A proxy type without rules.
+    pub(super) fn new(uve: &str) -> Self {
+        let (uve, slots) = (uve.to_owned(), Slots::default());
+        Self { uve, rules: Vec::new(), by_severity: Vec::new(), slots, is_sampled: None }
+    }
+
+    /// Orders the rules that it has.
+    pub(super) fn sort(&mut self) {
+        self.by_severity = (0..self.rules.len()).collect();
+        self.by_severity.sort_by_key(|index| self.rules.get(*index).map(|compiled| compiled.rule.severity));
+    }
+
     /// The truth of a rule for the object whose results came.
     fn truth(&self, compiled: &Compiled, subject: &Subject<'_>) -> Truth {
         let is_no_data = matches!(compiled.rule.condition, Condition::NoData(_));
@@ -34,9 +49,10 @@ impl TypeRules {
 impl Alarms {
     /// Evaluates all rules of a result that is complete.
     pub(super) fn evaluate(&mut self, key: &str, subject: &Subject<'_>) {
-        let count = self.types.get(subject.type_index).map_or(0, |of_type| of_type.rules.len());
-        for rule_index in 0..count {
-            if let Some(step) = self.step(key, subject, rule_index) {
+        let count = self.types.get(subject.type_index).map_or(0, |of_type| of_type.by_severity.len());
+        for index in 0..count {
+            let rule = self.types.get(subject.type_index).and_then(|of_type| of_type.by_severity.get(index));
+            if let Some(step) = rule.copied().and_then(|rule_index| self.step(key, subject, rule_index)) {
                 self.take(key, subject, step);
             }
         }
@@ -77,13 +93,20 @@ impl Alarms {
         };
         if before.is_none() && !objects.has_room(key, MAX_ALARMS_PER_OBJECT, MAX_ALARMS) {
             *limited += 1;
-            return;
+            let Some(displaced) = objects.displace(key, compiled.rule.severity.code(), MAX_ALARMS_PER_OBJECT) else {
+                return;
+            };
+            // What began in this window was never shown.
+            if let Some(current) = current.as_mut().filter(|_| displaced.life.since != subject.end) {
+                current.ended.push(displaced.ended(subject.end, Some(DISPLACED)));
+            }
         }
         let mut entry = before.unwrap_or_else(|| Entry::new(place, compiled, &of_type.uve));
         (entry.life, entry.is_absent) = (life, subject.deleted);
         entry.state = if life.fired.is_some() { State::Firing } else { State::Pending };
         if matches!(change, Change::Began | Change::Fired) {
             entry.show(compiled, key, &of_type.slots);
+            current.iter_mut().for_each(|current| current.is_due = true);
         }
         objects.set(key, place, entry);
     }

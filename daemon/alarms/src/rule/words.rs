@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{ClearBound, Condition, Path, Right, Rule, Severity, Term};
+use super::{Absent, ClearBound, Condition, Path, Right, Rule, Severity, Term};
 
 impl Rule {
     /// The rule in words, for `explain`.
@@ -27,6 +27,40 @@ impl Rule {
             periods(self.periods),
             periods(self.clear.periods),
         )
+    }
+}
+
+impl Rule {
+    /// The name and all that decides about its alarms, in one line of settings: two rules with the same text make the
+    /// same alarms. It must stay the same in later builds, as the groups on Kafka compare it.
+    pub fn identity(&self) -> (String, String) {
+        let clear = match self.clear.bound {
+            Some(ClearBound::Above(bound)) => format!("above {bound} for {}", self.clear.periods),
+            Some(ClearBound::Below(bound)) => format!("below {bound} for {}", self.clear.periods),
+            None => format!("for {}", self.clear.periods),
+        };
+        let absent = match self.absent {
+            Absent::Null => "null",
+            Absent::Unknown => "unknown",
+        };
+        let Self { condition, periods, severity, text, .. } = self;
+        let (keys, project) = (self.keys.join(","), self.project.as_deref().unwrap_or("*"));
+        let shown: Vec<_> = self.variables().map(ToString::to_string).collect();
+        let text = format!(
+            "when={condition}; for={periods}; clear={clear}; severity={severity}; keys={keys}; project={project}; \
+             absent={absent}; variables={}; text={text:?}",
+            shown.join(",")
+        );
+        (format!("alarm {:?}", self.name), text)
+    }
+
+    /// The further values that the alarm shows.
+    fn variables(&self) -> impl Iterator<Item = &Path> {
+        let lists = match &self.condition {
+            Condition::Terms(lists) => lists.as_slice(),
+            Condition::NoData(_) => &[],
+        };
+        lists.iter().flatten().flat_map(|term| &term.variables)
     }
 }
 
@@ -66,5 +100,34 @@ impl fmt::Display for Condition {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::text;
+
+    #[test]
+    fn rules_have_one_identity_only_if_they_make_the_same_alarms() {
+        let identity = |rule: &str| text::rule(rule).unwrap_or_else(|error| panic!("{error}")).identity();
+        let base = "alarm \"a\" when A.value > 5 for 3 periods, clear below 4 for 2";
+        let (name, shown) = identity(base);
+        assert_eq!(name, "alarm \"a\"");
+        let expected = "when=A.value > 5; for=3; clear=below 4 for 2; severity=major; keys=; project=*; absent=unknown; \
+                        variables=; text=\"\"";
+        assert_eq!(shown, expected);
+        assert_eq!(identity(&base.replace(" > ", "   > ")).1, shown, "spaces make no other rule");
+        let others = [
+            base.replace("> 5", "> 6"),
+            base.replace("for 3", "for 2"),
+            base.replace("for 2", "for 1"),
+            base.replace("below 4", "below 3"),
+            format!("{base} severity minor"),
+            format!("{base} on \"T:*\""),
+            format!("{base} text \"x\""),
+        ];
+        for other in others {
+            assert_ne!(identity(&other).1, shown, "{other}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_alarms::{Rules, text};
 use daemon_base::clock::{Clock, ManualClock};
 use daemon_base::observation::Observations;
 use daemon_partition::{StreamPlan, Taps, WorkerSettings};
@@ -91,11 +92,17 @@ fn configuration(version: u64) -> Configuration {
     Configuration { version, fingerprint: version.to_string(), ..Configuration::default() }
 }
 
-fn stream() -> Arc<StreamPlan> {
+/// A rule whose alarms often fire and often end: sums of a few samples below 1000, and silence, are on either side.
+const RULE: &str = "alarm \"high\" when AggProxySum.value > 1200 for 2 periods, clear below 900";
+
+/// The stream with its rules, or without them.
+pub(super) fn stream(has_rules: bool) -> Arc<StreamPlan> {
     let name = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
     let schema = Schema::builtin();
     let types = ["AggProxySum", "AggProxySumAnomalyEWM01"].map(|it| Arc::clone(schema.get(it).unwrap()));
-    Arc::new(StreamPlan::new(Arc::new(Plan::new(name, &types)), &Observations::default()))
+    let rules = has_rules.then(|| text::rule(RULE).unwrap_or_else(|error| panic!("{error}")));
+    let rules = Arc::new(Rules::new(rules.into_iter().collect()));
+    Arc::new(StreamPlan::new(Arc::new(Plan::new(name, &types)), &Observations::default()).with_alarms(&rules))
 }
 
 impl World {
@@ -134,7 +141,7 @@ impl World {
             coordinator: RefCell::new(Coordinator::new(kinds.is_eager)),
             tally: RefCell::default(),
             builder: ShardBuilder {
-                streams: vec![stream()],
+                streams: vec![stream(true)],
                 table,
                 block_bytes: MAX_BLOCK_BYTES,
                 telemetry,
@@ -153,6 +160,7 @@ impl World {
                 taps: Taps::default(),
                 observations: Observations::default(),
                 start_over: std::path::PathBuf::new(),
+                partitions: 1,
                 may_start_over: false,
             },
             steps: Cell::new(steps),

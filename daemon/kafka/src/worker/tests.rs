@@ -142,6 +142,7 @@ fn settings(table: TableSettings) -> WorkerSettings {
         alarms: Arc::default(),
         observations: Observations::default(),
         start_over: std::path::PathBuf::new(),
+        partitions: 1,
         may_start_over: false,
         taps: Taps::default(),
     }

@@ -8,6 +8,12 @@
 //! Of each rule and table the oldest alarms are sent by themselves. The others are one alert with the label `grouped` and
 //! their number, so that an outage makes one page and not ten thousand. While there is such an alert, no further alarm
 //! becomes an alert of its own, so that the recovery does not page object by object either.
+//!
+//! Over all groups no more alerts begin in a minute than the limit. The others wait, the worst first, and one alert has
+//! their number. A start knows which ones waited from the position of the sink.
+
+mod alert;
+mod limit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,12 +21,14 @@ use std::time::Duration;
 
 use daemon_base::clock::{Clock, micros};
 use daemon_base::stop::Stop;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::alert::{Alert, Shown};
+use self::limit::Limit;
 use super::client::{Client, Failure};
 use super::config::{AlertmanagerConfig, api, base};
 use super::telemetry::AlarmTelemetry;
-use super::tracker::{Group, Id, Tracked, Tracker, rfc3339, severity};
+use super::tracker::{Id, Tracked, Tracker};
 use super::{AlarmSink, Notifier};
 
 /// The most alerts of a request.
@@ -29,9 +37,6 @@ const BATCH: usize = 500;
 /// The refresh intervals after which an Alertmanager ends an alert by itself.
 const MISSED: u32 = 4;
 
-/// The objects that the alert of a group names.
-const NAMED: usize = 10;
-
 /// The settings of the sink.
 #[derive(Clone, Debug)]
 pub struct AlertmanagerSettings {
@@ -39,6 +44,7 @@ pub struct AlertmanagerSettings {
     refresh_interval: Duration,
     timeout: Duration,
     alarms_per_group: usize,
+    alerts_per_minute: usize,
     page_url: Option<String>,
 }
 
@@ -56,6 +62,7 @@ impl AlertmanagerSettings {
             refresh_interval: section.refresh_interval,
             timeout: section.timeout,
             alarms_per_group: section.alarms_per_group,
+            alerts_per_minute: section.alerts_per_minute,
             page_url: section.page_url.as_deref().map(base).transpose()?,
         }))
     }
@@ -73,35 +80,9 @@ impl AlarmSink {
         stop: Stop,
     ) -> Self {
         let timeout = settings.timeout;
-        let notifier = Alertmanager { settings, telemetry: telemetry.clone(), sent: BTreeMap::new(), refreshed: None };
+        let notifier = Alertmanager::new(settings, telemetry.clone());
         Self::new(Box::new(notifier), timeout, clock, telemetry, stop)
     }
-}
-
-/// What identifies an alert: an alarm, or the rest of a group.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Alert {
-    One(Id, u8),
-    Rest(Group),
-}
-
-impl Alert {
-    /// The alarm and its severity, if the alert is of one alarm.
-    fn alarm(&self) -> Option<(&Id, u8)> {
-        match self {
-            Self::One(id, code) => Some((id, *code)),
-            Self::Rest(_) => None,
-        }
-    }
-}
-
-/// What an alert shows.
-#[derive(Clone, Debug)]
-struct Shown {
-    fired: u64,
-    text: String,
-    /// Whether the Alertmanager accepted it; if not, it may have it all the same.
-    is_sent: bool,
 }
 
 /// Alarms of one group, the oldest first.
@@ -112,26 +93,32 @@ struct Alertmanager {
     telemetry: AlarmTelemetry,
     /// What the Alertmanager has or may have.
     sent: BTreeMap<Alert, Shown>,
+    limit: Limit,
+    /// The alerts that wait for a minute with room.
+    held: Vec<u64>,
     /// The monotonic time of the last request with everything.
     refreshed: Option<Duration>,
 }
 
 impl Alertmanager {
-    /// The alerts for what fires: of each group some alarms, and one alert for the others.
-    fn select(&self, tracker: &Tracker) -> BTreeMap<Alert, Shown> {
-        let known: BTreeSet<(&Id, u8)> = self.sent.keys().filter_map(Alert::alarm).collect();
+    fn new(settings: AlertmanagerSettings, telemetry: AlarmTelemetry) -> Self {
+        let limit = Limit::new(settings.alerts_per_minute);
+        Self { settings, telemetry, sent: BTreeMap::new(), limit, held: Vec::new(), refreshed: None }
+    }
+
+    /// The alerts for what fires: of each group some alarms, and one alert for the others. `known` are those that the
+    /// Alertmanager has or gets.
+    fn select(&self, tracker: &Tracker, known: &BTreeSet<Alert>) -> BTreeMap<Alert, Shown> {
+        let alarms: BTreeSet<(&Id, u8)> = known.iter().filter_map(Alert::alarm).collect();
         let (mut alerts, mut limited) = (BTreeMap::new(), 0);
-        for (group, alarms) in tracker.groups() {
-            let (single, rest) = self.split(&group, alarms, &known);
+        for (group, of_group) in tracker.groups() {
+            let (firing, rest) = (of_group.len(), Alert::Rest(group.clone()));
+            let (single, others) = self.split(of_group, &alarms, known.contains(&rest));
             for (id, tracked) in &single {
-                let shown = Shown { fired: tracked.fired, text: tracked.text.clone(), is_sent: true };
-                alerts.insert(Alert::One((*id).clone(), tracked.severity), shown);
+                alerts.insert(Alert::One((*id).clone(), tracked.severity), Shown::one(id, tracked, firing));
             }
-            if let Some((_, first)) = rest.first() {
-                limited += rest.len();
-                let shown = Shown { fired: first.fired, text: rest_text(&rest, single.len()), is_sent: true };
-                alerts.insert(Alert::Rest(group), shown);
-            }
+            limited += others.len();
+            alerts.extend(Shown::rest(&group, &others, single.len()).map(|shown| (rest, shown)));
         }
         self.telemetry.limited(AlarmSink::ALERTMANAGER, limited);
         alerts
@@ -140,22 +127,45 @@ impl Alertmanager {
     /// The alarms of a group that are alerts of their own, and the others. An alarm that is an alert stays one. Others
     /// become one only if all fit, or while the group has no alert for its rest: else each recovery would page another object. A
     /// restart does not know the alerts that were sent, and takes the oldest alarms.
-    fn split<'t>(&self, group: &Group, alarms: Alarms<'t>, known: &BTreeSet<(&Id, u8)>) -> (Alarms<'t>, Alarms<'t>) {
+    fn split<'t>(&self, alarms: Alarms<'t>, known: &BTreeSet<(&Id, u8)>, has_rest: bool) -> (Alarms<'t>, Alarms<'t>) {
         let limit = self.settings.alarms_per_group;
         if alarms.len() <= limit {
             return (alarms, Vec::new());
         }
         let (mut single, mut rest): (Alarms<'t>, Alarms<'t>) =
             alarms.into_iter().partition(|(id, tracked)| known.contains(&(*id, tracked.severity)));
-        if !self.sent.contains_key(&Alert::Rest(group.clone())) {
+        if !has_rest {
             let free = limit.saturating_sub(single.len()).min(rest.len());
             single.extend(rest.drain(..free));
         }
         (single, rest)
     }
 
+    /// The alerts for what fires without those that are held back: no more begin in a minute than the limit. The worst
+    /// begin first, and of a group the alert of many before those of single alarms, which are then a part of it.
+    fn admit(&mut self, tracker: &Tracker, monotonic: Duration, now: u64) -> BTreeMap<Alert, Shown> {
+        let mut known: BTreeSet<Alert> = self.sent.keys().cloned().collect();
+        let wanted = self.select(tracker, &known);
+        let mut new: Vec<_> = wanted.iter().filter(|(alert, _)| !known.contains(*alert)).collect();
+        new.sort_by_key(|(alert, shown)| (alert.code(), !alert.is_rest(), shown.fired, *alert));
+        new.truncate(self.limit.free(monotonic));
+        self.limit.count(monotonic, new.len());
+        known.extend(new.into_iter().map(|(alert, _)| alert.clone()));
+        let (mut alerts, held): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.select(tracker, &known).into_iter().partition(|(alert, _)| known.contains(alert));
+        self.held = held.keys().map(Alert::digest).collect();
+        self.telemetry.held(AlarmSink::ALERTMANAGER, held.len());
+        if let Some(code) = held.keys().map(Alert::code).min() {
+            let before = self.sent.get(&Alert::Held(code)).filter(|shown| shown.is_sent);
+            let since = before.map_or(now, |shown| shown.fired);
+            alerts.insert(Alert::Held(code), Shown::held(held.len(), self.settings.alerts_per_minute, since));
+        }
+        alerts
+    }
+
     /// The alerts of a request: those that differ from what was sent, all that fire if `refreshes`, and those that end.
     fn requests(&self, tracker: &Tracker, alerts: &BTreeMap<Alert, Shown>, refreshes: bool, now: u64) -> Vec<Value> {
+        let page = self.settings.page_url.as_deref();
         let ahead = now.saturating_add(micros(self.settings.refresh_interval * MISSED));
         let is_current = |alert: &Alert, shown: &Shown| {
             self.sent
@@ -163,52 +173,16 @@ impl Alertmanager {
                 .is_some_and(|sent| sent.is_sent && sent.fired == shown.fired && sent.text == shown.text)
         };
         let due = alerts.iter().filter(|(alert, shown)| refreshes || !is_current(alert, shown));
-        let mut requests: Vec<Value> = due.map(|(alert, shown)| self.alert(alert, shown, ahead)).collect();
+        let mut requests: Vec<Value> = due.map(|(alert, shown)| alert.request(shown, ahead, page)).collect();
         let resolved: BTreeMap<&Id, u64> =
             tracker.resolved().iter().filter_map(|(id, tracked)| Some((id, tracked.resolved?))).collect();
         for (alert, shown) in self.sent.iter().filter(|(alert, _)| !alerts.contains_key(alert)) {
-            let end = match alert {
-                // In event time it may be ahead of this clock, and the Alertmanager would wait for it.
-                Alert::One(id, _) => resolved.get(id).map_or(now, |at| now.min(*at)),
-                Alert::Rest(_) => now,
-            };
-            requests.push(self.alert(alert, shown, end));
+            // In event time it may be ahead of this clock, and the Alertmanager would wait for it.
+            let end = alert.alarm().and_then(|(id, _)| resolved.get(id)).map_or(now, |at| now.min(*at));
+            requests.push(alert.request(shown, end, page));
         }
         requests
     }
-
-    fn alert(&self, alert: &Alert, shown: &Shown, ends: u64) -> Value {
-        let page = self.settings.page_url.as_deref();
-        let (labels, link) = match alert {
-            Alert::One(id, code) => {
-                let labels = json!({
-                    "alertname": id.rule, "severity": severity(*code), "table": id.table(), "object": id.name(),
-                    "stream": id.stream, "uve": id.uve,
-                });
-                (labels, page.map(|page| format!("{page}{}", id.page())))
-            }
-            Alert::Rest((rule, table, code)) => {
-                let labels =
-                    json!({ "alertname": rule, "severity": severity(*code), "table": table, "grouped": "true" });
-                (labels, page.map(|page| format!("{page}/#/")))
-            }
-        };
-        let (starts, ends) = (rfc3339(shown.fired), rfc3339(ends.max(shown.fired)));
-        let mut value = json!({
-            "labels": labels, "annotations": { "summary": shown.text }, "startsAt": starts, "endsAt": ends,
-        });
-        if let Some(link) = link {
-            value["generatorURL"] = link.into();
-        }
-        value
-    }
-}
-
-/// The text of the alert for the rest of a group.
-fn rest_text(rest: &[(&Id, &Tracked)], single: usize) -> String {
-    let named: Vec<_> = rest.iter().take(NAMED).map(|(id, _)| id.name()).collect();
-    let more = if rest.len() > NAMED { ", …" } else { "" };
-    format!("{} objects besides the {single} with alerts of their own: {}{more}", rest.len(), named.join(", "))
 }
 
 impl Notifier for Alertmanager {
@@ -220,20 +194,31 @@ impl Notifier for Alertmanager {
         "sinks.alertmanager.url"
     }
 
-    fn resume(&mut self, tracker: &Tracker) {
-        self.sent.clear();
-        self.sent = self.select(tracker);
-        self.refreshed = None;
+    fn resume(&mut self, tracker: &Tracker, held: Option<&[u64]>) {
+        *self = Self::new(self.settings.clone(), self.telemetry.clone());
+        let Some(held) = held else { return };
+        let is_held = |alert: &Alert| held.contains(&alert.digest());
+        self.sent = self.select(tracker, &BTreeSet::new());
+        self.sent.retain(|alert, _| !is_held(alert));
+        if !held.is_empty() {
+            self.held = held.to_vec();
+            // Of which severity the alert about them was is not known, and it has to end.
+            let shown = || Shown { is_sent: false, ..Shown::held(held.len(), self.settings.alerts_per_minute, 0) };
+            let about: Vec<_> = (0..3).map(|code| (Alert::Held(code), shown())).collect();
+            self.sent.extend(about);
+        }
     }
 
     fn is_due(&self, tracker: &Tracker, now: Duration) -> bool {
         let is_old = |at: Duration| now.saturating_sub(at) >= self.settings.refresh_interval;
-        tracker.has_changes() || !tracker.firing().is_empty() && self.refreshed.is_none_or(is_old)
+        tracker.has_changes()
+            || !tracker.firing().is_empty() && self.refreshed.is_none_or(is_old)
+            || !self.held.is_empty() && self.limit.free(now) > 0
     }
 
     fn send(&mut self, tracker: &Tracker, client: &Client, clock: &dyn Clock) -> Result<(), Failure> {
         let (monotonic, now) = (clock.monotonic(), clock.now_micros());
-        let alerts = self.select(tracker);
+        let alerts = self.admit(tracker, monotonic, now);
         let is_old = |at: Duration| monotonic.saturating_sub(at) >= self.settings.refresh_interval;
         let refreshes = self.refreshed.is_none_or(is_old);
         let requests = self.requests(tracker, &alerts, refreshes, now);
@@ -254,5 +239,9 @@ impl Notifier for Alertmanager {
             self.refreshed = Some(monotonic);
         }
         outcome
+    }
+
+    fn held(&self) -> &[u64] {
+        &self.held
     }
 }

@@ -23,6 +23,9 @@ pub struct AlertmanagerConfig {
     /// The alarms of one rule and table that are sent by themselves; further ones are one alert with their number.
     /// Default 20, 1 to 1,000.
     pub alarms_per_group: usize,
+    /// The alerts over all rules and tables that begin within a minute; further ones wait, and one alert has their
+    /// number. Default 60, 1 to 10,000. Raise it if the routes of the Alertmanager group well.
+    pub alerts_per_minute: usize,
     /// The URL at which people reach this daemon's page, for links to the charts. Default unset: no links.
     pub page_url: Option<String>,
 }
@@ -34,6 +37,7 @@ impl Default for AlertmanagerConfig {
             refresh_interval: Duration::from_secs(60),
             timeout: Duration::from_secs(10),
             alarms_per_group: 20,
+            alerts_per_minute: 60,
             page_url: None,
         }
     }

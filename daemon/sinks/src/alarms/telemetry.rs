@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 pub struct AlarmTelemetry {
     notifications: Family<[(&'static str, &'static str); 2], Counter>,
     limited: Family<[(&'static str, &'static str); 1], Gauge>,
+    held: Family<[(&'static str, &'static str); 1], Gauge>,
 }
 
 impl AlarmTelemetry {
@@ -19,6 +20,9 @@ impl AlarmTelemetry {
         registry.register("alarm_notifications", help, self.notifications.clone());
         let help = "Alarms that fire and are a part of the notification of their group only, by sink";
         registry.register("alarm_notifications_limited", help, self.limited.clone());
+        let help = "Alerts that wait because of the limit for each minute (alertmanager), or changes that wait for the \
+                    next request (webhook), by sink";
+        registry.register("alarm_notifications_held", help, self.held.clone());
     }
 
     /// Shows the counters of a sink from the start: the first increase of one that appears with it is not seen.
@@ -27,6 +31,12 @@ impl AlarmTelemetry {
             drop(self.notifications.get_or_create(&[("sink", sink), ("outcome", outcome)]));
         }
         self.limited(sink, 0);
+        self.held(sink, 0);
+    }
+
+    /// Sets the number of notifications that wait.
+    pub(super) fn held(&self, sink: &'static str, notifications: usize) {
+        self.held.get_or_create(&[("sink", sink)]).set(i64::try_from(notifications).unwrap_or(i64::MAX));
     }
 
     /// Counts a request.

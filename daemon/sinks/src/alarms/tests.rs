@@ -10,6 +10,7 @@ use daemon_base::clock::ManualClock;
 use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
 use serde_json::Value;
 
+use super::reading::READ_BYTES;
 use super::*;
 
 const MINUTE: u64 = 60_000_000;
@@ -89,16 +90,22 @@ impl Rig {
     /// Commits rows: objects of which the alarm fires since its minute, and those whose alarm ends.
     fn rows(&mut self, firing: &[(&str, u64)], ended: &[&str]) {
         self.minute += 1;
+        self.rows_of("T", 0, firing, ended);
+    }
+
+    /// The same in a table and with a severity, without a minute going by.
+    fn rows_of(&mut self, table: &str, severity: u8, firing: &[(&str, u64)], ended: &[&str]) {
         let now = START + self.minute * MINUTE;
         let mut results = RecordBuffer::default();
         let alarm = |state: &str, fired: u64, resolved: &str| {
             format!(
-                r#"{{"type":"high","severity":0,"timestamp":{fired},"since":{fired},{resolved}"token":"","ack":false,"description":"loud","uve":"A-S-b","state":"{state}","alarm_rules":{{}}}}"#
+                r#"{{"type":"high","severity":{severity},"timestamp":{fired},"since":{fired},{resolved}"token":"","ack":false,"description":"loud","uve":"A-S-b","state":"{state}","alarm_rules":{{}}}}"#
             )
         };
         let mut push = |key: &str, data: String| {
             let line = format!(
-                r#"{{"key":"T:{key}","uve":"UVEAlarms","start":0,"end":{now},"data":{{{data},"proxy":"S-b"}}}}"#
+                r#"{{"key":"{table}:{key}","uve":"UVEAlarms","start":{},"end":{now},"data":{{{data},"proxy":"S-b"}}}}"#,
+                now - MINUTE
             );
             results.push(b"", line.as_bytes()).unwrap();
         };
@@ -113,7 +120,9 @@ impl Rig {
         let partition = PartitionId::new(0, 0);
         let commit = PartitionCommit { partition, cursor: 0, meta: vec![], chunks: vec![], results };
         self.log.commit(vec![commit], now).unwrap();
-        self.clock.advance(Duration::from_secs(60));
+        if table == "T" {
+            self.clock.advance(Duration::from_secs(60));
+        }
     }
 
     /// A process that delivers everything and stops.
@@ -132,9 +141,14 @@ impl Rig {
     }
 
     fn alertmanager(&self, server: &Server, per_group: usize) -> AlarmSink {
+        self.limited_alertmanager(server, per_group, 10_000)
+    }
+
+    fn limited_alertmanager(&self, server: &Server, per_group: usize, per_minute: usize) -> AlarmSink {
         let section = AlertmanagerConfig {
             url: Some(server.url.clone()),
             alarms_per_group: per_group,
+            alerts_per_minute: per_minute,
             page_url: Some("http://page/".to_owned()),
             ..AlertmanagerConfig::default()
         };
@@ -319,4 +333,89 @@ fn what_a_server_rejects_for_good_does_not_hold_up_the_rest() {
     rig.run(rig.webhook(&server));
     let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
     assert_eq!(body["groups"][0]["fired"][0]["object"], "b");
+}
+
+/// Severity and name of each alert that fires, as they were sent.
+fn severe(server: &Server) -> Vec<String> {
+    let requests = server.take().into_iter();
+    let alerts = requests.flat_map(|(body, _)| body.as_array().cloned().unwrap_or_default());
+    let short = |alert: Value| {
+        let text = |name: &str| alert["labels"][name].as_str().unwrap_or("-").to_owned();
+        let name = if text("alertname") == "high" { text("object") } else { text("alertname") };
+        format!("{} {name}", text("severity"))
+    };
+    let mut found: Vec<_> = alerts.map(short).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn over_all_groups_no_more_alerts_begin_in_a_minute_than_the_limit_and_the_worst_are_first() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let mut sink = rig.limited_alertmanager(&server, 20, 3);
+    let next = sink.start(&*rig.log).unwrap();
+    for (table, severity) in [("A", 2), ("B", 1), ("C", 0), ("D", 1)] {
+        let names = ["1", "2"].map(|number| format!("{table}{number}"));
+        rig.rows_of(table, severity, &[(&names[0], 1), (&names[1], 1)], &[]);
+    }
+    let next = rig.deliver(&mut sink, next);
+    assert_eq!(severe(&server), ["critical C1", "critical C2", "major B1", "major alarms are held back"]);
+    assert_eq!(sink.notifier.held().len(), 5);
+    sink.idle(&*rig.log, false).unwrap();
+    assert!(server.take().is_empty(), "not before a minute has gone by");
+    // One that waits and ends before its turn is never sent.
+    rig.rows_of("D", 1, &[], &["D1"]);
+    let _ = rig.deliver(&mut sink, next);
+    assert_eq!(severe(&server), ["major alarms are held back"], "their number is another one");
+    rig.clock.advance(Duration::from_secs(61));
+    sink.idle(&*rig.log, false).unwrap();
+    let sent = severe(&server);
+    let new = ["major B2", "major D2", "minor A1", "minor alarms are held back"];
+    assert!(new.iter().all(|alert| sent.iter().any(|sent| sent == alert)), "{sent:?}");
+    assert!(!sent.iter().any(|alert| alert == "minor A2" || alert == "major D1"), "{sent:?}");
+    rig.clock.advance(Duration::from_secs(61));
+    sink.idle(&*rig.log, false).unwrap();
+    assert!(severe(&server).contains(&"minor A2".to_owned()));
+    assert!(sink.notifier.held().is_empty());
+    rig.clock.advance(Duration::from_secs(61));
+    sink.idle(&*rig.log, false).unwrap();
+    let held = |alert: &String| alert.ends_with("held back");
+    assert!(!severe(&server).iter().any(held), "the alert about them has ended");
+}
+
+#[test]
+fn a_restart_knows_what_was_held_back_and_what_was_sent() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.run(rig.limited_alertmanager(&server, 20, 2));
+    for (table, severity) in [("A", 2), ("B", 1), ("C", 0)] {
+        rig.rows_of(table, severity, &[(table, 1)], &[]);
+    }
+    rig.run(rig.limited_alertmanager(&server, 20, 2));
+    assert_eq!(severe(&server), ["critical C", "major B", "minor alarms are held back"]);
+    rig.run(rig.limited_alertmanager(&server, 20, 1));
+    let sent = severe(&server);
+    assert!(["critical C", "major B", "minor A"].iter().all(|alert| sent.contains(&(*alert).to_owned())), "{sent:?}");
+    rig.run(rig.limited_alertmanager(&server, 20, 1));
+    assert_eq!(severe(&server), ["critical C", "major B", "minor A"], "nothing waits");
+}
+
+#[test]
+fn a_large_group_under_the_limit_is_one_alert_first() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let names: Vec<_> = (0..100).map(|number| format!("vn{number:03}")).collect();
+    let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut sink = rig.limited_alertmanager(&server, 20, 5);
+    let next = sink.start(&*rig.log).unwrap();
+    rig.rows(&firing, &[]);
+    rig.deliver(&mut sink, next);
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let rest = body.as_array().unwrap().iter().find(|alert| alert["labels"]["grouped"] == "true").unwrap();
+    assert_eq!((&rest["annotations"]["firing"], &rest["annotations"]["alarms"]), (&"100".into(), &"96".into()));
+    assert_eq!(rest["generatorURL"], "http://page/#/objects?type=ts&alarm=rule%3Ahigh");
+    assert_eq!(body.as_array().map(Vec::len), Some(5), "four objects and the rest: {body}");
+    assert!(sink.notifier.held().is_empty(), "the others are a part of the rest");
+    let one = body.as_array().unwrap().iter().find(|alert| alert["labels"]["object"] == "vn000").unwrap();
+    let (from, to) = (START / 1_000_000 + 60 - 3600, START / 1_000_000 + 60 + 1800);
+    assert_eq!(one["generatorURL"], format!("http://page/#/object/t/vn000?from={from}&to={to}"));
+    assert_eq!(one["annotations"]["firing"], "100");
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_alarms::row::{Alarm, AlarmRow};
+use daemon_base::outbound::{RESERVED, percent_encoded};
 
 /// An alarm of an object.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -21,6 +22,8 @@ pub(super) struct Tracked {
     pub fired: u64,
     pub resolved: Option<u64>,
     pub text: String,
+    /// The range of the chart that explains it, in seconds since the epoch.
+    pub chart: (u64, u64),
     /// The offset of its newest row.
     offset: u64,
 }
@@ -52,8 +55,10 @@ impl Tracker {
         let now: BTreeMap<Id, &Alarm> = row.data.alarms.iter().map(|alarm| (id(alarm), alarm)).collect();
         for ended in before.into_iter().filter(|id| !now.contains_key(id)) {
             let Some(tracked) = self.firing.remove(&ended) else { continue };
-            let at = row.data.resolved.iter().find(|alarm| id(alarm) == ended).and_then(|alarm| alarm.resolved);
-            let tracked = Tracked { resolved: Some(at.unwrap_or(row.end)), ..tracked };
+            let end = row.data.resolved.iter().find(|alarm| id(alarm) == ended);
+            let at = end.and_then(|alarm| alarm.resolved);
+            let chart = end.map_or(tracked.chart, |alarm| chart(row, alarm));
+            let tracked = Tracked { resolved: Some(at.unwrap_or(row.end)), chart, ..tracked };
             if !is_known {
                 self.resolved.push((ended, tracked));
             }
@@ -64,6 +69,7 @@ impl Tracker {
                 fired: alarm.timestamp,
                 resolved: None,
                 text: alarm.description.clone(),
+                chart: chart(row, alarm),
                 offset,
             };
             let is_new = self.firing.get(id).is_none_or(|known| known.fired != tracked.fired);
@@ -140,6 +146,12 @@ impl Tracker {
     }
 }
 
+/// The range of the chart that explains an alarm of a row, in seconds.
+fn chart(row: &AlarmRow, alarm: &Alarm) -> (u64, u64) {
+    let range = row.explained_in(alarm);
+    (range.start / 1_000_000, range.end.div_ceil(1_000_000))
+}
+
 /// The group of an alarm.
 pub(super) fn group_of(id: &Id, tracked: &Tracked) -> Group {
     (id.rule.clone(), id.table().to_owned(), tracked.severity)
@@ -156,12 +168,19 @@ impl Id {
         self.key.split_once(':').map_or(&*self.key, |(_, name)| name)
     }
 
-    /// The fragment of the page with the chart of the object.
-    pub(super) fn page(&self) -> String {
-        use daemon_base::outbound::{RESERVED, percent_encoded};
+    /// The fragment of the page with the chart of the object that explains an alarm.
+    pub(super) fn page(&self, tracked: &Tracked) -> String {
         let uve_type = proxy_uve::uve_type_of_table(self.table());
-        format!("/#/object/{}/{}", percent_encoded(&uve_type, RESERVED), percent_encoded(self.name(), RESERVED))
+        let ((from, to), name) = (tracked.chart, percent_encoded(self.name(), RESERVED));
+        format!("/#/object/{}/{name}?from={from}&to={to}", percent_encoded(&uve_type, RESERVED))
     }
+}
+
+/// The fragment of the page with the objects of a table that have an alarm of a rule.
+pub(super) fn page_of_group((rule, table, _): &Group) -> String {
+    let uve_type = proxy_uve::uve_type_of_table(table);
+    let (uve_type, rule) = (percent_encoded(&uve_type, RESERVED), percent_encoded(rule, RESERVED));
+    format!("/#/objects?type={uve_type}s&alarm=rule%3A{rule}")
 }
 
 /// The name of a severity.

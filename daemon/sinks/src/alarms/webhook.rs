@@ -68,12 +68,14 @@ impl AlarmSink {
     /// Creates a sink that posts alarms, and ends a request when `stop` is set.
     pub fn webhook(settings: WebhookSettings, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
         let timeout = settings.timeout;
-        Self::new(Box::new(Webhook { settings, sent_at: None }), timeout, clock, telemetry, stop)
+        let notifier = Webhook { settings, telemetry: telemetry.clone(), sent_at: None };
+        Self::new(Box::new(notifier), timeout, clock, telemetry, stop)
     }
 }
 
 struct Webhook {
     settings: WebhookSettings,
+    telemetry: AlarmTelemetry,
     /// The monotonic time of the last request.
     sent_at: Option<Duration>,
 }
@@ -122,7 +124,7 @@ impl Webhook {
             value["resolved"] = rfc3339(resolved).into();
         }
         if let Some(page) = &self.settings.page_url {
-            value["link"] = format!("{page}{}", id.page()).into();
+            value["link"] = format!("{page}{}", id.page(tracked)).into();
         }
         value
     }
@@ -137,7 +139,7 @@ impl Notifier for Webhook {
         "sinks.webhook.url"
     }
 
-    fn resume(&mut self, _tracker: &Tracker) {
+    fn resume(&mut self, _tracker: &Tracker, _held: Option<&[u64]>) {
         self.sent_at = None;
     }
 
@@ -156,6 +158,7 @@ impl Notifier for Webhook {
         }
         client.post(&self.settings.url, &headers, body)?;
         self.sent_at = Some(clock.monotonic());
+        self.telemetry.held(AlarmSink::WEBHOOK, 0);
         Ok(())
     }
 }

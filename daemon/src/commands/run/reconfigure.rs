@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use daemon_alarms::Rules;
 use derived_stats::Registry;
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ pub(super) struct Configured {
     registry: Registry,
     effective: Effective,
     types: Types,
+    alarms: Arc<Rules>,
     log: LogKind,
     /// `kafka.configuration_version`.
     version: u64,
@@ -39,6 +41,7 @@ impl Configured {
             registry,
             effective: loaded.effective.clone(),
             types: types(plans.iter().map(Arc::as_ref)),
+            alarms: Arc::clone(&loaded.streams.alarms),
             log: loaded.config.log.kind,
             version: loaded.config.kafka.configuration_version,
             has_files: !loaded.config.aggregation.schema_files.is_empty() || loaded.effective.names_files(),
@@ -49,11 +52,11 @@ impl Configured {
     fn refusals(&self, next: &Self, preview: &Preview) -> Vec<String> {
         let restarts = preview.restarts().map(|changed| format!("setting {changed}: restart the daemon to change it"));
         let mut reasons: Vec<_> = restarts.collect();
-        let is_other = self.types != next.types;
+        let is_other = self.types != next.types || self.alarms != next.alarms;
         if self.log == LogKind::Kafka && (next.version < self.version || is_other && next.version == self.version) {
             reasons.push(format!(
-                "kafka.configuration_version is {}, and that in force is {}: the streams of a group change with a \
-                 higher version only; set {}, the same at all daemons of the group",
+                "kafka.configuration_version is {}, and that in force is {}: the streams and alarms of a group change \
+                 with a higher version only; set {}, the same at all daemons of the group",
                 next.version,
                 self.version,
                 self.version.saturating_add(1)

@@ -1,5 +1,6 @@
 //! The expected alarms of a test, and how those of the configuration differ from them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use daemon_alarms::row::UVE;
@@ -36,14 +37,16 @@ pub(super) fn differences(case: &TestCase, start: u64, results: &[Found]) -> Vec
 
 fn difference(expected: &ExpectedAlarm, start: u64, results: &[Found]) -> Option<String> {
     let at = start.saturating_add_signed(expected.at.0);
-    let rows = results.iter().filter(|row| row.uve == UVE && row.key == expected.key && row.start == at);
+    let rows = results.iter().filter(|row| row.uve == UVE && row.key == expected.key);
     let has = |row: &Found, list: &str| {
         row.data[list].as_array().is_some_and(|alarms| alarms.iter().any(|alarm| is_of(alarm, &expected.rule)))
     };
-    let found = rows.fold(AlarmState::Inactive, |found, row| match (has(row, "alarms"), has(row, "pending")) {
-        (true, _) => AlarmState::Firing,
-        (false, true) if found == AlarmState::Inactive => AlarmState::Pending,
-        _ => found,
+    let found = current(rows, at).into_iter().fold(AlarmState::Inactive, |found, row| {
+        match (has(row, "alarms"), has(row, "pending")) {
+            (true, _) => AlarmState::Firing,
+            (false, true) if found == AlarmState::Inactive => AlarmState::Pending,
+            _ => found,
+        }
     });
     (found != expected.state).then(|| {
         let offset = Duration::from_micros(expected.at.0.unsigned_abs());
@@ -57,6 +60,18 @@ fn difference(expected: &ExpectedAlarm, start: u64, results: &[Found]) -> Option
             name(found),
         )
     })
+}
+
+/// The rows of an object with its alarms in the window at `at`: of each stream those of the window, or the newest one
+/// before it, as a row comes only if something changes.
+fn current<'f>(rows: impl Iterator<Item = &'f Found>, at: u64) -> Vec<&'f Found> {
+    let mut newest: BTreeMap<&str, Vec<&Found>> = BTreeMap::new();
+    for row in rows.filter(|row| row.start == at || row.end <= at) {
+        let of_stream = newest.entry(row.data["proxy"].as_str().unwrap_or_default()).or_default();
+        of_stream.retain(|before| before.start == at && row.start == at);
+        of_stream.push(row);
+    }
+    newest.into_values().flatten().collect()
 }
 
 fn is_of(alarm: &Value, rule: &str) -> bool {

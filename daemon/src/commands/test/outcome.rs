@@ -33,6 +33,7 @@ pub(super) struct Found {
     /// The type and the stream, with a dash between them.
     pub uve: String,
     pub start: u64,
+    pub end: u64,
     pub data: Value,
 }
 
@@ -117,7 +118,8 @@ impl Found {
     fn parse(line: &[u8]) -> Option<Self> {
         let mut result: Value = serde_json::from_slice(line).ok()?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let (key, uve, start) = (text(&result["key"])?, text(&result["uve"])?, result["start"].as_u64()?);
-        Some(Self { key, uve, start, data: result["data"].take() })
+        let (key, uve) = (text(&result["key"])?, text(&result["uve"])?);
+        let (start, end) = (result["start"].as_u64()?, result["end"].as_u64()?);
+        Some(Self { key, uve, start, end, data: result["data"].take() })
     }
 }

@@ -11,6 +11,8 @@ use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::{Position, Record};
 use tracing::{debug, error, info};
 
+use super::written::Written;
+
 /// A partition, restored and ready to go on.
 pub(super) struct Assignment {
     pub id: PartitionId,
@@ -143,6 +145,12 @@ fn fresh(
     let first = log.bounds(id)?.first;
     let cursors = BTreeMap::from([(id.partition, first)]);
     let mut table = PartitionTable::new(stream, settings.table, MAX_BLOCK_BYTES).with_cursors(cursors);
+    // A partition with input and without state has lost it, perhaps before a start that was killed. To read all results
+    // takes as long as for a view without checkpoint.
+    if log.bounds(id)?.next > 0 && (settings.may_start_over || !settings.alarms.is_empty()) {
+        let Written { rows, until } = Written::read(log, id, table.stream(), settings.partitions)?;
+        table = table.with_recovered_alarms(rows, until);
+    }
     if first > 0 {
         // Deleted input had arrived by then; of what time it was is not known.
         let oldest = log.read(id, first, 1)?.records().next().map(|record| record.appended_at);

@@ -29,6 +29,7 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
         alarms: Arc::default(),
         observations: Observations::default(),
         start_over: std::path::PathBuf::new(),
+        partitions: 1,
         may_start_over: false,
         taps: Taps::default(),
     };

@@ -13,6 +13,7 @@ use daemon_results::record::{RecordReader, Stored};
 use proxy_uve::Plan;
 use serde::Serialize;
 
+use super::alarms::{AlarmReader, ObjectAlarm};
 use super::{ENTRY_BYTES, Span};
 use crate::view::UveView;
 
@@ -47,6 +48,8 @@ pub(crate) struct Wanted {
 pub(crate) struct History {
     pub key: String,
     pub series: Vec<Series>,
+    /// The alarms of the object in what was read.
+    pub alarms: Vec<ObjectAlarm>,
     /// From this offset on, up to `end`, the response is complete.
     pub first: u64,
     /// When the oldest record of these was committed, in microseconds, to within 64 KiB of results; absent without any.
@@ -102,7 +105,8 @@ pub(crate) fn read(log: &dyn Log, view: &UveView, plans: &[Arc<Plan>], wanted: W
     let floor = wanted.offsets.start.clamp(bounds.first, end);
     let spans = view.index().spans(&wanted.key, floor..end, wanted.starts.clone());
     let limit = wanted.limit;
-    let mut reader = Reader { log, wanted, records: RecordReader::default(), lines: LineReader::new(plans) };
+    let (alarms, lines) = (AlarmReader::new(&wanted.key), LineReader::new(plans));
+    let mut reader = Reader { log, wanted, records: RecordReader::default(), lines, alarms };
     let mut progress = Progress::new(end);
     let mut is_whole = true;
     for span in spans {
@@ -122,8 +126,8 @@ pub(crate) fn read(log: &dyn Log, view: &UveView, plans: &[Arc<Plan>], wanted: W
     let committed = of_step.map(|(_, at)| at).or_else(known).or_else(|| committed.map(|(_, at)| at));
     let series = points.into_iter().map(|((uve, attribute, proxy), points)| Series { uve, proxy, attribute, points });
     let next = (first > bounds.first && !is_deleted).then_some(first);
-    let key = reader.wanted.key;
-    Ok(History { key, series: series.collect(), first, committed, end, next, read_bytes, unindexed_bytes })
+    let (key, alarms) = (reader.wanted.key, reader.alarms.finish());
+    Ok(History { key, series: series.collect(), alarms, first, committed, end, next, read_bytes, unindexed_bytes })
 }
 
 impl Progress {
@@ -198,6 +202,7 @@ struct Reader<'r> {
     wanted: Wanted,
     records: RecordReader,
     lines: LineReader,
+    alarms: AlarmReader,
 }
 
 /// What a step has found.
@@ -231,11 +236,12 @@ impl Reader<'_> {
 
     /// Adds the results of the object in one record. What cannot be decoded is left out: the view has logged it.
     fn record(&mut self, offset: u64, payload: &[u8], points: &mut Points) {
-        let Self { wanted, records, lines, .. } = self;
+        let Self { wanted, records, lines, alarms, .. } = self;
         let is_wanted = |row: &Row<'_>| row.key == wanted.key && wanted.starts.contains(&row.start);
         let _ = records.each(offset, payload, |_, result| match result {
             Stored::Row(row) if is_wanted(&row) => add(&row, points),
-            Stored::Line(line) if !is_scrape(line) && !is_alarms(line) => {
+            Stored::Line(line) if is_alarms(line) => alarms.take(line),
+            Stored::Line(line) if !is_scrape(line) => {
                 if let Ok(row) = lines.row(line)
                     && is_wanted(&row)
                 {

@@ -6,8 +6,8 @@ use crate::shard_restore::{NotRestored, Restored};
 use crate::simulator::Mutation;
 use crate::state_records::{CONFIGURATION, StateRecords};
 
-use super::World;
 use super::processes::Process;
+use super::{World, stream};
 
 /// How far the restore of a shard is.
 enum Stage {
@@ -58,7 +58,8 @@ impl World {
                 if self.mutation == Mutation::AnyConfiguration {
                     records.remove(CONFIGURATION);
                 }
-                match builder.build(*id, &builder.streams[0], records, topology.input_id(0)) {
+                let other = (self.mutation == Mutation::OtherRules && process % 2 == 1).then(|| stream(false));
+                match builder.build(*id, other.as_ref().unwrap_or(&builder.streams[0]), records, topology.input_id(0)) {
                     Ok(shard) => drop(restored.send(Restored { id: *id, ticket: *ticket, shard: Box::new(shard) })),
                     Err(NotRestored::OtherConfiguration(reason)) => {
                         builder.admission.close(reason);

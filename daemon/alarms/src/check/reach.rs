@@ -1,0 +1,324 @@
+//! Which comparisons a result can never satisfy: those with a number that its field does not reach, alone or together
+//! with others of the same list.
+//!
+//! | field | values |
+//! |---|---|
+//! | score of `EWM` | sqrt((1-alpha)/alpha) by size |
+//! | score of a detector with `threshold=` | the most that this argument may be, by size |
+//! | alarm of a detector | 0 or 1 |
+//! | unsigned number | 0 and more |
+//!
+//! Other fields have no bound that follows from the annotation.
+
+use derived_stats::entry::{Argument, ArgumentKind, Role};
+use derived_stats::{DescribedField, Spec, SpecLink, ValueType};
+use proxy_uve::UveDescription;
+use proxy_uve::schema::ProxyType;
+use serde_json::Value;
+
+use crate::compile::one_field;
+use crate::rule::{Absent, ClearBound, Operation, Path, Right, Rule, Term};
+
+/// The argument of the detectors whose scores it bounds.
+const THRESHOLD: &str = "threshold";
+
+/// The numbers between two bounds; an open bound is none of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Interval {
+    low: f64,
+    is_low_open: bool,
+    high: f64,
+    is_high_open: bool,
+}
+
+/// What a field can be.
+struct Reach {
+    numbers: Interval,
+    is_whole: bool,
+    /// The numbers in words.
+    text: String,
+}
+
+/// What a list of terms makes of one field.
+struct Narrowed<'t> {
+    terms: Vec<&'t Term>,
+    numbers: Interval,
+}
+
+/// Why no result satisfies all terms of a list.
+pub(super) fn unreachable(terms: &[Term], rule: &Rule, uve: &UveDescription<'_>, of_type: &ProxyType) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut narrowed: Vec<((String, usize), Narrowed<'_>)> = Vec::new();
+    for term in terms {
+        let Some((place, reach)) = reach(&term.left, uve, of_type) else { continue };
+        let Some(allowed) = allowed(term, rule.absent, &reach) else { continue };
+        let alone = reach.numbers.and(allowed);
+        if alone.is_empty(reach.is_whole) {
+            problems.push(format!(
+                "`{term}` is never true: {} {}, because of the algorithm `{}`; compare with a number that it reaches, or \
+                 use another detector",
+                term.left,
+                reach.text,
+                annotation(&term.left, of_type).unwrap_or_default()
+            ));
+            continue;
+        }
+        match narrowed.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, all)) => {
+                let both = all.numbers.and(allowed);
+                all.terms.push(term);
+                if !both.is_empty(reach.is_whole) {
+                    all.numbers = both;
+                } else {
+                    let texts: Vec<_> = all.terms.iter().map(|term| format!("`{term}`")).collect();
+                    problems.push(format!("{} are never true together; write them with `or`", texts.join(" and ")));
+                }
+            }
+            None => narrowed.push((place, Narrowed { terms: vec![term], numbers: alone })),
+        }
+    }
+    problems
+}
+
+/// Why a clear condition is never true.
+pub(super) fn unreachable_clear(
+    clear: ClearBound,
+    term: &Term,
+    uve: &UveDescription<'_>,
+    of_type: &ProxyType,
+) -> Option<String> {
+    let (_, reach) = reach(&term.left, uve, of_type)?;
+    let (word, limit, side, wanted) = match clear {
+        ClearBound::Above(limit) => ("above", limit, "higher", Interval::above(limit)),
+        ClearBound::Below(limit) => ("below", limit, "lower", Interval::below(limit)),
+    };
+    let is_never = reach.numbers.and(wanted).is_empty(reach.is_whole);
+    is_never.then(|| format!("`clear {word} {limit}` is never true: {} has no {side} value", term.left))
+}
+
+/// The numbers with which a term is true; `None` if its operation or its operand has no such range.
+fn allowed(term: &Term, absent: Absent, reach: &Reach) -> Option<Interval> {
+    let Right::Constant(constant) = &term.right else { return None };
+    // Null satisfies these, as while a detector warms up.
+    let is_true_of_null = absent == Absent::Null && matches!(term.operation, Operation::Less | Operation::AtMost);
+    let number = constant.as_f64();
+    match term.operation {
+        _ if is_true_of_null => None,
+        Operation::Greater => number.map(Interval::above),
+        Operation::AtLeast => number.map(|low| Interval { low, ..Interval::ALL }),
+        Operation::Less => number.map(Interval::below),
+        Operation::AtMost => number.map(|high| Interval { high, ..Interval::ALL }),
+        Operation::Equal => number.map(Interval::only),
+        Operation::Range => match numbers(constant).as_slice() {
+            [low, high] => Some(Interval { low: *low, high: *high, ..Interval::ALL }),
+            _ => None,
+        },
+        Operation::In => {
+            // From the smallest to the largest of those that the field reaches.
+            let reached =
+                numbers(constant).into_iter().filter(|it| !reach.numbers.and(Interval::only(*it)).is_empty(false));
+            let (low, high) =
+                reached.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), it| (low.min(it), high.max(it)));
+            constant.is_array().then_some(Interval { low, high, ..Interval::ALL })
+        }
+        Operation::NotEqual | Operation::NotIn | Operation::SizeEqual | Operation::SizeNotEqual => None,
+    }
+}
+
+fn numbers(list: &Value) -> Vec<f64> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+}
+
+/// What the one field of a path can be, and which field it is; `None` for a path with several, and for a field without
+/// bounds.
+fn reach(path: &Path, uve: &UveDescription<'_>, of_type: &ProxyType) -> Option<((String, usize), Reach)> {
+    let (name, index) = one_field(path, uve)?;
+    let attribute = of_type.attributes().iter().find(|found| found.name == name)?;
+    let described = attribute.spec.description().fields().get(index)?;
+    Some(((name, index), of_field(described, &attribute.spec)?))
+}
+
+fn of_field(field: &DescribedField, spec: &Spec) -> Option<Reach> {
+    let is_whole = matches!(field.value_type(), Some(ValueType::I64 | ValueType::U64));
+    let reach = |low: f64, high: f64, text: &str| {
+        Some(Reach { numbers: Interval { low, high, ..Interval::ALL }, is_whole, text: text.to_owned() })
+    };
+    match field.field().role() {
+        Some(Role::Alarm) => reach(0.0, 1.0, "is 0 or 1"),
+        Some(Role::Score) => {
+            let bound = largest_score(spec)?;
+            reach(-bound, bound, &format!("stays within {bound:.4} by size"))
+        }
+        _ if field.value_type() == Some(ValueType::U64) => {
+            reach(0.0, f64::INFINITY, "is an unsigned number, which is 0 or more")
+        }
+        _ => None,
+    }
+}
+
+/// The bound of the scores by size.
+fn largest_score(spec: &Spec) -> Option<f64> {
+    let entry = spec.links().last().map(SpecLink::entry)?;
+    let argument = entry.argument_list().iter().find(|argument| argument.name() == THRESHOLD);
+    match argument.map(Argument::kind) {
+        Some(ArgumentKind::Decimal { most, .. }) => Some(most),
+        _ => spec.largest_score(),
+    }
+}
+
+fn annotation(path: &Path, of_type: &ProxyType) -> Option<String> {
+    let attribute = of_type.attributes().iter().find(|found| Some(&found.name) == path.0.get(1))?;
+    Some(attribute.spec.annotation().text().to_owned())
+}
+
+impl Interval {
+    const ALL: Self = Self { low: f64::NEG_INFINITY, is_low_open: false, high: f64::INFINITY, is_high_open: false };
+
+    fn above(low: f64) -> Self {
+        Self { low, is_low_open: true, ..Self::ALL }
+    }
+
+    fn below(high: f64) -> Self {
+        Self { high, is_high_open: true, ..Self::ALL }
+    }
+
+    fn only(number: f64) -> Self {
+        Self { low: number, high: number, ..Self::ALL }
+    }
+
+    /// The numbers that are in both.
+    fn and(self, other: Self) -> Self {
+        let (low, is_low_open) = match self.low.total_cmp(&other.low) {
+            std::cmp::Ordering::Less => (other.low, other.is_low_open),
+            std::cmp::Ordering::Greater => (self.low, self.is_low_open),
+            std::cmp::Ordering::Equal => (self.low, self.is_low_open || other.is_low_open),
+        };
+        let (high, is_high_open) = match self.high.total_cmp(&other.high) {
+            std::cmp::Ordering::Less => (self.high, self.is_high_open),
+            std::cmp::Ordering::Greater => (other.high, other.is_high_open),
+            std::cmp::Ordering::Equal => (self.high, self.is_high_open || other.is_high_open),
+        };
+        Self { low, is_low_open, high, is_high_open }
+    }
+
+    /// Whether no number, or no whole one, is in it.
+    fn is_empty(self, is_whole: bool) -> bool {
+        let closed = if is_whole { self.whole() } else { self };
+        closed.low > closed.high || closed.low == closed.high && (closed.is_low_open || closed.is_high_open)
+    }
+
+    /// The whole numbers in it, as a closed interval.
+    fn whole(self) -> Self {
+        let low = if self.is_low_open { self.low.floor() + 1.0 } else { self.low.ceil() };
+        let high = if self.is_high_open { self.high.ceil() - 1.0 } else { self.high.floor() };
+        Self { low, high, ..Self::ALL }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proxy_uve::{Plan, StreamName};
+
+    use super::*;
+    use crate::rule::Condition;
+    use crate::text;
+
+    /// A proxy type with this annotation in the attribute `x`.
+    fn proxy_type(annotation: &str) -> Arc<ProxyType> {
+        let of_type = ProxyType::builder("P", ValueType::U64).period(Duration::from_secs(60)).result("x", annotation);
+        Arc::new(of_type.build().unwrap_or_else(|error| panic!("{annotation}: {error}")))
+    }
+
+    /// The problems of a condition about it.
+    fn problems(annotation: &str, condition: &str) -> Vec<String> {
+        let of_type = proxy_type(annotation);
+        let plan = Plan::new(StreamName::new("S", "a").unwrap(), &[Arc::clone(&of_type)]);
+        let rule = text::rule(&format!("alarm \"a\" when {condition}")).unwrap_or_else(|error| panic!("{error}"));
+        let Condition::Terms(lists) = &rule.condition else { panic!("{condition} has no terms") };
+        let uve = plan.uves().next().unwrap();
+        lists.iter().flat_map(|terms| unreachable(terms, &rule, &uve, &of_type)).collect()
+    }
+
+    #[test]
+    fn a_score_beyond_the_bound_is_refused_for_every_detector_of_the_menu() {
+        let detectors = derived_stats::menu().iter().filter(|entry| entry.roles().detector);
+        let mut checked = 0;
+        for entry in detectors {
+            let arguments = entry.example();
+            let separator = if arguments.is_empty() { "" } else { ":" };
+            let annotation = format!("1.DSSum-raw:DSAnomaly:{}{separator}{arguments}", entry.name());
+            let of_type = proxy_type(&annotation);
+            let spec = &of_type.attributes()[0].spec;
+            let of = |name: &str, number: f64, operation: &str| {
+                problems(&annotation, &format!("P.x.{name} {operation} {number}")).len()
+            };
+            let score = spec.description().of_role(Role::Score).map(|field| field.name().to_owned());
+            let score = score.unwrap_or_else(|| panic!("{annotation} has no score"));
+            let bound = largest_score(spec).unwrap_or_else(|| panic!("the scores of {annotation} have no bound"));
+            for (operation, number) in
+                [(">", bound), (">=", bound * 1.001), ("<", -bound), ("<=", bound * -1.001), ("==", bound * 1.001)]
+            {
+                assert_eq!(of(&score, number, operation), 1, "{annotation}: {score} {operation} {number}");
+            }
+            for (operation, number) in [(">", bound * 0.999), (">=", bound), ("<", 0.0), ("!=", bound * 2.0)] {
+                assert_eq!(of(&score, number, operation), 0, "{annotation}: {score} {operation} {number}");
+            }
+            checked += 1;
+        }
+        assert!(checked >= 7, "{checked} detectors");
+    }
+
+    #[test]
+    fn numbers_that_a_field_never_has_are_refused_with_any_operation() {
+        let (seasonal, sum) = ("1.DSSum-raw:DSAnomaly:Seasonal", "1-raw:DSSum");
+        let never = [
+            (seasonal, "P.x.alarm > 1"),
+            (seasonal, "P.x.alarm == 2"),
+            (seasonal, "P.x.alarm in [2, 3]"),
+            (seasonal, "P.x.alarm range [0.2, 0.8]"),
+            (seasonal, "P.x.alarm > 0 and P.x.alarm < 1"),
+            (seasonal, "P.x.score range [1.5, 9]"),
+            (sum, "P.x < 0"),
+            (sum, "P.x <= -1"),
+            (sum, "P.x == -1"),
+            (sum, "P.x == 1.5"),
+            (sum, "P.x > 9 and P.x.value < 5"),
+            (sum, "P.x > 9 and P.x in [1, 2]"),
+        ];
+        for (annotation, condition) in never {
+            let found = problems(annotation, condition);
+            assert!(found.len() == 1 && found[0].contains("never true"), "{condition}: {found:?}");
+        }
+        let reached = [
+            (seasonal, "P.x.alarm == 1"),
+            (seasonal, "P.x.alarm in [1, 2]"),
+            (seasonal, "P.x.alarm > 0"),
+            (seasonal, "P.x.state.low < -5"),
+            (sum, "P.x <= 0"),
+            (sum, "P.x != -1"),
+            (sum, "P.x > 9 or P.x < 5"),
+            (sum, "P.x > 5 and P.x < 9"),
+            (sum, "P.x > 5 and P.x < P.x"),
+        ];
+        for (annotation, condition) in reached {
+            assert_eq!(problems(annotation, condition), [""; 0], "{condition}");
+        }
+        let together = problems(sum, "P.x > 9 and P.x < 5");
+        assert_eq!(together, ["`P.x > 9` and `P.x < 5` are never true together; write them with `or`"]);
+    }
+
+    #[test]
+    fn a_comparison_that_null_satisfies_is_true_while_a_detector_warms_up() {
+        let of_type = proxy_type("1-raw:DSSum");
+        let plan = Plan::new(StreamName::new("S", "a").unwrap(), &[Arc::clone(&of_type)]);
+        let rule = text::rule("alarm \"a\" when P.x < 0").unwrap();
+        let Condition::Terms(lists) = &rule.condition else { panic!("it has terms") };
+        let uve = plan.uves().next().unwrap();
+        let null = Rule { absent: Absent::Null, ..rule.clone() };
+        assert_eq!(unreachable(&lists[0], &null, &uve, &of_type), [""; 0]);
+        assert_eq!(unreachable(&lists[0], &rule, &uve, &of_type).len(), 1);
+    }
+}

@@ -1,0 +1,67 @@
+// Alarms: their marks on a chart, their rows in tables, and links to the chart that explains one.
+
+import { type ObjectAlarm, type Series, type ShownAlarm, get } from "./api";
+import type { Mark, Range } from "./chart";
+import { h } from "./dom";
+import { age, utc, uveName } from "./format";
+import { link } from "./route";
+
+export const SEVERITIES = ["Critical", "Major", "Minor"];
+
+/** The objects of one request, and the most requests for one look. */
+const PAGE = 1000;
+const MAX_PAGES = 20;
+
+/** What an alarm is the same by in the parts of a history. */
+export function alarmId(alarm: ObjectAlarm): string {
+  return [alarm.fired, alarm.rule, alarm.uve, alarm.proxy].join("\n");
+}
+
+/** The marks of the alarms of a series. An alarm fires at the end of a window: its mark is where the window is drawn. */
+export function marks(alarms: Iterable<ObjectAlarm>, series: Series): Mark[] {
+  const starts = new Map(series.points.map((point) => [point[1], point[0]]));
+  const place = (end: number) => (starts.get(end) ?? end) / 1e6;
+  const own = [...alarms].filter((alarm) => alarm.uve === series.uve && alarm.proxy === series.proxy);
+  return own.map(({ rule, fired, resolved }) => ({ rule, fired: place(fired), resolved: resolved === null ? null : place(resolved) }));
+}
+
+/** Whether an alarm fired at some time of a range in seconds. */
+export function isWithin(alarm: ObjectAlarm, [from, to]: Range): boolean {
+  return alarm.fired / 1e6 <= to && (alarm.resolved ?? Infinity) / 1e6 >= from;
+}
+
+/** A row of the alarms of an object; `onZoom` shows what is around it. */
+export function objectAlarmRow(alarm: ObjectAlarm, now: number, onZoom: () => void): HTMLTableRowElement {
+  const [type, stream] = uveName(alarm.uve, alarm.proxy);
+  const ended = alarm.resolved === null ? "fires" : `${utc(alarm.resolved)}${alarm.reason ? `, ${alarm.reason}` : ""}`;
+  return h(
+    "tr",
+    { class: alarm.resolved === null ? "anomalous" : undefined },
+    h("td", {}, h("button", { type: "button", class: "plain", onclick: onZoom, title: "Zoom to it" }, utc(alarm.fired))),
+    h("td", { class: "dim" }, age(alarm.fired, now)),
+    h("td", {}, ended),
+    h("td", {}, SEVERITIES[alarm.severity] ?? String(alarm.severity)),
+    h("th", { scope: "row" }, alarm.rule),
+    h("td", {}, alarm.text),
+    h("td", { class: "dim" }, `${type} ${stream}`),
+  );
+}
+
+/** The address of the chart that explains an alarm. */
+export function explained(alarm: ShownAlarm): string {
+  const seconds = (micros: number) => String(Math.round(micros / 1e6));
+  return link("object", [alarm.uve_type, alarm.name], { from: seconds(alarm.from), to: seconds(alarm.to) });
+}
+
+/** Alarms that fire or are pending, page by page; not all if there are very many. */
+export async function allAlarms(signal: AbortSignal): Promise<{ alarms: ShownAlarm[]; isComplete: boolean }> {
+  const alarms: ShownAlarm[] = [];
+  let after: string | null = "";
+  for (let page = 0; page < MAX_PAGES && after !== null; page += 1) {
+    const rest: string = after === "" ? "" : `&after=${encodeURIComponent(after)}`;
+    const found: { alarms: ShownAlarm[]; next: string | null } = await get(`/api/v1/alarms?limit=${PAGE}${rest}`, signal);
+    found.alarms.forEach((alarm) => alarms.push(alarm));
+    after = found.next;
+  }
+  return { alarms, isComplete: after === null };
+}

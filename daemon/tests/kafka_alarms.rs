@@ -1,0 +1,118 @@
+//! Alarms of a group on a real broker: over kills and rebalances none fires twice and no end is lost, and a daemon with
+//! other rules waits.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::Daemon;
+use support::broker::Broker;
+use support::group::{Group, Input};
+
+static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A rule whose alarms fire and end in many windows of the input; a silent window is a sum of zero.
+const RULE: &str = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4000 for 2 periods, clear below 3000'}]"#;
+
+const OTHER: &str = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4100 for 2 periods, clear below 3000'}]"#;
+
+fn is_ready(daemon: &Daemon) {
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+}
+
+/// Waits until these daemons have applied what was published. They show the partitions of the whole group, and of their
+/// own ones whether windows are closing.
+fn wait_until_applied(daemons: &[Daemon]) {
+    let is_applied = |partition: &Value| partition["lag"] == 0 && partition["closing"] != true;
+    for daemon in daemons {
+        daemon.wait_for("/api/v1/partitions", |(_, body)| {
+            let partitions: Vec<Value> = serde_json::from_str(body).unwrap_or_default();
+            (!partitions.is_empty() && partitions.iter().all(is_applied)).then_some(())
+        });
+    }
+}
+
+/// The alarms that fired, each by its object, its stream and its time, and the number of ends, from the rows.
+fn changes(lines: &[String]) -> (BTreeSet<String>, usize) {
+    let rows = lines.iter().filter(|line| line.contains("\"uve\":\"UVEAlarms\""));
+    let (mut fired, mut ended) = (BTreeSet::new(), 0);
+    for row in rows.map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        for alarm in row["data"]["alarms"].as_array().unwrap() {
+            fired.insert(format!("{} {} {}", row["key"], row["data"]["proxy"], alarm["timestamp"]));
+        }
+        let resolved = row["data"]["resolved"].as_array().unwrap();
+        ended += resolved.iter().filter(|alarm| alarm["state"] == "resolved").count();
+    }
+    (fired, ended)
+}
+
+#[test]
+fn over_kills_and_rebalances_alarms_fire_and_end_as_without_them() {
+    let group = Group::new(&BROKER, "alarms", 6);
+    let input = Input::new(17, 6, 12, 600, 40);
+    let expected = input.expected_with(&[RULE]);
+    let (fired, ended) = changes(&expected);
+    assert!(fired.len() > 50 && ended > 40, "{} fire, {ended} end: the rule has to do both", fired.len());
+    let mut daemons = vec![group.daemon_with("a", &[RULE]), group.daemon_with("b", &[RULE])];
+    daemons.iter().for_each(is_ready);
+    for (number, slice) in input.samples.chunks(input.samples.len().div_ceil(6)).enumerate() {
+        group.publish(slice);
+        wait_until_applied(&daemons);
+        match number {
+            // A third daemon takes partitions with alarms, and hands them on when it stops.
+            1 => daemons.push(group.daemon_with("c", &[RULE])),
+            3 => drop(daemons.pop().unwrap().stop()),
+            _ => {
+                let index = number % daemons.len();
+                daemons[index].signal("KILL");
+                assert!(!daemons[index].wait().success(), "the daemon was killed");
+                daemons[index] = group.daemon_with(["a", "b", "c"][index], &[RULE]);
+            }
+        }
+    }
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "alarms over kills and rebalances");
+    for daemon in daemons {
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_daemon_with_other_rules_waits_names_them_and_ends_no_alarm() {
+    let group = Group::new(&BROKER, "rules", 2);
+    let input = Input::new(19, 2, 8, 200, 10);
+    let expected = input.expected_with(&[RULE]);
+    let first = group.daemon_with("a", &[RULE]);
+    is_ready(&first);
+    let half = input.samples.len() / 2;
+    group.publish(&input.samples[..half]);
+    for (settings, difference) in [
+        (&[][..], "only the group has alarm \"high\""),
+        (
+            &[OTHER],
+            "alarm \"high\" has `when=AggProxySum.value > 4000` in the group and `when=AggProxySum.value > 4100` here",
+        ),
+    ] {
+        let other = group.daemon_with("b", settings);
+        let said = other.wait_until_said("This daemon waits.");
+        assert!(said.contains(difference), "{said}");
+        other.stop();
+    }
+    group.publish(&input.samples[half..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "another daemon has other rules");
+    first.stop();
+    // A higher version puts its rules in force for the group.
+    let newer = group.daemon_with("b", &[OTHER, "kafka.configuration_version=1"]);
+    is_ready(&newer);
+    newer.stop();
+}

@@ -425,4 +425,19 @@ mod tests {
         }
         assert_eq!(view.alarms().oldest(), Some(1));
     }
+
+    #[test]
+    fn the_index_of_results_has_the_rows_of_alarms() {
+        let view = UveView::default();
+        for (offset, name) in (0..).zip(["a", "b", "a"]) {
+            let line = format!(
+                r#"{{"key":"T:{name}","uve":"UVEAlarms","start":60,"end":120,"data":{{"deleted":false,"proxy":"S-x","alarms":[]}}}}"#
+            );
+            let head = RecordHead { offset, bytes: 64 * 1024, committed: 0 };
+            apply_alarms(&view, &Configured::default(), head, line.as_bytes(), true);
+        }
+        // The entry of the last row is open: it would be read for every object.
+        let read = |key: &str, starts: Range<u64>| view.index().spans(key, 0..2, starts).len();
+        assert_eq!([read("T:a", 60..61), read("T:b", 60..61), read("T:c", 60..61), read("T:b", 61..62)], [1, 1, 0, 0]);
+    }
 }

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`ranges`] | the objects of an entry, as ranges of numbers |
 //! | [`epoch`] | the numbers of the objects, and the entries with these numbers |
-//! | [`read`], [`alarms`] | the results of an object, and its alarms |
+//! | [`read`](mod@read), [`alarms`] | the results of an object, and its alarms |
 //! | [`piece`], [`stored`] | the index in the state of the log, so that a start reads no results for it |
 //!
 //! The view adds the results as it reads them. What is not in the index (the newest results, those from before a gap or

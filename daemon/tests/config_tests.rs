@@ -70,6 +70,38 @@ fn a_failure_shows_what_was_expected_and_what_was_found() {
 }
 
 #[test]
+fn windows_of_several_periods_are_compared_in_their_last_one() {
+    let folder = TempDir::new().unwrap();
+    let schema = "struct Sums {
+        1: string name (key=\"\") 2: string proxy 3: optional bool deleted 4: optional u64 raw (hidden=\"yes\")
+        5: optional u64 one (stats=\"1-raw:DSSum\")
+        6: optional u64 three (stats=\"3-raw:DSSum\")
+    } (period=\"60\", timeout=\"5\")";
+    std::fs::write(folder.path().join("sums.sandesh"), schema).unwrap();
+    let text = |results: &str| {
+        let text = file("1 2 3 4 5", &format!("results = [{results}]"));
+        let list = "aggregation.uve_proxy_list=A-b:Sums";
+        format!("schema_files = [\"sums.sandesh\"]\n{}", text.replace(LIST, list))
+    };
+    let expect = |at: &str, rest: &str| format!("{{key = \"T:a\", type = \"Sums\", at = \"{at}\", {rest}}}");
+    let outcome = |results: &str| {
+        std::fs::write(folder.path().join("t.toml"), text(results)).unwrap();
+        run(folder.path(), &["t.toml"])
+    };
+    let good = [
+        expect("0s", "data = {one.value = 1}"),
+        expect("2m", "data = {one.value = 3, three.value = 6}"),
+        expect("4m", "data = {one.value = 5}"),
+    ];
+    let (code, stdout, stderr) = outcome(&good.join(", "));
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let (code, stdout, _) = outcome(&expect("0s", "data = {three.value = 6}"));
+    assert!(code == 1 && stdout.contains("three: expected { value = 6 }, found none"), "{stdout}");
+    let (code, stdout, _) = outcome(&expect("9m", "data = {three.value = 6}"));
+    assert!(code == 1 && stdout.contains("its windows with results: 0s, 1m, 2m, 3m, 4m"), "{stdout}");
+}
+
+#[test]
 fn an_alarm_that_differs_is_shown_and_a_rule_without_a_test_is_named() {
     let rules = r#"'''alarms=[{rule = 'alarm "high" when AggProxySum.value > 1'}, {rule = 'alarm "low" when AggProxySum.value < 1'}]'''"#;
     let text = |alarm: &str| {

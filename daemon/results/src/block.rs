@@ -19,6 +19,9 @@
 //! (eight bytes). An attribute has at most 64 numbers; of more than 32 there are two `types`, one for the first 32
 //! numbers and one for the others.
 //!
+//! The attributes of a row have the same window. An attribute over several periods (`5-raw:DSSum`) is in a row of its own
+//! window, which ends with that of the last period and starts earlier.
+//!
 //! A block has no checksum, because the log has one. A reader verifies the structure and rejects a block of a newer
 //! `VERSION`. A new code of a field increments the version.
 

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The results have the form of [`daemon_results::line`]. A process that is killed sends its last request again, with the
-//! same results in front; `key`, `uve` and `end` together name a result. A request is signed as those of the alarms'
-//! webhook: `x-derived-statsd-signature` is the HMAC-SHA256 of time, dot and body.
+//! same results in front; `key`, `uve`, `start` and `end` together name a result. A request is signed as those of the
+//! alarms' webhook: `x-derived-statsd-signature` is the HMAC-SHA256 of time, dot and body.
 
 mod batch;
 mod config;

@@ -104,3 +104,71 @@ fn attributes(uve: &UveDescription<'_>) -> Vec<Attribute> {
     let attributes = uve.attributes();
     attributes.map(|it| Attribute { shape: AttributeShape::of(&it), window: it.window }).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use daemon_results::block::{BlockReader, BlockSink, MAX_BLOCK_BYTES};
+    use proxy_uve::schema::Schema;
+    use proxy_uve::{Plan, Position, Record, StreamName, Table, TableSettings};
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+    /// The second of the first sample, a multiple of all lengths of windows.
+    const FIRST: u64 = 100;
+
+    /// Sums over one and over `periods` seconds.
+    fn plan(periods: u64) -> Arc<Plan> {
+        let text = format!(
+            "struct Sums {{
+               1: string name (key=\"\") 2: string proxy 3: optional bool deleted 4: optional u64 raw (hidden=\"yes\")
+               5: optional u64 one (stats=\"1-raw:DSSum\")
+               6: optional u64 long (stats=\"{periods}-raw:DSSum\")
+             }} (period=\"1\", timeout=\"30\")"
+        );
+        let types: Vec<_> = Schema::parse("test.sandesh", &text).unwrap().types().cloned().collect();
+        Arc::new(Plan::new(StreamName::new("A", "b").unwrap(), &types))
+    }
+
+    /// The results of ten seconds with a sample each, as the results log has them.
+    fn blocks(plan: &Arc<Plan>) -> Vec<Vec<u8>> {
+        let settings = TableSettings::default().with_allowed_lateness(std::time::Duration::ZERO);
+        let mut table = Table::with_sink(Arc::clone(plan), settings, BlockSink::new(plan, MAX_BLOCK_BYTES));
+        for second in 0..10 {
+            let (position, arrived) = (Position::new(second + 1), (FIRST + second) * SECOND);
+            let payload = format!("{{\"ts\":{arrived},\"value\":7}}");
+            table.ingest(&Record { position, arrived, key: b"T:a", payload: payload.as_bytes() });
+        }
+        table.advance((FIRST + 10) * SECOND);
+        table.sink_mut().take().unwrap().records().map(|(_, block)| block.to_vec()).collect()
+    }
+
+    /// The attributes that are selected, with start and end in seconds after the first sample.
+    fn selected(configured: &mut Configured, blocks: &[Vec<u8>]) -> Vec<(String, u64, u64)> {
+        let (mut reader, mut found) = (BlockReader::default(), Vec::new());
+        for block in blocks {
+            let mut rows = reader.rows(block).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                configured.select(&row, |row| {
+                    let names = row.encoded().map(|(attribute, _)| attribute.name.to_string());
+                    let [start, end] = [row.start, row.end].map(|time| time / SECOND - FIRST);
+                    found.extend(names.map(|name| (name, start, end)));
+                });
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn windows_of_several_periods_are_selected_and_those_of_another_length_are_not() {
+        let plan = plan(5);
+        let blocks = blocks(&plan);
+        let ones = (0..10).map(|at| ("one".to_owned(), at, at + 1));
+        let mut both: Vec<_> = ones.clone().collect();
+        both.insert(5, ("long".to_owned(), 0, 5));
+        both.push(("long".to_owned(), 5, 10));
+        assert_eq!(selected(&mut Configured::new(&[plan]), &blocks), both);
+        assert_eq!(selected(&mut Configured::new(&[self::plan(2)]), &blocks), ones.collect::<Vec<_>>());
+    }
+}

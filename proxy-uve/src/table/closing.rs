@@ -3,7 +3,7 @@
 use derived_stats::column::{WORD, WindowColumn};
 
 use crate::table::columns::{Columns, EndedWindows};
-use crate::table::plan::Plan;
+use crate::table::plan::{AttributePlan, Plan};
 use crate::table::progress::Progress;
 
 /// The window of a group that is closing: its objects are closed in the order of their slots, 64 at a time.
@@ -23,6 +23,8 @@ pub(super) struct Closing {
     pub(super) unknown_columns: Vec<usize>,
     /// The proxy types that show a window which was covered in part only.
     partial_types: Vec<usize>,
+    /// The attributes of such windows, by [`AttributePlan::index`].
+    partial_attributes: Vec<usize>,
 }
 
 impl Closing {
@@ -31,26 +33,37 @@ impl Closing {
     pub(super) fn new(columns: &mut Columns, plan: &Plan, group: usize, end: u64, progress: &Progress) -> Self {
         let windows = columns.take_ending(plan, group, end);
         let is_unknown = |length: u64| progress.unknown().overlaps(end.saturating_sub(length), end);
-        let is_partial = |type_index: &usize| {
-            plan.types[*type_index].attributes.iter().any(|attribute| {
-                let covered_from = progress.covered_from().max(columns.windows(attribute.window_column).covered_from());
-                let start = end.saturating_sub(attribute.window_length).saturating_sub(attribute.looks_back);
-                let is_whole = start >= covered_from && !is_unknown(attribute.window_length);
-                windows.get(attribute.window_column).is_some() && !is_whole
-            })
+        let is_partial = |attribute: &&AttributePlan| {
+            let covered_from = progress.covered_from().max(columns.windows(attribute.window_column).covered_from());
+            let start = end.saturating_sub(attribute.window_length).saturating_sub(attribute.looks_back);
+            let is_whole = start >= covered_from && !is_unknown(attribute.window_length);
+            windows.get(attribute.window_column).is_some() && !is_whole
         };
-        let partial_types = plan.groups[group].types.iter().copied().filter(is_partial).collect();
+        let (mut partial_types, mut partial_attributes) = (Vec::new(), Vec::new());
+        for &type_index in &plan.groups[group].types {
+            let before = partial_attributes.len();
+            let of_type = plan.types[type_index].attributes.iter().filter(is_partial);
+            partial_attributes.extend(of_type.map(|attribute| attribute.index));
+            partial_types.extend((partial_attributes.len() > before).then_some(type_index));
+        }
         let period = plan.groups[group].period;
         let of_group = plan.groups[group].window_columns.iter().copied();
         let unknown_columns = of_group.filter(|&column| is_unknown(plan.window_columns[column].length)).collect();
         let is_unknown = is_unknown(period);
-        Self { group, start: end - period, end, windows, next: 0, is_unknown, unknown_columns, partial_types }
+        let start = end - period;
+        Self { group, start, end, windows, next: 0, is_unknown, unknown_columns, partial_types, partial_attributes }
     }
 
     /// Whether the type shows a window that was covered in part only.
     #[inline]
     pub(super) fn is_partial(&self, type_index: usize) -> bool {
         self.partial_types.contains(&type_index)
+    }
+
+    /// Whether the window of the attribute with this index was covered in part only.
+    #[inline]
+    pub(super) fn is_partial_attribute(&self, index: usize) -> bool {
+        self.partial_attributes.contains(&index)
     }
 
     /// The end and the window of a column, if the object is not closed yet.

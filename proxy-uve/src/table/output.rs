@@ -74,8 +74,9 @@ impl<S: ResultSink> ResultOutput<S> {
                     let start = end.saturating_sub(attribute.window_length);
                     let silent = sampled >> (slot % WORD) & 1 == 0;
                     let report = report.map(|record| Output::borrowed(attribute.description(), record));
+                    let partial = partial && closing.is_partial_attribute(attribute.index);
                     let (name, template) = (&attribute.name, Some(&attribute.template));
-                    let result = AttributeResult { name, report, start, silent, inline: false, template };
+                    let result = AttributeResult { name, report, start, partial, silent, inline: false, template };
                     self.sink.attribute(&subject, &result);
                 }
             }
@@ -119,8 +120,9 @@ impl<S: ResultSink> ResultOutput<S> {
                 let report = columns.inline(attribute).report_into(slot, at, &mut self.record);
                 if let Some(report @ Report::Value(_)) = report {
                     let name = &inline.name;
+                    let (start, inline, template) = (at, true, None);
                     let result =
-                        AttributeResult { name, report, start: at, silent: false, inline: true, template: None };
+                        AttributeResult { name, report, start, partial: false, silent: false, inline, template };
                     self.sink.attribute(&subject, &result);
                 }
             }

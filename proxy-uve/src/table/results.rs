@@ -13,7 +13,8 @@ pub struct ResultRow<'r> {
     pub key: &'r [u8],
     /// `<Type>-<Struct>-<attribute>`.
     pub uve_name: &'r str,
-    /// Start of the window, microseconds since the epoch; the sample's time for an inline result.
+    /// Start of the last period, microseconds since the epoch; the sample's time for an inline result. The window of an
+    /// attribute over N periods (`N-…`) starts N-1 periods earlier and has the same end.
     pub start: u64,
     /// End of the window (exclusive); the sample's time for an inline result.
     pub end: u64,

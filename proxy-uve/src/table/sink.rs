@@ -17,11 +17,12 @@ pub struct Subject<'p> {
     pub type_index: usize,
     /// The stream, as the `proxy` field shows it.
     pub proxy: &'p str,
-    /// Start of the window, microseconds since the epoch; the sample's time for an inline result.
+    /// Start of the last period, microseconds since the epoch; the sample's time for an inline result. The window of an
+    /// attribute over several periods starts earlier: [`AttributeResult::start`].
     pub start: u64,
     /// End of the window (exclusive); the sample's time for an inline result.
     pub end: u64,
-    /// A window whose result is shown here was not covered from its start.
+    /// A window whose result is shown here was not covered from its start: that of any of the attributes.
     pub partial: bool,
     /// The proxy UVE is deleted: its object expired.
     pub deleted: bool,
@@ -37,6 +38,8 @@ pub struct AttributeResult<'p> {
     pub report: Report<Output<'p>>,
     /// Start of the attribute's window in microseconds: before [`Subject::start`] if it spans several periods.
     pub start: u64,
+    /// The attribute's window was not covered from its start.
+    pub partial: bool,
     /// The object had no sample in the window.
     pub silent: bool,
     /// The result of one sample, not of a window.
@@ -55,9 +58,10 @@ impl<'p> Subject<'p> {
 }
 
 impl<'p> AttributeResult<'p> {
-    /// The result of a window that starts at `start` (microseconds) and had samples, for tests of a [`ResultSink`].
+    /// The result of a window that starts at `start` (microseconds), had samples and was covered, for tests of a
+    /// [`ResultSink`].
     pub fn new(name: &'p str, report: Report<Output<'p>>, start: u64) -> Self {
-        Self { name, report, start, silent: false, inline: false, template: None }
+        Self { name, report, start, partial: false, silent: false, inline: false, template: None }
     }
 }
 

@@ -1,11 +1,15 @@
 //! The encoder of blocks, which receives results from a table.
 
+mod longer;
+mod type_code;
+
 use std::borrow::Cow;
 
 use daemon_log::{LogError, RecordBuffer};
-use derived_stats::Record;
 use proxy_uve::{AttributeResult, Plan, ResultSink, Subject};
 
+use self::longer::LongerWindows;
+use self::type_code::TypeCode;
 use crate::block::bytes::{put_text, put_varint};
 use crate::block::shape::UveShape;
 use crate::block::value::put_value;
@@ -18,6 +22,9 @@ const KEEP_BYTES: usize = 128 * 1024;
 const ROW_BYTES: usize = 64;
 
 /// A sink that encodes the results of a table into blocks.
+///
+/// A row has the attributes of one window. Attributes over several periods have longer windows with the same end; they are
+/// in rows of their own behind that of the last period, the shorter windows first.
 ///
 /// It allocates no memory per result once its buffer has grown.
 #[derive(Debug)]
@@ -39,18 +46,7 @@ pub struct BlockSink {
     /// The key and the window of the previous row in the open block.
     previous: Option<RowHead>,
     row: RowStart,
-}
-
-/// The encoded definition and the sizes of one proxy type.
-#[derive(Debug)]
-struct TypeCode {
-    definition: Vec<u8>,
-    /// The name of each attribute, and how many numbers it has.
-    attributes: Box<[(Box<str>, usize)]>,
-    /// The largest size of the attributes of a row.
-    largest: usize,
-    /// Whether an attribute has more numbers than a reader of [`NARROW_VERSION`] takes.
-    is_wide: bool,
+    longer: LongerWindows,
 }
 
 /// The key and the window of a row.
@@ -70,6 +66,10 @@ struct RowStart {
     head: RowHead,
     /// Whether the row adds an entry to the dictionary.
     defines: bool,
+    /// The position of its flags in the buffer.
+    flags: usize,
+    /// Whether the window of one of its attributes was not covered from its start.
+    partial: bool,
     /// The number of attributes so far.
     attributes: usize,
     /// The index of the next attribute in the usual order.
@@ -95,6 +95,7 @@ impl BlockSink {
             rows: 0,
             previous: None,
             row: RowStart::default(),
+            longer: LongerWindows::default(),
         }
     }
 
@@ -170,14 +171,12 @@ impl BlockSink {
         let same_key = self.previous.filter(|row| self.bytes[row.key.0..row.key.1] == *key.as_bytes());
         let same_window = self.previous.is_some_and(|it| (it.start, it.end) == (subject.start, subject.end));
         let mut flags = 0;
-        for (is_set, flag) in [
-            (subject.deleted, flag::DELETED),
-            (subject.partial, flag::PARTIAL),
-            (same_key.is_some(), flag::SAME_KEY),
-            (same_window, flag::SAME_WINDOW),
-        ] {
+        for (is_set, flag) in
+            [(subject.deleted, flag::DELETED), (same_key.is_some(), flag::SAME_KEY), (same_window, flag::SAME_WINDOW)]
+        {
             flags |= if is_set { flag } else { 0 };
         }
+        self.row.flags = self.bytes.len();
         self.bytes.push(flags);
         let key = match same_key {
             Some(previous) => previous.key,
@@ -194,8 +193,8 @@ impl BlockSink {
     }
 }
 
-impl ResultSink for BlockSink {
-    fn begin(&mut self, subject: &Subject<'_>) {
+impl BlockSink {
+    fn begin_row(&mut self, subject: &Subject<'_>) {
         self.make_room(subject);
         self.row = RowStart { from: self.bytes.len(), ..RowStart::default() };
         if self.entries[subject.type_index] == 0 {
@@ -211,6 +210,32 @@ impl ResultSink for BlockSink {
         self.put_head(subject);
     }
 
+    /// Keeps the row if it has an attribute or is a deletion, and removes it otherwise.
+    fn end_row(&mut self, subject: &Subject<'_>) {
+        if self.row.attributes == 0 && !subject.deleted {
+            self.bytes.truncate(self.row.from);
+            if self.row.defines {
+                self.defined -= 1;
+                self.entries[subject.type_index] = 0;
+            }
+            return;
+        }
+        // `partial` of the subject holds for the windows of all attributes together.
+        if self.row.partial || (subject.deleted && subject.partial) {
+            self.bytes[self.row.flags] |= flag::PARTIAL;
+        }
+        self.bytes.push(0);
+        self.previous = Some(self.row.head);
+        self.open_rows += 1;
+        self.rows += 1;
+    }
+}
+
+impl ResultSink for BlockSink {
+    fn begin(&mut self, subject: &Subject<'_>) {
+        self.begin_row(subject);
+    }
+
     /// Encodes a valid result and ignores an invalid one.
     fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
         let Some(output) = result.report.as_ref().forced() else {
@@ -224,39 +249,25 @@ impl ResultSink for BlockSink {
             debug_assert!(false, "`{}` is not an attribute of the plan", result.name);
             return;
         };
-        put_varint(&mut self.bytes, index as u64 + 1);
-        put_value(&mut self.bytes, output.record(), numbers);
         self.row.next = index + 1;
-        self.row.attributes += 1;
-    }
-
-    /// Keeps the row if it has an attribute or is a deletion, and removes it otherwise.
-    fn end(&mut self, subject: &Subject<'_>) {
-        if self.row.attributes == 0 && !subject.deleted {
-            self.bytes.truncate(self.row.from);
-            if self.row.defines {
-                self.defined -= 1;
-                self.entries[subject.type_index] = 0;
-            }
-            return;
+        let is_longer = result.start < subject.start;
+        let bytes = if is_longer { &mut self.longer.bytes } else { &mut self.bytes };
+        let from = bytes.len();
+        put_varint(bytes, index as u64 + 1);
+        put_value(bytes, output.record(), numbers);
+        if is_longer {
+            self.longer.push(result, from);
+        } else {
+            self.row.partial |= result.partial;
+            self.row.attributes += 1;
         }
-        self.bytes.push(0);
-        self.previous = Some(self.row.head);
-        self.open_rows += 1;
-        self.rows += 1;
     }
-}
 
-impl TypeCode {
-    fn new(shape: &UveShape) -> Self {
-        let definition = shape.definition();
-        let attributes: Box<[_]> =
-            shape.attributes.iter().map(|attribute| (attribute.name.clone(), attribute.numbers())).collect();
-        // Index, flaw and types take at most 16 bytes, or 26 with two words of types, and each number at most ten.
-        let is_wide = |numbers: usize| numbers > Record::INLINE_NUMBERS;
-        let head = |numbers| if is_wide(numbers) { 26 } else { 16 };
-        let largest = attributes.iter().map(|&(_, numbers)| head(numbers) + 10 * numbers).sum();
-        let is_wide = attributes.iter().any(|&(_, numbers)| is_wide(numbers));
-        Self { definition, attributes, largest, is_wide }
+    /// Ends the row of the last period, and adds one for each longer window that has attributes.
+    fn end(&mut self, subject: &Subject<'_>) {
+        self.end_row(subject);
+        if !self.longer.is_empty() {
+            self.put_longer(subject);
+        }
     }
 }

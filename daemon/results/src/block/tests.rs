@@ -54,7 +54,9 @@ fn send(plan: &Plan, sink: &mut BlockSink, sent: &Sent) {
         let attribute = uve.attributes().nth(*index).unwrap();
         let description: &Description = attribute.description;
         let report = Report::Value(Output::borrowed(description, record));
-        sink.attribute(&subject, &AttributeResult::new(attribute.name, report, sent.start));
+        let mut result = AttributeResult::new(attribute.name, report, sent.start);
+        result.partial = sent.partial;
+        sink.attribute(&subject, &result);
     }
     sink.end(&subject);
 }
@@ -399,6 +401,79 @@ fn a_result_of_a_known_type_needs_few_bytes_and_no_allocation() {
     assert_eq!(measured.count_total, 0, "{measured:?}");
 }
 
+/// The time of the first sample: windows that start earlier are partial.
+const FIRST_SAMPLE: u64 = 1_000_005;
+
+/// The lines of a row of [`plan`]: `newest` has a window of three periods, and so a line of its own.
+fn lines_of(row: &proxy_uve::ResultRow<'_>) -> Vec<String> {
+    let data = std::str::from_utf8(row.json).unwrap().replace(",\"partial\":true", "");
+    let head_length = data.find("\"A-b\"").unwrap() + "\"A-b\"".len();
+    let (head, attributes) = data.strip_suffix('}').unwrap().split_at(head_length);
+    let line = |start: u64, attributes: &str| {
+        let (uve, end) = (row.uve_name, row.end);
+        let partial = if start < FIRST_SAMPLE { ",\"partial\":true" } else { "" };
+        format!(r#"{{"key":"T:a","uve":"{uve}","start":{start},"end":{end},"data":{head}{partial}{attributes}}}}}"#)
+    };
+    let Some(at) = attributes.find(",\"newest\":") else { return vec![line(row.start, attributes)] };
+    let length = attributes[at..].find('}').unwrap() + 1;
+    let (newest, others) = (&attributes[at..at + length], [&attributes[..at], &attributes[at + length..]].concat());
+    let of_period = (!others.is_empty()).then(|| line(row.start, &others));
+    of_period.into_iter().chain([line(row.end - 3_000_000, newest)]).collect()
+}
+
+/// A record of the first type of [`plan`].
+fn record_of(plan: &Plan, index: usize) -> Record {
+    let shape = plan.uves().next().map(|uve| UveShape::of(&uve, "A-b")).unwrap();
+    let numbers = 0..shape.attributes[index].numbers() as u64;
+    Record::from_numbers(numbers.map(|number| Some(Number::U64(number)))).unwrap()
+}
+
+/// Sends a result of the period from 90 to 100: the index of each attribute, the start of its window, whether that is
+/// partial.
+fn send_windows(plan: &Plan, sink: &mut BlockSink, attributes: &[(usize, u64, bool)]) {
+    let mut subject = Subject::new(b"T:a", 0, "A-b", 90..100);
+    subject.partial = attributes.iter().any(|(.., partial)| *partial);
+    sink.begin(&subject);
+    for &(index, start, partial) in attributes {
+        let attribute = plan.uves().next().unwrap().attributes().nth(index).unwrap();
+        let report = Report::Value(Output::new(attribute.description, record_of(plan, index)));
+        let mut result = AttributeResult::new(attribute.name, report, start);
+        result.partial = partial;
+        sink.attribute(&subject, &result);
+    }
+    sink.end(&subject);
+}
+
+#[test]
+fn each_length_of_windows_has_a_row_of_its_own() {
+    let plan = plan("u64");
+    let row = |start: u64, partial: bool, indices: &[usize]| {
+        let values = indices.iter().map(|index| (*index, record_of(&plan, *index))).collect();
+        Sent { start, end: 100, partial, values, ..sum("T:a", 0) }
+    };
+    for limit in [0, MAX_BLOCK_BYTES] {
+        let mut sink = BlockSink::new(&plan, limit);
+        send_windows(&plan, &mut sink, &[(2, 50, true), (0, 90, false), (1, 70, false)]);
+        send_windows(&plan, &mut sink, &[(1, 50, true), (2, 50, false)]);
+        send_windows(&plan, &mut sink, &[(2, 70, false), (0, 90, false)]);
+        send_windows(&plan, &mut sink, &[(1, 90, true), (0, 90, false)]);
+        assert_eq!(sink.rows(), 7);
+        let expected = [
+            row(90, false, &[0]),
+            row(70, false, &[1]),
+            row(50, true, &[2]),
+            row(50, true, &[1, 2]),
+            row(90, false, &[0]),
+            row(70, false, &[2]),
+            row(90, true, &[1, 0]),
+        ];
+        let blocks = blocks(&mut sink);
+        assert_eq!(blocks.len(), if limit == 0 { 7 } else { 1 });
+        let rows = blocks.iter().map(|block| read(&plan, &mut BlockReader::default(), block).unwrap());
+        assert_eq!(rows.flatten().collect::<Vec<_>>(), expected);
+    }
+}
+
 #[test]
 fn every_form_of_result_gives_the_json_of_a_table_without_blocks() {
     for (element, values) in [("u64", ["20", "0", "18446744073709551615"]), ("double", ["0.5", "36", "-1e300"])] {
@@ -414,11 +489,7 @@ fn every_form_of_result_gives_the_json_of_a_table_without_blocks() {
             let record = proxy_uve::Record { position, arrived: at, key: b"T:a", payload };
             assert_eq!((rows.ingest(&record), blocks.ingest(&record)), (Fate::Aggregated, Fate::Aggregated));
         }
-        let expected = rows.drain().map(|row| {
-            let (uve, start, end) = (row.uve_name, row.start, row.end);
-            let data = std::str::from_utf8(row.json).unwrap();
-            format!(r#"{{"key":"T:a","uve":"{uve}","start":{start},"end":{end},"data":{data}}}"#)
-        });
+        let expected = rows.drain().flat_map(|row| lines_of(&row));
         let (mut reader, mut found) = (BlockReader::default(), Vec::new());
         for (_, block) in blocks.sink_mut().take().unwrap().records() {
             let mut rows = reader.rows(block).unwrap();

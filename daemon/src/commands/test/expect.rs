@@ -27,9 +27,11 @@ pub(super) struct Expectation<'t> {
     pub stream: String,
     pub proxy_type: String,
     key: &'t str,
-    /// The start of the test, and of the window.
+    /// The start of the test, and of the period.
     start: u64,
     at: u64,
+    /// The length of a period.
+    period: u64,
     /// `None` if there must be no result.
     data: Option<&'t toml::Table>,
 }
@@ -75,7 +77,7 @@ fn resolve_one<'t>(
         return Err(format!("no window of the type begins at this `at`; the nearest ones do at {before} and {after}"));
     }
     let data = (!expected.none).then_some(&expected.data);
-    Ok(Expectation { stream, proxy_type: proxy_type.clone(), key: &expected.key, start, at, data })
+    Ok(Expectation { stream, proxy_type: proxy_type.clone(), key: &expected.key, start, at, period, data })
 }
 
 /// A span of microseconds as a test file has it.
@@ -94,11 +96,10 @@ impl Expectation<'_> {
     pub(super) fn difference(&self, results: &[Found]) -> Option<String> {
         let uve = format!("{}-{}", self.proxy_type, self.stream);
         let of_object: Vec<_> = results.iter().filter(|found| found.key == self.key && found.uve == uve).collect();
-        let found = of_object.iter().find(|found| found.start == self.at);
-        let differences = match (self.data, found) {
+        let differences = match (self.data, self.found(&of_object)) {
             (None, None) => Vec::new(),
-            (None, Some(found)) => vec![format!("expected no result, found {}", found.data)],
-            (Some(data), Some(found)) => fields(data, &found.data),
+            (None, Some(found)) => vec![format!("expected no result, found {found}")],
+            (Some(data), Some(found)) => fields(data, &found),
             (Some(_), None) => vec![format!("there is no such result; {}", self.windows(&of_object))],
         };
         (!differences.is_empty()).then(|| {
@@ -108,13 +109,33 @@ impl Expectation<'_> {
         })
     }
 
+    /// The results of the period together: attributes over several periods have a row of their own.
+    fn found(&self, results: &[&Found]) -> Option<Value> {
+        let of_period = results.iter().filter(|found| self.period_of(found) == self.at);
+        let mut all = of_period.map(|found| found.data.clone());
+        let mut first = all.next()?;
+        for other in all {
+            if let (Value::Object(first), Value::Object(other)) = (&mut first, other) {
+                other.into_iter().for_each(|(name, value)| _ = first.entry(name).or_insert(value));
+            }
+        }
+        Some(first)
+    }
+
+    /// The start of the last period of a result; of an inline result, its time.
+    fn period_of(&self, found: &Found) -> u64 {
+        if found.start == found.end { found.start } else { found.end.saturating_sub(self.period) }
+    }
+
     /// The windows of the object that have results.
     fn windows(&self, results: &[&Found]) -> String {
         if results.is_empty() {
             return "the object has none of this type".to_owned();
         }
-        let shown = results.iter().take(MAX_SHOWN).map(|found| self.after_start(found.start));
-        let more = if results.len() > MAX_SHOWN { ", …" } else { "" };
+        let mut starts: Vec<_> = results.iter().map(|found| self.period_of(found)).collect();
+        starts.dedup();
+        let shown = starts.iter().take(MAX_SHOWN).map(|start| self.after_start(*start));
+        let more = if starts.len() > MAX_SHOWN { ", …" } else { "" };
         format!("its windows with results: {}{more}", shown.collect::<Vec<_>>().join(", "))
     }
 

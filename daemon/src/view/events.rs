@@ -143,8 +143,8 @@ impl Kept {
         self.remove_received();
     }
 
-    /// The event with the number `next`, or the number of those that were dropped before the oldest one; `None` if it is
-    /// not sent yet. Then `next` is the number of the one after.
+    /// The event with the number `next`, or the number of those that were dropped before the oldest one; `None` if it
+    /// is not sent yet. Then `next` is the number of the one after.
     fn receive(&mut self, next: &mut u64) -> Option<Result<Event, Lagged>> {
         if *next < self.first {
             let missed = self.first - std::mem::replace(next, self.first);
@@ -185,7 +185,8 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// [`Lagged`] with the number of events that were dropped since the last one; the next call has the oldest kept one.
+    /// [`Lagged`] with the number of events that were dropped since the last one; the next call has the oldest kept
+    /// one.
     pub(crate) async fn recv(&mut self) -> Result<Event, Lagged> {
         loop {
             let mut sent = pin!(self.channel.sent.notified());

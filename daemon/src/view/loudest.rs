@@ -2,9 +2,9 @@
 //!
 //! A result that enters the view passes through here. The list keeps [`CAPACITY`] scored attributes of objects with their
 //! recent values, so its memory is bounded whatever the number of objects is. A result with a higher rank takes the place
-//! of the lowest one. A lower one of the newest window waits among the [`Candidates`], until entries of older windows have
-//! become quieter. Each object has a result a period, so after a period the list holds the loudest ones, whatever came and
-//! went before.
+//! of the lowest one. A lower one of the newest window waits among the [`Candidates`], until entries of older windows
+//! have become quieter. Each object has a result a period, so after a period the list holds the loudest ones, whatever
+//! came and went before.
 
 mod candidates;
 mod entry;

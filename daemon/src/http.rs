@@ -38,6 +38,7 @@ mod otlp;
 mod overview;
 mod page;
 mod permits;
+mod queue;
 mod results_metrics;
 mod samples;
 mod series;

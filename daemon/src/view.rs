@@ -33,7 +33,7 @@ use self::types::Types;
 use crate::view::history::ResultIndex;
 
 pub(crate) use self::alarms::AlarmQuery;
-pub(crate) use self::events::{Event, EventHub, EventId};
+pub(crate) use self::events::{Event, EventHub, EventId, Lagged, Subscription};
 pub(crate) use self::loudest::{Loud, Loudest};
 pub(crate) use self::names::Names;
 pub(crate) use self::sink::ViewSink;

@@ -37,7 +37,7 @@ fn past_minute() -> i64 {
 }
 
 fn point(timestamp_ms: i64, value: f64) -> Point {
-    Point { timestamp_ms, start_ms: 0, value }
+    Point { timestamp_ms, start_ms: 0, value, integer: None }
 }
 
 fn series<'t>(labels: &[(&'t str, &'t str)], samples: &[Point]) -> Written<'t> {

@@ -22,6 +22,6 @@ pub mod text;
 
 pub use self::limits::Limits;
 pub use self::series::{
-    HistogramPoint, Labels, METRIC_NAME, Meaning, Point, STALE_MARKER, Series, SeriesError, SeriesFault,
+    HistogramPoint, Integer, Labels, METRIC_NAME, Meaning, Point, STALE_MARKER, Series, SeriesError, SeriesFault,
     is_stale_marker,
 };

@@ -190,7 +190,7 @@ impl Request<'_> {
         let tags: Vec<_> = line.tags.iter().map(|(name, value)| (&**name, &**value)).collect();
         let mut metric = String::new();
         for (field, value) in &line.fields {
-            let Some(value) = *value else {
+            let Some((value, integer)) = *value else {
                 summary.texts += 1;
                 continue;
             };
@@ -199,7 +199,7 @@ impl Request<'_> {
             let pairs: Parts<'_> = [(METRIC_NAME, &*metric)].into_iter().chain(tags.iter().copied()).collect();
             // Of the series of a line all labels but the name are the same: the first one fails, or none does.
             let labels = Labels::new(pairs, &self.limits).map_err(|error| Fault::Series(error.fault))?;
-            let samples = [Point { timestamp_ms, start_ms: 0, value }];
+            let samples = [Point { timestamp_ms, start_ms: 0, value, integer }];
             take(Ok(Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] }));
         }
         Ok(())

@@ -52,6 +52,29 @@ pub struct Point {
     pub start_ms: i64,
     /// The value, which may be NaN, infinite or [the marker of the end](is_stale_marker).
     pub value: f64,
+    /// The value exactly, if the format has it as an integer that `value` only has rounded: one beyond 2^53 by size.
+    pub integer: Option<Integer>,
+}
+
+/// An integer of 64 bits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Integer {
+    /// With a sign.
+    Signed(i64),
+    /// Without a sign.
+    Unsigned(u64),
+}
+
+impl Integer {
+    /// The nearest double, and the integer if the double may be another number: from 2^53 on by size, where not every
+    /// integer is a double.
+    pub(crate) fn split(self) -> (f64, Option<Self>) {
+        let (value, size) = match self {
+            Self::Signed(integer) => (integer as f64, integer.unsigned_abs()),
+            Self::Unsigned(integer) => (integer as f64, integer),
+        };
+        (value, (size >= 1 << f64::MANTISSA_DIGITS).then_some(self))
+    }
 }
 
 /// A native histogram, reduced to the numbers that a classic histogram has in `_count` and `_sum`.

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use daemon_formats::{HistogramPoint, Point, Series, is_stale_marker};
+use daemon_formats::{HistogramPoint, Integer, Point, Series, is_stale_marker};
 use daemon_log::AppendBatch;
 use derived_stats::{MetricKind, Number};
 use proxy_uve::wire::WireSample;
@@ -30,6 +30,7 @@ use proxy_uve::wire::WireSample;
 pub use self::config::{Kind, StreamConfig, TypeName};
 pub use self::rule::{Rule, RuleProblem};
 use crate::intake::{Intake, LineError};
+use crate::timestamp;
 
 /// The most reasons that a request's [`Tally`] keeps.
 const MAX_REASONS: usize = 10;
@@ -238,18 +239,22 @@ impl<'w> Writer<'w> {
         let has_start = point.start_ms > 0 && (1..=self.mapping.allowed_lateness).contains(&age);
         if has_start && rule.metric_kind() == MetricKind::Agg {
             // A counter that is known with a later reading ignores it.
-            self.add(stream, point.start_ms, 0.0, has_source)?;
+            self.add(stream, point.start_ms, Number::F64(0.0), has_source)?;
         }
-        self.add(stream, point.timestamp_ms, point.value, has_source)?;
+        let value = match point.integer {
+            Some(Integer::Signed(integer)) => Number::I64(integer),
+            Some(Integer::Unsigned(integer)) => Number::U64(integer),
+            None => Number::F64(point.value),
+        };
+        self.add(stream, point.timestamp_ms, value, has_source)?;
         self.tally.stored += 1;
         Ok(())
     }
 
-    fn add(&mut self, stream: u16, timestamp_ms: i64, value: f64, has_source: bool) -> Result<(), LineError> {
+    fn add(&mut self, stream: u16, timestamp_ms: i64, value: Number, has_source: bool) -> Result<(), LineError> {
         let sample = WireSample {
-            // A time before 1970 is refused as one before 2001.
-            timestamp: u64::try_from(timestamp_ms).unwrap_or(0).saturating_mul(1000),
-            value: Number::F64(value),
+            timestamp: timestamp::of_series(timestamp_ms)?,
+            value,
             text: None,
             source: has_source.then_some(Cow::Borrowed(self.source.as_str())),
             element: None,
@@ -280,7 +285,7 @@ impl Part {
             Self::Count if !is_stale_marker(sum) => count,
             _ => sum,
         };
-        Point { timestamp_ms, start_ms, value }
+        Point { timestamp_ms, start_ms, value, integer: None }
     }
 }
 

@@ -123,6 +123,15 @@ pub enum TimestampError {
         /// The unit.
         unit: TimeUnit,
     },
+    /// That of a series is before 2001.
+    #[error(
+        "the timestamp {found_ms} ms is before 2001-01-01; send times since 1970 in the unit of the protocol: \
+         milliseconds in remote write, nanoseconds in OTLP, and in line protocol what `precision` names"
+    )]
+    EarlySeries {
+        /// The timestamp, in milliseconds since 1970.
+        found_ms: i64,
+    },
     /// It is further ahead of the arrival than the allowed skew.
     #[error(
         "the timestamp {found} is {ahead_seconds} s ahead of the arrival at {arrived} where aggregation.allowed_skew \
@@ -197,6 +206,12 @@ pub(crate) fn check(found: u64, unit: TimeUnit, arrived: u64, allowed_skew: u64)
         return Err(TimestampError::Future { found, unit, arrived, ahead_seconds, allowed_seconds });
     }
     Ok(timestamp)
+}
+
+/// Converts the timestamp of a series, in milliseconds since 1970, to microseconds.
+pub(crate) fn of_series(found_ms: i64) -> Result<u64, TimestampError> {
+    let timestamp = u64::try_from(found_ms).unwrap_or(0).saturating_mul(1000);
+    if timestamp < EARLIEST { Err(TimestampError::EarlySeries { found_ms }) } else { Ok(timestamp) }
 }
 
 /// Converts the timestamp of a record without an arrival to microseconds, and checks that it is from 2001 up to 2100.

@@ -21,16 +21,16 @@ use daemon_log::{Log, LogError, RecordBatch};
 use daemon_results::record::RecordReader;
 use proxy_uve::json::write_text;
 use serde::Deserialize;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
+use crate::http::queue::{LineQueue, line_queue};
 use crate::http::{Shared, problem};
-use crate::view::{EventHub, EventId};
+use crate::view::{EventHub, EventId, Lagged};
 
-/// The capacity of the queue to one client, in events.
+/// The capacity of the queue to one client, in events; that in bytes is the queue's own.
 const QUEUE: usize = 256;
 
 /// The bytes of one read from the log for a client that lags: a block of results, which are several times as large as
@@ -69,15 +69,15 @@ pub(super) async fn get(
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let from = last.map(EventId::next).or_else(|| query.from.map(EventId::of_record));
     let head = query.key.as_deref().map(head_of).unwrap_or_default();
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (queue, waiting) = line_queue(QUEUE);
     // Not the whole state, which another configuration may replace meanwhile.
     let feed_of =
         Feed { log: Arc::clone(&shared.log), events: Arc::clone(&shared.events), stopping: shared.stopping.clone() };
     tokio::spawn(async move {
         let _held = permit;
-        feed(feed_of, from, Receiver { sender, head }).await;
+        feed(feed_of, from, Receiver { queue, head }).await;
     });
-    let events = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
+    let events = waiting.map(Ok::<_, Infallible>);
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response()
 }
 
@@ -90,7 +90,7 @@ struct Feed {
 
 /// The client of a stream.
 struct Receiver {
-    sender: mpsc::Sender<Event>,
+    queue: LineQueue<Event>,
     /// How the lines begin that the client wants; empty for all.
     head: Vec<u8>,
 }
@@ -122,7 +122,7 @@ async fn feed(feed: Feed, from: Option<EventId>, client: Receiver) {
         }
         let received = tokio::select! {
             received = live.recv() => received,
-            () = client.sender.closed() => return,
+            () = client.queue.closed() => return,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         match received {
@@ -134,12 +134,11 @@ async fn feed(feed: Feed, from: Option<EventId>, client: Receiver) {
                     return;
                 }
             }
-            Err(RecvError::Lagged(missed)) => {
+            Err(Lagged(missed)) => {
                 debug!(missed, "A client of the event stream lags; it catches up from the log.");
                 next = next.or(end);
                 is_behind = true;
             }
-            Err(RecvError::Closed) => return,
         }
     }
 }
@@ -192,8 +191,8 @@ impl Receiver {
         if !line.starts_with(&self.head) {
             return Some(());
         }
-        let event = Event::default().id(id.to_string()).data(String::from_utf8_lossy(line));
+        let event = || Event::default().id(id.to_string()).data(String::from_utf8_lossy(line));
         // The client may connect again, and goes on where it stopped.
-        self.sender.send_timeout(event, STALLED).await.ok()
+        timeout(STALLED, self.queue.send(line.len(), event)).await.ok().flatten()
     }
 }

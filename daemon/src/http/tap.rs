@@ -10,7 +10,7 @@
 //! Workers and sinks never wait for a client: what does not fit into its queue is lost, and counted in the next line.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -24,18 +24,16 @@ use derived_stats::Number;
 use proxy_uve::{Fate, wire};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc::{self, Sender};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 
+use crate::http::queue::{LineQueue, line_queue};
 use crate::http::stream::head_of;
 use crate::http::{Shared, problem};
-use crate::view::Event;
+use crate::view::{Lagged, Subscription};
 
-/// The lines that wait for a client.
+/// The lines that wait for a client; their bytes are bounded by the queue.
 const QUEUE: usize = 1024;
 
 /// How often a client gets an empty line, by which one that is gone is noticed.
@@ -62,8 +60,10 @@ struct Wanted {
 /// The queue to one client.
 #[derive(Clone)]
 struct Queue {
-    sender: Sender<Bytes>,
+    lines: LineQueue<Bytes>,
     lost: Arc<AtomicU64>,
+    /// Whether the last line had no room.
+    is_full: Arc<AtomicBool>,
 }
 
 /// Starts a tap.
@@ -80,8 +80,8 @@ pub(super) async fn get(
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };
-    let (sender, receiver) = mpsc::channel(QUEUE);
-    let queue = Queue { sender, lost: Arc::default() };
+    let (lines, waiting) = line_queue(QUEUE);
+    let queue = Queue { lines, lost: Arc::default(), is_full: Arc::default() };
     let lost = Arc::clone(&queue.lost);
     let tap = {
         let (wanted, queue) = (Arc::clone(&wanted), queue.clone());
@@ -96,7 +96,7 @@ pub(super) async fn get(
         let _held = (permit, tap);
         feed(results, stopping, &wanted, &queue).await;
     });
-    let lines = ReceiverStream::new(receiver).map(move |line: Bytes| Ok::<_, std::io::Error>(with_lost(&lost, line)));
+    let lines = waiting.map(move |line: Bytes| Ok::<_, std::io::Error>(with_lost(&lost, line)));
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
 }
 
@@ -142,10 +142,18 @@ impl Wanted {
 impl Queue {
     /// Adds a line, or counts it as lost.
     fn push(&self, line: impl FnOnce() -> Vec<u8>) {
-        match self.sender.try_reserve() {
-            Ok(slot) => slot.send(line().into()),
-            Err(_) => self.count_lost(1),
+        // Without a line to be sent none is made.
+        let line = (!self.lines.is_full()).then(line);
+        if !line.is_some_and(|line| self.try_send(line.into())) {
+            self.is_full.store(true, Ordering::Relaxed);
+            self.count_lost(1);
         }
+    }
+
+    fn try_send(&self, line: Bytes) -> bool {
+        let has_room = self.lines.try_send(line.len(), || line);
+        self.is_full.store(!has_room, Ordering::Relaxed);
+        has_room
     }
 
     fn count_lost(&self, lines: u64) {
@@ -154,27 +162,22 @@ impl Queue {
 }
 
 /// Sends the results until the client leaves or stalls, or the daemon stops.
-async fn feed(
-    mut results: broadcast::Receiver<Event>,
-    mut stopping: watch::Receiver<bool>,
-    wanted: &Wanted,
-    queue: &Queue,
-) {
+async fn feed(mut results: Subscription, mut stopping: watch::Receiver<bool>, wanted: &Wanted, queue: &Queue) {
     let mut ticks = interval(KEEP_ALIVE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stalled_at = Instant::now() + STALLED;
     loop {
-        if queue.sender.capacity() > 0 {
+        if !queue.is_full.load(Ordering::Relaxed) {
             stalled_at = Instant::now() + STALLED;
         }
         let received = tokio::select! {
             received = timeout_at(stalled_at, results.recv()) => received,
             _ = ticks.tick() => {
                 // A client whose queue is full needs no sign of life.
-                let _ = queue.sender.try_send(Bytes::from_static(b"\n"));
+                queue.try_send(Bytes::from_static(b"\n"));
                 continue;
             }
-            () = queue.sender.closed() => return,
+            () = queue.lines.closed() => return,
             _ = stopping.wait_for(|stop| *stop) => return,
         };
         match received {
@@ -182,9 +185,8 @@ async fn feed(
                 queue.push(|| [b"{\"result\":", event.line.trim_ascii_end(), b"}\n"].concat());
             }
             Ok(Ok(_)) => {}
-            Ok(Err(RecvError::Lagged(missed))) => queue.count_lost(missed),
-            Ok(Err(RecvError::Closed)) => return,
-            Err(_) if queue.sender.capacity() == 0 => return,
+            Ok(Err(Lagged(missed))) => queue.count_lost(missed),
+            Err(_) if queue.is_full.load(Ordering::Relaxed) => return,
             Err(_) => {}
         }
     }
@@ -254,14 +256,25 @@ fn meaning(fate: Fate) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_a_full_queue_loses_is_counted_in_the_next_line() {
-        let (sender, mut receiver) = mpsc::channel(2);
-        let queue = Queue { sender, lost: Arc::default() };
+    #[tokio::test]
+    async fn what_a_full_queue_loses_is_counted_in_the_next_line() {
+        let (lines, waiting) = line_queue(2);
+        let mut waiting = Box::pin(waiting);
+        let queue = Queue { lines, lost: Arc::default(), is_full: Arc::default() };
         (0..5).for_each(|line| queue.push(|| format!("{line}\n").into_bytes()));
-        let mut next = || with_lost(&queue.lost, receiver.try_recv().unwrap());
-        assert_eq!([next(), next()], [&b"{\"lost\":3}\n0\n"[..], b"1\n"]);
+        assert!(queue.is_full.load(Ordering::Relaxed));
+        for expected in [&b"{\"lost\":3}\n0\n"[..], b"1\n"] {
+            let line = waiting.next().await.unwrap();
+            assert_eq!(with_lost(&queue.lost, line), expected);
+        }
         queue.push(|| b"5\n".to_vec());
-        assert_eq!(with_lost(&queue.lost, receiver.try_recv().unwrap()), &b"5\n"[..]);
+        assert_eq!(with_lost(&queue.lost, waiting.next().await.unwrap()), &b"5\n"[..]);
+        queue.push(|| vec![b'6'; 3 << 20]);
+        queue.push(|| b"7\n".to_vec());
+        assert!(queue.is_full.load(Ordering::Relaxed), "a line of 3 MiB waits alone");
+        assert_eq!(waiting.next().await.map(|line| line.len()), Some(3 << 20));
+        queue.push(|| b"8\n".to_vec());
+        assert!(!queue.is_full.load(Ordering::Relaxed));
+        assert_eq!(with_lost(&queue.lost, waiting.next().await.unwrap()), &b"{\"lost\":1}\n8\n"[..]);
     }
 }

@@ -2,11 +2,16 @@
 //!
 //! A result that enters the view passes through here. The list keeps [`CAPACITY`] scored attributes of objects with their
 //! recent values, so its memory is bounded whatever the number of objects is. A result with a higher rank takes the place
-//! of the lowest one. Each object has a result a period, so after a period the list holds the loudest ones, whatever
+//! of the lowest one. A lower one of the newest window waits among the [`Candidates`], until entries of older windows
+//! have become quieter. Each object has a result a period, so after a period the list holds the loudest ones, whatever
 //! came and went before.
 
+mod candidates;
+mod entry;
+mod members;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher as _;
 
 use daemon_results::block::{AttributeShape, EncodedValue, Row};
@@ -16,14 +21,14 @@ use derived_stats::entry::Role;
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
+use self::candidates::Candidates;
+pub(crate) use self::entry::Loud;
+use self::entry::{Rank, rank};
+use self::members::Members;
 use crate::view::split_key;
 
 /// The most attributes of objects in the list.
 const CAPACITY: usize = 1024;
-
-/// The bits of the filter of keys: 8 KiB, so that of the keys that are not in the list one in 64 passes. That holds for
-/// keys that differ in their last 16 bytes.
-const MEMBER_BITS: usize = 64 * CAPACITY;
 
 /// The most values kept for each.
 const VALUES: usize = 60;
@@ -51,83 +56,18 @@ pub(crate) struct Loudest {
     by_rank: BTreeSet<(Rank, usize)>,
     /// The keys of the entries, and of those that were removed since the filter was rebuilt.
     members: Members,
+    /// Of the newest windows, those that are below all entries.
+    candidates: Candidates,
     /// `newest` when stale entries were last removed.
     cleaned: u64,
-}
-
-/// One scored attribute of an object.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Loud {
-    pub key: Box<str>,
-    pub uve: Box<str>,
-    pub proxy: Box<str>,
-    pub attribute: Box<str>,
-    pub reading: Reading,
-    pub start: u64,
-    pub end: u64,
-    pub partial: bool,
-    /// The start of the first of the anomalous results that end with the newest one; of those since the entry exists.
-    pub since: Option<u64>,
-    /// The recent values, the newest one last.
-    pub values: VecDeque<f64>,
-    /// With the seed of this process.
-    #[serde(skip)]
-    hash: u64,
 }
 
 /// A list to be stored.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct SavedLoudest {
+    /// The entries, then the candidates, which there are only beside [`CAPACITY`] entries.
     entries: Vec<Loud>,
     newest: u64,
-}
-
-/// The order of the list: anomalies first, then the size of the score, whose bits have its order because it is not
-/// negative. A score that is not a number ranks as 0.
-type Rank = (bool, u64);
-
-fn rank(is_anomaly: bool, score: Option<f64>) -> Rank {
-    let size = score.map(f64::abs).filter(|size| !size.is_nan());
-    (is_anomaly, size.unwrap_or(0.0).to_bits())
-}
-
-impl Loud {
-    fn rank(&self) -> Rank {
-        rank(self.reading.is_anomaly, self.reading.score)
-    }
-}
-
-/// A Bloom filter, with one hash function, of the keys in the list. Most results are of objects that are neither loud nor
-/// in the list. It reads the end of a key only, which is cheaper than to hash the names.
-#[derive(Debug)]
-struct Members(Box<[u64; MEMBER_BITS / 64]>);
-
-impl Default for Members {
-    fn default() -> Self {
-        Self(Box::new([0; MEMBER_BITS / 64]))
-    }
-}
-
-impl Members {
-    fn add(&mut self, key: &str) {
-        if let Some((word, bit)) = Self::bit_of(key) {
-            self.0[word] |= bit;
-        }
-    }
-
-    fn may_contain(&self, key: &str) -> bool {
-        Self::bit_of(key).is_none_or(|(word, bit)| self.0[word] & bit != 0)
-    }
-
-    /// The bit of a key; `None` for a short one, which may always be in the list.
-    fn bit_of(key: &str) -> Option<(usize, u64)> {
-        let [low, high] = key.as_bytes().last_chunk::<16>()?.as_chunks::<8>().0 else { return None };
-        let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
-        // The factor of Fibonacci hashing: the highest bits of a product depend on all bits.
-        let mixed = (low.rotate_left(29) ^ high).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let bit = (mixed >> (u64::BITS - MEMBER_BITS.ilog2())) as usize;
-        Some((bit / 64, 1 << (bit % 64)))
-    }
 }
 
 impl Loudest {
@@ -140,12 +80,13 @@ impl Loudest {
         if row.deleted {
             return self.remove(row);
         }
+        let is_newest = self.candidates.begin_window(row.start, row.end);
         for (attribute, value) in row.encoded().filter(|(attribute, _)| attribute.number_index(Role::Score).is_some()) {
             let number = |role| value.number(attribute, attribute.number_index(role)?).map(Number::as_f64);
             let score = number(Role::Score);
             let rank = rank(is_anomaly(score, number(Role::Alarm)), score);
-            if self.has_room_for(rank) || self.members.may_contain(row.key) {
-                self.take_reading(row, attribute, value);
+            if self.takes(rank, is_newest) || self.members.may_contain(row.key) {
+                self.take_reading(row, attribute, value, is_newest);
             }
         }
     }
@@ -158,51 +99,68 @@ impl Loudest {
         !self.is_full() || self.by_rank.first().is_some_and(|(lowest, _)| *lowest < rank)
     }
 
-    fn take_reading(&mut self, row: &Row<'_>, attribute: &AttributeShape, value: EncodedValue<'_>) {
+    /// Whether a result that is not in the list is kept.
+    fn takes(&self, rank: Rank, is_newest: bool) -> bool {
+        self.has_room_for(rank) || is_newest && self.candidates.has_room_for(rank)
+    }
+
+    fn take_reading(&mut self, row: &Row<'_>, attribute: &AttributeShape, value: EncodedValue<'_>, is_newest: bool) {
         let Some(record) = value.decode(attribute) else { return };
         let reading = Reading::of(attribute, &record);
         let hash = self.hasher.hash_one((row.key, &*row.shape.uve, &*attribute.name));
         match self.by_hash.get(&hash) {
             Some(&index) => self.update(index, row, reading),
-            None => self.add(hash, row, &attribute.name, reading),
+            None => {
+                self.candidates.remove(hash);
+                if self.takes(rank(reading.is_anomaly, reading.score), is_newest) {
+                    self.place(Loud::new(hash, row, &attribute.name, reading));
+                }
+            }
         }
+        self.promote();
     }
 
     /// What is to be stored of the list.
     pub(super) fn save(&self) -> SavedLoudest {
-        SavedLoudest { entries: self.entries.clone(), newest: self.newest }
+        let entries = self.entries.iter().chain(self.candidates.iter()).cloned().collect();
+        SavedLoudest { entries, newest: self.newest }
     }
 
     /// The list that was saved.
     pub(super) fn restored(saved: SavedLoudest) -> Self {
         let mut list = Self { newest: saved.newest, ..Self::default() };
-        list.entries = saved.entries.into_iter().take(CAPACITY).collect();
-        for (index, entry) in list.entries.iter_mut().enumerate() {
+        let mut entries = saved.entries;
+        for entry in &mut entries {
             entry.hash = list.hasher.hash_one((&*entry.key, &*entry.uve, &*entry.attribute));
-            list.by_hash.insert(entry.hash, index);
-            list.by_rank.insert((entry.rank(), index));
-            list.members.add(&entry.key);
+            list.candidates.begin_window(entry.start, entry.end);
         }
+        let candidates = entries.split_off(entries.len().min(CAPACITY));
+        entries.into_iter().for_each(|entry| list.push(entry));
+        candidates.into_iter().for_each(|entry| list.candidates.insert(entry));
+        list.promote();
         list
     }
 
     /// Removes the entries of objects for which `is_known`, called with table and name, is false.
     pub(super) fn retain(&mut self, is_known: impl Fn(&str, &str) -> bool) {
-        let is_unknown = |entry: &&Loud| {
+        self.retain_entries(|entry| {
             let (table, name) = split_key(&entry.key);
-            !is_known(table, name)
-        };
-        let unknown: Vec<u64> = self.entries.iter().filter(is_unknown).map(|entry| entry.hash).collect();
-        unknown.into_iter().for_each(|hash| self.remove_entry(hash));
+            is_known(table, name)
+        });
+    }
+
+    fn retain_entries(&mut self, is_kept: impl Fn(&Loud) -> bool) {
+        self.candidates.retain(&is_kept);
+        let removed: Vec<u64> = self.entries.iter().filter(|it| !is_kept(it)).map(|it| it.hash).collect();
+        self.remove_entries(removed);
     }
 
     /// Removes the entries that were stale at the last call, and rebuilds the filter from those that stay. After a time
     /// without results, each object has until the next call to report.
     fn remove_stale(&mut self) {
         let before = std::mem::replace(&mut self.cleaned, self.newest);
-        let stale: Vec<u64> = self.entries.iter().filter(|it| is_stale(it, before)).map(|it| it.hash).collect();
-        stale.into_iter().for_each(|hash| self.remove_entry(hash));
-        self.members.0.fill(0);
+        self.retain_entries(|it| !is_stale(it, before));
+        self.members.clear();
         self.entries.iter().for_each(|entry| self.members.add(&entry.key));
     }
 
@@ -228,34 +186,35 @@ impl Loudest {
         entry.values.extend(reading.value);
     }
 
-    fn add(&mut self, hash: u64, row: &Row<'_>, attribute: &str, reading: Reading) {
-        let rank = rank(reading.is_anomaly, reading.score);
-        if !self.has_room_for(rank) {
-            return;
+    /// Puts a result into the list, in the place of the lowest one, or among the candidates.
+    fn place(&mut self, entry: Loud) {
+        if !self.has_room_for(entry.rank()) {
+            return self.candidates.insert(entry);
         }
         if self.is_full()
             && let Some(&(_, lowest)) = self.by_rank.first()
         {
-            self.remove_entry_at(lowest);
+            let lowest = self.remove_entry_at(lowest);
+            self.candidates.insert(lowest);
         }
-        let entry = Loud {
-            key: row.key.into(),
-            uve: row.shape.uve.clone(),
-            proxy: row.shape.proxy.clone(),
-            attribute: attribute.into(),
-            reading,
-            start: row.start,
-            end: row.end,
-            partial: row.partial,
-            since: reading.is_anomaly.then_some(row.start),
-            values: reading.value.into_iter().collect(),
-            hash,
-        };
+        self.push(entry);
+    }
+
+    fn push(&mut self, entry: Loud) {
         let index = self.entries.len();
-        self.by_hash.insert(hash, index);
-        self.by_rank.insert((rank, index));
+        self.by_hash.insert(entry.hash, index);
+        self.by_rank.insert((entry.rank(), index));
         self.members.add(&entry.key);
         self.entries.push(entry);
+    }
+
+    /// Puts the candidates that are above the lowest entry into the list.
+    fn promote(&mut self) {
+        while self.candidates.highest().is_some_and(|rank| self.has_room_for(rank))
+            && let Some(entry) = self.candidates.pop()
+        {
+            self.place(entry);
+        }
     }
 
     /// Removes the attributes of a UVE that is deleted.
@@ -265,18 +224,25 @@ impl Loudest {
         let hashes: Vec<u64> = match row.shape.attributes.is_empty() {
             false => row.shape.attributes.iter().map(|attribute| hash(&attribute.name)).collect(),
             // That of a line has none. A look at all entries is cheap beside the parse of a line.
-            true => self.entries.iter().filter(|it| *it.key == *row.key && it.uve == *uve).map(|it| it.hash).collect(),
+            true => {
+                let all = self.entries.iter().chain(self.candidates.iter());
+                all.filter(|it| *it.key == *row.key && it.uve == *uve).map(|it| it.hash).collect()
+            }
         };
-        hashes.into_iter().for_each(|hash| self.remove_entry(hash));
+        self.remove_entries(hashes);
     }
 
-    fn remove_entry(&mut self, hash: u64) {
-        if let Some(&index) = self.by_hash.get(&hash) {
-            self.remove_entry_at(index);
+    fn remove_entries(&mut self, hashes: Vec<u64>) {
+        for hash in hashes {
+            self.candidates.remove(hash);
+            if let Some(&index) = self.by_hash.get(&hash) {
+                self.remove_entry_at(index);
+            }
         }
+        self.promote();
     }
 
-    fn remove_entry_at(&mut self, index: usize) {
+    fn remove_entry_at(&mut self, index: usize) -> Loud {
         let removed = self.entries.swap_remove(index);
         self.by_hash.remove(&removed.hash);
         self.by_rank.remove(&(removed.rank(), index));
@@ -285,12 +251,13 @@ impl Loudest {
             self.by_rank.remove(&(moved.rank(), self.entries.len()));
             self.by_rank.insert((moved.rank(), index));
         }
+        removed
     }
 }
 
 /// Whether an entry has no results for long, while `newest` is the end of another one.
 fn is_stale(entry: &Loud, newest: u64) -> bool {
-    let windows = entry.end.saturating_sub(entry.start).saturating_mul(STALE_WINDOWS);
+    let windows = entry.length().saturating_mul(STALE_WINDOWS);
     entry.end.saturating_add(windows.max(STALE)) < newest
 }
 
@@ -317,11 +284,17 @@ mod tests {
     }
 
     fn take(loudest: &mut Loudest, results: impl IntoIterator<Item = (String, u64, f64)>) {
+        let window = |period| (period * PERIOD, (period + 1) * PERIOD);
+        take_windows(loudest, results.into_iter().map(|(name, period, score)| (name, window(period), score)));
+    }
+
+    /// Takes results `(name, (start, end), score)`, whose values are the numbers of their periods.
+    fn take_windows(loudest: &mut Loudest, results: impl IntoIterator<Item = (String, (u64, u64), f64)>) {
         let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").expect("a stream");
         let types = [Arc::clone(Schema::builtin().get("AggProxySumAnomalyEWM01").expect("built in"))];
         let mut lines = LineReader::new(&[Arc::new(Plan::new(stream, &types))]);
-        for (name, period, score) in results {
-            let (start, end) = (period * PERIOD, (period + 1) * PERIOD);
+        for (name, (start, end), score) in results {
+            let period = start / PERIOD;
             let head = format!(r#"{{"key":"T:{name}","uve":"{UVE}","start":{start},"end":{end},"data":"#);
             let data = match score.is_nan() {
                 true => r#"{"deleted":true}}"#.to_owned(),
@@ -441,5 +414,75 @@ mod tests {
             assert_eq!(names(&loudest, CAPACITY), expected);
             assert_eq!(loudest.by_rank.len(), CAPACITY);
         }
+    }
+
+    const A: usize = CAPACITY + 76;
+    const B: usize = 50;
+
+    /// The results of B, which come first, and of A, with these scores.
+    fn b_then_a(period: u64, b: f64, a: f64) -> impl Iterator<Item = (String, u64, f64)> {
+        let results = |prefix: char, count, score| {
+            (0..count).map(move |number| (format!("{prefix}-of-the-networks-{number:04}"), period, score))
+        };
+        results('b', B, b).chain(results('a', A, a))
+    }
+
+    /// The number of B in the first entries, and of all.
+    fn b_in(loudest: &Loudest, limit: usize) -> (usize, usize) {
+        let names = names(loudest, limit);
+        (names.iter().take_while(|name| name.starts_with("T:b")).count(), names.len())
+    }
+
+    #[test]
+    fn new_anomalies_are_listed_when_more_loud_objects_than_the_list_has_become_quiet_behind_them() {
+        let mut loudest = Loudest::default();
+        take(&mut loudest, (1..13).flat_map(|period| b_then_a(period, 0.1, 0.2)));
+        take(&mut loudest, b_then_a(13, -0.1, 3.0));
+        assert_eq!(b_in(&loudest, 200), (0, 200));
+        take(&mut loudest, b_then_a(14, 2.98, -0.3));
+        assert_eq!(b_in(&loudest, 200), (B, 200));
+        let top = loudest.top(B);
+        assert!(top.iter().all(|entry| entry.end == 15 * PERIOD && entry.since == Some(14 * PERIOD)), "{top:?}");
+        take(&mut loudest, b_then_a(15, 0.2, 2.6));
+        assert_eq!(b_in(&loudest, CAPACITY), (0, CAPACITY), "a quiet object leaves the list again");
+    }
+
+    #[test]
+    fn new_anomalies_are_listed_over_a_restart_in_the_middle_of_their_period() {
+        let mut loudest = list(b_then_a(13, -0.1, 3.0));
+        let mut results = b_then_a(14, 2.98, -0.3);
+        take(&mut loudest, results.by_ref().take(B + 10));
+        let stored = postcard::to_allocvec(&loudest.save()).expect("a list");
+        let mut loudest = Loudest::restored(postcard::from_bytes(&stored).expect("a stored list"));
+        take(&mut loudest, results);
+        assert_eq!(b_in(&loudest, 200), (B, 200));
+    }
+
+    #[test]
+    fn the_results_of_a_long_period_are_listed_once_the_objects_of_a_short_one_are_quiet() {
+        let mut loudest = list(b_then_a(13, -0.1, 3.0).skip(B));
+        // Both windows end together, and the shorter one goes on.
+        let long = (10 * PERIOD, 15 * PERIOD);
+        take_windows(&mut loudest, (0..B).map(|number| (format!("b-of-a-long-period-{number:04}"), long, 2.98)));
+        take(&mut loudest, b_then_a(14, 0.0, 3.0).skip(B));
+        assert_eq!(b_in(&loudest, 200), (0, 200));
+        take(&mut loudest, b_then_a(15, 0.0, -0.3).skip(B));
+        assert_eq!(b_in(&loudest, 200), (B, 200));
+    }
+
+    #[test]
+    fn an_object_that_is_deleted_is_listed_no_more_when_others_become_quiet() {
+        let mut loudest = list(b_then_a(13, -0.1, 3.0));
+        take(&mut loudest, b_then_a(14, 2.98, f64::NAN).take(B));
+        take(&mut loudest, b_then_a(14, f64::NAN, -0.3));
+        let names = names(&loudest, CAPACITY);
+        assert!(names.len() == CAPACITY && names.iter().all(|name| name.starts_with("T:a")), "{names:?}");
+    }
+
+    #[test]
+    fn objects_below_the_list_take_the_entries_of_deleted_ones() {
+        let mut loudest = list(b_then_a(13, 2.98, 3.0));
+        take(&mut loudest, b_then_a(14, 2.98, f64::NAN));
+        assert_eq!(b_in(&loudest, CAPACITY), (B, B));
     }
 }

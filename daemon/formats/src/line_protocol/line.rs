@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Fault;
-use crate::{Limits, SeriesFault};
+use crate::{Integer, Limits, SeriesFault};
 
 /// Names and values.
 pub(super) type Parts<'t> = Vec<(&'t str, &'t str)>;
@@ -12,7 +12,10 @@ pub(super) type Parts<'t> = Vec<(&'t str, &'t str)>;
 pub(super) type Tag<'t> = (Cow<'t, str>, Cow<'t, str>);
 
 /// A name and its number; `None` for a text.
-pub(super) type Value<'t> = (Cow<'t, str>, Option<f64>);
+pub(super) type Value<'t> = (Cow<'t, str>, Option<Exact>);
+
+/// A number, and the integer that it has rounded.
+pub(super) type Exact = (f64, Option<Integer>);
 
 /// A line as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,7 +169,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// The value of a field; `None` for a text.
-    fn value(&mut self, field: &str) -> Result<Option<f64>, Fault> {
+    fn value(&mut self, field: &str) -> Result<Option<Exact>, Fault> {
         let fault = |found: &str| Fault::Value { field: field.to_owned(), found: found.to_owned() };
         if !self.rest.starts_with('"') {
             let text = self.take(self.rest.find([',', ' ']).unwrap_or(self.rest.len()));
@@ -195,21 +198,22 @@ impl<'t> Cursor<'t> {
 }
 
 /// The number of a value: an integer, a double or a boolean.
-fn number(text: &str) -> Option<f64> {
+fn number(text: &str) -> Option<Exact> {
     match text {
-        "t" | "T" | "true" | "True" | "TRUE" => return Some(1.0),
-        "f" | "F" | "false" | "False" | "FALSE" => return Some(0.0),
+        "t" | "T" | "true" | "True" | "TRUE" => return Some((1.0, None)),
+        "f" | "F" | "false" | "False" | "FALSE" => return Some((0.0, None)),
         _ => {}
     }
     if let Some(integer) = text.strip_suffix('i') {
-        return integer.parse::<i64>().ok().map(|value| value as f64);
+        return integer.parse().ok().map(|value| Integer::Signed(value).split());
     }
     if let Some(integer) = text.strip_suffix('u') {
-        return integer.parse::<u64>().ok().map(|value| value as f64);
+        return integer.parse().ok().map(|value| Integer::Unsigned(value).split());
     }
     // Words such as `inf` and `NaN` are not of the protocol, nor is a number that a double cannot have.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    text.parse().ok().filter(|value: &f64| is_number && value.is_finite())
+    let value = text.parse().ok().filter(|value: &f64| is_number && value.is_finite());
+    value.map(|value| (value, None))
 }
 
 /// A text without the backslashes before special characters. Any other backslash is one.

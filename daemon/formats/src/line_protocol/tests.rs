@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Integer;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -45,6 +46,15 @@ fn each_field_with_a_number_is_a_series() {
     let (found, summary) = read(request(text.as_bytes())).unwrap();
     assert_eq!(found, expected);
     assert_eq!(summary, Summary { texts: 1, without_time: 0 });
+}
+
+#[test]
+fn integers_are_exact_in_all_64_bits() {
+    let text = b"m a=18446744073709551615u,b=-9223372036854775808i,c=9007199254740991i,d=1e19";
+    let mut found = Vec::new();
+    request(text).series(|series| found.extend(series.unwrap().samples.iter().map(|it| it.integer))).unwrap();
+    let [unsigned, signed] = [Integer::Unsigned(u64::MAX), Integer::Signed(i64::MIN)];
+    assert_eq!(found, [Some(unsigned), Some(signed), None, None], "the value itself has the third one, and the last");
 }
 
 #[test]

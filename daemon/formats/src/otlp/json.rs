@@ -17,8 +17,8 @@ use self::message::{AnyValue, Data, JsonPoint, Key, KeyValue, List, Metric, Requ
 use super::RequestError;
 use super::attributes::{Attributes, double};
 use super::points::{DataPoint, Kind, Points};
-use crate::Limits;
 use crate::series::shortened;
+use crate::{Integer, Limits};
 
 impl From<serde_json::Error> for RequestError {
     fn from(error: serde_json::Error) -> Self {
@@ -73,12 +73,15 @@ fn read_metric(metric: Metric<'_>, points: &mut Points<'_>) -> Result<(), Reques
 
 fn data_point(raw: &str, limits: &Limits) -> Result<DataPoint, RequestError> {
     let point: JsonPoint<'_> = object(raw)?;
+    let double = point.as_double.0.map(|value| (value, None));
+    let number = double.or_else(|| point.as_int.0.map(|value| Integer::Signed(value).split()));
     Ok(DataPoint {
         attributes: attributes(point.attributes, limits)?,
         start: point.start_time_unix_nano.0.unwrap_or(0),
         time: point.time_unix_nano.0.unwrap_or(0),
         flags: point.flags.0.unwrap_or(0),
-        value: point.as_double.0.or_else(|| point.as_int.0.map(|value| value as f64)),
+        value: number.map(|(value, _)| value),
+        integer: number.and_then(|(_, integer)| integer),
         count: point.count.0.unwrap_or(0),
         sum: point.sum.0,
     })

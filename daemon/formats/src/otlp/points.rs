@@ -6,7 +6,8 @@ use super::labels::{self, LabelMap};
 use super::names::{self, Suffix};
 use crate::series::shortened;
 use crate::{
-    HistogramPoint, Labels, Limits, METRIC_NAME, Meaning, Point, STALE_MARKER, Series, SeriesError, SeriesFault,
+    HistogramPoint, Integer, Labels, Limits, METRIC_NAME, Meaning, Point, STALE_MARKER, Series, SeriesError,
+    SeriesFault,
 };
 
 /// What a request does with its points.
@@ -66,6 +67,8 @@ pub(super) struct DataPoint {
     pub(super) time: u64,
     pub(super) flags: u64,
     pub(super) value: Option<f64>,
+    /// The integer that `value` has rounded.
+    pub(super) integer: Option<Integer>,
     pub(super) count: u64,
     /// `None` if there is none, as for values of both signs.
     pub(super) sum: Option<f64>,
@@ -180,7 +183,8 @@ impl<'t> Points<'t> {
             (self.take)(Ok(Series { labels: &labels, meaning, samples: &[], histograms: &histograms }));
         } else {
             let value = marker.or(point.value).ok_or(SeriesFault::NoValue)?;
-            let samples = [Point { timestamp_ms, start_ms, value }];
+            let integer = point.integer.filter(|_| !is_stale);
+            let samples = [Point { timestamp_ms, start_ms, value, integer }];
             (self.take)(Ok(Series { labels: &labels, meaning, samples: &samples, histograms: &[] }));
         }
         Ok(())

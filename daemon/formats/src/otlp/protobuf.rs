@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::RequestError;
 use super::attributes::{Attributes, double};
 use super::points::{DataPoint, Kind, Points};
-use crate::Limits;
 use crate::protobuf::{Field, Fields, ProtobufError};
+use crate::{Integer, Limits};
 
 impl From<ProtobufError> for RequestError {
     fn from(error: ProtobufError) -> Self {
@@ -131,8 +131,11 @@ fn data_point(field: Field<'_>, numbers: &Numbers, limits: &Limits) -> Result<Da
             _ if number == numbers.attributes => add(field, &mut point.attributes, limits)?,
             _ if number == numbers.count => point.count = field.fixed64()?,
             _ if number == numbers.sum => point.sum = Some(field.double()?),
-            _ if number == numbers.double => point.value = Some(field.double()?),
-            _ if number == numbers.integer => point.value = Some(field.fixed64()?.cast_signed() as f64),
+            _ if number == numbers.double => (point.value, point.integer) = (Some(field.double()?), None),
+            _ if number == numbers.integer => {
+                let (value, integer) = Integer::Signed(field.fixed64()?.cast_signed()).split();
+                (point.value, point.integer) = (Some(value), integer);
+            }
             _ if number == numbers.flags => point.flags = field.unsigned()?,
             _ => {}
         }

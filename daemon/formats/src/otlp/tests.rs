@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::attributes::Attributes;
 use super::*;
-use crate::SeriesFault;
+use crate::{Integer, SeriesFault};
 
 /// Of `testdata/otlp/make.py`.
 const PROTOBUF: &[u8] = include_bytes!("../../testdata/otlp/metrics.pb");
@@ -84,6 +84,29 @@ fn one(point: &str) -> String {
     format!(
         r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"g","gauge":{{"dataPoints":[{point}]}}}}]}}]}}]}}"#
     )
+}
+
+#[test]
+fn integers_are_exact_in_both_encodings() {
+    let points = |encoding, body: &[u8]| {
+        let mut found = Vec::new();
+        let take = |series: Result<Series<'_>, SeriesError>| {
+            found.extend(series.unwrap().samples.iter().map(|it| (it.value, it.integer)));
+        };
+        read(encoding, body, &Limits::default(), take).unwrap();
+        found
+    };
+    let field = |number: u8, content: &[u8]| [&[number << 3 | 2, content.len() as u8], content].concat();
+    for (integer, is_rounded) in [(i64::MAX, true), (-(1 << 53) - 1, true), ((1 << 53) - 1, false)] {
+        let expected = [(integer as f64, is_rounded.then_some(Integer::Signed(integer)))];
+        let text = one(&format!(r#"{{"asInt":"{integer}"}}"#));
+        assert_eq!(points(Encoding::Json, text.as_bytes()), expected, "{integer}");
+        // `as_int` of the point of a gauge `g`.
+        let point = [&[6 << 3 | 1][..], &integer.to_le_bytes()].concat();
+        let metric = [field(1, b"g"), field(5, &field(1, &point))].concat();
+        let body = field(1, &field(2, &field(2, &metric)));
+        assert_eq!(points(Encoding::Protobuf, &body), expected, "{integer}");
+    }
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn label<'b>(field: Field<'b>) -> Result<Option<(&'b str, &'b str)>, ProtobufErr
 
 /// `Sample` of both versions. Its start is of version 2 since release candidate 4.
 fn sample(field: Field<'_>) -> Result<Point, ProtobufError> {
-    let mut point = Point { timestamp_ms: 0, start_ms: 0, value: 0.0 };
+    let mut point = Point { timestamp_ms: 0, start_ms: 0, value: 0.0, integer: None };
     for field in field.message()? {
         let field = field?;
         match field.number {

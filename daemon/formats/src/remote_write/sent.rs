@@ -80,7 +80,7 @@ mod tests {
         ) {
             // No label without value, and in the order of the names: what the other encoder does not do by itself.
             let names = [("__name__", name.as_str()), ("name", text.as_str())];
-            let samples = vec![Point { timestamp_ms, start_ms: 0, value }];
+            let samples = vec![Point { timestamp_ms, start_ms: 0, value, integer: None }];
             let expected = request_1(&[Written { labels: names.to_vec(), samples, ..Written::default() }]);
             let (mut encoded, mut request) = (Vec::new(), Vec::new());
             labels(&mut [("name", text.as_str().into()), ("__name__", name.as_str().into())], &mut encoded);

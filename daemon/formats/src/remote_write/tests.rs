@@ -11,7 +11,7 @@ use crate::{HistogramPoint, METRIC_NAME, Point};
 const NOW: i64 = 1_700_000_000_000;
 
 fn point(timestamp_ms: i64, value: f64) -> Point {
-    Point { timestamp_ms, start_ms: 0, value }
+    Point { timestamp_ms, start_ms: 0, value, integer: None }
 }
 
 fn written<'t>(labels: &[(&'t str, &'t str)], samples: &[Point]) -> Written<'t> {

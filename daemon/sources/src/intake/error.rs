@@ -102,9 +102,20 @@ impl LineError {
             (false, false) if value.as_f64() < 0.0 && !types.contains(&ValueType::I64) => {
                 "send no negative value, or declare the raw field of the proxy type as `i64`"
             }
+            _ if is_rounded(value, types) => {
+                "a floating-point number from 2^53 on is no exact integer: send the integer in decimal digits, or \
+                 declare the raw field of the proxy type as `double`"
+            }
             _ => "send a value in the range of the type, or change the type of the raw field of the proxy type",
         };
         let names: Vec<_> = types.iter().map(ToString::to_string).collect();
         Self::Value { value, stream: plan.stream().to_string(), types: names.join(" or "), remedy }
     }
+}
+
+/// Whether a value is a double of a size from which on it may be a rounded integer, and in the range of one of the types.
+fn is_rounded(value: Number, types: &[ValueType]) -> bool {
+    let exact = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+    let end = if types.contains(&ValueType::U64) { u64::MAX as f64 } else { i64::MAX as f64 };
+    value.value_type() == ValueType::F64 && (exact..end).contains(&value.as_f64().abs())
 }

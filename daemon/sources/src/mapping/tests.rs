@@ -62,7 +62,7 @@ fn pushed_as(
 }
 
 fn point(value: f64) -> Point {
-    Point { timestamp_ms: NOW_MS, start_ms: 0, value }
+    Point { timestamp_ms: NOW_MS, start_ms: 0, value, integer: None }
 }
 
 #[test]
@@ -207,8 +207,22 @@ fn a_sample_that_can_never_be_taken_is_rejected_with_series_and_reason() {
     let (tally, records) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::F64, &[late, point(1.0), old], &[]);
     assert_eq!((tally.rejected, tally.rejected_samples, tally.stored, records), (2, 2, 1, 1));
     assert!(tally.reasons[0].starts_with("series `m` in stream http_requests-m: "), "{:?}", tally.reasons);
+    assert!(tally.reasons[1].contains("the timestamp -1 ms is before 2001-01-01"), "{:?}", tally.reasons);
     let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::U64, &[point(0.5)], &[]);
     assert!(tally.reasons[0].contains("0.5") && tally.reasons[0].contains("u64"), "{:?}", tally.reasons);
+}
+
+#[test]
+fn an_integer_of_64_bits_is_stored_exactly_where_the_type_has_it() {
+    let [unsigned, signed] = [Integer::Unsigned(u64::MAX), Integer::Signed(-(1 << 53) - 1)];
+    let of = |integer, value| Point { integer: Some(integer), ..point(value) };
+    let points = [of(unsigned, u64::MAX as f64), of(signed, -9_007_199_254_740_992.0)];
+    for (value_type, stored) in [(ValueType::U64, 1), (ValueType::I64, 1), (ValueType::F64, 2)] {
+        let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), value_type, &points, &[]);
+        assert_eq!((tally.stored, tally.rejected_samples), (stored, 2 - stored), "{value_type}: {:?}", tally.reasons);
+    }
+    let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::U64, &[point(1e19)], &[]);
+    assert!(tally.reasons[0].contains("from 2^53 on"), "{:?}", tally.reasons);
 }
 
 /// A change that makes a stream wrong, and the problem that is named.

@@ -23,8 +23,8 @@ const ROW_BYTES: usize = 64;
 
 /// A sink that encodes the results of a table into blocks.
 ///
-/// A row has the attributes of one window. Attributes over several periods have longer windows with the same end; they are
-/// in rows of their own behind that of the last period, the shorter windows first.
+/// A row has the attributes of one window. Attributes over several periods have longer windows with the same end; they
+/// are in rows of their own behind that of the last period, the shorter windows first.
 ///
 /// It allocates no memory per result once its buffer has grown.
 #[derive(Debug)]

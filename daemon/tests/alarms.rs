@@ -232,7 +232,7 @@ fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
     for (condition, expected) in refused {
         let rule = format!("alarm \"high\" when {condition}");
         let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
-        let output = explain.args(["explain", "--set", "workers=1", "--alarm", &rule]).output().unwrap();
+        let output = explain.args(["explain", "--set", "http.max_streams=7", "--alarm", &rule]).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && text.contains(expected), "{rule}: {text}");
     }

@@ -114,7 +114,7 @@ fn an_expected_alarm_that_cannot_exist_is_an_error() {
     let cases = [
         ("silent", "T:a", "30s", "no window of the type begins at this `at`; the nearest ones do at 0s and 1m"),
         ("silent", "vn1", "1m", "no series has the key \"vn1\""),
-        ("silent", "T:a", "9m", "the window at 9m does not close, as event time ends at 6m"),
+        ("silent", "T:a", "9m", "the window at 9m does not close, as event time ends at 7m"),
         ("other", "T:a", "1m", "the rule \"other\" is not for T:a; its patterns are T:x*"),
     ];
     for (rule, key, at, expected) in cases {

@@ -222,6 +222,20 @@ fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
         text.starts_with("alarm \"high\" (major): for every object that matches T:*, fires when A.value > 10"),
         "{text}"
     );
+    assert!(text.contains("note: the rule is not checked against proxy types"), "{text}");
+    let refused = [
+        ("AggProxySumAnomalyEWM01.value.sigma > 3", "is never true"),
+        ("AggProxySumm.value > 3", "did you mean `AggProxySum`?"),
+        ("AggProxySum.value > 3 or AggProxySumAnomalyEWM01.value.sigma > 2", "of several UVEs"),
+        ("AggProxySum.value > 3 text \"{foo}\"", "the text: "),
+    ];
+    for (condition, expected) in refused {
+        let rule = format!("alarm \"high\" when {condition}");
+        let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+        let output = explain.args(["explain", "--set", "http.max_streams=7", "--alarm", &rule]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && text.contains(expected), "{rule}: {text}");
+    }
     let (code, text) = explain(r#"alarm "high" when A.value >"#);
     assert!(code == 2 && text.contains("found the end\n") && text.ends_with("^\n"), "{text}");
     assert_eq!(explain("other").0, 2);

@@ -121,6 +121,39 @@ fn an_alarm_that_differs_is_shown_and_a_rule_without_a_test_is_named() {
     let (code, stdout, _) = run(folder.path(), &["--coverage", "t.toml"]);
     assert!(code == 0 && stdout.contains("no test expects an alarm of \"low\""), "{stdout}");
     assert!(!stdout.contains("an alarm of \"high\""), "{stdout}");
+    assert!(stdout.contains("coverage  t.toml: 0 of 2, 1 of 2 rules of alarms\n"), "{stdout}");
+}
+
+/// A file with a rule without data, one for other objects, an object that stops and one that continues.
+fn silent(alarms: &str) -> String {
+    let rules = r#"'''alarms=[{rule = 'alarm "silent" when no data in AggProxySum'}, {rule = 'alarm "other" when AggProxySum.value > 9 on "T:x*"'}]'''"#;
+    format!(
+        "set = [{rules}, \"{LIST}\"]\n[[tests]]\nname = \"one\"\nalarms = [{alarms}]\n\
+         [[tests.series]]\nkey = \"T:a\"\nvalues = \"1\"\n[[tests.series]]\nkey = \"T:b\"\nvalues = \"1x6\"\n"
+    )
+}
+
+#[test]
+fn an_alarm_without_data_fires_until_the_end_also_of_an_object_that_is_deleted() {
+    let states = [("0s", "inactive"), ("1m", "firing"), ("2m", "firing"), ("5m", "firing")];
+    let alarm = |(at, state)| format!("{{rule = \"silent\", key = \"T:a\", at = \"{at}\", state = \"{state}\"}}");
+    let (code, stdout, stderr) = run_text(&silent(&states.map(alarm).join(", ")));
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+}
+
+#[test]
+fn an_expected_alarm_that_cannot_exist_is_an_error() {
+    let cases = [
+        ("silent", "T:a", "30s", "no window of the type begins at this `at`; the nearest ones do at 0s and 1m"),
+        ("silent", "vn1", "1m", "no series has the key \"vn1\""),
+        ("silent", "T:a", "9m", "the window at 9m does not close, as event time ends at 7m"),
+        ("other", "T:a", "1m", "the rule \"other\" is not for T:a; its patterns are T:x*"),
+    ];
+    for (rule, key, at, expected) in cases {
+        let alarm = format!("{{rule = \"{rule}\", key = \"{key}\", at = \"{at}\", state = \"inactive\"}}");
+        let (code, stdout, stderr) = run_text(&silent(&alarm));
+        assert!(code == 64 && stderr.contains("alarm 1: ") && stderr.contains(expected), "{stdout}{stderr}");
+    }
 }
 
 #[test]

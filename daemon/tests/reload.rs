@@ -166,6 +166,11 @@ fn what_needs_a_restart_is_refused_by_name() {
         "setting shutdown.grace: \"3s\" instead of \"10s\": restart the daemon to change it",
     ];
     assert_eq!(problems, expected);
+    // A problem of several lines is one.
+    let alarm = "[[alarms]]\nname = \"a\"\nwhen = \"AggProxySum.value >> 100\"\n";
+    let (status, answer) = configured.post(&daemon, &(text(&[SUM]) + alarm));
+    let problems = answer["problems"].as_array().map(|problems| problems.len());
+    assert!(status == 400 && problems == Some(1) && answer.to_string().contains("^^"), "{answer}");
     // A problem that only a start would meet.
     let (status, answer) = configured.post(&daemon, &text(&[SUM]).replace("partitions = 2", "partitions = 4"));
     assert!(status == 400 && answer.to_string().contains("log.partitions"), "{answer}");

@@ -49,6 +49,11 @@ fn alone(rule: &Rule) -> Vec<String> {
             problems.push(format!("the {name} has {} bytes; expected at most {MAX_TEXT}", text.len()));
         }
     }
+    for pattern in rule.keys.iter().filter(|pattern| !pattern.contains([':', '*', '?'])) {
+        problems.push(format!(
+            "the pattern {pattern:?} matches no object, as keys are `table:name`; write \"*:{pattern}\""
+        ));
+    }
     if let Some(bound) = rule.clear.bound {
         problems.extend(clear_problem(rule, bound));
     }
@@ -123,7 +128,8 @@ fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stre
             let problem = if of_type.period_seconds().is_none() {
                 Some(format!("{name} has no windows; name a proxy type with a period"))
             } else {
-                (rule.periods > timeout).then(|| {
+                // 0 is never.
+                (timeout > 0 && rule.periods > timeout).then(|| {
                     format!(
                         "`no data in {name}` for {} periods never fires: an object without samples expires after {timeout} \
                          (`timeout` of the proxy type); lower `for`, or raise the timeout",
@@ -136,7 +142,8 @@ fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stre
         Condition::Terms(lists) => {
             let mut problems: Vec<_> =
                 lists.iter().flat_map(|terms| reach::unreachable(terms, rule, uve, of_type)).collect();
-            if let (Some(clear), Some(term)) = (rule.clear.bound, lists.iter().flatten().next()) {
+            let fitting = rule.clear.bound.filter(|bound| clear_problem(rule, *bound).is_none());
+            if let (Some(clear), Some(term)) = (fitting, lists.iter().flatten().next()) {
                 problems.extend(reach::unreachable_clear(clear, term, uve, of_type));
             }
             problems
@@ -157,6 +164,10 @@ fn unknown(sources: &[&str], plans: &[(Plan, &[Arc<ProxyType>])]) -> String {
     for (plan, types) in plans {
         known.extend(types.iter().map(|of_type| of_type.name().to_owned()));
         known.extend(plan.uve_names().map(str::to_owned));
+    }
+    if known.is_empty() {
+        let wanted = sources.join("`, `");
+        return format!("no proxy type is configured for `{wanted}`; set aggregation.uve_proxy_list or [[streams]]");
     }
     let is_known = |source: &&&str| known.contains(**source);
     match sources.iter().find(|source| !is_known(source)) {
@@ -211,7 +222,11 @@ mod tests {
             ),
             ("AggProxySumAnomalyEWM01.value.sigma range [3.1, 9]", "is never true"),
             ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below -3", "`clear below -3` is never true"),
-            ("AggProxySumAnomalyEWM01.value.sigma < -2, clear above 3", "`clear above 3` is never true"),
+            (
+                "AggProxySumAnomalyEWM01.value.sigma < -2, clear above 3",
+                "`clear above 3` is never true: AggProxySumAnomalyEWM01.value.sigma stays within 3.0000 by size; name a \
+                 lower number",
+            ),
             ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below 2.5", "`clear below 2.5` does not go with `> 2`"),
             ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 2.5", "does not go with"),
             ("AggProxySun.value > 3", "`AggProxySun` is no configured proxy type or UVE; did you mean `AggProxySum`?"),
@@ -219,6 +234,15 @@ mod tests {
             ("AggProxySumAnomalyEWM01.value.sigmo > 2", "has no field `value.sigmo`; did you mean `value.sigma`?"),
             ("AggProxySum.value > 3 or AggProxySumAnomalyEWM01.value.sigma > 2", "are of several UVEs"),
             ("no data in AggProxySum for 2", "never fires: an object without samples expires after 1"),
+            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 3.2", "`clear above 3.2` does not go with `> 2`"),
+            (
+                "AggProxySum.value > \"x\"",
+                "`AggProxySum.value` is a number, and \"x\" a text; compare it with a number",
+            ),
+            ("AggProxySum.value == \"x\"", "is never true"),
+            ("AggProxySum.value in [\"x\"]", "is never true"),
+            ("AggProxySum.value < 0", "is never true"),
+            ("AggProxySum.value > 3 on \"vn1\"", "the pattern \"vn1\" matches no object"),
             ("no data in AggProxySum, clear below 2", "needs a condition with one comparison"),
             ("AggProxySum.value > 3 text \"{value.x}\"", "has no field `value.x`"),
             ("AggProxySum.value > 3 text \"{value\"", "has a `{` without `}`"),
@@ -227,6 +251,11 @@ mod tests {
             let problems = found(&[&format!("alarm \"a\" when {condition}")]);
             assert!(problems.len() == 1 && problems[0].contains(expected), "{condition}: {problems:?}");
         }
+        let rule = text::rule("alarm \"a\" when AggProxySum.value > 3").unwrap_or_else(|error| panic!("{error}"));
+        let empty = problems(&Rules::new(vec![rule]), &[]);
+        let expected = "alarm \"a\": no proxy type is configured for `AggProxySum`; set aggregation.uve_proxy_list or \
+                        [[streams]]";
+        assert_eq!(empty, [(0, expected.to_owned())]);
         let twice = "alarm \"a\" when AggProxySum.value > 3";
         assert!(found(&[twice, twice])[0].contains("another rule has this name"));
     }

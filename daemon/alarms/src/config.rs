@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::rule::{Clear, Rule, Severity};
+use crate::rule::{Clear, MAX_PERIODS, Rule, Severity};
 use crate::text;
 
 /// One table of `[[alarms]]`: `rule` alone, `file` alone, or `name`, `when` and the fields that go with them.
@@ -97,9 +97,13 @@ impl AlarmConfig {
         let condition = condition.map_err(|error| problems.push(Problem::new("when", error.to_string())));
         let clear = self.clear.as_deref().map(text::clear).transpose();
         let clear = clear.map_err(|error| problems.push(Problem::new("clear", error.to_string())));
+        let periods = self.periods.unwrap_or(1);
+        if !(1..=MAX_PERIODS).contains(&periods) {
+            problems.push(Problem::new("for", format!("found {periods} periods; expected 1 to {MAX_PERIODS}")));
+        }
         match (condition, clear) {
             (Ok(condition), Ok(clear)) if problems.is_empty() => Ok(Rule {
-                periods: self.periods.unwrap_or(1),
+                periods,
                 clear: clear.unwrap_or(Clear { bound: None, periods: 1 }),
                 severity: self.severity.unwrap_or_default(),
                 text: self.text.clone().unwrap_or_default(),
@@ -139,6 +143,8 @@ mod tests {
             ("name = \"a\"\nwhen = \"T.v >\"", "when"),
             ("name = \"a\"\nwhen = \"T.v > 1\"\nclear = \"under 3\"", "clear"),
             ("rule = 'alarm \"a\" when T.v > 1'\nfor = 3", "for"),
+            ("name = \"a\"\nwhen = \"T.v > 1\"\nfor = 20000", "for"),
+            ("name = \"a\"\nwhen = \"T.v > 1\"\nfor = 0", "for"),
             ("file = \"a.json\"\nwhen = \"T.v > 1\"", "file"),
             ("file = \"a.json\"\nseverity = \"minor\"", "severity"),
         ];
@@ -146,5 +152,7 @@ mod tests {
             let problems = compiled(text).expect_err(text);
             assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key], "{text}: {problems:?}");
         }
+        let both = compiled("name = \"a\"\nwhen = \"T.v >\"\nfor = 20000").expect_err("two problems");
+        assert_eq!(both.iter().map(|problem| problem.key).collect::<Vec<_>>(), ["when", "for"]);
     }
 }

@@ -8,15 +8,17 @@
 mod absent;
 mod entry;
 mod objects;
+mod rows;
 mod window;
 
 use proxy_uve::{AttributeResult, Plan, Subject};
 
 use self::entry::Entry;
 use self::objects::Objects;
+use self::rows::Rows;
 use crate::compile::{Compiled, Slots};
 use crate::row::{Alarm, AlarmData, AlarmRow, State, UVE};
-use crate::rule::Rules;
+use crate::rule::{Condition, Rules};
 use crate::saved::{self, SavedAlarm, SavedObject};
 
 pub use crate::saved::{StateError, is_alarm_chunk};
@@ -42,8 +44,7 @@ pub struct Alarms {
     objects: Objects,
     /// The object whose results come.
     current: Option<Current>,
-    rows: Vec<Vec<u8>>,
-    row_bytes: usize,
+    rows: Rows,
     /// The event time up to which the rows of deleted objects came.
     refreshed: u64,
     limited: u64,
@@ -57,8 +58,6 @@ struct TypeRules {
     /// The indices of the rules, the worst severity first: an object has room for some alarms only.
     by_severity: Vec<usize>,
     slots: Slots,
-    /// Whether an attribute of a window was there, and whether none had samples.
-    is_sampled: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -101,8 +100,7 @@ impl Alarms {
             types: types.collect(),
             objects: Objects::default(),
             current: None,
-            rows: Vec::new(),
-            row_bytes: 0,
+            rows: Rows::default(),
             refreshed: 0,
             limited: 0,
         }
@@ -173,7 +171,6 @@ impl Alarms {
             return;
         };
         of_type.slots.clear();
-        of_type.is_sampled = None;
     }
 
     /// An attribute of the result.
@@ -185,7 +182,6 @@ impl Alarms {
         if result.inline {
             return;
         }
-        of_type.is_sampled = Some(of_type.is_sampled.unwrap_or(false) || !result.silent);
         if let Some(output) = result.report.as_ref().forced() {
             of_type.slots.take(result.name, output);
         }
@@ -209,10 +205,15 @@ impl Alarms {
             let is_due = start / REFRESH != end / REFRESH;
             self.current = Some(Current { key: key.to_owned(), start, end, ended: Vec::new(), is_due });
         }
-        // Time that nobody observed counts neither way.
-        if !subject.partial {
-            self.evaluate(key, subject);
-        }
+        self.evaluate(key, subject);
+    }
+
+    /// How many windows without samples in a row the rules need one by one: the longest `for` of those that fire
+    /// without data. In further ones nothing changes.
+    pub fn silent_windows(&self) -> u32 {
+        let rules = self.types.iter().flat_map(|of_type| &of_type.rules).map(|compiled| &compiled.rule);
+        let no_data = rules.filter(|rule| matches!(rule.condition, Condition::NoData(_)));
+        no_data.map(|rule| rule.periods).max().unwrap_or(0)
     }
 
     /// Writes the row of the object whose results came, if it has one.
@@ -236,22 +237,18 @@ impl Alarms {
             pending: of_state(State::Pending),
             resolved: ended,
         };
-        let mut row = Vec::new();
-        AlarmRow { key, uve: UVE.to_owned(), start, end, data }.write(&mut row);
-        self.row_bytes += row.len();
-        self.rows.push(row);
+        self.rows.push(AlarmRow { key, uve: UVE.to_owned(), start, end, data });
     }
 
     /// The number of rows that wait to be taken, and their bytes. Does not count the object whose results come.
     pub fn pending_rows(&self) -> (usize, usize) {
-        (self.rows.len(), self.row_bytes)
+        self.rows.size()
     }
 
     /// Takes the rows of the windows that closed. Call it while no window is closing.
     pub fn take_rows(&mut self) -> Vec<Vec<u8>> {
         self.finish_object();
-        self.row_bytes = 0;
-        std::mem::take(&mut self.rows)
+        self.rows.take()
     }
 
     /// Takes the chunks that changed since the last call; `None` deletes one.

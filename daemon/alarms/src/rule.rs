@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::evaluate::is_of;
 use crate::glob;
 
 /// The most periods of `for` and of a clear condition.
@@ -185,6 +186,11 @@ impl Rule {
         let project = name.rsplit_once(':').map_or("", |(project, _)| project);
         self.project.as_deref().is_none_or(|wanted| wanted == project)
             && (self.keys.is_empty() || self.keys.iter().any(|pattern| glob::matches(pattern, key)))
+    }
+
+    /// Whether the rule is evaluated with the results of a proxy type of a stream, `Struct-attribute`.
+    pub fn is_about(&self, proxy_type: &str, stream: &str) -> bool {
+        is_of(&self.sources(), &format!("{proxy_type}-{stream}"), stream)
     }
 
     /// The first parts of all paths: proxy types and UVE names.

@@ -61,7 +61,7 @@ impl fmt::Display for TextError {
 /// use daemon_alarms::text;
 ///
 /// let rule = text::rule(
-///     r#"alarm "vn flows" when AggProxySumAnomalyEWM01.value.sigma > 2.5 for 3 periods, clear below 2 for 5, severity major"#,
+///     r#"alarm "vn flows" when AggProxySeasonal.value.alarm > 0 for 3 periods, clear for 5 periods, severity major"#,
 /// )?;
 /// assert_eq!((rule.name.as_str(), rule.periods, rule.clear.periods), ("vn flows", 3, 5));
 /// let error = text::rule(r#"alarm "vn flows" if a.b > 2"#).expect_err("it says `if`");
@@ -156,6 +156,12 @@ mod tests {
                 25..31,
             ),
             (r#"alarm "" when T.v > 2"#, "the name is empty", 6..8),
+            (
+                r#"alarm "a" when T.v "not in" [5, 7]"#,
+                "expected a comparison, one of ==, !=, <=, >=, <, >, not in, in, range, size==, size!=, without quotes, \
+                 found `\"not in\"`",
+                19..27,
+            ),
         ];
         for (text, message, span) in cases {
             let error = rule(text).expect_err(text);

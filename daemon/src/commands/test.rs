@@ -122,13 +122,13 @@ fn test(case: &TestCase, loaded: &Loaded, covered: &mut Covered) -> Result<Vec<S
     let samples = series::samples(case, start, &loaded.streams)?;
     let expected = expect::resolve(case, start, &loaded.streams)?;
     let of_results = expected.iter().filter(|expected| expected.is_of_result());
-    alarms::check(case, &loaded.streams)?;
+    alarms::check(case, start, &loaded.streams)?;
     covered.rules.extend(case.alarms.iter().map(|expected| expected.rule.clone()));
     covered.types.extend(of_results.map(|expected| (expected.stream.clone(), expected.proxy_type.clone())));
     let outcome = Outcome::of(&samples, loaded)?;
     let mut differences: Vec<String> =
         expected.iter().filter_map(|expected| expected.difference(&outcome.results)).collect();
-    differences.extend(alarms::differences(case, start, &outcome.results));
+    differences.extend(alarms::differences(case, start, &loaded.streams, &outcome)?);
     differences.extend(expect::drops(&case.drops, &outcome)?);
     Ok(differences)
 }
@@ -151,11 +151,18 @@ fn uncovered(path: &Path, loaded: &Loaded, covered: &Covered) -> String {
     });
     let all: BTreeSet<_> = all.collect();
     let missing: Vec<_> = all.difference(&covered.types).collect();
-    let mut report = format!("coverage  {}: {} of {}\n", path.display(), all.len() - missing.len(), all.len());
+    let rules = || loaded.streams.alarms.iter();
+    let untested = || rules().filter(|rule| !covered.rules.contains(&rule.name));
+    let of_rules = match rules().count() {
+        0 => String::new(),
+        count => format!(", {} of {count} rules of alarms", count - untested().count()),
+    };
+    let tested = all.len() - missing.len();
+    let mut report = format!("coverage  {}: {tested} of {}{of_rules}\n", path.display(), all.len());
     for (stream, proxy_type) in missing {
         let _ = writeln!(report, "      no test expects a result of {proxy_type} of {stream}");
     }
-    for rule in loaded.streams.alarms.iter().filter(|rule| !covered.rules.contains(&rule.name)) {
+    for rule in untested() {
         let _ = writeln!(report, "      no test expects an alarm of {:?}", rule.name);
     }
     report

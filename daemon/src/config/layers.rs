@@ -144,11 +144,19 @@ pub(super) fn unknown(path: &[&str]) -> String {
     }
 }
 
-/// The most similar key of the same section.
+/// The most similar key of the same section, or those whose first word is the most similar, as `refresh_interval` of
+/// `refresh`.
 fn sibling(path: &[&str]) -> Option<String> {
     let (leaf, section) = path.split_last()?;
-    let nearest = nearest(leaf, keys::fields(section)?.iter().copied())?;
-    Some([section, &[nearest]].concat().join("."))
+    let fields = keys::fields(section)?;
+    let full = |field: &str| [section, &[field]].concat().join(".");
+    if let Some(near) = nearest(leaf, fields.iter().copied()) {
+        return Some(full(near));
+    }
+    let first_words = fields.iter().filter_map(|field| Some(field.split_once('_')?.0));
+    let word = nearest(leaf, first_words)?;
+    let begin = fields.iter().filter(|field| field.split_once('_').is_some_and(|(first, _)| first == word));
+    Some(begin.map(|field| full(field)).collect::<Vec<_>>().join("` or `"))
 }
 
 /// The best match in other sections: the keys of the same name, or else the most similar path.
@@ -221,6 +229,16 @@ mod tests {
             ("htpp", "x", "unknown key `htpp`; did you mean `http`?"),
             ("sinks.fil", "x", "unknown key `sinks.fil`; did you mean `sinks.file`?"),
             ("path", "x", "unknown key `path`; did you mean `sinks.file.path`?"),
+            (
+                "sinks.alertmanager.refresh",
+                "1m",
+                "unknown key `sinks.alertmanager.refresh`; did you mean `sinks.alertmanager.refresh_interval`?",
+            ),
+            (
+                "sinks.alertmanager.refrsh",
+                "1m",
+                "unknown key `sinks.alertmanager.refrsh`; did you mean `sinks.alertmanager.refresh_interval`?",
+            ),
             ("http", "x", "`http` is a section; name one of its keys"),
             ("zzzzz", "x", "unknown key `zzzzz`; the keys are listed in derived-statsd.example.toml"),
             (

@@ -59,6 +59,11 @@ impl Problems {
         Self(problems)
     }
 
+    /// The problems, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
     /// The number of problems.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

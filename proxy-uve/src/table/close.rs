@@ -117,10 +117,11 @@ impl<S: ResultSink> StreamState<S> {
         }
         self.columns.feed(plan, closing, word, change.alive);
         self.output.prepare(plan, &self.columns, closing, word, change.alive);
+        let touched = self.objects.group(closing.group).touched_word(word);
         for bit in ones(ResultOutput::<S>::relevant(change)) {
             let slot = word * WORD + bit;
             match change.alive >> bit & 1 {
-                1 => self.output.send_window(plan, closing, keys.slots().key(slot), slot),
+                1 => self.output.send_window(plan, closing, keys.slots().key(slot), slot, touched),
                 _ => self.delete(keys, plan, closing, slot),
             }
         }
@@ -148,7 +149,8 @@ impl<S: ResultSink> StreamState<S> {
         if let Some(slots) = keys.shrink() {
             self.shrink(slots);
         }
-        let is_silence_uneventful = !self.columns.keep_values(plan, group);
+        let is_silence_uneventful = !self.columns.keep_values(plan, group)
+            && self.objects.group(group).known_silent_windows() >= self.output.sink.silent_windows();
         self.objects.skip_uneventful(plan, group, &self.progress, keys.slots().len(), is_silence_uneventful);
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Closing {
     pub(super) next: usize,
     /// A part of the group's window is [unknown](crate::table::unknown): no object ages.
     pub(super) is_unknown: bool,
+    /// The group's window is neither unknown nor before the time from which the stream was covered.
+    pub(super) is_observed: bool,
     /// The window columns of which a part of the window is unknown: they feed no detector.
     pub(super) unknown_columns: Vec<usize>,
     /// The proxy types that show a window which was covered in part only.
@@ -49,9 +51,20 @@ impl Closing {
         let period = plan.groups[group].period;
         let of_group = plan.groups[group].window_columns.iter().copied();
         let unknown_columns = of_group.filter(|&column| is_unknown(plan.window_columns[column].length)).collect();
-        let is_unknown = is_unknown(period);
-        let start = end - period;
-        Self { group, start, end, windows, next: 0, is_unknown, unknown_columns, partial_types, partial_attributes }
+        let (start, is_unknown) = (end - period, is_unknown(period));
+        let is_observed = !is_unknown && start >= progress.covered_from();
+        Self {
+            group,
+            start,
+            end,
+            windows,
+            next: 0,
+            is_unknown,
+            is_observed,
+            unknown_columns,
+            partial_types,
+            partial_attributes,
+        }
     }
 
     /// Whether the type shows a window that was covered in part only.

@@ -60,13 +60,16 @@ impl<S: ResultSink> ResultOutput<S> {
         }
     }
 
-    /// Sends the results of an object's window, of those that are [prepared](Self::prepare).
+    /// Sends the results of an object's window, of those that are [prepared](Self::prepare). `touched` are the objects
+    /// of its word that had samples.
     #[inline]
-    pub(super) fn send_window(&mut self, plan: &Plan, closing: &Closing, key: &[u8], slot: usize) {
+    pub(super) fn send_window(&mut self, plan: &Plan, closing: &Closing, key: &[u8], slot: usize, touched: u64) {
         let &Closing { group, start, end, .. } = closing;
+        let sampled = closing.is_observed.then_some(touched >> (slot % WORD) & 1 == 1);
         for &type_index in &plan.groups[group].types {
             let partial = closing.is_partial(type_index);
-            let subject = Subject { key, type_index, proxy: &self.proxy, start, end, partial, deleted: false };
+            let (proxy, deleted) = (self.proxy.as_str(), false);
+            let subject = Subject { key, type_index, proxy, start, end, partial, deleted, sampled };
             self.sink.begin(&subject);
             for attribute in &plan.types[type_index].attributes {
                 let AttributeReports { reports, sampled } = &self.reports[attribute.index];
@@ -88,7 +91,8 @@ impl<S: ResultSink> ResultOutput<S> {
     pub(super) fn send_deletion(&mut self, plan: &Plan, closing: &Closing, key: &[u8]) {
         let &Closing { group, start, end, .. } = closing;
         for &type_index in &plan.groups[group].types {
-            let subject = Subject { key, type_index, proxy: &self.proxy, start, end, partial: false, deleted: true };
+            let (proxy, partial, deleted, sampled) = (self.proxy.as_str(), false, true, Some(false));
+            let subject = Subject { key, type_index, proxy, start, end, partial, deleted, sampled };
             self.sink.begin(&subject);
             self.sink.end(&subject);
         }
@@ -113,8 +117,8 @@ impl<S: ResultSink> ResultOutput<S> {
             if shown.peek().is_none() {
                 continue;
             }
-            let proxy = &self.proxy;
-            let subject = Subject { key, type_index, proxy, start: at, end: at, partial: false, deleted: false };
+            let (proxy, partial, deleted, sampled) = (self.proxy.as_str(), false, false, Some(true));
+            let subject = Subject { key, type_index, proxy, start: at, end: at, partial, deleted, sampled };
             self.sink.begin(&subject);
             for (attribute, inline) in shown {
                 let report = columns.inline(attribute).report_into(slot, at, &mut self.record);

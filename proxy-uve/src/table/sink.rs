@@ -26,6 +26,9 @@ pub struct Subject<'p> {
     pub partial: bool,
     /// The proxy UVE is deleted: its object expired.
     pub deleted: bool,
+    /// Whether the object had a sample in the window; `None` if a part of the window was not observed. An object can
+    /// have results of a window without samples: those of detectors, and of sources whose last values count.
+    pub sampled: Option<bool>,
 }
 
 /// One attribute of a proxy UVE.
@@ -49,11 +52,11 @@ pub struct AttributeResult<'p> {
 }
 
 impl<'p> Subject<'p> {
-    /// A subject that is neither partial nor deleted, for tests of a [`ResultSink`]. `window` is its start and its end
+    /// A subject with samples that is neither partial nor deleted, for tests of a [`ResultSink`]. `window` is its start and its end
     /// in microseconds.
     pub fn new(key: &'p [u8], type_index: usize, proxy: &'p str, window: Range<u64>) -> Self {
         let Range { start, end } = window;
-        Self { key, type_index, proxy, start, end, partial: false, deleted: false }
+        Self { key, type_index, proxy, start, end, partial: false, deleted: false, sampled: Some(true) }
     }
 }
 
@@ -115,6 +118,13 @@ pub trait ResultSink {
     /// [for partials](crate::Plan::for_partials).
     fn wants_partials(&self) -> bool {
         false
+    }
+
+    /// How many windows in a row in which no object has samples the table sends one by one. Further ones in which
+    /// nothing happens are skipped. 0, the default, is for sinks to which a window without attributes is nothing. Each
+    /// costs as much as a window with samples.
+    fn silent_windows(&self) -> u32 {
+        0
     }
 
     /// What an object with samples has accumulated in a window that closes. The attribute is that of the stream.

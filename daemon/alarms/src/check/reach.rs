@@ -49,6 +49,7 @@ struct Narrowed<'t> {
 pub(super) fn unreachable(terms: &[Term], rule: &Rule, uve: &UveDescription<'_>, of_type: &ProxyType) -> Vec<String> {
     let mut problems = Vec::new();
     let mut narrowed: Vec<((String, usize), Narrowed<'_>)> = Vec::new();
+    problems.extend(terms.iter().filter_map(|term| text_of_number(term, rule, uve, of_type)));
     for term in terms {
         let Some((place, reach)) = reach(&term.left, uve, of_type) else { continue };
         let Some(allowed) = allowed(term, rule.absent, &reach) else { continue };
@@ -80,6 +81,23 @@ pub(super) fn unreachable(terms: &[Term], rule: &Rule, uve: &UveDescription<'_>,
     problems
 }
 
+/// Why a comparison of a number with a text is never true.
+fn text_of_number(term: &Term, rule: &Rule, uve: &UveDescription<'_>, of_type: &ProxyType) -> Option<String> {
+    let Right::Constant(constant) = &term.right else { return None };
+    let is_text = match (term.operation, constant) {
+        // Null satisfies these.
+        (Operation::Less | Operation::AtMost, _) if rule.absent == Absent::Null => false,
+        (Operation::NotEqual | Operation::NotIn | Operation::SizeEqual | Operation::SizeNotEqual, _) => false,
+        (_, Value::Array(list)) => !list.is_empty() && list.iter().all(Value::is_string),
+        (_, constant) => constant.is_string(),
+    };
+    let (name, index) = one_field(&term.left, uve).filter(|_| is_text)?;
+    let attribute = of_type.attributes().iter().find(|found| found.name == name)?;
+    attribute.spec.description().fields().get(index)?.value_type()?;
+    let left = &term.left;
+    Some(format!("`{term}` is never true: `{left}` is a number, and {constant} a text; compare it with a number"))
+}
+
 /// Why a clear condition is never true.
 pub(super) fn unreachable_clear(
     clear: ClearBound,
@@ -89,11 +107,12 @@ pub(super) fn unreachable_clear(
 ) -> Option<String> {
     let (_, reach) = reach(&term.left, uve, of_type)?;
     let (word, limit, side, wanted) = match clear {
-        ClearBound::Above(limit) => ("above", limit, "higher", Interval::above(limit)),
-        ClearBound::Below(limit) => ("below", limit, "lower", Interval::below(limit)),
+        ClearBound::Above(limit) => ("above", limit, "lower", Interval::above(limit)),
+        ClearBound::Below(limit) => ("below", limit, "higher", Interval::below(limit)),
     };
     let is_never = reach.numbers.and(wanted).is_empty(reach.is_whole);
-    is_never.then(|| format!("`clear {word} {limit}` is never true: {} has no {side} value", term.left))
+    is_never
+        .then(|| format!("`clear {word} {limit}` is never true: {} {}; name a {side} number", term.left, reach.text))
 }
 
 /// The numbers with which a term is true; `None` if its operation or its operand has no such range.

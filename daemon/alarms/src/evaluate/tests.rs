@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use proxy_uve::derived_stats::Number;
-use proxy_uve::schema::Schema;
+use std::time::Duration;
+
+use proxy_uve::derived_stats::{Number, Silence, ValueType};
+use proxy_uve::schema::{ProxyType, Schema};
 use proxy_uve::{
     AttributeResult, DecodedRecord, Plan, Position, ResultSink, StreamName, Subject, Table, TableSettings,
 };
@@ -31,11 +33,25 @@ impl ResultSink for Evaluator {
     fn end(&mut self, subject: &Subject<'_>) {
         self.0.end(subject);
     }
+
+    fn silent_windows(&self) -> u32 {
+        self.0.silent_windows()
+    }
 }
 
 fn plan() -> Arc<Plan> {
-    let types = [Arc::clone(Schema::builtin().get("AggProxySum").expect("it is built in"))];
-    Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap(), &types))
+    plan_of(&[Arc::clone(Schema::builtin().get("AggProxySum").expect("it is built in"))])
+}
+
+fn plan_of(types: &[Arc<ProxyType>]) -> Arc<Plan> {
+    Arc::new(Plan::new(StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap(), types))
+}
+
+/// A proxy type of minutes.
+fn of_minutes(name: &str, annotation: &str, timeout: u32, silence: Silence) -> Arc<ProxyType> {
+    let builder = ProxyType::builder(name, ValueType::U64).period(Duration::from_secs(60)).timeout(timeout);
+    let built = builder.silence(silence).result("value", annotation).build();
+    Arc::new(built.unwrap_or_else(|error| panic!("{annotation}: {error}")))
 }
 
 fn rules(texts: &[&str]) -> Rules {
@@ -44,6 +60,7 @@ fn rules(texts: &[&str]) -> Rules {
 
 /// A table with alarms, its committed chunks, and the rows of each commit.
 struct Rig {
+    plan: Arc<Plan>,
     rules: Rules,
     table: Table<Evaluator>,
     position: u64,
@@ -54,11 +71,15 @@ struct Rig {
 
 impl Rig {
     fn new(texts: &[&str]) -> Self {
+        Self::of(plan(), texts)
+    }
+
+    fn of(plan: Arc<Plan>, texts: &[&str]) -> Self {
         let rules = rules(texts);
-        let plan = plan();
         let alarms = Evaluator(Alarms::new(&rules, &plan));
-        let table = Table::with_sink(plan, TableSettings::default(), alarms);
-        let mut rig = Self { rules, table, position: 0, meta: Vec::new(), chunks: BTreeMap::new(), rows: Vec::new() };
+        let table = Table::with_sink(Arc::clone(&plan), TableSettings::default(), alarms);
+        let (meta, chunks, rows) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut rig = Self { plan, rules, table, position: 0, meta, chunks, rows };
         rig.commit();
         rig
     }
@@ -104,9 +125,10 @@ impl Rig {
     fn restart_with(&mut self, rules: Rules) {
         let chunks = || self.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         let (of_alarms, of_table): (Vec<_>, Vec<_>) = chunks().partition(|(chunk, _)| is_alarm_chunk(*chunk));
-        let (sink, settings) = (Evaluator(Alarms::new(&rules, &plan())), TableSettings::default());
-        let (table, _) = Table::restore_with_sink(plan(), settings, sink, &self.meta, of_table).unwrap();
-        let alarms = Alarms::restore(&rules, &plan(), of_alarms, table.watermark()).unwrap();
+        let (sink, settings) = (Evaluator(Alarms::new(&rules, &self.plan)), TableSettings::default());
+        let plan = Arc::clone(&self.plan);
+        let (table, _) = Table::restore_with_sink(plan, settings, sink, &self.meta, of_table).unwrap();
+        let alarms = Alarms::restore(&rules, &self.plan, of_alarms, table.watermark()).unwrap();
         self.table = table;
         self.table.sink_mut().0 = alarms;
         self.rules = rules;
@@ -241,6 +263,99 @@ fn an_alarm_without_data_fires_outlives_the_object_and_ends_with_its_next_sample
         rig.restart();
     }
     assert_eq!(rig.changes(), ["2 T:a silent Firing", "21 T:a silent Resolved", "22 T:a silent Firing"]);
+}
+
+#[test]
+fn silent_periods_count_with_any_type_and_at_any_speed() {
+    let rules = [1, 2, 4].map(|periods| format!("alarm \"nd{periods}\" when no data in P for {periods} periods"));
+    let texts: Vec<_> = rules.iter().map(String::as_str).collect();
+    let kinds = [
+        ("1-raw:DSSum", Silence::Once),
+        ("1-raw:DSSumLast", Silence::Once),
+        ("3-raw:DSSum", Silence::Once),
+        ("1.DSSum-raw:DSAnomaly:EWM:0.1", Silence::Once),
+        ("1.DSSum-raw:DSAnomaly:EWM:0.1", Silence::Skip),
+        ("1.DSSum-raw:DSAnomaly:EWM:0.1", Silence::Zero),
+    ];
+    let expected = [
+        "3 T:a nd1 Firing",
+        "3 T:a nd2 Pending",
+        "3 T:a nd4 Pending",
+        "4 T:a nd2 Firing",
+        "6 T:a nd4 Firing",
+        "8 T:a nd1 Resolved",
+        "8 T:a nd2 Resolved",
+        "8 T:a nd4 Resolved",
+    ];
+    for (annotation, silence) in kinds {
+        for timeout in [0, 4, 9] {
+            for (others_continue, jumps, restarts) in
+                [(true, false, false), (false, false, false), (false, true, false), (false, false, true)]
+            {
+                let mut rig = Rig::of(plan_of(&[of_minutes("P", annotation, timeout, silence)]), &texts);
+                for minute in 0..8 {
+                    if minute < 2 || minute == 7 {
+                        rig.minute(minute, &[("T:a", 20)]);
+                    }
+                    if others_continue {
+                        rig.minute(minute, &[("T:b", 1)]);
+                    }
+                    if jumps && (2..7).contains(&minute) {
+                        continue;
+                    }
+                    rig.close(minute);
+                    rig.commit();
+                    if restarts {
+                        rig.restart();
+                    }
+                }
+                let case = format!("{annotation} {silence:?} {timeout} {others_continue} {jumps} {restarts}");
+                assert_eq!(rig.changes(), expected, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn silence_that_nobody_observed_does_not_count() {
+    let plan = plan_of(&[of_minutes("P", "3-raw:DSSum", 9, Silence::Once)]);
+    let mut rig = Rig::of(plan, &["alarm \"silent\" when no data in P for 2 periods"]);
+    rig.table.mark_unknown(START + 2 * MINUTE, START + 4 * MINUTE - 1);
+    for minute in 0..8 {
+        rig.minute(minute, &[("T:b", 1)]);
+        if minute == 0 {
+            rig.minute(minute, &[("T:a", 1)]);
+        }
+        rig.close(minute);
+        rig.commit();
+    }
+    assert_eq!(rig.changes(), ["2 T:a silent Pending", "5 T:a silent Firing"]);
+}
+
+#[test]
+fn a_window_of_types_with_different_timeouts_has_one_row() {
+    let types = [("P", 1), ("Q", 3)].map(|(name, timeout)| of_minutes(name, "1-raw:DSSum", timeout, Silence::Once));
+    let rules = [
+        "alarm \"high\" when P.value > 10",
+        "alarm \"highest\" when Q.value > 10",
+        "alarm \"silent\" when no data in P",
+        "alarm \"silent for long\" when no data in Q for 2 periods",
+    ];
+    let mut rig = Rig::of(plan_of(&types), &rules);
+    for minute in 0..21 {
+        rig.minute(minute, &[("T:b", 1)]);
+        if minute == 0 {
+            rig.minute(minute, &[("T:a", 20)]);
+        }
+        rig.close(minute);
+        rig.commit();
+    }
+    let of = |row: &AlarmRow| (row.data.alarms.len(), row.data.pending.len(), row.data.resolved.len());
+    let rows: Vec<_> = rig.rows.iter().map(|row| ((row.end - START) / MINUTE, of(row))).collect();
+    // `highest` ends with the object of Q.
+    let expected = [(1, (2, 0, 0)), (2, (2, 1, 1)), (3, (3, 0, 0)), (4, (2, 0, 1)), (10, (2, 0, 0)), (20, (2, 0, 0))];
+    assert_eq!(rows, expected);
+    assert!(rig.rows.iter().all(|row| row.start <= row.end && row.data.proxy == STREAM));
 }
 
 #[test]

@@ -25,7 +25,7 @@ impl TypeRules {
     /// A proxy type without rules.
     pub(super) fn new(uve: &str) -> Self {
         let (uve, slots) = (uve.to_owned(), Slots::default());
-        Self { uve, rules: Vec::new(), by_severity: Vec::new(), slots, is_sampled: None }
+        Self { uve, rules: Vec::new(), by_severity: Vec::new(), slots }
     }
 
     /// Orders the rules that it has.
@@ -36,12 +36,14 @@ impl TypeRules {
 
     /// The truth of a rule for the object whose results came.
     fn truth(&self, compiled: &Compiled, subject: &Subject<'_>) -> Truth {
-        let is_no_data = matches!(compiled.rule.condition, Condition::NoData(_));
-        match (is_no_data, subject.deleted) {
-            (true, true) => Truth { raises: Some(true), clears: Some(false) },
-            (true, false) => Truth { raises: self.is_sampled.map(|is_sampled| !is_sampled), clears: self.is_sampled },
-            (false, true) => Truth { raises: None, clears: None },
-            (false, false) => compiled.truth(&self.slots),
+        match compiled.rule.condition {
+            // A window that is partial because of what came before it has had its samples or not.
+            Condition::NoData(_) => {
+                Truth { raises: subject.sampled.map(|is_sampled| !is_sampled), clears: subject.sampled }
+            }
+            // Time that nobody observed counts neither way.
+            Condition::Terms(_) if subject.deleted || subject.partial => Truth { raises: None, clears: None },
+            Condition::Terms(_) => compiled.truth(&self.slots),
         }
     }
 }
@@ -66,6 +68,9 @@ impl Alarms {
         let place = (subject.type_index, rule_index);
         let before = self.objects.get(key, place).cloned();
         if before.is_none() && truth.raises != Some(true) {
+            return None;
+        }
+        if subject.partial && truth == (Truth { raises: None, clears: None }) {
             return None;
         }
         let life = before.as_ref().map(|entry| entry.life);

@@ -115,7 +115,10 @@ impl<'t> Parser<'t> {
         }
         let found = self.tokens.get(self.at).filter(|token| matches!(token.kind, Kind::Sign | Kind::Word));
         let found = found.and_then(|token| Operation::parse(self.text.get(token.span.clone())?));
-        let found = found.ok_or_else(|| self.expected("a comparison such as `>` or `in`"))?;
+        let found = found.ok_or_else(|| {
+            let all: Vec<_> = Operation::ALL.iter().map(|(_, symbol)| *symbol).collect();
+            self.expected(&format!("a comparison, one of {}, without quotes", all.join(", ")))
+        })?;
         self.at += 1;
         Ok(found)
     }

@@ -60,4 +60,8 @@ impl ResultSink for TableSink {
         self.blocks.end(subject);
         self.alarms.end(subject);
     }
+
+    fn silent_windows(&self) -> u32 {
+        self.alarms.silent_windows()
+    }
 }

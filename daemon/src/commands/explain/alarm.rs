@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use daemon_alarms::text;
+use daemon_alarms::{Rule, Rules, check, text};
 use derived_stats::Registry;
 use derived_stats::annotation::nearest;
 
@@ -17,10 +17,7 @@ use crate::config::{self, Sources};
 pub(super) fn run(given: &str, sources: &Sources, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
     if given.trim_start().starts_with("alarm ") {
         return match text::rule(given) {
-            Ok(rule) => {
-                print::print(&format!("{}\n", rule.words()))?;
-                Ok(ExitCode::SUCCESS)
-            }
+            Ok(rule) => short_form(rule, sources, registry, bad),
             Err(error) => {
                 message(format_args!("error: --alarm: {error}"));
                 Ok(ExitCode::from(print::USAGE))
@@ -46,4 +43,37 @@ pub(super) fn run(given: &str, sources: &Sources, registry: &Registry, bad: u8) 
     };
     print::print(&format!("{}\n", rule.words()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a rule in the short form, once the configuration that is named has what it needs.
+fn short_form(rule: Rule, sources: &Sources, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
+    let is_named = sources.file.is_some()
+        || sources.collector_file.is_some()
+        || !(sources.set.is_empty() && sources.uve_proxy_list.is_empty());
+    let words = rule.words();
+    if !is_named {
+        print::print(&format!("{words}\n"))?;
+        message(format_args!(
+            "note: the rule is not checked against proxy types; name a configuration with --config FILE"
+        ));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let loaded = match config::load(sources, registry) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            message(format_args!("{problems}"));
+            return Ok(ExitCode::from(bad));
+        }
+    };
+    let entries = loaded.streams.proxies.entries().iter();
+    let types: Vec<_> = entries.map(|entry| (&entry.stream, entry.types.as_slice())).collect();
+    let problems = check::problems(&Rules::new(vec![rule]), &types);
+    if problems.is_empty() {
+        print::print(&format!("{words}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (_, problem) in problems {
+        message(format_args!("error: --alarm: {problem}"));
+    }
+    Ok(ExitCode::from(print::USAGE))
 }

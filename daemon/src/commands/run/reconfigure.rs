@@ -94,7 +94,7 @@ impl Reconfigure for Configured {
         let file = text.as_deref().map(|text| self.stage(text)).transpose()?;
         let sources = Sources { text, ..self.sources.clone() };
         let survey = preflight::survey(&sources, &self.registry);
-        let invalid = |problems: &Problems| Outcome::Invalid(problems.to_string().lines().map(str::to_owned).collect());
+        let invalid = |problems: &Problems| Outcome::Invalid(problems.iter().map(ToString::to_string).collect());
         let loaded = survey.loaded().map_err(|problems| invalid(&problems))?;
         for notice in &loaded.notices {
             tracing::warn!("{notice}");

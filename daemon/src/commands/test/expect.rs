@@ -69,19 +69,29 @@ fn resolve_one<'t>(
     if !case.series.iter().any(|series| series.key == expected.key) {
         return Err("no series has this key".to_owned());
     }
-    let at = start.saturating_add_signed(expected.at.0);
-    let period = of.period_seconds().map_or(1, |seconds| u64::from(seconds) * 1_000_000);
-    if !at.is_multiple_of(period) {
-        let before = (at - at % period) as i64 - start as i64;
-        let [before, after] = [before, before + period as i64].map(signed);
-        return Err(format!("no window of the type begins at this `at`; the nearest ones do at {before} and {after}"));
-    }
+    let at = window_start(start, expected.at.0, of)?;
     let data = (!expected.none).then_some(&expected.data);
     Ok(Expectation { stream, proxy_type: proxy_type.clone(), key: &expected.key, start, at, period, data })
 }
 
+/// The start of the window of a proxy type that begins so many microseconds after the start of the test.
+///
+/// # Errors
+///
+/// When none begins then: the nearest ones.
+pub(super) fn window_start(start: u64, at: i64, of: &ProxyType) -> Result<u64, String> {
+    let at = start.saturating_add_signed(at);
+    let period = of.period_seconds().map_or(1, |seconds| u64::from(seconds) * 1_000_000);
+    if at.is_multiple_of(period) {
+        return Ok(at);
+    }
+    let before = (at - at % period) as i64 - start as i64;
+    let [before, after] = [before, before + period as i64].map(signed);
+    Err(format!("no window of the type begins at this `at`; the nearest ones do at {before} and {after}"))
+}
+
 /// A span of microseconds as a test file has it.
-fn signed(micros: i64) -> String {
+pub(super) fn signed(micros: i64) -> String {
     let sign = if micros < 0 { "-" } else { "" };
     format!("{sign}{}", duration::print(Duration::from_micros(micros.unsigned_abs())))
 }

@@ -24,6 +24,8 @@ pub(super) struct Outcome {
     pub fates: Fates,
     /// Why the intake rejected samples.
     pub rejected: Vec<String>,
+    /// The event time of each stream at the end, in microseconds since the epoch: its windows up to there are closed.
+    pub closed_until: BTreeMap<String, u64>,
 }
 
 /// A result.
@@ -69,8 +71,11 @@ impl Outcome {
                 outcome.take(table, now)?;
             }
         }
-        for table in tables.values_mut() {
+        for (id, table) in &mut tables {
             table.close_all(Duration::MAX);
+            if let Some(plan) = plans.get(usize::from(*id)) {
+                outcome.closed_until.insert(plan.stream().to_string(), table.watermark());
+            }
             outcome.take(table, Duration::MAX)?;
             outcome.fates.add_all(&table.status().fates);
         }

@@ -129,6 +129,11 @@ impl WindowGroup {
         self.closing.as_ref().map_or(0, |closing| closing.touched.word(word))
     }
 
+    /// How many known windows in a row up to the newest closed one had no samples.
+    pub(in crate::table) fn known_silent_windows(&self) -> u32 {
+        self.known_quiet
+    }
+
     /// Ends the close of a window, after its last word; see [`close_word`](Self::close_word) for `ages`.
     pub(in crate::table) fn end_close(&mut self, ages: bool) {
         let Some(ClosingSet { mut touched, .. }) = self.closing.take() else {

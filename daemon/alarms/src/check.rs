@@ -213,41 +213,40 @@ mod tests {
         assert_eq!(found(&good), [""; 0]);
     }
 
+    /// Conditions, each with a part of its only problem.
+    const PROBLEMS: &[(&str, &str)] = &[
+        (
+            "AggProxySumAnomalyEWM01.value.sigma > 3",
+            "stays within 3.0000 by size, because of the algorithm `1.DSSum-raw:DSAnomaly:EWM:0.1`",
+        ),
+        ("AggProxySumAnomalyEWM01.value.sigma range [3.1, 9]", "is never true"),
+        ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below -3", "`clear below -3` is never true"),
+        (
+            "AggProxySumAnomalyEWM01.value.sigma < -2, clear above 3",
+            "`clear above 3` is never true: AggProxySumAnomalyEWM01.value.sigma stays within 3.0000 by size; name a \
+             lower number",
+        ),
+        ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below 2.5", "`clear below 2.5` does not go with `> 2`"),
+        ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 2.5", "does not go with"),
+        ("AggProxySun.value > 3", "`AggProxySun` is no configured proxy type or UVE; did you mean `AggProxySum`?"),
+        ("AggProxySum.valu > 3", "has no attribute `valu`; did you mean `value`?"),
+        ("AggProxySumAnomalyEWM01.value.sigmo > 2", "has no field `value.sigmo`; did you mean `value.sigma`?"),
+        ("AggProxySum.value > 3 or AggProxySumAnomalyEWM01.value.sigma > 2", "are of several UVEs"),
+        ("no data in AggProxySum for 2", "never fires: an object without samples expires after 1"),
+        ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 3.2", "`clear above 3.2` does not go with `> 2`"),
+        ("AggProxySum.value > \"x\"", "`AggProxySum.value` is a number, and \"x\" a text; compare it with a number"),
+        ("AggProxySum.value == \"x\"", "is never true"),
+        ("AggProxySum.value in [\"x\"]", "is never true"),
+        ("AggProxySum.value < 0", "is never true"),
+        ("AggProxySum.value > 3 on \"vn1\"", "the pattern \"vn1\" matches no object"),
+        ("no data in AggProxySum, clear below 2", "needs a condition with one comparison"),
+        ("AggProxySum.value > 3 text \"{value.x}\"", "has no field `value.x`"),
+        ("AggProxySum.value > 3 text \"{value\"", "has a `{` without `}`"),
+    ];
+
     #[test]
     fn a_problem_names_what_was_found_and_the_remedy() {
-        let cases = [
-            (
-                "AggProxySumAnomalyEWM01.value.sigma > 3",
-                "stays within 3.0000 by size, because of the algorithm `1.DSSum-raw:DSAnomaly:EWM:0.1`",
-            ),
-            ("AggProxySumAnomalyEWM01.value.sigma range [3.1, 9]", "is never true"),
-            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below -3", "`clear below -3` is never true"),
-            (
-                "AggProxySumAnomalyEWM01.value.sigma < -2, clear above 3",
-                "`clear above 3` is never true: AggProxySumAnomalyEWM01.value.sigma stays within 3.0000 by size; name a \
-                 lower number",
-            ),
-            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below 2.5", "`clear below 2.5` does not go with `> 2`"),
-            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 2.5", "does not go with"),
-            ("AggProxySun.value > 3", "`AggProxySun` is no configured proxy type or UVE; did you mean `AggProxySum`?"),
-            ("AggProxySum.valu > 3", "has no attribute `valu`; did you mean `value`?"),
-            ("AggProxySumAnomalyEWM01.value.sigmo > 2", "has no field `value.sigmo`; did you mean `value.sigma`?"),
-            ("AggProxySum.value > 3 or AggProxySumAnomalyEWM01.value.sigma > 2", "are of several UVEs"),
-            ("no data in AggProxySum for 2", "never fires: an object without samples expires after 1"),
-            ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 3.2", "`clear above 3.2` does not go with `> 2`"),
-            (
-                "AggProxySum.value > \"x\"",
-                "`AggProxySum.value` is a number, and \"x\" a text; compare it with a number",
-            ),
-            ("AggProxySum.value == \"x\"", "is never true"),
-            ("AggProxySum.value in [\"x\"]", "is never true"),
-            ("AggProxySum.value < 0", "is never true"),
-            ("AggProxySum.value > 3 on \"vn1\"", "the pattern \"vn1\" matches no object"),
-            ("no data in AggProxySum, clear below 2", "needs a condition with one comparison"),
-            ("AggProxySum.value > 3 text \"{value.x}\"", "has no field `value.x`"),
-            ("AggProxySum.value > 3 text \"{value\"", "has a `{` without `}`"),
-        ];
-        for (condition, expected) in cases {
+        for (condition, expected) in PROBLEMS {
             let problems = found(&[&format!("alarm \"a\" when {condition}")]);
             assert!(problems.len() == 1 && problems[0].contains(expected), "{condition}: {problems:?}");
         }

@@ -265,6 +265,27 @@ fn an_alarm_without_data_fires_outlives_the_object_and_ends_with_its_next_sample
     assert_eq!(rig.changes(), ["2 T:a silent Firing", "21 T:a silent Resolved", "22 T:a silent Firing"]);
 }
 
+/// Eight minutes in which the object `T:a` is silent from the third to the seventh: also without other objects, with all of
+/// them closed at once, and with a restart after each.
+fn eight_minutes(rig: &mut Rig, others_continue: bool, jumps: bool, restarts: bool) {
+    for minute in 0..8 {
+        if minute < 2 || minute == 7 {
+            rig.minute(minute, &[("T:a", 20)]);
+        }
+        if others_continue {
+            rig.minute(minute, &[("T:b", 1)]);
+        }
+        if jumps && (2..7).contains(&minute) {
+            continue;
+        }
+        rig.close(minute);
+        rig.commit();
+        if restarts {
+            rig.restart();
+        }
+    }
+}
+
 #[test]
 fn silent_periods_count_with_any_type_and_at_any_speed() {
     let rules = [1, 2, 4].map(|periods| format!("alarm \"nd{periods}\" when no data in P for {periods} periods"));
@@ -293,22 +314,7 @@ fn silent_periods_count_with_any_type_and_at_any_speed() {
                 [(true, false, false), (false, false, false), (false, true, false), (false, false, true)]
             {
                 let mut rig = Rig::of(plan_of(&[of_minutes("P", annotation, timeout, silence)]), &texts);
-                for minute in 0..8 {
-                    if minute < 2 || minute == 7 {
-                        rig.minute(minute, &[("T:a", 20)]);
-                    }
-                    if others_continue {
-                        rig.minute(minute, &[("T:b", 1)]);
-                    }
-                    if jumps && (2..7).contains(&minute) {
-                        continue;
-                    }
-                    rig.close(minute);
-                    rig.commit();
-                    if restarts {
-                        rig.restart();
-                    }
-                }
+                eight_minutes(&mut rig, others_continue, jumps, restarts);
                 let case = format!("{annotation} {silence:?} {timeout} {others_continue} {jumps} {restarts}");
                 assert_eq!(rig.changes(), expected, "{case}");
             }

@@ -69,7 +69,7 @@ fn resolve_one<'t>(
     if !case.series.iter().any(|series| series.key == expected.key) {
         return Err("no series has this key".to_owned());
     }
-    let at = window_start(start, expected.at.0, of)?;
+    let (at, period) = (window_start(start, expected.at.0, of)?, period_of(of));
     let data = (!expected.none).then_some(&expected.data);
     Ok(Expectation { stream, proxy_type: proxy_type.clone(), key: &expected.key, start, at, period, data })
 }
@@ -81,13 +81,18 @@ fn resolve_one<'t>(
 /// When none begins then: the nearest ones.
 pub(super) fn window_start(start: u64, at: i64, of: &ProxyType) -> Result<u64, String> {
     let at = start.saturating_add_signed(at);
-    let period = of.period_seconds().map_or(1, |seconds| u64::from(seconds) * 1_000_000);
+    let period = period_of(of);
     if at.is_multiple_of(period) {
         return Ok(at);
     }
     let before = (at - at % period) as i64 - start as i64;
     let [before, after] = [before, before + period as i64].map(signed);
     Err(format!("no window of the type begins at this `at`; the nearest ones do at {before} and {after}"))
+}
+
+/// The period of a proxy type, in microseconds; 1 for results of single samples.
+fn period_of(of: &ProxyType) -> u64 {
+    of.period_seconds().map_or(1, |seconds| u64::from(seconds) * 1_000_000)
 }
 
 /// A span of microseconds as a test file has it.

@@ -24,7 +24,7 @@ mod stored;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use daemon_results::block::Row;
+use daemon_results::block::{BATCH, Row};
 
 use self::epoch::{Entry, Epoch, hash_of};
 use self::ranges::Runs;
@@ -71,8 +71,8 @@ impl OpenEntry {
     }
 
     #[inline]
-    fn add_object(&mut self, epoch: &mut Epoch, key: &str) {
-        match epoch.number(hash_of(key)) {
+    fn add_object(&mut self, epoch: &mut Epoch, hash: u32) {
+        match epoch.number(hash) {
             Some(number) => self.objects.push(number),
             None => self.objects.push_all(),
         }
@@ -104,15 +104,16 @@ impl ResultIndex {
     /// the results are further ones.
     pub(crate) fn add_rows(&mut self, record: RecordHead, rows: &[Row<'_>]) {
         let Some((epoch, open)) = self.begin(record) else { return };
-        let mut previous: Option<&str> = None;
-        for row in rows {
-            open.add_start(row.start);
+        for rows in rows.chunks(BATCH) {
+            rows.iter().for_each(|row| open.add_start(row.start));
+            let (mut hashes, mut count) = ([0; BATCH], 0);
             // The results of one object come mostly together, and then borrow the same key.
-            if previous.is_some_and(|previous| std::ptr::eq(row.key, previous)) {
-                continue;
+            for of_object in rows.chunk_by(|row, next| std::ptr::eq(row.key, next.key)) {
+                hashes[count] = hash_of(of_object[0].key);
+                count += 1;
             }
-            previous = Some(row.key);
-            open.add_object(epoch, row.key);
+            epoch.look_ahead(&hashes[..count]);
+            hashes[..count].iter().for_each(|hash| open.add_object(epoch, *hash));
         }
     }
 
@@ -120,7 +121,7 @@ impl ResultIndex {
     pub(crate) fn add_alarms(&mut self, record: RecordHead, key: &str, start: u64) {
         if let Some((epoch, open)) = self.begin(record) {
             open.add_start(start);
-            open.add_object(epoch, key);
+            open.add_object(epoch, hash_of(key));
         }
     }
 

@@ -5,6 +5,7 @@
 //! the objects of one range of numbers, and a few others that are new or come in another order.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 
 use hashbrown::HashTable;
 
@@ -80,6 +81,17 @@ impl Epoch {
         let number = known.or_else(|| self.add(hash))?;
         self.last = number;
         Some(number)
+    }
+
+    /// Reads what [`number`](Self::number) will read for these hashes if they are in another order than before: one after
+    /// the other without any work between them, so that the processor waits for the memory of many at a time.
+    pub(super) fn look_ahead(&self, hashes: &[u32]) {
+        let expected = self.hashes.get(self.last.wrapping_add(1) as usize..).unwrap_or_default();
+        if !expected.starts_with(hashes) {
+            let numbers = hashes.iter().filter_map(|hash| self.by_hash.find(spread(*hash), |_| true));
+            let found = numbers.filter_map(|number| self.hashes.get(*number as usize));
+            black_box(found.fold(0, |sum: u32, hash| sum ^ hash));
+        }
     }
 
     fn add(&mut self, hash: u32) -> Option<u32> {

@@ -8,8 +8,7 @@ use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::RedisSink;
-use daemon_sinks::remote_write::RemoteWriteSink;
-use daemon_sinks::results_webhook::ResultsWebhookSink;
+use daemon_sinks::{remote_write, results_webhook};
 use daemon_sources::Source;
 use derived_stats::Registry;
 
@@ -22,8 +21,8 @@ const BUILT_IN_SINKS: [&str; 8] = [
     FileSink::NAME,
     InfluxSink::NAME,
     RedisSink::NAME,
-    RemoteWriteSink::NAME,
-    ResultsWebhookSink::NAME,
+    remote_write::NAME,
+    results_webhook::NAME,
     ViewSink::NAME,
     AlarmSink::WEBHOOK,
 ];

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use daemon_base::clock::Clock;
 use daemon_base::setting::Secret;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, RecordBatch};
 use ureq::tls::TlsConfig;
 
 use self::batch::Batch;
@@ -25,6 +24,9 @@ use crate::endpoint::{secret, tls};
 use crate::post::{PostSettings, PostSink, PostTelemetry};
 
 pub use self::config::ResultsWebhookConfig;
+
+/// The name of the sink, under which it stores its position.
+pub const NAME: &str = "results_webhook";
 
 /// The settings of the sink.
 #[derive(Clone)]
@@ -44,7 +46,7 @@ impl ResultsWebhookSettings {
         let ca_file = "sinks.results_webhook.ca_file";
         let is_https = url.starts_with("https:");
         let post = PostSettings {
-            name: ResultsWebhookSink::NAME,
+            name: NAME,
             settings: "sinks.results_webhook.url and its secret",
             ca_file,
             url: url.clone(),
@@ -72,38 +74,13 @@ impl std::fmt::Debug for ResultsWebhookSettings {
     }
 }
 
-/// A sink that posts results.
-pub struct ResultsWebhookSink(PostSink<Batch>);
-
-impl ResultsWebhookSink {
-    /// The name of the sink, under which it stores its position.
-    pub const NAME: &'static str = "results_webhook";
-
-    /// Creates a sink that ends a wait or a request when `stop` is set.
-    pub fn new(settings: ResultsWebhookSettings, clock: Arc<dyn Clock>, telemetry: PostTelemetry, stop: Stop) -> Self {
-        let ResultsWebhookSettings { post, secret } = settings;
-        Self(PostSink::new(post, Batch::new(secret), clock, telemetry, stop))
-    }
-}
-
-impl Sink for ResultsWebhookSink {
-    fn name(&self) -> &str {
-        Self::NAME
-    }
-
-    fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
-        self.0.start(log)
-    }
-
-    fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
-        self.0.deliver(log, batch)
-    }
-
-    fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
-        self.0.idle(log, stopping)
-    }
-
-    fn delivered(&self, next: u64) -> u64 {
-        self.0.delivered(next)
-    }
+/// A sink that posts results. It ends a wait or a request when `stop` is set.
+pub fn sink(
+    settings: ResultsWebhookSettings,
+    clock: Arc<dyn Clock>,
+    telemetry: PostTelemetry,
+    stop: Stop,
+) -> impl Sink {
+    let ResultsWebhookSettings { post, secret } = settings;
+    PostSink::new(post, Batch::new(secret), clock, telemetry, stop)
 }

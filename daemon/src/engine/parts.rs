@@ -13,8 +13,7 @@ use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::{Publish, RedisSink, UveMessage};
-use daemon_sinks::remote_write::RemoteWriteSink;
-use daemon_sinks::results_webhook::ResultsWebhookSink;
+use daemon_sinks::{remote_write, results_webhook};
 use daemon_sources::{Source, SourceContext};
 
 use super::{Engine, EngineSettings, Lifetime, Readiness};
@@ -108,19 +107,19 @@ impl Engine {
 
     fn start_remote_write(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
         let Some(own) = &settings.remote_write else {
-            return self.log.remove_sink(RemoteWriteSink::NAME).context("forget the remote write sink");
+            return self.log.remove_sink(remote_write::NAME).context("forget the remote write sink");
         };
         let (clock, stop, lines) = self.parts_of_sink(settings);
-        let sink = RemoteWriteSink::new(own.clone(), lines, clock, self.telemetry.remote_write.clone(), stop);
+        let sink = remote_write::sink(own.clone(), lines, clock, self.telemetry.remote_write.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
     }
 
     fn start_results_webhook(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
         let Some(own) = &settings.results_webhook else {
-            return self.log.remove_sink(ResultsWebhookSink::NAME).context("forget the webhook of results");
+            return self.log.remove_sink(results_webhook::NAME).context("forget the webhook of results");
         };
         let (clock, stop, _) = self.parts_of_sink(settings);
-        let sink = ResultsWebhookSink::new(own.clone(), clock, self.telemetry.results_webhook.clone(), stop);
+        let sink = results_webhook::sink(own.clone(), clock, self.telemetry.results_webhook.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
     }
 

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use daemon_base::outbound::Authorization;
 use ureq::tls::TlsConfig;
 
-use super::RemoteWriteSink;
+use super::NAME;
 use super::config::{self, RemoteWriteConfig};
 use crate::endpoint::{secret, tls};
 use crate::post::PostSettings;
@@ -35,7 +35,7 @@ impl RemoteWriteSettings {
         let labels =
             config::labels(&section.labels).map_err(anyhow::Error::msg).context("sinks.remote_write.labels")?;
         let post = PostSettings {
-            name: RemoteWriteSink::NAME,
+            name: NAME,
             settings: "sinks.remote_write.url, its credentials and sinks.remote_write.tenant",
             ca_file,
             url: url.clone(),

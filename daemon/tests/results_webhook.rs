@@ -117,7 +117,7 @@ fn post(daemon: &Daemon, periods: std::ops::Range<u64>) {
 }
 
 /// Checks the signature of each request with Python's own HMAC, each result and the lines of the log with an independent
-/// validator, and that it refuses what is no result.
+/// validator, and that it refuses what is not a result.
 const CHECK: &str = r#"
 import copy, hashlib, hmac, json, sys
 from jsonschema import Draft202012Validator

@@ -161,7 +161,7 @@ impl Model for Seasonal {
         scores
     }
 
-    /// A series that never moved has the longest run of equal values with each value, which is no reason for an alarm.
+    /// A series that never moved has the longest run of equal values with each value, which is not a reason for an alarm.
     /// A value beyond the limit is one, although it is not learned and so does not count as a move.
     fn can_alarm(&self, state: &SeasonalMemory) -> bool {
         state.z_variance > 0.0 || state.since_beyond == 0

@@ -108,7 +108,7 @@ impl Payload for Samples {
                 self.encode(row)?;
                 row.end
             }
-            // Alarms are no numbers, and Contiv's scrapes have a page and a sink of their own.
+            // Alarms are not numbers, and Contiv's scrapes have a page and a sink of their own.
             Stored::Line(line) if is_alarms(line) || is_scrape(line) => return Ok(Added::Taken { left_out: 0 }),
             Stored::Line(line) => {
                 let mut lines = std::mem::take(&mut self.lines);
@@ -280,7 +280,7 @@ mod tests {
         samples.clear();
         add(&mut samples, &line("T:too old", 4_000_000, 1));
         samples.rejected(0, "status 400: out of order sample of {name=\"Too Old\"}");
-        assert_eq!(samples.prune(0..1), 0, "the text of a label is no reason");
+        assert_eq!(samples.prune(0..1), 0, "the text of a label is not a reason");
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl AlarmReader {
         // What cannot be parsed is left out: the view has logged it.
         let Ok(row) = AlarmRow::read(line) else { return };
         let (proxy, data) = (row.data.proxy, row.data.alarms.into_iter().chain(row.data.resolved));
-        // One that was pending only has no time at which it fired, and is no alarm of the past.
+        // One that was only pending never fired, so it is not an alarm of the past.
         for alarm in data.filter(|alarm| !is_pending(alarm)) {
             let id = (alarm.timestamp, alarm.rule.clone(), alarm.uve.clone(), proxy.clone());
             match self.found.get_mut(&id) {

@@ -148,7 +148,7 @@ mod tests {
         }
         assert!(!candidates.begin_window(0, 60) && !candidates.begin_window(120, 120));
         candidates.insert(result(4, (0, 60), 4.0));
-        assert_eq!(hashes(&candidates), [1, 2, 3], "a result of an older window is no candidate");
+        assert_eq!(hashes(&candidates), [1, 2, 3], "a result of an older window is not a candidate");
         assert!(candidates.begin_window(120, 180));
         assert_eq!(hashes(&candidates), [2]);
     }

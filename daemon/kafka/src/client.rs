@@ -90,6 +90,11 @@ impl Connection {
         Duration::from_millis(self.session_timeout_ms)
     }
 
+    /// After what time the broker aborts a transaction that was left open.
+    pub(crate) fn transaction_timeout(&self) -> Duration {
+        Duration::from_millis(self.transaction_timeout_ms)
+    }
+
     /// The configuration of a client that requests metadata and creates topics.
     pub fn admin(&self) -> ClientConfig {
         self.finish(&[], &[])

@@ -104,8 +104,7 @@ impl Group {
             BaseConsumer::from_config_and_context(&IdContext::configure(metadata_client), IdContext::default())?;
         let high_client = connection.reader(&names.group, Isolation::Uncommitted);
         let high_client = BaseConsumer::from_config_and_context(&high_client, LogContext)?;
-        let config = connection.transactional(transactional_id);
-        let transactions = Transactions::new(config, names, results, Arc::clone(&topology));
+        let transactions = Transactions::new(connection, transactional_id, names, results, Arc::clone(&topology));
         Ok(Self {
             consumer,
             metadata_client,

@@ -1,5 +1,6 @@
 //! The transactions of a worker: results, states, dead letters and offsets are committed together or not at all.
 
+mod answer;
 mod failure;
 mod writer;
 
@@ -18,21 +19,18 @@ use rdkafka::message::{DeliveryResult, Message as _};
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::util::Timeout;
 use tracing::{debug, warn};
 
-use crate::client::{self, LogContext};
+use crate::client::{self, Connection, LogContext};
 use crate::input_topics::InputTopics;
 use crate::member::{MemberError, ShardCommit};
 use crate::names::Names;
 use crate::settings::ResultMessages;
 use crate::topology::Topology;
 
+use self::answer::{is_missing, retried, within};
 use self::failure::{FirstFailure, code, reason, refused_topic};
 use self::writer::Writer;
-
-/// The client's timeout of one step; the broker enforces the transaction timeout.
-const STEP: Timeout = Timeout::After(Duration::from_secs(60));
 
 /// The transactional producer of one worker.
 pub(crate) struct Transactions {
@@ -40,15 +38,25 @@ pub(crate) struct Transactions {
     names: Names,
     results: ResultMessages,
     topology: Arc<Topology>,
+    /// How long a step of a transaction may take. After it the broker aborts the transaction, too.
+    timeout: Duration,
     /// `None` until partitions are assigned, and after a fatal error.
-    producer: Option<BaseProducer<Deliveries>>,
+    producer: Option<Arc<BaseProducer<Deliveries>>>,
     /// Whether the broker has fenced a producer since the last [`take_fenced`](Self::take_fenced).
     was_fenced: bool,
 }
 
 impl Transactions {
-    pub(crate) fn new(config: ClientConfig, names: &Names, results: ResultMessages, topology: Arc<Topology>) -> Self {
-        Self { config, names: names.clone(), results, topology, producer: None, was_fenced: false }
+    /// Transactions with this id.
+    pub(crate) fn new(
+        connection: &Connection,
+        transactional_id: &str,
+        names: &Names,
+        results: ResultMessages,
+        topology: Arc<Topology>,
+    ) -> Self {
+        let (config, timeout) = (connection.transactional(transactional_id), connection.transaction_timeout());
+        Self { config, names: names.clone(), results, topology, timeout, producer: None, was_fenced: false }
     }
 
     /// Initializes the producer before the first commit: that takes up to some seconds, in which results would wait.
@@ -98,7 +106,8 @@ impl Transactions {
                 let failed = producer.context().failed.take();
                 // The abort waits for brokers that do not answer; that must be known before.
                 self.topology.doubt();
-                if abort(&producer) {
+                // A client that gets no answer is given up. The next one aborts the transaction at its start.
+                if !is_missing(&error) && abort(&producer, self.timeout) {
                     self.producer = Some(producer);
                 }
                 Err(self.aborted(&error, failed.as_ref()))
@@ -113,15 +122,15 @@ impl Transactions {
     }
 
     /// Makes a producer and initializes its transactions.
-    fn start(&self) -> Result<BaseProducer<Deliveries>, KafkaError> {
+    fn start(&self) -> Result<Arc<BaseProducer<Deliveries>>, KafkaError> {
         let mut config = self.config.clone();
         if failpoint::is_without("transactions") {
             config.remove("transactional.id");
-            return BaseProducer::from_config_and_context(&config, Deliveries::default());
+            return BaseProducer::from_config_and_context(&config, Deliveries::default()).map(Arc::new);
         }
         let producer = BaseProducer::from_config_and_context(&config, Deliveries::default())?;
-        producer.init_transactions(STEP)?;
-        Ok(producer)
+        producer.init_transactions(self.timeout)?;
+        Ok(Arc::new(producer))
     }
 
     fn writer<'w>(&'w self, producer: &'w BaseProducer<Deliveries>, topics: &'w InputTopics) -> Writer<'w> {
@@ -130,7 +139,7 @@ impl Transactions {
 
     fn attempt<C: ConsumerContext>(
         &self,
-        producer: &BaseProducer<Deliveries>,
+        producer: &Arc<BaseProducer<Deliveries>>,
         consumer: &BaseConsumer<C>,
         topics: &InputTopics,
         commits: &[ShardCommit],
@@ -153,9 +162,10 @@ impl Transactions {
             return Err(KafkaError::Canceled);
         }
         // Only after everything else is on the brokers, see `group`.
-        retried(|| producer.send_offsets_to_transaction(&offsets(topics, commits)?, &group, STEP))?;
+        let (offsets, sender) = (offsets(topics, commits)?, Arc::clone(producer));
+        within(self.timeout, move |left| sender.send_offsets_to_transaction(&offsets, &group, left))?;
         failpoint::point("transaction.late");
-        retried(|| producer.commit_transaction(STEP))
+        retried(self.timeout, |left| producer.commit_transaction(left))
     }
 }
 
@@ -210,21 +220,9 @@ fn offsets(topics: &InputTopics, commits: &[ShardCommit]) -> Result<TopicPartiti
     Ok(list)
 }
 
-/// Repeats a step while its error is retryable.
-fn retried(mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-    loop {
-        match step() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && !error.txn_requires_abort() => {
-                debug!(%error, "A step of a transaction failed; retrying.");
-            }
-            done => return done,
-        }
-    }
-}
-
 /// Aborts the open transaction; returns whether the producer can be used again.
-fn abort(producer: &BaseProducer<Deliveries>) -> bool {
-    let done = retried(|| producer.abort_transaction(STEP));
+fn abort(producer: &BaseProducer<Deliveries>, limit: Duration) -> bool {
+    let done = retried(limit, |left| producer.abort_transaction(left));
     producer.context().take_failure();
     if let Err(error) = &done {
         warn!(%error, "A transaction could not be aborted; the broker aborts it after kafka.transaction_timeout.");
@@ -275,3 +273,6 @@ impl ProducerContext for Deliveries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

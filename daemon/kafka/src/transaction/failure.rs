@@ -62,6 +62,10 @@ pub(super) fn reason(error: &KafkaError, topic: Option<&str>, names: &Names) -> 
             "the user may not use the transactional ids of this daemon: grant Write and Describe on those that begin with \
              {group}"
         ),
+        (Some(Code::OperationTimedOut), None) => format!(
+            "the brokers have not answered within kafka.transaction_timeout ({error}): check that all brokers of the cluster \
+             run, those that coordinate the group {group} and its transactions too"
+        ),
         (_, None) if matches!(error, KafkaError::Canceled) => {
             "the partitions were lost during the transaction".to_owned()
         }

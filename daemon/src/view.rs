@@ -30,7 +30,7 @@ use self::generations::Generations;
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, Objects};
 use self::types::Types;
-use crate::view::history::ResultIndex;
+use crate::view::history::{RecordIndex, ResultIndex};
 
 pub(crate) use self::alarms::AlarmQuery;
 pub(crate) use self::events::{Event, EventHub, EventId, Lagged, Subscription};
@@ -173,8 +173,13 @@ impl Writer<'_> {
         self.0.generations.begin_record(offset, bytes as u64);
     }
 
-    /// Applies results in order; `select` decides what of each is applied.
-    pub(crate) fn apply_all(&mut self, rows: &[Row<'_>], mut select: impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>))) {
+    /// Applies results in order, and adds them to the `index` if there is one; `select` decides what of each is applied.
+    pub(crate) fn apply_all(
+        &mut self,
+        rows: &[Row<'_>],
+        mut index: Option<RecordIndex<'_>>,
+        mut select: impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>)),
+    ) {
         for rows in rows.chunks(LOOK_AHEAD) {
             let mut keys = [("", ""); LOOK_AHEAD];
             let mut before = ("", ("", ""));
@@ -188,7 +193,7 @@ impl Writer<'_> {
             let mut from = 0;
             for keys in keys[..rows.len()].chunk_by(|(table, _), (next, _)| table == next) {
                 let to = from + keys.len();
-                self.0.apply_to_table(keys, &rows[from..to], &mut select);
+                self.0.apply_to_table(keys, &rows[from..to], index.as_mut(), &mut select);
                 from = to;
             }
         }
@@ -196,7 +201,7 @@ impl Writer<'_> {
 
     /// Applies one result.
     pub(crate) fn apply(&mut self, row: &Row<'_>) {
-        self.apply_all(&[*row], |row, apply| apply(row));
+        self.apply_all(&[*row], None, |row, apply| apply(row));
     }
 }
 
@@ -206,6 +211,7 @@ impl Tables {
         &mut self,
         keys: &[(&str, &str)],
         rows: &[Row<'_>],
+        index: Option<&mut RecordIndex<'_>>,
         select: &mut impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>)),
     ) {
         let Some((table, _)) = keys.first() else { return };
@@ -218,6 +224,9 @@ impl Tables {
             }
         };
         let places = objects.look_ahead(keys.iter().map(|(_, name)| *name));
+        if let Some(index) = index {
+            objects.add_to_index(index, rows, &places);
+        }
         for ((row, (_, name)), place) in rows.iter().zip(keys).zip(places) {
             select(row, &mut |row| {
                 if row.deleted {
@@ -460,7 +469,7 @@ mod tests {
             while let batch = rows.batch().unwrap()
                 && !batch.is_empty()
             {
-                view.writer().apply_all(&batch, |row, apply| apply(row));
+                view.writer().apply_all(&batch, None, |row, apply| apply(row));
             }
         }
     }

@@ -29,6 +29,7 @@ use daemon_results::block::{BATCH, Row};
 use self::epoch::{Entry, Epoch, hash_of};
 use self::ranges::Runs;
 
+pub(crate) use self::epoch::KeptNumber;
 pub(crate) use self::read::{Wanted, read};
 pub(crate) use self::stored::{IndexStore, NAME};
 
@@ -39,6 +40,9 @@ const ENTRY_BYTES: u64 = 64 * 1024;
 /// results are read as a whole.
 const MAX_EPOCHS: usize = 256;
 const MAX_MEMORY: usize = 256 * 1024 * 1024;
+
+/// The first kept number of an era; 0 is none.
+const FIRST_NUMBER: u32 = 1;
 
 /// The most offsets of a span that is in the index.
 const MAX_SPAN: u64 = 16;
@@ -53,6 +57,34 @@ pub(crate) struct ResultIndex {
     next: u64,
     /// The record that further results may be added to.
     begun: Option<u64>,
+    /// Counts how often the kept numbers began again at the first one: 32 bits are enough for two thousand large epochs.
+    era: u32,
+}
+
+/// A record whose results are added to the index.
+#[derive(Debug)]
+pub(crate) struct RecordIndex<'i> {
+    index: &'i mut ResultIndex,
+    record: RecordHead,
+}
+
+impl<'i> RecordIndex<'i> {
+    /// Adds a record that may have no results.
+    pub(crate) fn new(index: &'i mut ResultIndex, record: RecordHead) -> Self {
+        // A new epoch begins now, if one does, and not while kept numbers are in use.
+        index.add_empty(record);
+        Self { index, record }
+    }
+
+    /// Adds results; see [`ResultIndex::add_rows`].
+    pub(crate) fn add_rows(&mut self, rows: &[Row<'_>], kept: &mut [KeptNumber; BATCH]) {
+        self.index.add_rows(self.record, rows, kept);
+    }
+
+    /// The era of the kept numbers: those of an earlier one have to be forgotten.
+    pub(crate) fn era(&self) -> u32 {
+        self.index.era
+    }
 }
 
 /// The entry that takes further records.
@@ -70,13 +102,44 @@ impl OpenEntry {
         self.starts = (self.starts.0.min(start), self.starts.1.max(start));
     }
 
-    #[inline]
-    fn add_object(&mut self, epoch: &mut Epoch, hash: u32) {
-        match epoch.number(hash) {
+    fn add_number(&mut self, number: Option<u32>) {
+        match number {
             Some(number) => self.objects.push(number),
             None => self.objects.push_all(),
         }
     }
+
+    /// Adds at most [`BATCH`] results.
+    fn add_rows(&mut self, epoch: &mut Epoch, rows: &[Row<'_>], kept: &mut [KeptNumber; BATCH]) {
+        rows.iter().for_each(|row| self.add_start(row.start));
+        let (mut numbers, mut hashes) = ([None; BATCH], [0; BATCH]);
+        let (mut row, mut unknown) = (0, 0);
+        for (of_object, number) in by_object(rows).zip(&mut numbers) {
+            *number = epoch.of_kept(kept[row]);
+            if number.is_none() {
+                hashes[unknown] = hash_of(of_object[0].key);
+                unknown += 1;
+            }
+            row += of_object.len();
+        }
+        epoch.look_ahead(&hashes[..unknown]);
+        let (mut hashes, mut kept) = (hashes.iter(), &mut kept[..]);
+        for (of_object, number) in by_object(rows).zip(numbers) {
+            let (of_this, others) = kept.split_at_mut(of_object.len());
+            kept = others;
+            let number = number.or_else(|| {
+                let number = hashes.next().and_then(|hash| epoch.number(*hash));
+                of_this.fill(number.map(|number| epoch.to_keep(number)).unwrap_or_default());
+                number
+            });
+            self.add_number(number);
+        }
+    }
+}
+
+/// The results of each object: they come mostly together, and then borrow the same key.
+fn by_object<'r, 'k>(rows: &'r [Row<'k>]) -> impl Iterator<Item = &'r [Row<'k>]> {
+    rows.chunk_by(|row, next| std::ptr::eq(row.key, next.key))
 }
 
 /// A record without its results.
@@ -102,18 +165,15 @@ pub(crate) struct Span {
 impl ResultIndex {
     /// Adds a record with these results; nothing if it was added before. With the same record again, directly after it,
     /// the results are further ones.
-    pub(crate) fn add_rows(&mut self, record: RecordHead, rows: &[Row<'_>]) {
+    ///
+    /// `kept` has, for the first results, the numbers of their objects that an earlier call left there, and gets the
+    /// present ones: an object whose number is known is neither hashed nor looked up.
+    fn add_rows(&mut self, record: RecordHead, rows: &[Row<'_>], kept: &mut [KeptNumber; BATCH]) {
         let Some((epoch, open)) = self.begin(record) else { return };
-        for rows in rows.chunks(BATCH) {
-            rows.iter().for_each(|row| open.add_start(row.start));
-            let (mut hashes, mut count) = ([0; BATCH], 0);
-            // The results of one object come mostly together, and then borrow the same key.
-            for of_object in rows.chunk_by(|row, next| std::ptr::eq(row.key, next.key)) {
-                hashes[count] = hash_of(of_object[0].key);
-                count += 1;
-            }
-            epoch.look_ahead(&hashes[..count]);
-            hashes[..count].iter().for_each(|hash| open.add_object(epoch, *hash));
+        let (first, others) = rows.split_at(rows.len().min(BATCH));
+        open.add_rows(epoch, first, kept);
+        for rows in others.chunks(BATCH) {
+            open.add_rows(epoch, rows, &mut [KeptNumber::default(); BATCH]);
         }
     }
 
@@ -121,7 +181,7 @@ impl ResultIndex {
     pub(crate) fn add_alarms(&mut self, record: RecordHead, key: &str, start: u64) {
         if let Some((epoch, open)) = self.begin(record) {
             open.add_start(start);
-            open.add_object(epoch, hash_of(key));
+            open.add_number(epoch.number(hash_of(key)));
         }
     }
 
@@ -182,7 +242,15 @@ impl ResultIndex {
         while self.epochs.len() >= MAX_EPOCHS || (self.epochs.len() > 1 && self.memory() > MAX_MEMORY) {
             self.epochs.pop_front();
         }
-        self.epochs.push_back(Epoch::new(first));
+        let first_number = match self.epochs.back().map(Epoch::next_number) {
+            Some(Some(number)) => number,
+            Some(None) => {
+                self.era = self.era.wrapping_add(1);
+                FIRST_NUMBER
+            }
+            None => FIRST_NUMBER,
+        };
+        self.epochs.push_back(Epoch::new(first, first_number));
     }
 
     /// Forgets the results before an offset, which the log has deleted.

@@ -20,12 +20,15 @@ use derived_stats::Record;
 use proxy_uve::json;
 
 use crate::view::generations::Generations;
+use crate::view::history::KeptNumber;
 
 /// The name and the encoded structures of one object.
 #[derive(Debug, Default)]
 pub(super) struct Object {
     /// The size of the name.
     name: u32,
+    /// The number that the index of the results gave it.
+    pub number: KeptNumber,
     bytes: Vec<u8>,
 }
 
@@ -53,7 +56,7 @@ pub(super) struct Uve<'o> {
 impl Object {
     /// An object without structures; `None` if the name has four gigabytes.
     pub(super) fn new(name: &str) -> Option<Self> {
-        Some(Self { name: u32::try_from(name.len()).ok()?, bytes: name.into() })
+        Some(Self { name: u32::try_from(name.len()).ok()?, number: KeptNumber::default(), bytes: name.into() })
     }
 
     /// The name as UTF-8.

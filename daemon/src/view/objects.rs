@@ -5,10 +5,11 @@ use std::hash::BuildHasher as _;
 use std::hint::black_box;
 use std::ops::Bound;
 
-use daemon_results::block::BATCH;
+use daemon_results::block::{BATCH, Row};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use crate::view::history::{KeptNumber, RecordIndex};
 use crate::view::object::Object;
 
 /// The most results whose objects are looked up together.
@@ -34,6 +35,8 @@ pub(super) struct Objects {
     names: BTreeSet<Box<str>>,
     /// The objects whose names the next reader sorts: a start adds all of them at once, and often nobody reads.
     unsorted: Vec<u32>,
+    /// The era of the numbers that the index of the results gave the objects.
+    era: u32,
     /// With a seed of this process, because names come from outside.
     hasher: RandomState,
 }
@@ -98,6 +101,26 @@ impl Objects {
             }
         }
         places
+    }
+
+    /// Adds results to the index of the results, with the numbers that it gave these objects; `places` is where
+    /// [`look_ahead`](Self::look_ahead) found them.
+    pub(super) fn add_to_index(&mut self, index: &mut RecordIndex<'_>, rows: &[Row<'_>], places: &[u32; LOOK_AHEAD]) {
+        if self.era != index.era() {
+            self.era = index.era();
+            self.objects.iter_mut().for_each(|object| object.number = KeptNumber::default());
+        }
+        let number = |place: &u32| self.objects.get(*place as usize).map(|object| object.number).unwrap_or_default();
+        let mut numbers = places.each_ref().map(number);
+        let before = numbers;
+        index.add_rows(rows, &mut numbers);
+        if numbers != before {
+            for (place, number) in places.iter().zip(numbers) {
+                if let Some(object) = self.objects.get_mut(*place as usize) {
+                    object.number = number;
+                }
+            }
+        }
     }
 
     /// Calls `change` with the object, a new one if it is not known; not at all with four billion of them. `at` is
@@ -235,7 +258,7 @@ mod tests {
     use std::cell::RefCell;
     use std::sync::Arc;
 
-    use daemon_results::block::{Row, UveShape, Values};
+    use daemon_results::block::{UveShape, Values};
 
     use super::*;
     use crate::view::generations::Generations;

@@ -13,7 +13,7 @@ use tracing::{debug, error, warn};
 
 use super::checkpoint::Checkpoints;
 use super::configured::Configured;
-use crate::view::history::{IndexStore, RecordHead};
+use crate::view::history::{IndexStore, RecordHead, RecordIndex};
 use crate::view::{Event, EventHub, EventId, Filter, Loudest, UveView};
 
 /// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest result that the
@@ -184,10 +184,9 @@ impl ViewSink {
         let mut writer = view.writer();
         writer.begin_record(offset, record.len());
         records.each_batch(offset, record, |rows| {
-            if has_index {
-                view.index().add_rows(head, rows);
-            }
-            writer.apply_all(rows, |row, apply| {
+            let mut locked = has_index.then(|| view.index());
+            let index = locked.as_mut().map(|index| RecordIndex::new(index, head));
+            writer.apply_all(rows, index, |row, apply| {
                 configured.select(row, |row| {
                     if is_new {
                         loudest.take(row);

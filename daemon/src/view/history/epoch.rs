@@ -24,17 +24,25 @@ const MIN_LOOSE_BYTES: u64 = 16 * MIB;
 const LOOSE_BYTES_PER_KEY_BYTE: u64 = 100;
 
 /// The most objects of an epoch, so that its memory is bounded: 30 MB. Records with others have to be read by all.
-const MAX_OBJECTS: usize = 2 * 1024 * 1024;
+pub(super) const MAX_OBJECTS: usize = 2 * 1024 * 1024;
 
 /// Odd numbers without a pattern, of the hash.
 const FACTOR: u64 = 0xA24B_AED4_963E_E407;
 const SEED: u64 = 0x9FB2_1C65_1E98_DF25;
+
+/// The number of an object in the epoch that takes new entries, as the view keeps it with the object; none at first.
+///
+/// Each epoch counts on from the one before it, so that the number of an earlier epoch is none of this one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct KeptNumber(u32);
 
 /// The objects and the entries of an epoch.
 #[derive(Debug, Default)]
 pub(super) struct Epoch {
     /// The first offset.
     pub first: u64,
+    /// The kept number of the object 0; not 0, which is none.
+    pub first_number: u32,
     /// The offset after the last entry.
     pub end: u64,
     /// The hash of the key of each object, by its number. Objects with the same hash have one number.
@@ -65,8 +73,27 @@ pub(super) struct Entry {
 }
 
 impl Epoch {
-    pub(super) fn new(first: u64) -> Self {
-        Self { first, end: first, last: u32::MAX, ..Self::default() }
+    /// An epoch that begins at an offset and with a kept number.
+    pub(super) fn new(first: u64, first_number: u32) -> Self {
+        Self { first, first_number, end: first, last: u32::MAX, ..Self::default() }
+    }
+
+    /// The kept number of the first object of the next epoch; `None` if there may be too few for all its objects.
+    pub(super) fn next_number(&self) -> Option<u32> {
+        let next = self.first_number.checked_add(u32::try_from(self.hashes.len()).ok()?)?;
+        (next <= u32::MAX - MAX_OBJECTS as u32).then_some(next)
+    }
+
+    /// The number of an object whose kept number is of this epoch.
+    #[inline]
+    pub(super) fn of_kept(&self, KeptNumber(kept): KeptNumber) -> Option<u32> {
+        let number = kept.wrapping_sub(self.first_number);
+        ((number as usize) < self.hashes.len()).then_some(number)
+    }
+
+    /// What the view keeps of a number of this epoch.
+    pub(super) fn to_keep(&self, number: u32) -> KeptNumber {
+        KeptNumber(self.first_number + number)
     }
 
     /// The number of the object with a hash, a new one if it has none; `None` if there are too many.

@@ -13,9 +13,9 @@ use anyhow::Context as _;
 use daemon_log::{Bounds, LogError, PartitionCommit, PartitionId, PartitionLog, RecordBuffer};
 use tracing::warn;
 
-use super::ResultIndex;
 use super::epoch::Epoch;
 use super::piece::{OpenPiece, Piece, unpack};
+use super::{FIRST_NUMBER, ResultIndex};
 
 /// The name in the log.
 pub(crate) const NAME: &str = "index:results";
@@ -89,7 +89,7 @@ impl IndexStore {
             if let Some(last) = index.epochs.back_mut() {
                 last.close();
             }
-            index.epochs.push_back(Epoch::new(epoch_first));
+            index.epochs.push_back(Epoch::new(epoch_first, FIRST_NUMBER));
         }
         let expected = format!("piece {chunk} goes on at {first} with {known} objects, unlike the pieces before it");
         let epoch = index.epochs.back_mut().filter(|epoch| epoch.first == epoch_first).ok_or(&*expected)?;

@@ -62,6 +62,11 @@ fn commit(log: &EmbeddedLog, partition: u16, results: RecordBuffer, at: u64) {
     log.commit(vec![PartitionCommit { partition, cursor: 0, meta: vec![], chunks: vec![], results }], at).unwrap();
 }
 
+/// The kept numbers of objects that the index gets for the first time.
+fn no_numbers() -> [KeptNumber; BATCH] {
+    [KeptNumber::default(); BATCH]
+}
+
 /// Adds the results of a log from an offset on to the index, as the view does.
 fn follow(log: &EmbeddedLog, index: &mut ResultIndex, from: u64) {
     let (mut reader, mut next) = (RecordReader::default(), from);
@@ -73,7 +78,7 @@ fn follow(log: &EmbeddedLog, index: &mut ResultIndex, from: u64) {
         for record in batch.records() {
             let (offset, bytes, committed) = (record.offset, record.payload.len(), record.appended_at);
             let head = RecordHead { offset, bytes, committed };
-            reader.each_batch(offset, record.payload, |rows| index.add_rows(head, rows)).unwrap();
+            reader.each_batch(offset, record.payload, |rows| index.add_rows(head, rows, &mut no_numbers())).unwrap();
         }
         next = batch.next_offset();
     }
@@ -350,7 +355,11 @@ fn a_day_of_minutes_of_100_000_objects_is_read_block_by_block_from_a_small_index
         let start = FIRST + minute * MINUTE;
         rows.iter_mut().for_each(|row| row.start = start);
         for block in rows.chunks(ROWS) {
-            index.add_rows(RecordHead { offset: next, bytes: 65 * block.len(), committed: start }, block);
+            index.add_rows(
+                RecordHead { offset: next, bytes: 65 * block.len(), committed: start },
+                block,
+                &mut no_numbers(),
+            );
             next += 1;
         }
     }
@@ -386,7 +395,8 @@ fn add(index: &mut ResultIndex, offset: u64, objects: impl Iterator<Item = u64>)
     let shape = Arc::new(UveShape::default());
     let keys: Vec<String> = objects.map(key).collect();
     let rows: Vec<Row<'_>> = keys.iter().map(|key| row(key, &shape, offset * MINUTE)).collect();
-    index.add_rows(RecordHead { offset, bytes: ENTRY_BYTES as usize, committed: offset }, &rows);
+    let head = RecordHead { offset, bytes: ENTRY_BYTES as usize, committed: offset };
+    index.add_rows(head, &rows, &mut no_numbers());
 }
 
 /// The offsets that a history of an object reads.
@@ -463,6 +473,46 @@ fn objects_in_another_order_get_new_numbers() {
     }
     let offset = window(&mut index, &shuffled);
     assert_eq!((index.epochs.len(), read(&mut index, offset)), (2, 1));
+}
+
+/// What an index has, and where its epochs begin.
+fn content(index: &mut ResultIndex) -> Vec<(u64, Vec<u32>, Vec<Entry>)> {
+    index.flush();
+    index.epochs.iter().map(|it| (it.first, it.hashes.clone(), it.entries.iter().cloned().collect())).collect()
+}
+
+#[test]
+fn numbers_kept_with_the_objects_give_the_index_that_their_keys_give() {
+    let (shape, keys) = (Arc::new(UveShape::default()), (0..20_000).map(key).collect::<Vec<_>>());
+    let shapes = [&shape, &Arc::new(UveShape { uve: "Other".into(), ..UveShape::default() })];
+    let (view, mut with, mut without, mut random) =
+        (UveView::default(), ResultIndex::default(), ResultIndex::default(), 1);
+    let mut below = |end: u64| {
+        random = u64::wrapping_mul(random, 6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % end
+    };
+    for offset in 0..3000 {
+        let mut rows = Vec::new();
+        for _ in 0..100 {
+            let key = &keys[below(20_000) as usize];
+            // One object has two results, some are deleted, and the view does not get all.
+            rows.extend(shapes.map(|shape| Row { deleted: below(4) == 0, ..row(key, shape, offset * MINUTE) }));
+        }
+        let record = RecordHead { offset, bytes: ENTRY_BYTES as usize, committed: offset };
+        without.add_rows(record, &rows, &mut no_numbers());
+        let all = Some(RecordIndex::new(&mut with, record));
+        view.writer().apply_all(&rows, all, |row, apply| {
+            if row.start % 7 != 0 {
+                apply(row)
+            }
+        });
+        if offset == 20 {
+            // The numbers end soon, so another era begins.
+            with.epochs[0].first_number = u32::MAX - epoch::MAX_OBJECTS as u32 - 100;
+        }
+    }
+    assert!(with.epochs.len() > 3 && with.era == 1, "{} epochs, era {}", with.epochs.len(), with.era);
+    assert_eq!(content(&mut with), content(&mut without));
 }
 
 #[test]

@@ -84,8 +84,9 @@ pub(crate) struct DeadLetter {
 /// An error of the cluster.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MemberError {
-    /// The transaction had no effect. The worker must restore its shards: they may be assigned to another member.
-    #[error("the transaction was aborted: {reason}")]
+    /// The transaction had no effect, or the brokers have not said whether it had. The worker must restore its shards:
+    /// their state shows what was committed, and they may be assigned to another member.
+    #[error("the transaction failed: {reason}")]
     Aborted { reason: String },
     /// A request failed; the worker may retry it.
     #[error("{operation} failed: {reason}; check that the brokers of kafka.brokers run and can be reached")]

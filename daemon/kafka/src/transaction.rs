@@ -1,6 +1,6 @@
 //! The transactions of a worker: results, states, dead letters and offsets are committed together or not at all.
 
-mod answer;
+mod deadline;
 mod failure;
 mod writer;
 
@@ -28,9 +28,14 @@ use crate::names::Names;
 use crate::settings::ResultMessages;
 use crate::topology::Topology;
 
-use self::answer::{is_missing, retried, within};
+use self::deadline::{GivenUp, has_timed_out, retried};
 use self::failure::{FirstFailure, code, reason, refused_topic};
 use self::writer::Writer;
+
+/// The least and the most time for a step, such as the start of a client. Between them it is the timeout of a transaction,
+/// after which the broker aborts it.
+const MIN_STEP: Duration = Duration::from_secs(10);
+const MAX_STEP: Duration = Duration::from_secs(60);
 
 /// The transactional producer of one worker.
 pub(crate) struct Transactions {
@@ -38,8 +43,9 @@ pub(crate) struct Transactions {
     names: Names,
     results: ResultMessages,
     topology: Arc<Topology>,
-    /// How long a step of a transaction may take. After it the broker aborts the transaction, too.
-    timeout: Duration,
+    /// How long a step of a transaction may take.
+    limit: Duration,
+    given_up: GivenUp,
     /// `None` until partitions are assigned, and after a fatal error.
     producer: Option<Arc<BaseProducer<Deliveries>>>,
     /// Whether the broker has fenced a producer since the last [`take_fenced`](Self::take_fenced).
@@ -55,8 +61,16 @@ impl Transactions {
         results: ResultMessages,
         topology: Arc<Topology>,
     ) -> Self {
-        let (config, timeout) = (connection.transactional(transactional_id), connection.transaction_timeout());
-        Self { config, names: names.clone(), results, topology, timeout, producer: None, was_fenced: false }
+        Self {
+            config: connection.transactional(transactional_id),
+            names: names.clone(),
+            results,
+            topology,
+            limit: connection.transaction_timeout().clamp(MIN_STEP, MAX_STEP),
+            given_up: GivenUp::default(),
+            producer: None,
+            was_fenced: false,
+        }
     }
 
     /// Initializes the producer before the first commit: that takes up to some seconds, in which results would wait.
@@ -80,7 +94,8 @@ impl Transactions {
         std::mem::take(&mut self.was_fenced)
     }
 
-    /// Commits the shards in one transaction. After an error the transaction had no effect.
+    /// Commits the shards in one transaction. After an error the transaction had no effect, unless only the answer to
+    /// the commit is missing: the state of the shards shows which it is.
     pub(crate) fn commit<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
@@ -106,8 +121,9 @@ impl Transactions {
                 let failed = producer.context().failed.take();
                 // The abort waits for brokers that do not answer; that must be known before.
                 self.topology.doubt();
-                // A client that gets no answer is given up. The next one aborts the transaction at its start.
-                if !is_missing(&error) && abort(&producer, self.timeout) {
+                // A client that gets no answer is given up. What is left of its transaction is aborted, by the next one
+                // at its start or by the broker after the transaction's timeout.
+                if !has_timed_out(&error) && abort(&producer, self.limit) {
                     self.producer = Some(producer);
                 }
                 Err(self.aborted(&error, failed.as_ref()))
@@ -129,7 +145,7 @@ impl Transactions {
             return BaseProducer::from_config_and_context(&config, Deliveries::default()).map(Arc::new);
         }
         let producer = BaseProducer::from_config_and_context(&config, Deliveries::default())?;
-        producer.init_transactions(self.timeout)?;
+        producer.init_transactions(self.limit)?;
         Ok(Arc::new(producer))
     }
 
@@ -163,9 +179,9 @@ impl Transactions {
         }
         // Only after everything else is on the brokers, see `group`.
         let (offsets, sender) = (offsets(topics, commits)?, Arc::clone(producer));
-        within(self.timeout, move |left| sender.send_offsets_to_transaction(&offsets, &group, left))?;
+        self.given_up.within(self.limit, move |left| sender.send_offsets_to_transaction(&offsets, &group, left))?;
         failpoint::point("transaction.late");
-        retried(self.timeout, |left| producer.commit_transaction(left))
+        retried(self.limit, |left| producer.commit_transaction(left))
     }
 }
 

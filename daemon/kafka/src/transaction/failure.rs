@@ -63,8 +63,8 @@ pub(super) fn reason(error: &KafkaError, topic: Option<&str>, names: &Names) -> 
              {group}"
         ),
         (Some(Code::OperationTimedOut), None) => format!(
-            "the brokers have not answered within kafka.transaction_timeout ({error}): check that all brokers of the cluster \
-             run, those that coordinate the group {group} and its transactions too"
+            "the brokers have not answered in time: check that all brokers of the cluster run, those that coordinate the \
+             group {group} and its transactions too"
         ),
         (_, None) if matches!(error, KafkaError::Canceled) => {
             "the partitions were lost during the transaction".to_owned()
@@ -101,6 +101,7 @@ mod tests {
             (produced(Code::GroupAuthorizationFailed), None, "consumer group north-derived-statsd: grant Read on it"),
             (produced(Code::TransactionalIdAuthorizationFailed), None, "begin with north-derived-statsd"),
             (produced(Code::MessageSizeTooLarge), Some("t"), "topic t: Message production error: MessageSizeTooLarge"),
+            (KafkaError::Global(Code::OperationTimedOut), None, "have not answered in time: check that all brokers"),
             (KafkaError::Canceled, None, "the partitions were lost during the transaction"),
         ] {
             let text = reason(&error, topic, &names);

@@ -147,7 +147,7 @@ impl<M: Member> Worker<M> {
         let Err(error) = self.write(commits) else { return };
         warn!(
             worker = %self.owner, partitions = commits.len(), %error,
-            "A transaction failed and had no effect; its partitions are restored and their input is read again."
+            "A transaction failed; its partitions are restored from the last commit and read on from there."
         );
         self.telemetry.log_failed();
         self.topology.doubt();

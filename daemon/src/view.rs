@@ -28,7 +28,7 @@ use serde_json::value::RawValue;
 use self::alarms::ObjectAlarms;
 use self::generations::Generations;
 use self::object::{Object, Scratch};
-use self::objects::{LOOK_AHEAD, Objects};
+use self::objects::{LOOK_AHEAD, NO_PLACES, Objects};
 use self::types::Types;
 use crate::view::history::{RecordIndex, ResultIndex};
 
@@ -151,7 +151,8 @@ impl UveView {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The index of the results that the view has read, for a short look; empty for a log that others share.
+    /// The index of the results that the view has read; empty for a log that others share. The view waits for it with each
+    /// batch of results.
     pub(crate) fn index(&self) -> MutexGuard<'_, ResultIndex> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -225,7 +226,9 @@ impl Tables {
         };
         let places = objects.look_ahead(keys.iter().map(|(_, name)| *name));
         if let Some(index) = index {
-            objects.add_to_index(index, rows, &places);
+            // Keys without `:` are of one object with others (see `split_key`), and the index has them apart.
+            let has_odd_key = keys.iter().any(|(table, name)| std::ptr::eq(*table, *name));
+            objects.add_to_index(index, rows, if has_odd_key { &NO_PLACES } else { &places });
         }
         for ((row, (_, name)), place) in rows.iter().zip(keys).zip(places) {
             select(row, &mut |row| {

@@ -57,7 +57,7 @@ pub(crate) struct ResultIndex {
     next: u64,
     /// The record that further results may be added to.
     begun: Option<u64>,
-    /// Counts how often the kept numbers began again at the first one: 32 bits are enough for two thousand large epochs.
+    /// Counts how often the kept numbers began again at the first one.
     era: u32,
 }
 
@@ -220,6 +220,11 @@ impl ResultIndex {
         let open = self.open.get_or_insert(new);
         open.bytes += bytes;
         Some((self.epochs.back_mut()?, open))
+    }
+
+    /// Becomes another index, in an era of its own: numbers that were kept before are none of it.
+    pub(crate) fn replace(&mut self, by: Self) {
+        *self = Self { era: self.era.wrapping_add(1), ..by };
     }
 
     /// Closes the open entry, whose last record is complete.

@@ -28,7 +28,7 @@ pub(super) struct Object {
     /// The size of the name.
     name: u32,
     /// The number that the index of the results gave it.
-    pub number: KeptNumber,
+    pub index_number: KeptNumber,
     bytes: Vec<u8>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Uve<'o> {
 impl Object {
     /// An object without structures; `None` if the name has four gigabytes.
     pub(super) fn new(name: &str) -> Option<Self> {
-        Some(Self { name: u32::try_from(name.len()).ok()?, number: KeptNumber::default(), bytes: name.into() })
+        Some(Self { name: u32::try_from(name.len()).ok()?, index_number: KeptNumber::default(), bytes: name.into() })
     }
 
     /// The name as UTF-8.

@@ -21,6 +21,9 @@ const MIN_EMPTY: usize = 64;
 /// No object.
 const UNKNOWN: u32 = u32::MAX;
 
+/// Where objects are that nobody has looked up.
+pub(super) const NO_PLACES: [u32; LOOK_AHEAD] = [UNKNOWN; LOOK_AHEAD];
+
 /// The UVEs of each object, by the object's name.
 ///
 /// An object whose UVEs are all deleted stays as an empty one: mostly it comes back. When a quarter are empty, they go.
@@ -108,16 +111,17 @@ impl Objects {
     pub(super) fn add_to_index(&mut self, index: &mut RecordIndex<'_>, rows: &[Row<'_>], places: &[u32; LOOK_AHEAD]) {
         if self.era != index.era() {
             self.era = index.era();
-            self.objects.iter_mut().for_each(|object| object.number = KeptNumber::default());
+            self.objects.iter_mut().for_each(|object| object.index_number = KeptNumber::default());
         }
-        let number = |place: &u32| self.objects.get(*place as usize).map(|object| object.number).unwrap_or_default();
+        let number =
+            |place: &u32| self.objects.get(*place as usize).map(|object| object.index_number).unwrap_or_default();
         let mut numbers = places.each_ref().map(number);
         let before = numbers;
         index.add_rows(rows, &mut numbers);
         if numbers != before {
             for (place, number) in places.iter().zip(numbers) {
                 if let Some(object) = self.objects.get_mut(*place as usize) {
-                    object.number = number;
+                    object.index_number = number;
                 }
             }
         }

@@ -88,7 +88,8 @@ impl Sink for ViewSink {
         let bounds = log.results_bounds()?;
         self.stored_next = bounds.next;
         if let Some(store) = &mut self.index {
-            *self.view.index() = store.load(bounds)?;
+            let stored = store.load(bounds)?;
+            self.view.index().replace(stored);
         }
         let Some(checkpoint) = self.checkpoints.load(bounds)? else { return Ok(bounds.first) };
         // Else results between the list and the oldest retained one are missing.

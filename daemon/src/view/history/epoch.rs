@@ -32,7 +32,8 @@ const SEED: u64 = 0x9FB2_1C65_1E98_DF25;
 
 /// The number of an object in the epoch that takes new entries, as the view keeps it with the object; none at first.
 ///
-/// Each epoch counts on from the one before it, so that the number of an earlier epoch is none of this one.
+/// An epoch begins to count where the one before it has ended, so that the number of an earlier epoch is none of this
+/// one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct KeptNumber(u32);
 

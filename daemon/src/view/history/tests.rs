@@ -483,7 +483,10 @@ fn content(index: &mut ResultIndex) -> Vec<(u64, Vec<u32>, Vec<Entry>)> {
 
 #[test]
 fn numbers_kept_with_the_objects_give_the_index_that_their_keys_give() {
-    let (shape, keys) = (Arc::new(UveShape::default()), (0..20_000).map(key).collect::<Vec<_>>());
+    // Of two tables, and two keys of which the view has one object.
+    let names = (0..20_000).map(|object| if object % 3 == 0 { format!("Other:{object}") } else { key(object) });
+    let keys: Vec<String> = names.chain(["T", "T:T"].map(str::to_owned)).collect();
+    let (shape, odd) = (Arc::new(UveShape::default()), 20_000);
     let shapes = [&shape, &Arc::new(UveShape { uve: "Other".into(), ..UveShape::default() })];
     let (view, mut with, mut without, mut random) =
         (UveView::default(), ResultIndex::default(), ResultIndex::default(), 1);
@@ -494,9 +497,12 @@ fn numbers_kept_with_the_objects_give_the_index_that_their_keys_give() {
     for offset in 0..3000 {
         let mut rows = Vec::new();
         for _ in 0..100 {
-            let key = &keys[below(20_000) as usize];
-            // One object has two results, some are deleted, and the view does not get all.
-            rows.extend(shapes.map(|shape| Row { deleted: below(4) == 0, ..row(key, shape, offset * MINUTE) }));
+            let object = if below(20) == 0 { odd + below(2) } else { below(odd) };
+            let key = &keys[object as usize];
+            // Each object has two results. For a time most are deleted, so that the view drops objects, and it does not get
+            // all.
+            let kept = if offset % 500 < 250 { 6 } else { 1 };
+            rows.extend(shapes.map(|shape| Row { deleted: below(8) >= kept, ..row(key, shape, offset * MINUTE) }));
         }
         let record = RecordHead { offset, bytes: ENTRY_BYTES as usize, committed: offset };
         without.add_rows(record, &rows, &mut no_numbers());
@@ -513,6 +519,23 @@ fn numbers_kept_with_the_objects_give_the_index_that_their_keys_give() {
     }
     assert!(with.epochs.len() > 3 && with.era == 1, "{} epochs, era {}", with.epochs.len(), with.era);
     assert_eq!(content(&mut with), content(&mut without));
+}
+
+#[test]
+fn an_object_whose_number_is_kept_is_not_looked_up() {
+    let (shape, keys) = (Arc::new(UveShape::default()), (0..1000).map(key).collect::<Vec<_>>());
+    let (view, mut index) = (UveView::default(), ResultIndex::default());
+    for offset in 0..4 {
+        let rows: Vec<Row<'_>> = keys.iter().map(|key| row(key, &shape, offset * MINUTE)).collect();
+        let record = RecordHead { offset, bytes: 1, committed: offset };
+        let all = Some(RecordIndex::new(&mut index, record));
+        view.writer().apply_all(&rows, all, |row, apply| apply(row));
+        if offset == 1 {
+            // The view has all numbers: the objects of the second record were known. A look-up would find none from here on.
+            index.epochs[0].close();
+        }
+    }
+    assert_eq!(index.epochs[0].hashes.len(), keys.len());
 }
 
 #[test]

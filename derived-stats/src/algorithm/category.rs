@@ -26,10 +26,9 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::algorithm::counts::{self, COUNTS, Classes, Counts, MOST_COUNTS, Many};
-use crate::algorithm::fixed::{FixedState, state_is_fixed};
+use crate::algorithm::counts::{self, COUNTS, Classes, Counts, Few, MOST_COUNTS, Many, algorithm_of_counts};
 use crate::algorithm::range::{RANGE, built, explain_window};
-use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
+use crate::algorithm::{Algorithm, Measured, MergeError, Sample, UpdateError, Windowed};
 use crate::entry::{
     Argument, ArgumentError, ArgumentKind, ArgumentPart, Claims, Entry, Explanation, Field, Given, NumberKind, Role,
     Roles, Unit,
@@ -37,6 +36,7 @@ use crate::entry::{
 use crate::number::{Numeric, ValueType};
 use crate::record::Record;
 use crate::report::Report;
+use crate::saved::{RestoreError, WordWriter, Words};
 use crate::text_sample::{MAX_TEXT_SAMPLE, hash};
 
 /// The name of the last count.
@@ -50,10 +50,10 @@ const EXPECTED: &str = "1 to 63 different texts or numbers with `,` between them
 /// The menu entry of `DSCategory`.
 pub(crate) static ENTRY: Entry =
     Entry::new("DSCategory", Roles::AGGREGATE, "the number of samples of each category", |given| {
-        let category = Category::parse(given.text(0).unwrap_or_default());
+        let category = Category::new(given.text(0).unwrap_or_default());
         let bad = |CategoryError| ArgumentError::Bad { index: 0, expected: EXPECTED.to_string() };
         match category.map_err(bad)? {
-            category if category.counts() <= COUNTS => built(given, 1, category),
+            category if category.counts() <= COUNTS => built(given, 1, Few(category)),
             category => built(given, 1, Many(category)),
         }
     })
@@ -82,7 +82,7 @@ fn explain(given: &Given<'_>) -> Explanation {
 
 /// Counts the samples of each category.
 ///
-/// 80 bytes an object. An annotation can have more than 9 categories; their counts are in a box. See
+/// 80 bytes an object in an annotation, 88 with this type. The counts of more than 9 categories are in a box. See
 /// [`text_sample`](crate::text_sample) for texts.
 ///
 /// ```
@@ -111,9 +111,9 @@ struct Name {
     u64: Option<u64>,
 }
 
-/// A text that is not 1 to 9 different names of categories.
+/// A text that is not 1 to 63 different names of categories.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("expected 1 to 9 different texts or numbers with `,` between them, not `other`, each of at most 256 bytes")]
+#[error("expected 1 to 63 different texts or numbers with `,` between them, not `other`, each of at most 256 bytes")]
 pub struct CategoryError;
 
 impl Name {
@@ -156,29 +156,24 @@ impl Category {
     ///
     /// # Errors
     ///
-    /// [`CategoryError`] for no or more than 9 names, and for one that is empty, too long, `other`, the same number as
+    /// [`CategoryError`] for no or more than 63 names, and for one that is empty, too long, `other`, the same number as
     /// another (`5` and `+5`), or makes the same name of a field as another, as `a-b` and `amb` do.
     pub fn new(names: &str) -> Result<Self, CategoryError> {
-        Self::parse(names).ok().filter(|category| category.counts() <= COUNTS).ok_or(CategoryError)
-    }
-
-    /// Up to [`MOST`] categories.
-    fn parse(text: &str) -> Result<Self, CategoryError> {
-        let mut names: Vec<Name> = Vec::new();
+        let mut parsed: Vec<Name> = Vec::new();
         let mut fields: Vec<String> = alloc::vec![OTHER.to_string()];
-        for (part, name) in text.split(',').enumerate().take(MOST + 1) {
-            let field = ArgumentPart { argument: 0, part }.of(text);
+        for (part, name) in names.split(',').enumerate().take(MOST + 1) {
+            let field = ArgumentPart { argument: 0, part }.of(names);
             if name.is_empty() || name.len() > MAX_TEXT_SAMPLE || fields.contains(&field) {
                 return Err(CategoryError);
             }
             let name = Name::of(name);
-            if names.iter().any(|other| other.is_number_of(&name)) {
+            if parsed.iter().any(|other| other.is_number_of(&name)) {
                 return Err(CategoryError);
             }
-            names.push(name);
+            parsed.push(name);
             fields.push(field);
         }
-        if names.len() <= MOST { Ok(Self { names: names.into() }) } else { Err(CategoryError) }
+        if parsed.len() <= MOST { Ok(Self { names: parsed.into() }) } else { Err(CategoryError) }
     }
 }
 
@@ -194,32 +189,16 @@ impl Classes for Category {
         self.names.iter().take_while(|name| !name.is(value)).count()
     }
 
+    fn number(&self, counts: &[u64], index: usize) -> u64 {
+        counts.get(index).copied().unwrap_or_default()
+    }
+
     fn fill(&self, counts: &[u64], record: &mut Record) {
         counts::fill(counts.iter().copied(), record);
     }
 }
 
-impl<T: Numeric> Algorithm<T> for Category {
-    state_is_fixed!(Counts, 10);
-
-    #[inline]
-    fn update(&self, state: &mut Counts, sample: Sample<T>) -> Result<(), UpdateError> {
-        state.add(self.class(sample.value));
-        Ok(())
-    }
-
-    fn report(&self, state: &Counts, _now: u64) -> Report<Record> {
-        let mut record = Record::new([]);
-        counts::report_into(self, &state.words(), &mut record).map(|()| record)
-    }
-
-    fn merge(&self, into: &mut Counts, from: &Counts) -> Result<(), MergeError> {
-        into.add_all(from);
-        Ok(())
-    }
-}
-
-impl<T: Numeric> Windowed<T> for Category {}
+algorithm_of_counts!(Category);
 
 #[cfg(test)]
 mod tests {
@@ -248,7 +227,7 @@ mod tests {
     #[test]
     fn fifty_categories_have_a_count_each() {
         let names: Vec<_> = (0..50).map(|name| alloc::format!("name-{name}")).collect();
-        let category = Many(Category::parse(&names.join(",")).expect("good names"));
+        let category = Category::new(&names.join(",")).expect("good names");
         let mut state = Algorithm::<u64>::start(&category);
         for text in names.iter().map(String::as_str).chain(["name-7", "x", "name-50"]) {
             category.update(&mut state, Sample::new(0, hash(text))).expect("every value is a sample");
@@ -257,8 +236,8 @@ mod tests {
         let expected = (0..51).map(|index| Some(Number::U64(if index == 7 || index == 50 { 2 } else { 1 })));
         assert_eq!(Some(record), Record::from_numbers(expected));
         let many: Vec<_> = (0..64).map(|name| name.to_string()).collect();
-        assert!(Category::parse(&many[1..].join(",")).is_ok());
-        assert_eq!(Category::parse(&many.join(",")), Err(CategoryError));
+        assert!(Category::new(&many[1..].join(",")).is_ok());
+        assert_eq!(Category::new(&many.join(",")), Err(CategoryError));
     }
 
     #[test]
@@ -267,19 +246,7 @@ mod tests {
         let huge = "9007199254740993,9007199254740992";
         assert!(Category::new(huge).is_ok(), "different integers, and one double");
         for names in [
-            "5,+5",
-            "0,-0",
-            "1,1.0",
-            "1e3,1000",
-            "07,7",
-            "-5,-5.0",
-            "",
-            "a,",
-            "a,a",
-            "a,other",
-            "a-b,amb",
-            "a b,a_b",
-            "1,2,3,4,5,6,7,8,9,10",
+            "5,+5", "0,-0", "1,1.0", "1e3,1000", "07,7", "-5,-5.0", "", "a,", "a,a", "a,other", "a-b,amb", "a b,a_b",
             &long,
         ] {
             assert_eq!(Category::new(names), Err(CategoryError), "{names}");

@@ -1,16 +1,24 @@
 //! The states of `DSHistogram` and `DSCategory`: a count for each number of a result.
 //!
-//! Few counts are in the state itself ([`Counts`]); more are in a box with as many as the arguments need ([`Many`]).
+//! The states of an annotation are as small as its arguments allow: few counts are in the state itself ([`Few`]), more
+//! are in a box with as many as the arguments need ([`Many`]). The public algorithms have one type of state for both
+//! ([`Counts`]), and save it in the same form.
 
-use alloc::boxed::Box;
+mod many;
+mod of_any_number;
+
 use core::fmt;
 
-use crate::algorithm::fixed::FixedState;
-use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
+use crate::algorithm::fixed::{FixedState, state_is_fixed};
+use crate::algorithm::{Algorithm, Measured, MergeError, Sample, UpdateError, Windowed};
 use crate::number::{Number, Numeric};
 use crate::record::Record;
 use crate::report::Report;
-use crate::saved::{RestoreError, WordWriter, Words};
+use crate::saved::RestoreError;
+
+pub(super) use self::many::Many;
+pub use self::of_any_number::Counts;
+pub(super) use self::of_any_number::algorithm_of_counts;
 
 /// The number of counts in the state itself: as many as a result has numbers without a box.
 pub(super) const COUNTS: usize = Record::INLINE_NUMBERS;
@@ -18,22 +26,9 @@ pub(super) const COUNTS: usize = Record::INLINE_NUMBERS;
 /// The largest number of counts.
 pub(super) const MOST_COUNTS: usize = Record::MAX_NUMBERS;
 
-/// Counts of samples: 80 bytes.
+/// Few counts of samples: 80 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Counts([u64; COUNTS]);
-
-impl Counts {
-    /// Adds a sample to the count at `index`.
-    #[inline]
-    pub(super) fn add(&mut self, index: usize) {
-        add(&mut self.0, index);
-    }
-
-    /// Adds the counts of other samples.
-    pub(super) fn add_all(&mut self, from: &Self) {
-        add_all(&mut self.0, &from.0);
-    }
-}
+pub(super) struct FewCounts([u64; COUNTS]);
 
 #[inline]
 fn add(counts: &mut [u64], index: usize) {
@@ -46,7 +41,7 @@ fn add_all(counts: &mut [u64], from: &[u64]) {
     counts.iter_mut().zip(from).for_each(|(count, from)| *count = count.saturating_add(*from));
 }
 
-impl FixedState<COUNTS> for Counts {
+impl FixedState<COUNTS> for FewCounts {
     const FIELDS: [&'static str; COUNTS] = ["count"; COUNTS];
 
     #[inline]
@@ -77,6 +72,9 @@ pub(super) trait Classes: Clone + fmt::Debug + Send + Sync + 'static {
     /// The index of the count of a sample.
     fn class<T: Numeric>(&self, value: T) -> usize;
 
+    /// The number at an index of the result, below [`counts`](Self::counts).
+    fn number(&self, counts: &[u64], index: usize) -> u64;
+
     /// Puts the result of the counts into a record, one number for each.
     fn fill(&self, counts: &[u64], record: &mut Record);
 }
@@ -97,179 +95,61 @@ pub(super) fn fill(counts: impl Iterator<Item = u64>, record: &mut Record) {
     let _ = record.fill(counts.map(|count| Some(Number::U64(count))));
 }
 
-/// An algorithm with more counts than a state has inline: 8 bytes for each, in a box.
+/// The number at an index of the report, without the other numbers: a detector takes one of them for each period.
+#[inline]
+pub(super) fn value<C: Classes>(classes: &C, counts: &[u64], index: usize) -> Option<Measured> {
+    let is_number = index < classes.counts() && counts.iter().any(|count| *count > 0);
+    is_number.then(|| Measured { number: Number::U64(classes.number(counts, index)), overflowed: false })
+}
+
+/// An algorithm with at most [`COUNTS`] counts.
 #[derive(Clone, Debug)]
-pub(super) struct Many<C>(pub(super) C);
+pub(super) struct Few<C>(pub(super) C);
 
-/// Counts of samples in a box from the first sample on: 16 bytes and the box.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct ManyCounts(Option<Box<[u64]>>);
+impl<T: Numeric, C: Classes> Algorithm<T> for Few<C> {
+    state_is_fixed!(FewCounts, 10);
 
-impl<T: Numeric, C: Classes> Algorithm<T> for Many<C> {
-    type State = ManyCounts;
-
-    fn start(&self) -> ManyCounts {
-        ManyCounts(None)
+    #[inline]
+    fn update(&self, state: &mut FewCounts, sample: Sample<T>) -> Result<(), UpdateError> {
+        add(&mut state.0, self.0.class(sample.value));
+        Ok(())
     }
 
-    fn is_empty(&self, state: &ManyCounts) -> bool {
-        state.0.is_none()
+    fn report(&self, state: &FewCounts, now: u64) -> Report<Record> {
+        let mut record = Record::new([]);
+        Algorithm::<T>::report_into(self, state, now, &mut record).map(|()| record)
+    }
+
+    fn report_into(&self, state: &FewCounts, _now: u64, record: &mut Record) -> Report<()> {
+        report_into(&self.0, &state.0, record)
     }
 
     #[inline]
-    fn update(&self, state: &mut ManyCounts, sample: Sample<T>) -> Result<(), UpdateError> {
-        let counts = state.0.get_or_insert_with(|| alloc::vec![0; self.0.counts()].into());
-        add(counts, self.0.class(sample.value));
+    fn value(&self, state: &FewCounts, _now: u64, value: usize) -> Option<Measured> {
+        self::value(&self.0, &state.0, value)
+    }
+
+    fn merge(&self, into: &mut FewCounts, from: &FewCounts) -> Result<(), MergeError> {
+        add_all(&mut into.0, &from.0);
         Ok(())
-    }
-
-    fn report(&self, state: &ManyCounts, now: u64) -> Report<Record> {
-        let mut record = Record::new([]);
-        let report = Algorithm::<T>::report_into(self, state, now, &mut record);
-        report.map(|()| record)
-    }
-
-    fn report_into(&self, state: &ManyCounts, _now: u64, record: &mut Record) -> Report<()> {
-        report_into(&self.0, state.0.as_deref().unwrap_or_default(), record)
-    }
-
-    fn takes_every_sample(&self) -> bool {
-        true
-    }
-
-    fn merge(&self, into: &mut ManyCounts, from: &ManyCounts) -> Result<(), MergeError> {
-        match (&mut into.0, &from.0) {
-            (_, None) => {}
-            (Some(counts), Some(from)) => add_all(counts, from),
-            (counts @ None, Some(from)) => *counts = Some(from.clone()),
-        }
-        Ok(())
-    }
-
-    fn heap_bytes(&self) -> usize {
-        self.0.counts() * size_of::<u64>()
-    }
-
-    /// The counts that are not 0, each with its index: most counts of most objects are 0.
-    fn save(&self, state: &ManyCounts, words: &mut WordWriter<'_>) {
-        let counts = || state.0.iter().flatten().enumerate().filter(|(_, count)| **count > 0);
-        words.push(counts().count() as u64);
-        counts().for_each(|(index, count)| words.extend([index as u64, *count]));
-    }
-
-    fn restore(&self, words: &mut Words<'_>) -> Result<ManyCounts, RestoreError> {
-        const FIELD: &str = "number of counts";
-        let len = words.next(FIELD)?;
-        if len == 0 {
-            return Ok(ManyCounts(None));
-        }
-        let mut counts: Box<[u64]> = alloc::vec![0; self.0.counts()].into();
-        let mut rest = counts.iter_mut().enumerate();
-        for _ in 0..len {
-            let index = words.next("index of a count")?;
-            // Ascending, so that a state has one form.
-            let invalid = || RestoreError::invalid("index of a count", index);
-            let (_, count) = rest.find(|(at, _)| *at as u64 == index).ok_or_else(invalid)?;
-            *count = words.next("count")?;
-            if *count == 0 {
-                return Err(RestoreError::invalid("count", 0));
-            }
-        }
-        Ok(ManyCounts(Some(counts)))
     }
 }
 
-impl<T: Numeric, C: Classes> Windowed<T> for Many<C> {
-    fn report_window(&self, parts: &mut dyn Iterator<Item = &ManyCounts>, now: u64) -> Report<Record> {
-        let mut record = Record::new([]);
-        let report = Windowed::<T>::report_window_into(self, parts, now, &mut record);
-        report.map(|()| record)
-    }
-
-    /// Adds up the parts on the stack.
-    fn report_window_into(
-        &self,
-        parts: &mut dyn Iterator<Item = &ManyCounts>,
-        _now: u64,
-        record: &mut Record,
-    ) -> Report<()> {
-        let mut whole = [0; MOST_COUNTS];
-        parts.filter_map(|part| part.0.as_deref()).for_each(|part| add_all(&mut whole, part));
-        report_into(&self.0, &whole, record)
-    }
-}
+impl<T: Numeric, C: Classes> Windowed<T> for Few<C> {}
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
-    use crate::algorithm::saved;
 
     #[test]
     fn a_count_stops_at_the_end_of_its_type() {
-        let mut counts = Counts::from_words([u64::MAX - 1; COUNTS]);
+        let mut counts = [u64::MAX - 1; COUNTS];
         let other = counts;
-        counts.add(0);
-        counts.add(0);
-        counts.add(COUNTS);
-        assert_eq!(counts.words()[..2], [u64::MAX, u64::MAX - 1]);
-        counts.add_all(&other);
-        assert_eq!(counts.words(), [u64::MAX; COUNTS]);
-    }
-
-    /// Samples are the indexes of their counts.
-    #[derive(Clone, Debug)]
-    struct Indexes;
-
-    impl Classes for Indexes {
-        fn counts(&self) -> usize {
-            20
-        }
-
-        fn class<T: Numeric>(&self, value: T) -> usize {
-            value.to_bits() as usize
-        }
-
-        fn fill(&self, counts: &[u64], record: &mut Record) {
-            fill(counts.iter().copied(), record);
-        }
-    }
-
-    const MANY: Many<Indexes> = Many(Indexes);
-
-    fn state_of(samples: &[u64]) -> ManyCounts {
-        let mut state = Algorithm::<u64>::start(&MANY);
-        samples.iter().for_each(|value| MANY.update(&mut state, Sample::new(0, *value)).expect("a sample"));
-        state
-    }
-
-    #[test]
-    fn a_box_has_as_many_counts_as_the_arguments_need() {
-        let state = state_of(&[3, 19, 3]);
-        assert_eq!(state.0.as_ref().map(|counts| counts.len()), Some(20));
-        assert_eq!(Algorithm::<u64>::heap_bytes(&MANY), 160);
-        let record = Algorithm::<u64>::report(&MANY, &state, 0).forced().expect("there are samples");
-        let found: Vec<_> = (0..record.len()).filter_map(|index| record.get(index)).map(Number::bits).collect();
-        assert_eq!((found.len(), found[3], found[19], found.iter().sum::<u64>()), (20, 2, 1, 3));
-        assert_eq!(Algorithm::<u64>::report(&MANY, &state_of(&[]), 0), Report::NotReady(None));
-    }
-
-    #[test]
-    fn saved_counts_are_restored_and_impossible_ones_refused() {
-        let restore = |words: &[u64]| {
-            let mut words = Words::new(words);
-            let state = Algorithm::<u64>::restore(&MANY, &mut words)?;
-            words.finish().map(|()| state)
-        };
-        for samples in [&[][..], &[0], &[19, 19], &[4, 5, 4, 0]] {
-            let state = state_of(samples);
-            let words = saved::<u64, _>(&MANY, &state);
-            assert_eq!(restore(&words), Ok(state), "{words:?}");
-        }
-        assert_eq!(saved::<u64, _>(&MANY, &state_of(&[4, 0, 4])), [2, 0, 1, 4, 2]);
-        for words in [&[1, 20, 1][..], &[1, 0, 0], &[2, 4, 1, 4, 1], &[2, 4, 1, 0, 1], &[1, 0], &[u64::MAX, 0, 1]] {
-            assert!(restore(words).is_err(), "{words:?}");
-        }
+        add(&mut counts, 0);
+        add(&mut counts, 0);
+        add(&mut counts, COUNTS);
+        assert_eq!(counts[..2], [u64::MAX, u64::MAX - 1]);
+        add_all(&mut counts, &other);
+        assert_eq!(counts, [u64::MAX; COUNTS]);
     }
 }

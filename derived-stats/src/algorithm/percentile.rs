@@ -35,6 +35,7 @@
 
 mod bins;
 mod mapping;
+mod parameters;
 mod percent;
 mod sketch;
 
@@ -45,16 +46,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::algorithm::range::{RANGE, built, explain_window};
-use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
+use crate::algorithm::{Algorithm, Measured, MergeError, Sample, UpdateError, Windowed};
 use crate::entry::{
     Argument, ArgumentError, ArgumentKind, Claims, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit,
 };
 use crate::number::{Number, Numeric, ValueType};
 use crate::record::Record;
-use crate::report::{Flaw, Report};
+use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 use self::mapping::Mapping;
+use self::parameters::Parameters;
 use self::percent::Percent;
 use self::sketch::Sketch;
 
@@ -147,16 +149,6 @@ pub struct Percentile {
     shared: Arc<Parameters>,
 }
 
-/// The parameters, which all objects share.
-#[derive(Debug)]
-struct Parameters {
-    /// The percentages, ascending.
-    percents: Vec<Percent>,
-    /// The position in the result of each of `percents`.
-    positions: Vec<usize>,
-    mapping: Mapping,
-}
-
 /// The sketch of one object: 8 bytes, and its buckets on the heap from the first sample on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PercentileState(Option<Box<Sketch>>);
@@ -189,25 +181,6 @@ impl Percentile {
 
     fn mapping(&self) -> &Mapping {
         &self.shared.mapping
-    }
-
-    fn fill(&self, sketch: &Sketch, record: &mut Record) {
-        let Parameters { percents, positions, mapping } = &*self.shared;
-        // There are at most as many as a record has.
-        let samples = core::iter::once(Some(Number::U64(sketch.samples())));
-        let _ = record.fill(samples.chain(percents.iter().map(|_| None)));
-        let ranks = percents.iter().map(|percent| percent.rank(sketch.samples()));
-        sketch.at_ranks(mapping, ranks, |index, value| {
-            if let Some(position) = positions.get(index) {
-                record.set(position + 1, Number::F64(value));
-            }
-        });
-        let flaw = match (sketch.is_overflowed, sketch.is_collapsed) {
-            (true, _) => Some(Flaw::Overflow),
-            (false, true) => Some(Flaw::Collapsed),
-            (false, false) => None,
-        };
-        record.set_flaw(flaw);
     }
 }
 
@@ -243,7 +216,7 @@ impl<T: Numeric> Algorithm<T> for Percentile {
     fn report_into(&self, state: &PercentileState, _now: u64, record: &mut Record) -> Report<()> {
         match &state.0 {
             Some(sketch) => {
-                self.fill(sketch, record);
+                self.shared.fill(sketch, record);
                 Report::Value(())
             }
             None => {
@@ -251,6 +224,12 @@ impl<T: Numeric> Algorithm<T> for Percentile {
                 Report::NotReady(None)
             }
         }
+    }
+
+    fn value(&self, state: &PercentileState, _now: u64, value: usize) -> Option<Measured> {
+        let sketch = state.0.as_deref()?;
+        let number = self.shared.number(sketch, value)?;
+        Some(Measured { number, overflowed: sketch.is_overflowed })
     }
 
     fn takes_every_sample(&self) -> bool {

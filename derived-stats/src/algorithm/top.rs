@@ -32,7 +32,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::algorithm::range::{RANGE, built, explain_window};
-use crate::algorithm::{Algorithm, MergeError, Sample, UpdateError, Windowed};
+use crate::algorithm::{Algorithm, Measured, MergeError, Sample, UpdateError, Windowed};
 use crate::entry::{Argument, ArgumentKind, Claims, Entry, Explanation, Field, Given, NumberKind, Role, Roles, Unit};
 use crate::number::{Number, Numeric};
 use crate::record::Record;
@@ -221,6 +221,13 @@ impl<T: Numeric> Algorithm<T> for Top {
         }
         record.set_flaw(state.is_overflowed.then_some(Flaw::Overflow));
         Report::Value(())
+    }
+
+    /// One number, without the values of higher ranks.
+    fn value(&self, state: &TopState<T>, now: u64, value: usize) -> Option<Measured> {
+        let up_to = Self { k: (value / 3 + 1).min(self.k), ..*self };
+        let record = up_to.report(state, now).forced()?;
+        Some(Measured { number: record.get(value)?, overflowed: record.flaw() == Some(Flaw::Overflow) })
     }
 
     fn takes_every_sample(&self) -> bool {

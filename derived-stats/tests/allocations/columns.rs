@@ -107,6 +107,33 @@ fn results_of_columns_allocate_nothing_however_many_numbers_they_have() {
     assert_eq!(most, Record::MAX_NUMBERS);
 }
 
+/// A detector takes one number of a result, which may have many.
+#[test]
+fn detectors_allocate_nothing_however_many_numbers_the_result_before_has() {
+    let mut categories = 0;
+    for entry in menu().iter().filter(|entry| entry.roles().pre_aggregation) {
+        let [call, _] = largest_calls(entry);
+        categories += usize::from(call.split(',').count() > Record::INLINE_NUMBERS);
+        let link = match call.split_once(':') {
+            Some((name, arguments)) => format!("{name}({arguments})"),
+            None => call,
+        };
+        for spec in &specs(&format!("1.{link}-raw:DSAnomaly:EWM:0.1")) {
+            let (mut window, mut detectors) = (WindowColumn::new(spec).unwrap(), DownstreamColumn::new(spec).unwrap());
+            for n in 0..300 {
+                (0..8).for_each(|slot| window.update(slot, n * SECOND / 100, sample(spec, n)).unwrap());
+            }
+            let mut close = |now| detectors.close_many(0, u64::MAX, Some(&window), now, Silence::Once);
+            assert_eq!(close(3 * SECOND), 0xff, "{}", spec.identity());
+            let again = allocations(|| {
+                black_box(close(4 * SECOND));
+            });
+            assert_eq!(again, 0, "{}", spec.identity());
+        }
+    }
+    assert!(categories >= 2, "percentiles and categories have more numbers than a record has without a box");
+}
+
 #[test]
 fn inline_results_allocate_nothing_with_a_record_of_the_caller() {
     let entries = menu().iter().filter(|entry| entry.roles().inline && !entry.roles().detector);

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::algorithm::saved;
+use crate::report::Flaw;
 
 /// The rounding of a double that stands for a bucket, in multiples of the sample.
 const ROUNDING: f64 = 1e-12;

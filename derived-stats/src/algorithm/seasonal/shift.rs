@@ -19,8 +19,8 @@ const LONGEST_INTERVAL: f64 = SPAN / 24.0;
 /// No residual on the asinh scale is larger by size.
 const LARGEST: f64 = 2e3;
 
-/// When the signal of one object started, in whole seconds since the epoch; 0 if it started with the series, or so long
-/// ago that it need not be known. It starts later in a state of a version without it.
+/// When the signal of one object started, in whole seconds since the epoch; 0 if it started with the series. It starts
+/// later in a state of a version without it, and is then kept for ever: a single wrong time must not change it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Start(u32);
 
@@ -45,27 +45,22 @@ impl Start {
         self.0
     }
 
+    /// The time since the start, in microseconds, of a signal with so many `values` in its calibrator. If the newest time
+    /// is before the start, one of both is wrong, and the values show the age until they are halved.
+    fn age(self, clock: &Clock, values: u16) -> u64 {
+        if self == Self::WITH_SERIES {
+            return clock.age();
+        }
+        match clock.last().checked_sub(u64::from(self.0) * 1_000_000) {
+            Some(since) => since.min(clock.age()),
+            None => ((f64::from(values) * clock.interval() * 1e6) as u64).min(clock.age()),
+        }
+    }
+
+    /// Whether the signal is younger than the series, and its age matters.
     #[inline]
-    fn is_late(self) -> bool {
-        self.0 > 0
-    }
-
-    /// The time since the start, in microseconds.
-    pub(super) fn age(self, clock: &Clock) -> u64 {
-        let since = clock.last().saturating_sub(u64::from(self.0) * 1_000_000);
-        if self.is_late() { since.min(clock.age()) } else { clock.age() }
-    }
-
-    /// Forgets the start once the age no longer matters: it is as large as that of a ripe series.
-    #[cold]
-    fn tick(&mut self, clock: &Clock) {
-        // The clock may have stepped back.
-        if u64::from(self.0) * 1_000_000 > clock.last() {
-            *self = Self::now(clock);
-        }
-        if self.age(clock) as f64 / 1e6 + YOUNG_OFFSET >= RIPE {
-            *self = Self::WITH_SERIES;
-        }
+    fn is_young(self, clock: &Clock, values: u16) -> bool {
+        self != Self::WITH_SERIES && self.age(clock, values) as f64 / 1e6 + YOUNG_OFFSET < RIPE
     }
 }
 
@@ -83,10 +78,9 @@ impl ShiftSignal {
 
     /// The strangeness of the mean after a `residual` on the asinh scale, 0 at long intervals; then counts the mean.
     #[inline]
-    pub(super) fn update(&mut self, residual: f64, start: &mut Start, clock: &Clock) -> f64 {
+    pub(super) fn update(&mut self, residual: f64, start: Start, clock: &Clock) -> f64 {
         let mut earlier = clock.earlier();
-        if start.is_late() {
-            start.tick(clock);
+        if start.is_young(clock, self.calibrator.values()) {
             // After the counts are halved it is fewer, and the weights below are somewhat larger.
             earlier = f64::from(self.calibrator.values());
         }
@@ -96,6 +90,11 @@ impl ShiftSignal {
         self.square += SLOW.max(1.0 / (earlier + 1.0)) * (residual * residual - self.square);
         let strangeness = self.calibrator.update(if earlier > WARM { self.mean.abs() } else { 0.0 });
         if clock.interval() > LONGEST_INTERVAL { 0.0 } else { strangeness }
+    }
+
+    /// The time since the `start` of the signal, in microseconds.
+    pub(super) fn age(&self, start: Start, clock: &Clock) -> u64 {
+        start.age(clock, self.calibrator.values())
     }
 
     /// The start in a state of version 4, which had none: a signal that started later has fewer values in its
@@ -125,13 +124,19 @@ impl ShiftSignal {
 mod tests {
     use super::*;
 
+    const MINUTE: u64 = 60_000_000;
+
+    fn day(days: u64) -> u64 {
+        days * 1440 * MINUTE
+    }
+
     /// The strangeness of the newest of these residuals, after a week of noise up to 0.5 by size.
     fn newest(interval: u64, residuals: &[f64]) -> f64 {
-        let (mut signal, mut start, mut clock) = (ShiftSignal::START, Start::WITH_SERIES, Clock::default());
+        let (mut signal, mut clock) = (ShiftSignal::START, Clock::default());
         let noise = (0..604_800 / interval).map(|n| (n * 7919 % 101) as f64 / 100.0 - 0.5);
         noise.chain(residuals.iter().copied()).fold(0.0, |_, residual| {
             clock.tick(clock.samples() * interval * 1_000_000);
-            signal.update(residual, &mut start, &clock)
+            signal.update(residual, Start::WITH_SERIES, &clock)
         })
     }
 
@@ -151,26 +156,57 @@ mod tests {
     #[test]
     fn a_late_signal_has_an_age_of_its_own_until_it_is_ripe() {
         let (mut late, mut start, mut clock) = (ShiftSignal::START, Start::WITH_SERIES, Clock::default());
-        let day = |days: u64| days * 86_400_000_000;
         for n in 0..50_000u64 {
-            clock.tick(day(30) + n * 60_000_000);
-            assert_eq!(start.age(&clock) == clock.age(), n < 20_000 || start == Start::WITH_SERIES, "after {n} values");
-            late.update((n * 7919 % 101) as f64 / 100.0 - 0.5, &mut start, &clock);
+            clock.tick(day(30) + n * MINUTE);
+            assert_eq!(late.age(start, &clock) == clock.age(), n <= 20_000, "after {n} values");
+            assert_eq!(start.is_young(&clock, 0), (20_001..20_000 + 14 * 1440 - 60).contains(&n), "after {n} values");
+            late.update((n * 7919 % 101) as f64 / 100.0 - 0.5, start, &clock);
             if n == 20_000 {
                 (late, start) = (ShiftSignal::START, Start::now(&clock));
             }
             if n == 20_000 + 5 * 1440 {
-                assert_eq!(start.age(&clock), day(5));
+                assert_eq!(late.age(start, &clock), day(5));
                 let read = late.start_of_version_4(20_000, &clock);
-                assert_eq!(read.age(&clock), day(5), "as in a state of version 4");
+                assert_eq!(late.age(read, &clock), day(5), "as in a state of version 4");
                 assert_eq!(late.start_of_version_4(5 * 1440, &clock), Start::WITH_SERIES);
             }
         }
-        assert_eq!(start, Start::WITH_SERIES);
-        start = Start::now(&clock);
-        clock.tick(day(31));
-        late.update(0.0, &mut start, &clock);
-        assert_eq!((start, start.age(&clock)), (Start::now(&clock), 0), "the time stepped back");
+    }
+
+    /// A signal that is five days late, in a series of 30 days; then one value at a wrong time.
+    #[test]
+    fn a_wrong_time_does_not_change_the_age_of_a_late_signal() {
+        for wrong in [day(20_000), day(0), day(59) + 1, day(61)] {
+            let (mut late, mut start, mut clock) = (ShiftSignal::START, Start::WITH_SERIES, Clock::default());
+            for n in 0..30 * 1440u64 {
+                clock.tick(day(30) + n * MINUTE);
+                if n == 25 * 1440 {
+                    (late, start) = (ShiftSignal::START, Start::now(&clock));
+                }
+                late.update((n * 7919 % 101) as f64 / 100.0 - 0.5, start, &clock);
+            }
+            clock.tick(wrong);
+            late.update(0.0, start, &clock);
+            clock.tick(day(60) + MINUTE);
+            late.update(0.0, start, &clock);
+            let expected = if wrong == day(61) { day(6) } else { day(5) + MINUTE };
+            assert_eq!(late.age(start, &clock), expected, "after a value at {wrong}");
+        }
+    }
+
+    /// The clock was years ahead when the signal started.
+    #[test]
+    fn a_late_signal_that_started_at_a_wrong_time_has_the_age_of_its_values() {
+        let (mut late, mut clock) = (ShiftSignal::START, Clock::default());
+        (0..30 * 1440).for_each(|n| clock.tick(day(30) + n * MINUTE));
+        let mut ahead = clock;
+        ahead.tick(day(5000));
+        let start = Start::now(&ahead);
+        for n in 0..2880u64 {
+            clock.tick(day(60) + n * MINUTE);
+            late.update((n * 7919 % 101) as f64 / 100.0 - 0.5, start, &clock);
+        }
+        assert!(late.age(start, &clock).abs_diff(day(2)) < MINUTE, "{}", late.age(start, &clock));
     }
 
     #[test]

@@ -171,7 +171,7 @@ impl SeasonalMemory {
         let short = self.short_spread.update(x, earlier, self.size, SLOW);
         self.run = if earlier > 0.0 && x == self.last { self.run + 1.0 } else { 0.0 };
         let z = self.z_signal(x, earlier);
-        let shift = self.shift.update(ra, &mut self.shift_start, clock);
+        let shift = self.shift.update(ra, self.shift_start, clock);
         ([r.abs(), self.r4.abs(), self.a12.abs(), level, long, short, z, self.run], shift)
     }
 
@@ -228,7 +228,7 @@ impl SeasonalMemory {
 
     /// By how much the term of (3) of the age is larger for the signal of shifts than `of_series`, that of the series.
     fn shift_lacks(&self, of_series: f64, clock: &Clock) -> f64 {
-        of_age(self.shift_start.age(clock)) - of_series
+        of_age(self.shift.age(self.shift_start, clock)) - of_series
     }
 
     /// (5).

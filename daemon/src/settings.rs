@@ -9,6 +9,7 @@ use daemon_partition::{Taps, WorkerSettings};
 use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sinks::redis::RedisSettings;
+use daemon_sinks::otlp::OtlpSettings;
 use daemon_sinks::remote_write::RemoteWriteSettings;
 use daemon_sinks::results_webhook::ResultsWebhookSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
@@ -106,6 +107,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
         redis: redis(config)?,
         remote_write: RemoteWriteSettings::new(&config.sinks.remote_write)?,
+        otlp: OtlpSettings::new(&config.sinks.otlp)?,
         results_webhook: ResultsWebhookSettings::new(&config.sinks.results_webhook)?,
         alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?,
         webhook: WebhookSettings::new(&config.sinks.webhook)?,

@@ -62,6 +62,7 @@ pub(crate) struct Telemetry {
     pub influxdb: InfluxTelemetry,
     pub redis: RedisTelemetry,
     pub remote_write: PostTelemetry,
+    pub otlp: PostTelemetry,
     pub results_webhook: PostTelemetry,
     pub alarms: AlarmTelemetry,
     pub http: HttpTelemetry,
@@ -154,6 +155,7 @@ impl Telemetry {
         self.influxdb.register(registry);
         self.redis.register(registry);
         self.remote_write.register(registry, "remote_write", "samples");
+        self.otlp.register(registry, "otlp", "points");
         self.results_webhook.register(registry, "results_webhook", "results");
         self.alarms.register(registry);
         self.http.register(registry);

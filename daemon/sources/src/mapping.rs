@@ -259,7 +259,11 @@ impl<'w> Writer<'w> {
             source: has_source.then_some(Cow::Borrowed(self.source.as_str())),
             element: None,
         };
-        self.intake.add(stream, self.key.as_bytes(), &sample, self.batch, &mut self.payload)
+        let added = self.intake.add(stream, self.key.as_bytes(), &sample, self.batch, &mut self.payload);
+        added.map_err(|error| match error {
+            LineError::Timestamp(error) => LineError::Timestamp(error.in_series(timestamp_ms)),
+            error => error,
+        })
     }
 }
 

@@ -273,3 +273,12 @@ fn every_problem_of_a_stream_is_named_with_its_key() {
     }
     assert_eq!(problems(|it| *it = StreamConfig::default()).lines().count(), 4, "all at once");
 }
+
+#[test]
+fn a_time_that_is_ahead_is_named_in_the_unit_of_the_protocol() {
+    let ahead = Point { timestamp_ms: NOW_MS + 3_600_000, ..point(1.0) };
+    let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::F64, &[ahead], &[]);
+    let [reason] = tally.reasons.as_slice() else { panic!("{tally:?}") };
+    assert!(reason.contains("1700003600000 ms is 3600 s ahead") && reason.contains("nanoseconds in OTLP"), "{reason}");
+    assert!(!reason.contains("http.time_unit"), "{reason}");
+}

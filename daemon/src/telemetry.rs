@@ -93,10 +93,11 @@ impl HttpTelemetry {
     /// Counts the points of a request with labelled series, once they are durable.
     pub(crate) fn mapped(&self, format: &'static str, tally: &Tally) {
         self.ingested(tally.stored, tally.rejected);
-        let Tally { stored, unmatched, stale, not_finite, texts, rejected, .. } = *tally;
+        let Tally { stored, unmatched, stale, not_finite, replicas, texts, rejected, .. } = *tally;
         let outcomes = [
             ("not_finite", not_finite),
             ("rejected", rejected),
+            ("replica", replicas),
             ("stale_marker", stale),
             ("stored", stored),
             ("text", texts),

@@ -14,7 +14,7 @@ use crate::intake::check_key;
 
 /// The label that senders of one pair differ in. It is no part of a source: the readings of all replicas are of one
 /// counter.
-const REPLICA: &str = "__replica__";
+pub(super) const REPLICA: &str = "__replica__";
 
 /// The digits of the digest in the source of a series with very long labels.
 const DIGEST_DIGITS: usize = 32;

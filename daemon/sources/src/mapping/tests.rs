@@ -275,6 +275,26 @@ fn every_problem_of_a_stream_is_named_with_its_key() {
 }
 
 #[test]
+fn one_replica_of_gauges_counts_and_every_one_of_counters() {
+    for (kind, expected) in [(Kind::Gauge, [1, 0, 1]), (Kind::Delta, [1, 0, 1]), (Kind::Counter, [1, 1, 1])] {
+        let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
+        let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
+        let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30));
+        let send = |replica: &str, at_ms: i64| {
+            let mut batch = AppendBatch::new(at_ms as u64 * 1000);
+            let mut writer = Writer::new(&mapping, &intake, &mut batch);
+            let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("cluster", "c"), ("__replica__", replica)]);
+            let samples = [point(1.0)];
+            writer.push(&Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] });
+            let Tally { samples, stored, replicas, unmatched, rejected, .. } = writer.tally;
+            assert_eq!((samples, stored + replicas, unmatched, rejected), (1, 1, 0, 0), "{kind:?} {replica}");
+            batch.len()
+        };
+        assert_eq!([send("a", NOW_MS), send("b", NOW_MS + 1), send("b", NOW_MS + 30_000)], expected, "{kind:?}");
+    }
+}
+
+#[test]
 fn a_time_that_is_ahead_is_named_in_the_unit_of_the_protocol() {
     let ahead = Point { timestamp_ms: NOW_MS + 3_600_000, ..point(1.0) };
     let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::F64, &[ahead], &[]);

@@ -80,7 +80,7 @@ fn some(value: impl TryInto<u64>) -> Option<u64> {
 }
 
 /// All settings that are whole numbers. Versions, such as `sinks.influxdb.version`, are names.
-pub(super) const NUMBERS: [Number; 40] = [
+pub(super) const NUMBERS: [Number; 42] = [
     number("aggregation.max_objects_per_partition", 1, OBJECTS, |c| some(c.aggregation.max_objects_per_partition)),
     number("aggregation.max_sources_per_object", 1, SOURCES, |c| some(c.aggregation.max_sources_per_object)),
     number("aggregation.period", 1, 86_400, |c| c.aggregation.period.map(u64::from)),
@@ -126,7 +126,7 @@ pub(super) const NUMBERS: [Number; 40] = [
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 33] = [
+pub(super) const DURATIONS: [Span; 36] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),

@@ -18,6 +18,7 @@
 mod config;
 mod election;
 mod pattern;
+mod problems;
 mod rule;
 mod tally;
 
@@ -31,7 +32,7 @@ use daemon_log::AppendBatch;
 use derived_stats::{MetricKind, Number};
 use proxy_uve::wire::WireSample;
 
-pub use self::config::{Kind, StreamConfig, TypeName};
+pub use self::config::{Kind, StreamConfig, TopicFormat, TypeName};
 use self::election::Elections;
 pub use self::problems::RuleProblem;
 use self::rule::REPLICA;

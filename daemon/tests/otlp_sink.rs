@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use support::broker::free_ports;
 use support::process::{Running, kill, start as start_server, wait_until_it_answers};
-use support::prometheus::{AllSamples, series_of, values_of};
+use support::prometheus::{AllSamples, Labels, series_of, values_of};
 use support::result_series::{
     self, METRICS, OBJECTS, PERIOD, ago, expected, is_the_same, metric, post, wait_until_delivered,
 };
@@ -107,7 +107,6 @@ fn every_point_is_in_a_store_once_over_kills_of_the_daemon() {
         daemon.wait();
         daemon = start(data.path(), &url);
     }
-    wait_until_delivered(&daemon, "otlp");
     let dropped = "derived_statsd_otlp_points_dropped_total{reason=\"rejected\"}";
     assert_eq!(metric(&daemon, dropped), 0.0, "{}", daemon.stderr());
     daemon.stop();
@@ -180,10 +179,14 @@ fn what_a_partial_success_leaves_out_is_counted_and_named() {
     ]";
     let receiver = Daemon::start(
         other.path(),
-        &[streams, "log.partitions=1", "aggregation.uve_proxy_list=", "aggregation.allowed_lateness=1h"],
+        &[streams, "log.partitions=1", "aggregation.uve_proxy_list=", "aggregation.allowed_lateness=20s"],
     );
     let daemon = start(data.path(), &receiver.url("/v1/metrics"));
-    post(&daemon, begin, 0..40);
+    for period in 0..40 {
+        // Both partitions close a window before the next one, so that no point is late for the other daemon.
+        post(&daemon, begin, period..period + 1);
+        wait_until_delivered(&daemon, "otlp");
+    }
     wait_until_delivered(&daemon, "otlp");
     let dropped = metric(&daemon, "derived_statsd_otlp_points_dropped_total{reason=\"rejected\"}");
     let delivered = metric(&daemon, "derived_statsd_otlp_points_total");
@@ -200,6 +203,16 @@ fn what_a_partial_success_leaves_out_is_counted_and_named() {
     let fractions = samples.iter().filter(|(labels, _)| labels["__name__"] == "anomaly_score");
     let fractions = fractions.flat_map(|(_, samples)| samples).filter(|(_, score)| score.fract() != 0.0);
     assert_eq!(dropped, fractions.count() as f64);
+    // What is left is taken: the sums of the windows that the other daemon has closed are those of the log.
     let found = values(other.path(), "sum-AggProxySum_value");
-    assert!(!found.is_empty());
+    assert!(found.len() as u64 >= 4 * OBJECTS, "{found:?}");
+    for ((key, start), sum) in found {
+        let is_of_key =
+            |labels: &Labels| labels["__name__"] == "AggProxySum_value" && key == format!("Service:{}", labels["name"]);
+        let of_key = samples.iter().filter(|(labels, _)| is_of_key(labels));
+        let in_window = |(at, _): &&(i64, f64)| (start..start + 60_000).contains(at);
+        let expected: f64 =
+            of_key.flat_map(|(_, samples)| samples.iter().filter(in_window)).map(|(_, value)| value).sum();
+        assert_eq!(sum, expected, "{key} {start}");
+    }
 }

@@ -28,6 +28,7 @@ use daemon_log::{Log, PartitionLog};
 use daemon_partition::{Control, StatusSource, Taps, WorkerSettings};
 use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
+use daemon_sinks::otlp::OtlpSettings;
 use daemon_sinks::redis::RedisSettings;
 use daemon_sinks::remote_write::RemoteWriteSettings;
 use daemon_sinks::results_webhook::ResultsWebhookSettings;
@@ -69,6 +70,8 @@ pub(crate) struct EngineSettings {
     pub redis: Option<(RedisSettings, Option<KafkaConfig>)>,
     /// The receiver that series are written to.
     pub remote_write: Option<RemoteWriteSettings>,
+    /// The receiver that gauges are sent to.
+    pub otlp: Option<OtlpSettings>,
     /// The server that results are posted to.
     pub results_webhook: Option<ResultsWebhookSettings>,
     /// The Alertmanager that alarms are sent to.

@@ -8,7 +8,7 @@ use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::RedisSink;
-use daemon_sinks::{remote_write, results_webhook};
+use daemon_sinks::{otlp, remote_write, results_webhook};
 use daemon_sources::Source;
 use derived_stats::Registry;
 
@@ -16,10 +16,11 @@ use crate::engine::Engine;
 use crate::view::ViewSink;
 
 /// The names of the daemon's own sinks.
-const BUILT_IN_SINKS: [&str; 8] = [
+const BUILT_IN_SINKS: [&str; 9] = [
     AlarmSink::ALERTMANAGER,
     FileSink::NAME,
     InfluxSink::NAME,
+    otlp::NAME,
     RedisSink::NAME,
     remote_write::NAME,
     results_webhook::NAME,
@@ -82,8 +83,9 @@ mod tests {
 
     #[test]
     fn the_names_of_the_daemons_own_sinks_are_refused() {
-        for name in ["alertmanager", "file", "influxdb", "redis", "remote_write", "results_webhook", "view", "webhook"]
-        {
+        let own =
+            ["alertmanager", "file", "influxdb", "otlp", "redis", "remote_write", "results_webhook", "view", "webhook"];
+        for name in own {
             let error = check_name(name).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }

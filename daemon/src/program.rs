@@ -144,10 +144,10 @@ impl DaemonBuilder {
                 configured(&args.config, &registry, |loaded| commands::topics::run(&args, &loaded))
             }
             Command::Results(args) => configured(&args.config, &registry, |loaded| {
-                commands::results::run(&settings::log(&loaded.config)?, args.from, args.skip_damaged)
+                commands::results::run(&settings::log(&loaded)?, args.from, args.skip_damaged)
             }),
             Command::Backup(args) => configured(&args.config, &registry, |loaded| {
-                commands::backup::run(&settings::log(&loaded.config)?, &args.target)
+                commands::backup::run(&settings::log(&loaded)?, &args.target)
             }),
         }
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use daemon_base::listener::Limits;
 use daemon_base::observation::Observations;
-use daemon_kafka::{KafkaConfig, KafkaSettings, Names};
+use daemon_kafka::{ForeignTopic, KafkaConfig, KafkaSettings, Names};
 use daemon_partition::{Taps, WorkerSettings};
 use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
+use daemon_sinks::otlp::OtlpSettings;
 use daemon_sinks::redis::RedisSettings;
 use daemon_sinks::remote_write::RemoteWriteSettings;
 use daemon_sinks::results_webhook::ResultsWebhookSettings;
@@ -88,7 +89,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         LogKind::Kafka => config.kafka.commit_interval,
     };
     Ok(EngineSettings {
-        log: log(config)?,
+        log: log(loaded)?,
         plans: plans(&loaded.streams),
         threads: config.workers.threads(),
         worker: WorkerSettings {
@@ -106,6 +107,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
         redis: redis(config)?,
         remote_write: RemoteWriteSettings::new(&config.sinks.remote_write)?,
+        otlp: OtlpSettings::new(&config.sinks.otlp)?,
         results_webhook: ResultsWebhookSettings::new(&config.sinks.results_webhook)?,
         alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?,
         webhook: WebhookSettings::new(&config.sinks.webhook)?,
@@ -130,10 +132,20 @@ fn redis(config: &Config) -> anyhow::Result<Option<(RedisSettings, Option<KafkaC
 /// # Errors
 ///
 /// As [`engine`].
-pub(crate) fn log(config: &Config) -> anyhow::Result<LogSettings> {
+pub(crate) fn log(loaded: &Loaded) -> anyhow::Result<LogSettings> {
+    let config = &loaded.config;
     Ok(match config.log.kind {
         LogKind::Embedded => LogSettings::Embedded(embedded(config)),
-        LogKind::Kafka => LogSettings::Kafka(Box::new(kafka(config)?)),
+        LogKind::Kafka => LogSettings::Kafka(Box::new(kafka(config)?.with_foreign(foreign(&loaded.streams)))),
+    })
+}
+
+/// The topics of other programs that are the input of streams, by stream.
+pub(crate) fn foreign(streams: &Streams) -> impl Iterator<Item = (String, ForeignTopic)> {
+    streams.mapped.iter().filter_map(|rule| {
+        let (topic, table, fields) = rule.topic()?;
+        let topic = ForeignTopic { topic: topic.to_owned(), table: table.to_owned(), fields: fields.clone() };
+        Some((rule.stream().to_string(), topic))
     })
 }
 

@@ -62,6 +62,7 @@ pub(crate) struct Telemetry {
     pub influxdb: InfluxTelemetry,
     pub redis: RedisTelemetry,
     pub remote_write: PostTelemetry,
+    pub otlp: PostTelemetry,
     pub results_webhook: PostTelemetry,
     pub alarms: AlarmTelemetry,
     pub http: HttpTelemetry,
@@ -92,10 +93,11 @@ impl HttpTelemetry {
     /// Counts the points of a request with labelled series, once they are durable.
     pub(crate) fn mapped(&self, format: &'static str, tally: &Tally) {
         self.ingested(tally.stored, tally.rejected);
-        let Tally { stored, unmatched, stale, not_finite, texts, rejected, .. } = *tally;
+        let Tally { stored, unmatched, stale, not_finite, replicas, texts, rejected, .. } = *tally;
         let outcomes = [
             ("not_finite", not_finite),
             ("rejected", rejected),
+            ("replica", replicas),
             ("stale_marker", stale),
             ("stored", stored),
             ("text", texts),
@@ -154,6 +156,7 @@ impl Telemetry {
         self.influxdb.register(registry);
         self.redis.register(registry);
         self.remote_write.register(registry, "remote_write", "samples");
+        self.otlp.register(registry, "otlp", "points");
         self.results_webhook.register(registry, "results_webhook", "results");
         self.alarms.register(registry);
         self.http.register(registry);

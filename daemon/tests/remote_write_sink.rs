@@ -17,89 +17,24 @@ use serde_json::Value;
 use support::broker::free_ports;
 use support::dashboards;
 use support::process::{kill, start as start_server, wait_until_it_answers};
-use support::prometheus::{AllSamples, Labels, Prometheus, Target, series_of};
+use support::prometheus::{Labels, Prometheus, Target, series_of};
+use support::result_series::{self, METRICS, OBJECTS, PERIOD, ago, expected, is_the_same, metric, post};
 use support::{Daemon, Random, line, results, wait_until};
 use tempfile::TempDir;
 
-const PERIOD: u64 = 10_000_000;
-const OBJECTS: u64 = 15;
-const SUM: &str = "AggProxySum";
-const ANOMALY: &str = "AggProxySumAnomalyEWM01";
-
-/// The start of a period some time ago (µs).
-fn ago(seconds: u64) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
-    (now - seconds * 1_000_000) / PERIOD * PERIOD
-}
-
 fn start(data: &Path, url: &str, settings: &[&str]) -> Daemon {
     let own = [
-        "aggregation.period=10".to_owned(),
-        "aggregation.allowed_lateness=0s".to_owned(),
-        format!("aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:{SUM}:{ANOMALY}"),
-        "log.partitions=2".to_owned(),
-        "sinks.remote_write.flush_interval=0s".to_owned(),
         "sinks.remote_write.timeout=2s".to_owned(),
         "sinks.remote_write.labels=site=a".to_owned(),
         format!("sinks.remote_write.url={url}"),
     ];
     let own: Vec<_> = own.iter().map(String::as_str).chain(settings.iter().copied()).collect();
-    Daemon::start(&data.join("log"), &own)
+    result_series::start(data, "remote_write", &own)
 }
-
-/// Posts one sample for each object in each of `periods`; the samples of a period close the one before.
-fn post(daemon: &Daemon, begin: u64, periods: std::ops::Range<u64>) {
-    let of = |period: u64| (0..OBJECTS).map(move |object| (period, object));
-    let sample = |(period, object): (u64, u64)| {
-        let value = 1_000 * object + (period * 7 + object) % 13;
-        line(&format!("o{object}"), "egress_flow_count", begin + period * PERIOD, value)
-    };
-    let body: String = periods.flat_map(of).map(sample).collect();
-    assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
-}
-
-/// The samples that the results log has for some of the metrics, computed from its JSON.
-fn expected(log: &Path) -> AllSamples {
-    let mut samples = AllSamples::new();
-    for line in results(log) {
-        let result: Value = serde_json::from_str(&line).unwrap();
-        let (proxy_type, stream) = result["uve"].as_str().unwrap().split_once('-').unwrap();
-        let (table, name) = result["key"].as_str().unwrap().split_once(':').unwrap();
-        let at = (result["end"].as_u64().unwrap() / 1_000).cast_signed();
-        let value = &result["data"]["value"];
-        let mut add = |metric: &str, value: Option<f64>, more: &[(&str, &str)]| {
-            let own = [("__name__", metric), ("table", table), ("name", name), ("stream", stream), ("site", "a")];
-            let labels = own.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            samples.entry(labels.collect::<Labels>()).or_default().extend(value.map(|value| (at, value)));
-        };
-        if proxy_type == SUM {
-            add("AggProxySum_value", value["value"].as_f64(), &[]);
-        } else if let Some(sigma) = value["sigma"].as_f64() {
-            add("AggProxySumAnomalyEWM01_value_sigma", Some(sigma), &[]);
-            let of_detector = [("type", ANOMALY), ("attribute", "value")];
-            add("anomaly_score", Some(sigma), &of_detector);
-            add("anomaly_value", value["metric"].as_f64(), &of_detector);
-        }
-    }
-    samples
-}
-
-/// The metrics that [`expected`] computes.
-const METRICS: &str = "{__name__=~'AggProxySum_value|AggProxySumAnomalyEWM01_value_sigma|anomaly_score|anomaly_value'}";
 
 /// Waits until the sink has delivered everything that is in the log.
 fn wait_until_delivered(daemon: &Daemon) {
-    daemon.wait_until_applied();
-    wait_until("everything is delivered", || {
-        let metrics = daemon.get("/metrics").1;
-        metrics.contains("derived_statsd_sink_lag_results{sink=\"remote_write\"} 0").then_some(())
-    });
-}
-
-fn metric(daemon: &Daemon, name: &str) -> f64 {
-    let metrics = daemon.get("/metrics").1;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in\n{metrics}"))
+    result_series::wait_until_delivered(daemon, "remote_write");
 }
 
 #[test]
@@ -210,20 +145,6 @@ fn old_results_are_dropped(storage: &str) {
     let limit = (recent / 1_000).cast_signed();
     expected.values_mut().for_each(|samples| samples.retain(|(at, _)| *at > limit));
     assert_eq!(found, expected);
-}
-
-/// VictoriaMetrics stores decimal numbers: of a double it keeps twelve digits.
-const DIGITS: f64 = 1e-11;
-
-/// Whether all series have the same times, and the same values but for [`DIGITS`].
-fn is_the_same(found: &AllSamples, expected: &AllSamples) -> bool {
-    let is_near = |(at, value): &(i64, f64), (other_at, other): &(i64, f64)| {
-        at == other_at && (value - other).abs() <= DIGITS * other.abs()
-    };
-    let is_series = |one: &[(i64, f64)], other: &[(i64, f64)]| {
-        one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_near(one, other))
-    };
-    found.keys().eq(expected.keys()) && found.values().zip(expected.values()).all(|(one, other)| is_series(one, other))
 }
 
 #[test]

@@ -107,6 +107,51 @@ fn every_problem_has_its_place_and_remedy() {
     "#);
 }
 
+/// Two streams of one topic, and one whose paths lead nowhere.
+const TOPICS: &str = r#"
+[[streams]]
+name = "a"
+metric = "load"
+topic = "collectd"
+fields = { key = ["host", 'k8s\.pod'], time = "ts", value = "load.0" }
+aggregations = ["AggProxySum"]
+
+[[streams]]
+name = "b"
+metric = "load"
+topic = "collectd"
+fields = { key = "host", time = "ts", time_unit = "s", value = "load" }
+aggregations = ["AggProxySum"]
+
+[[streams]]
+name = "c"
+metric = "load"
+topic = "other"
+fields = { key = "host", time = "t..s" }
+aggregations = ["AggProxySum"]
+"#;
+
+#[test]
+fn topics_are_of_one_stream_and_of_kafka() {
+    let found = run(&["validate", "FILE"], TOPICS);
+    assert_eq!(found.code, Some(64));
+    for expected in [
+        "`streams.topic`: topics are read with log.kind = \"kafka\" only; set it, or remove the topic",
+        "`streams.topic`: the stream a reads collectd already; a topic is one stream",
+        "`streams.fields`: `time`: \"t..s\" has an empty name",
+        "`streams.fields`: `value`: no path is named; write where the field is, such as \"value\"",
+    ] {
+        assert!(found.stderr.contains(expected), "{expected}: {}", found.stderr);
+    }
+    let one = TOPICS.split("[[streams]]").take(2).collect::<Vec<_>>().join("[[streams]]");
+    let text =
+        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{one}");
+    let found = run(&["validate", "FILE"], &text);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    assert!(found.stdout.contains("takes the messages of the topic collectd on Kafka"), "{}", found.stdout);
+    assert!(found.stdout.contains(r"for each value of host and k8s\.pod"), "{}", found.stdout);
+}
+
 #[test]
 fn a_list_is_one_setting_on_the_command_line() {
     let set = r#"streams=[{name = "a", metric = "m", object = ["job"], aggregations = ["AggProxySum"]}]"#;

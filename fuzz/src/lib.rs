@@ -12,6 +12,7 @@
 //! | [`wire_lines`] | block of lines | the fast and the general decoder agree on every line |
 //! | [`netplugin_body`] | body of `/svcstats` | sorted points, each in the endpoint that lists it, or an error |
 //! | [`partial`] | line of a partial state | encodes back equal, or an error; a table that takes it has rows of JSON |
+//! | [`json_fields`] | message in JSON | a finite sample with key and source, or an error |
 //! | [`line_protocol`] | body of InfluxDB line protocol | finite points and numbered faults within the limits |
 //! | [`otlp`] | body of OTLP, protobuf and JSON | points with valid labels within the limits, or an error |
 //! | [`remote_write`] | body of remote write | series with valid labels within the limits, or an error |
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod annotation;
+mod json_fields;
 mod line_protocol;
 mod netplugin;
 mod otlp;
@@ -33,6 +35,7 @@ mod snapshot;
 mod wire;
 
 pub use self::annotation::annotation;
+pub use self::json_fields::json_fields;
 pub use self::line_protocol::line_protocol;
 pub use self::netplugin::netplugin_body;
 pub use self::otlp::otlp;

@@ -171,6 +171,7 @@ macro_rules! smoke_tests {
 
 smoke_tests! {
     annotation,
+    json_fields,
     line_protocol,
     netplugin_body,
     otlp,

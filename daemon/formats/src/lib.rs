@@ -5,6 +5,7 @@
 //!
 //! | module | format |
 //! |---|---|
+//! | [`json_fields`] | JSON of any shape, by paths |
 //! | [`line_protocol`] | InfluxDB line protocol, as Telegraf writes it |
 //! | [`otlp`] | OpenTelemetry metrics, protobuf and JSON |
 //! | [`remote_write`] | Prometheus remote write, versions 1 and 2 |
@@ -12,6 +13,7 @@
 
 #![deny(missing_docs)]
 
+pub mod json_fields;
 mod limits;
 pub mod line_protocol;
 pub mod otlp;

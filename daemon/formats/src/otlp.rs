@@ -24,6 +24,7 @@ pub mod labels;
 pub mod names;
 mod points;
 mod protobuf;
+pub mod sent;
 
 use self::points::Points;
 use crate::{Limits, Series, SeriesError};

@@ -1,4 +1,4 @@
-//! A reader of protobuf messages that borrows from them.
+//! A reader of protobuf messages that borrows from them, and the parts of a writer.
 //!
 //! A decoder of whole messages multiplies the memory of a body of many empty messages, and takes an allocation for each
 //! text of each message. This reader yields the fields of one message in their order, without an allocation; what contains
@@ -213,6 +213,26 @@ impl<'m> Field<'m> {
     fn fault(&self, what: &str) -> ProtobufError {
         ProtobufError { offset: self.offset, reason: format!("field {} {what}", self.number) }
     }
+}
+
+/// Appends the key and the length of a field with bytes. The number of the field is below 16.
+pub(crate) fn bytes_head(field: u8, length: usize, out: &mut Vec<u8>) {
+    out.push(field << 3 | 2);
+    varint(length as u64, out);
+}
+
+/// Appends a number.
+pub(crate) fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// The bytes that [`varint`] appends.
+pub(crate) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 #[cfg(test)]

@@ -47,7 +47,9 @@ impl Configuration {
     pub(crate) fn new<'p>(version: u64, plans: impl Iterator<Item = &'p Plan>, rules: &Rules, names: &Names) -> Self {
         // An alarm belongs to its rule: a daemon without the rule would end it when its partition moves there.
         let rules = rules.iter().map(|rule| rule.identity());
-        let mut types: BTreeMap<String, String> = plans.flat_map(Plan::identities).chain(rules).collect();
+        let foreign = names.all_foreign().iter().map(|(stream, topic)| (stream.clone(), topic.identity()));
+        let mut types: BTreeMap<String, String> =
+            plans.flat_map(Plan::identities).chain(rules).chain(foreign).collect();
         let texts: String = types.iter().map(|(name, text)| format!("{name} {text}\n")).collect();
         let fingerprint = format!("{:016x}", fnv1a(&texts));
         if texts.len() > MAX_TYPES_BYTES {

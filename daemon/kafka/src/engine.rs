@@ -227,6 +227,7 @@ fn worker(
         clock: Arc::clone(&shared.clock),
         configuration: streams.configuration.clone(),
         admission: Arc::clone(admission),
+        foreign: streams.names.iter().map(|stream| own.names.foreign(stream).cloned()).collect(),
     };
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {

@@ -147,7 +147,9 @@ impl Member for Group {
         for run in messages.chunk_by(messages::is_same_partition) {
             let end = first + run.len();
             if let Some(id) = topics.id(run[0].topic(), run[0].partition()) {
-                placement.check(run[0].topic(), id, topology.shape(id.stream), &incoming[first..end]);
+                if !topics.is_foreign(id.stream) {
+                    placement.check(run[0].topic(), id, topology.shape(id.stream), &incoming[first..end]);
+                }
                 apply(id, &incoming[first..end]);
                 if let Some(position) = positions.get_mut(&id) {
                     *position = incoming[first..end].last().map(|last| last.offset + 1);

@@ -14,14 +14,17 @@ pub(crate) struct InputTopics {
     streams: Vec<String>,
     names: Vec<String>,
     numbers: HashMap<String, u16>,
+    /// Whether the topic is of another program.
+    foreign: Vec<bool>,
 }
 
 impl InputTopics {
     /// Numbers the streams in the order of `streams`.
-    pub(crate) fn new(names: &Names, streams: &[String]) -> Self {
-        let names: Vec<String> = streams.iter().map(|stream| names.input(stream)).collect();
+    pub(crate) fn new(own: &Names, streams: &[String]) -> Self {
+        let names: Vec<String> = streams.iter().map(|stream| own.input(stream)).collect();
         let numbers = names.iter().zip(0..).map(|(name, number)| (name.clone(), number)).collect();
-        Self { streams: streams.to_vec(), names, numbers }
+        let foreign = streams.iter().map(|stream| own.foreign(stream).is_some()).collect();
+        Self { streams: streams.to_vec(), names, numbers, foreign }
     }
 
     /// The names of all input topics, in the order of the streams.
@@ -32,6 +35,11 @@ impl InputTopics {
     /// The name of a stream's input topic; empty for an unknown stream.
     pub(crate) fn name(&self, stream: u16) -> &str {
         self.names.get(usize::from(stream)).map_or("", String::as_str)
+    }
+
+    /// Whether the input topic of a stream is one of another program, whose partitioner may be any.
+    pub(crate) fn is_foreign(&self, stream: u16) -> bool {
+        self.foreign.get(usize::from(stream)).copied().unwrap_or_default()
     }
 
     /// The name of a stream, `Struct-attribute`; empty for an unknown stream.

@@ -16,6 +16,7 @@
 //! * Without librdkafka: `worker`, `shard`, `input_merge`, `state_records`, `shard_restore`. The traits
 //!   `member::Member` and `shard_restore::StateStore` separate them from the cluster, so that the tests run them in
 //!   a simulator of brokers and group coordinator (`simulator`).
+//! * `foreign`: topics of other programs, whose messages become samples.
 //! * The cluster for workers: `group`, `transaction`, `batching`, `progress`, `end_offsets`,
 //!   `state_reader`, `input_topics`.
 //! * Before a worker joins the group: `topic_watch` polls the topics, `claim` makes sure that no other group has the
@@ -40,6 +41,7 @@ mod configuration;
 mod digests;
 mod end_offsets;
 mod engine;
+mod foreign;
 mod group;
 mod health;
 mod input_merge;
@@ -72,6 +74,7 @@ mod worker;
 pub use self::client::Connection;
 pub use self::config::{KafkaConfig, ResultsFormat};
 pub use self::engine::{EngineParts, Helper, Shared, WorkerBody, publisher, reader};
+pub use self::foreign::ForeignTopic;
 pub use self::names::Names;
 pub use self::settings::KafkaSettings;
 pub use self::telemetry::{GroupTelemetry, RestoreTotals};

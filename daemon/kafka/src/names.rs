@@ -2,22 +2,27 @@
 //!
 //! | topic | holds | partitions |
 //! |---|---|---|
-//! | `<prefix>agg-<Struct>-<attribute>` | samples, as Contrail's collectors publish them | any number |
+//! | `<prefix>agg-<Struct>-<attribute>`, or `topic` of the stream | samples, as Contrail's collectors publish them, or JSON of another program | any number |
 //! | `<prefix>state-<Struct>-<attribute>` | states, compacted | as many as the input had when this was created |
 //! | `<prefix>results` | results of all streams, in one order | 1 |
 //! | `<prefix>dead-letters` | records that are not samples | 1 |
 //!
 //! The prefix is `<cluster_id>-uve-`, as in Contrail, so with an empty cluster id all names begin with `-`.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 
 use crate::config::KafkaConfig;
 use crate::configuration::Configuration;
+use crate::foreign::ForeignTopic;
 
 /// The names that one group of daemons uses on the cluster.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Names {
     prefix: String,
+    /// The topics of other programs that are the input of streams, by stream.
+    foreign: BTreeMap<String, Arc<ForeignTopic>>,
     /// The consumer group.
     pub group: String,
     /// The name of this daemon within the group.
@@ -34,6 +39,7 @@ impl Names {
             cluster => format!("{cluster}-derived-statsd"),
         });
         Self {
+            foreign: BTreeMap::new(),
             prefix: kafka.topic_prefix.clone().unwrap_or_else(|| format!("{cluster}-uve-")),
             group,
             instance: kafka.instance.clone().unwrap_or_else(otherwise),
@@ -41,9 +47,26 @@ impl Names {
         }
     }
 
+    /// Takes topics of other programs as the input of these streams, in place of those with the names of the streams.
+    #[must_use]
+    pub fn with_foreign(self, topics: impl IntoIterator<Item = (String, ForeignTopic)>) -> Self {
+        let foreign = topics.into_iter().map(|(stream, topic)| (stream, Arc::new(topic)));
+        Self { foreign: foreign.collect(), ..self }
+    }
+
+    /// The topic of another program that is the input of a stream, if it has one.
+    pub(crate) fn foreign(&self, stream: &str) -> Option<&Arc<ForeignTopic>> {
+        self.foreign.get(stream)
+    }
+
+    /// All of them, by stream.
+    pub(crate) fn all_foreign(&self) -> &BTreeMap<String, Arc<ForeignTopic>> {
+        &self.foreign
+    }
+
     /// The input topic of a stream.
     pub fn input(&self, stream: &str) -> String {
-        format!("{}agg-{stream}", self.prefix)
+        self.foreign(stream).map_or_else(|| format!("{}agg-{stream}", self.prefix), |foreign| foreign.topic.clone())
     }
 
     /// The compacted state topic of a stream.

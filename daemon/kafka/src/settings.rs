@@ -7,6 +7,7 @@ use daemon_results::block::MAX_BLOCK_BYTES;
 
 use crate::client::Connection;
 use crate::config::{KafkaConfig, ResultsFormat};
+use crate::foreign::ForeignTopic;
 use crate::names::Names;
 
 /// The settings of the engine on Kafka.
@@ -42,6 +43,21 @@ impl KafkaSettings {
             max_sink_lag: section.max_sink_lag,
             results: ResultMessages { format: section.results_format, bytes: section.results_message_bytes },
         })
+    }
+}
+
+impl KafkaSettings {
+    /// Takes topics of other programs as the input of these streams.
+    #[must_use]
+    pub fn with_foreign(self, topics: impl IntoIterator<Item = (String, ForeignTopic)>) -> Self {
+        Self { names: self.names.with_foreign(topics), ..self }
+    }
+}
+
+impl KafkaSettings {
+    /// Whether the input of a stream is a topic of another program.
+    pub fn is_foreign(&self, stream: &str) -> bool {
+        self.names.foreign(stream).is_some()
     }
 }
 

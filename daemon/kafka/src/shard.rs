@@ -12,6 +12,7 @@ use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, Work
 use tracing::error;
 
 use crate::digests::Digests;
+use crate::foreign::ForeignTopic;
 use crate::input_merge::{HeldBudget, InputMerge};
 use crate::member::{DeadLetter, Ends, ShardCommit};
 use crate::state_records::{self, Head, Saved};
@@ -45,6 +46,8 @@ pub(crate) struct Shard {
     read_at: u64,
     /// The id of the input topic that the cursors are of, if it is known.
     input_id: Option<TopicId>,
+    /// The topic of another program that is the input, and whether its messages must have keys.
+    foreign: Option<(Arc<ForeignTopic>, bool)>,
     dead_letters: Vec<DeadLetter>,
     dead_letter_bytes: usize,
     /// Whether the metadata of the committed offsets contains this owner. Until then every daemon shows the previous
@@ -73,6 +76,7 @@ impl Shard {
             gaps: Gaps::restored(saved.head.gaps),
             read_at: saved.head.read_at,
             input_id: None,
+            foreign: None,
             dead_letters: Vec::new(),
             dead_letter_bytes: 0,
             is_announced: false,
@@ -82,6 +86,11 @@ impl Shard {
     /// Sets the id of the input topic that the cursors are of.
     pub(crate) fn with_input_id(self, input_id: Option<TopicId>) -> Self {
         Self { input_id, ..self }
+    }
+
+    /// Takes the messages of a topic of another program, each of which must have a key if `needs_key`.
+    pub(crate) fn with_foreign(self, topic: Arc<ForeignTopic>, needs_key: bool) -> Self {
+        Self { foreign: Some((topic, needs_key)), ..self }
     }
 
     /// The id of the input topic that the cursors are of, if it is known.

@@ -243,6 +243,7 @@ impl<S: StateStore> RestoreThread<S> {
                     continue;
                 }
             };
+            let shard = self.builder.with_foreign(shard, stream, self.topology.shape(stream).shards > 1);
             objects += shard.objects();
             progress.one_done();
             if self.done.send(Restored { id, ticket, shard: Box::new(shard) }).is_err() {
@@ -299,6 +300,7 @@ mod tests {
             clock: Arc::new(SystemClock::new()),
             configuration: crate::configuration::Configuration::default(),
             admission: Arc::default(),
+            foreign: Vec::new(),
         };
         let Restorer { requests, restored, .. } =
             Restorer::start(Store, builder, Arc::default(), Arc::default()).unwrap();

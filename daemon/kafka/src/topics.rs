@@ -212,7 +212,10 @@ impl Topics {
             let state = steps.get(index + 1).and_then(|state| state.found);
             let step = &mut steps[index];
             let Some(inputs) = step.found.filter(|_| step.purpose == Purpose::Input) else { continue };
-            let problem = keys::problem(&self.connection, &self.names, &step.topic, inputs, state.unwrap_or(inputs));
+            let foreign = self.names.all_foreign().values().find(|foreign| foreign.topic == step.topic).cloned();
+            let shards = state.unwrap_or(inputs);
+            let problem =
+                keys::problem(&self.connection, &self.names, (&step.topic, foreign.as_deref()), inputs, shards);
             let problem = problem.with_context(|| format!("read the newest records of topic {}", step.topic))?;
             if let (Some(problem), Verdict::Right(_)) = (problem, &step.verdict) {
                 step.verdict = Verdict::Problem(problem);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use daemon_base::outbound::Authorization;
 use daemon_base::setting::{Secret, file};
 use http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -82,4 +83,84 @@ pub(crate) fn check_url(url: &str, example: &str) -> Result<(), String> {
 pub(crate) fn ca_file_problem(url: &str, ca_file: Option<&Path>) -> Option<(&'static str, String)> {
     let is_useless = ca_file.is_some() && !url.starts_with("https:");
     is_useless.then(|| ("ca_file", "a url with http uses no certificate; write https, or remove it".to_owned()))
+}
+
+/// The keys with the credentials of a section: a user with a password, or a token, and a tenant.
+#[derive(Clone, Copy)]
+pub(crate) struct Credentials<'c> {
+    pub user: Option<&'c str>,
+    pub password: Option<&'c Secret>,
+    pub password_file: Option<&'c Path>,
+    pub token: Option<&'c Secret>,
+    pub token_file: Option<&'c Path>,
+    pub tenant: Option<&'c str>,
+}
+
+impl Credentials<'_> {
+    /// The keys that others require or exclude, each with a text with the remedy.
+    pub(crate) fn problems(self) -> impl Iterator<Item = (&'static str, String)> {
+        let Self { user, password, password_file, token, token_file, tenant } = self;
+        let has_password = password.is_some() || password_file.is_some();
+        let has_token = token.is_some() || token_file.is_some();
+        let wrong = [
+            ("user", user.is_some() && !has_password, "the user has no password; set password_file too"),
+            (
+                "user",
+                user.is_some_and(|user| user.contains(':')),
+                "a user of basic authentication cannot contain `:`; use another user",
+            ),
+            (
+                if password.is_some() { "password" } else { "password_file" },
+                user.is_none() && has_password,
+                "there is no user for the password; set user too",
+            ),
+            ("password_file", password.is_some() && password_file.is_some(), "password is set too; remove one of them"),
+            ("token_file", token.is_some() && token_file.is_some(), "token is set too; remove one of them"),
+            (
+                if token.is_some() { "token" } else { "token_file" },
+                has_token && has_password,
+                "a request has either a user or a token; remove one of them",
+            ),
+            (
+                "tenant",
+                tenant.is_some_and(|tenant| !is_visible(tenant)),
+                "expected visible ASCII characters without blanks",
+            ),
+        ];
+        wrong.into_iter().filter(|&(_, is_wrong, _)| is_wrong).map(|(key, _, text)| (key, text.to_owned()))
+    }
+
+    /// Whether there is a secret.
+    pub(crate) fn has_secret(self) -> bool {
+        let Self { password, password_file, token, token_file, .. } = self;
+        password.is_some() || password_file.is_some() || token.is_some() || token_file.is_some()
+    }
+
+    /// The headers of every request, with the secrets of the files; `section` is the name of the section.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or has invalid content.
+    pub(crate) fn headers(self, section: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut headers = Vec::new();
+        let password = secret(self.password, self.password_file, &format!("{section}.password_file"))?;
+        if let Some((user, password)) = self.user.zip(password) {
+            headers.push(("authorization", Authorization::basic(user, password.reveal()).header().to_owned()));
+        }
+        if let Some(token) = secret(self.token, self.token_file, &format!("{section}.token_file"))? {
+            anyhow::ensure!(
+                is_visible(token.reveal()),
+                "{section}.token_file: the token is empty or has a character that is not visible ASCII; write the token \
+                 alone"
+            );
+            headers.push(("authorization", format!("Bearer {}", token.reveal())));
+        }
+        headers.extend(self.tenant.map(|tenant| ("x-scope-orgid", tenant.to_owned())));
+        Ok(headers)
+    }
+}
+
+/// Whether a text is not empty and has visible ASCII characters only, as a header may have.
+fn is_visible(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

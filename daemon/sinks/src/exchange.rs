@@ -4,6 +4,7 @@
 //! that is given up ends by itself at its timeout, and nobody waits for it; should it have worked, the same data is sent
 //! again at the next start and changes nothing.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -30,7 +31,14 @@ const EXCERPT_CHARS: usize = 400;
 pub(crate) struct Answer {
     pub status: u16,
     pub retry_after: Option<String>,
-    pub body: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
 }
 
 /// The reason for a missing answer.
@@ -94,11 +102,7 @@ fn read(mut response: Response<Body>) -> Result<Answer, ureq::Error> {
     let mut body = Vec::new();
     response.body_mut().as_reader().take(ANSWER_BYTES).read_to_end(&mut body)?;
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-    Ok(Answer {
-        status: response.status().as_u16(),
-        retry_after: retry_after.map(str::to_owned),
-        body: String::from_utf8_lossy(&body).into_owned(),
-    })
+    Ok(Answer { status: response.status().as_u16(), retry_after: retry_after.map(str::to_owned), body })
 }
 
 fn no_answer(error: ureq::Error, ca_file: &str) -> NoAnswer {

@@ -12,6 +12,7 @@
 //! | [`alarms`] | alarms for an Alertmanager, and for a webhook |
 //! | [`file`](mod@file) | a file of JSON lines |
 //! | [`influxdb`](mod@influxdb) | points in an InfluxDB |
+//! | [`otlp`] | gauges for an OpenTelemetry collector |
 //! | [`redis`](mod@redis) | UVEs in the Redis of a Contrail collector |
 //! | [`remote_write`] | series in a Prometheus |
 //! | [`results_webhook`] | results as JSON for a webhook |
@@ -24,11 +25,13 @@ mod endpoint;
 mod exchange;
 pub mod file;
 pub mod influxdb;
+pub mod otlp;
 mod post;
 pub mod redis;
 pub mod remote_write;
 pub mod results_webhook;
 mod run;
+mod samples;
 mod sink;
 
 pub use self::before_damage::read_before_damage;

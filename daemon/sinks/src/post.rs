@@ -7,9 +7,9 @@
 
 mod answer;
 mod delivery;
+mod payload;
 mod telemetry;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use self::delivery::{Delivery, Remote};
 use crate::Sink;
 use crate::exchange::Exchange;
 
+pub(crate) use self::payload::{Added, LeftOut, Payload, Request};
 pub use self::telemetry::PostTelemetry;
 
 /// What a sink sends, and where to.
@@ -46,61 +47,8 @@ pub(crate) struct PostSettings {
     pub flush_interval: Duration,
     /// How long a request is repeated that is refused for reasons which are not its own.
     pub refusal_timeout: Duration,
-}
-
-/// A request.
-pub(crate) struct Request {
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
-}
-
-/// What became of a result that was to be added.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Added {
-    /// It must not be in one request with what is there; nothing is added.
-    Later,
-    /// It is added, but for so many items that cannot be sent.
-    Taken { left_out: u64 },
-}
-
-/// The results that wait for a request, as items: the parts that a server takes or refuses one by one.
-pub(crate) trait Payload: Send {
-    /// Adds the items of a result.
-    ///
-    /// # Errors
-    ///
-    /// If the result cannot be read; nothing is added.
-    fn add(&mut self, result: &Stored<'_>) -> Result<Added, String>;
-
-    /// The number of items.
-    fn items(&self) -> usize;
-
-    /// The size of the items.
-    fn bytes(&self) -> usize;
-
-    /// Removes all items.
-    fn clear(&mut self);
-
-    /// A request with the items of a range that are not pruned, at the time `now` (µs UTC).
-    fn request(&self, items: Range<usize>, now: u64) -> Request;
-
-    /// Marks the items of a range that the server is known to refuse, and returns how many are new.
-    fn prune(&mut self, _items: Range<usize>) -> usize {
-        0
-    }
-
-    /// The items of a range that are not pruned.
-    fn left(&self, items: Range<usize>) -> usize {
-        items.len()
-    }
-
-    /// Records that the server refuses an item.
-    fn rejected(&mut self, _item: usize, _text: &str) {}
-
-    /// Whether the text of an answer with a status of 500 to 599 blames the items, which then are not sent again.
-    fn is_rejection(&self, _text: &str) -> bool {
-        false
-    }
+    /// Whether a request is repeated no longer than that after a status such as 500 either, which may be its own fault.
+    pub ends_server_errors: bool,
 }
 
 /// A position in the results: the record, and the results of it that are done.

@@ -9,7 +9,7 @@
 //! newest sample that the receiver can have, with the same value: Prometheus takes it as the one it has.
 
 mod config;
-mod samples;
+mod format;
 mod settings;
 
 use std::sync::Arc;
@@ -18,9 +18,10 @@ use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_results::line::LineReader;
 
-use self::samples::Samples;
+use self::format::RemoteWrite;
 use crate::Sink;
 use crate::post::{PostSink, PostTelemetry};
+use crate::samples::Samples;
 
 pub use self::config::RemoteWriteConfig;
 pub use self::settings::RemoteWriteSettings;
@@ -38,5 +39,5 @@ pub fn sink(
     stop: Stop,
 ) -> impl Sink {
     let RemoteWriteSettings { post, headers, labels } = settings;
-    PostSink::new(post, Samples::new(labels, headers, lines), clock, telemetry, stop)
+    PostSink::new(post, Samples::new(RemoteWrite { labels, headers }, lines), clock, telemetry, stop)
 }

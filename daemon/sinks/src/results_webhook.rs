@@ -56,6 +56,7 @@ impl ResultsWebhookSettings {
             max_bytes: section.batch_bytes,
             flush_interval: section.flush_interval,
             refusal_timeout: section.refusal_timeout,
+            ends_server_errors: false,
         };
         let file = section.secret_file.as_deref();
         let secret = secret(section.secret.as_ref(), file, "sinks.results_webhook.secret_file")?;

@@ -12,14 +12,19 @@
 //! | a counter with the time of its start, shortly before | a reading 0 at that time, so that the first reading counts |
 //! | a counter whose start is the time of the reading | a reading, a baseline if it is the first: its start is not known |
 //! | deltas in a stream of counters, or a sum that falls too; cumulative sums in a stream of deltas | rejected |
+//! | a gauge or a delta of a replica that is not elected | left out; see [`election`] |
 //! | a native histogram `h` | samples of `h_count` and `h_sum` |
 
 mod config;
+mod election;
 mod pattern;
+mod problems;
 mod rule;
+mod tally;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use daemon_formats::{HistogramPoint, Integer, Point, Series, is_stale_marker};
@@ -27,13 +32,17 @@ use daemon_log::AppendBatch;
 use derived_stats::{MetricKind, Number};
 use proxy_uve::wire::WireSample;
 
-pub use self::config::{Kind, StreamConfig, TypeName};
-pub use self::rule::{Rule, RuleProblem};
+pub use self::config::{Kind, StreamConfig, TopicFormat, TypeName};
+use self::election::Elections;
+pub use self::problems::RuleProblem;
+use self::rule::REPLICA;
+pub use self::rule::Rule;
+pub use self::tally::Tally;
 use crate::intake::{Intake, LineError};
 use crate::timestamp;
 
-/// The most reasons that a request's [`Tally`] keeps.
-const MAX_REASONS: usize = 10;
+/// The label that senders of one pair have in common.
+const CLUSTER: &str = "cluster";
 
 /// All streams of series.
 #[derive(Clone, Debug, Default)]
@@ -44,47 +53,7 @@ pub struct Mapping {
     globs: Vec<usize>,
     /// In milliseconds.
     allowed_lateness: i64,
-}
-
-/// What became of the points of a request.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Tally {
-    /// Samples that the request has, as far as their series are valid.
-    pub samples: u64,
-    /// Native histograms that the request has, likewise.
-    pub histograms: u64,
-    /// Samples of streams: what the log gets.
-    pub stored: u64,
-    /// Values that are texts, which the format has beside numbers.
-    pub texts: u64,
-    /// Samples and histograms that no stream takes.
-    pub unmatched: u64,
-    /// Markers of the end of a series.
-    pub stale: u64,
-    /// NaN and infinite values of series that a stream takes.
-    pub not_finite: u64,
-    /// Samples that are refused, and series.
-    pub rejected: u64,
-    /// How many of `samples` are refused.
-    pub rejected_samples: u64,
-    /// How many of `histograms` are refused.
-    pub rejected_histograms: u64,
-    /// The first reasons.
-    pub reasons: Vec<String>,
-}
-
-impl Tally {
-    /// Counts a sample, or a series, that cannot be taken.
-    pub fn reject(&mut self, reason: String) {
-        self.rejected += 1;
-        self.add_reason(reason);
-    }
-
-    fn add_reason(&mut self, reason: String) {
-        if self.reasons.len() < MAX_REASONS {
-            self.reasons.push(reason);
-        }
-    }
+    elections: Arc<Mutex<Elections>>,
 }
 
 /// Adds the samples of a request to a batch of the log, and counts what becomes of them.
@@ -212,6 +181,11 @@ impl<'w> Writer<'w> {
                 most_rejected = most_rejected.max(Some(count));
                 continue;
             }
+            if rule.metric_kind() != MetricKind::Agg && !self.is_elected(series) {
+                self.tally.replicas += points.clone().count() as u64;
+                most_rejected = most_rejected.max(Some(0));
+                continue;
+            }
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
             let mut rejected = 0;
             for point in points.clone() {
@@ -223,6 +197,16 @@ impl<'w> Writer<'w> {
             most_rejected = most_rejected.max(Some(rejected));
         }
         most_rejected
+    }
+
+    /// Whether the sender of a series is the one of its replicas that counts.
+    fn is_elected(&self, series: &Series<'_>) -> bool {
+        let replica = series.labels.value(REPLICA);
+        if replica.is_empty() {
+            return true;
+        }
+        let mut elections = self.mapping.elections.lock().unwrap_or_else(PoisonError::into_inner);
+        elections.takes(series.labels.value(CLUSTER), replica, self.batch.appended_at())
     }
 
     fn push_point(&mut self, stream: u16, rule: &Rule, point: Point, has_source: bool) -> Result<(), LineError> {
@@ -259,7 +243,11 @@ impl<'w> Writer<'w> {
             source: has_source.then_some(Cow::Borrowed(self.source.as_str())),
             element: None,
         };
-        self.intake.add(stream, self.key.as_bytes(), &sample, self.batch, &mut self.payload)
+        let added = self.intake.add(stream, self.key.as_bytes(), &sample, self.batch, &mut self.payload);
+        added.map_err(|error| match error {
+            LineError::Timestamp(error) => LineError::Timestamp(error.in_series(timestamp_ms)),
+            error => error,
+        })
     }
 }
 

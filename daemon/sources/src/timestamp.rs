@@ -149,6 +149,20 @@ pub enum TimestampError {
         /// The allowed skew, in seconds.
         allowed_seconds: f64,
     },
+    /// That of a series is further ahead of the arrival than the allowed skew.
+    #[error(
+        "the timestamp {found_ms} ms is {ahead_seconds} s ahead of the arrival where aggregation.allowed_skew allows \
+         {allowed_seconds} s; check the clocks of the sender and of this machine, and the unit of the protocol: \
+         milliseconds in remote write, nanoseconds in OTLP, and in line protocol what `precision` names"
+    )]
+    FutureSeries {
+        /// The timestamp, in milliseconds since 1970.
+        found_ms: i64,
+        /// How far it is ahead, in whole seconds, rounded up.
+        ahead_seconds: u64,
+        /// The allowed skew, in seconds.
+        allowed_seconds: f64,
+    },
     /// It is of no time at which a sample was recorded.
     #[error("the timestamp {found} is after 2100-01-01 in {}; {}", unit.plural(), remedy(*found, *unit))]
     Late {
@@ -157,6 +171,19 @@ pub enum TimestampError {
         /// The unit.
         unit: TimeUnit,
     },
+}
+
+impl TimestampError {
+    /// The same error in the words of a series, whose protocol has a unit of its own.
+    pub(crate) fn in_series(self, found_ms: i64) -> Self {
+        match self {
+            Self::Early { .. } => Self::EarlySeries { found_ms },
+            Self::Future { ahead_seconds, allowed_seconds, .. } => {
+                Self::FutureSeries { found_ms, ahead_seconds, allowed_seconds }
+            }
+            error => error,
+        }
+    }
 }
 
 /// Returns the line with its timestamp as a number: where the unit is a text, without its line break and in

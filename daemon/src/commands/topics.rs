@@ -43,6 +43,7 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams: loaded_streams, .
         );
     }
     let names = Names::new(kafka, &config.aggregation.cluster_id, String::new);
+    let names = names.with_foreign(crate::settings::foreign(loaded_streams));
     let streams: Vec<_> = loaded_streams.proxies.entries().iter().map(|entry| entry.stream.to_string()).collect();
     let entries = loaded_streams.proxies.entries().iter();
     let plans: Vec<_> = entries.map(|entry| Plan::new(entry.stream.clone(), &entry.types)).collect();

@@ -60,6 +60,9 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
     if config.sinks.remote_write.sends_secret_in_clear() {
         notices.push("sinks.remote_write.url: http sends the secret unencrypted; use https".to_owned());
     }
+    if config.sinks.otlp.sends_secret_in_clear() {
+        notices.push("sinks.otlp.url: http sends the secret unencrypted; use https".to_owned());
+    }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
         notices.push(format!(
@@ -239,6 +242,7 @@ impl Checks<'_> {
         let sinks = &config.sinks;
         let sections = [
             ("alertmanager", sinks.alertmanager.problems()),
+            ("otlp", sinks.otlp.problems()),
             ("remote_write", sinks.remote_write.problems()),
             ("results_webhook", sinks.results_webhook.problems()),
             ("webhook", sinks.webhook.problems()),
@@ -501,6 +505,9 @@ mod tests {
     #[test]
     fn invalid_settings_of_the_sinks_that_post_results_are_rejected() {
         check_all(&[
+            ("sinks.otlp.url", "http://10.0.0.5:4318/v1/metrics", true),
+            ("sinks.otlp.url", "10.0.0.5:4318", false),
+            ("sinks.otlp.batch_points", "0", false),
             ("sinks.remote_write.url", "http://10.0.0.5:9090/api/v1/write", true),
             ("sinks.remote_write.url", "10.0.0.5:9090", false),
             ("sinks.remote_write.batch_samples", "0", false),

@@ -12,7 +12,7 @@ use proxy_uve::schema::{ProxyType, Schema};
 use super::layers::Layers;
 use super::streams::Streams;
 use super::tables::STREAMS;
-use crate::config::Config;
+use crate::config::{Config, LogKind};
 
 /// The period of a day, the longest.
 const MAX_PERIOD: u32 = 86_400;
@@ -20,6 +20,7 @@ const MAX_PERIOD: u32 = 86_400;
 /// Adds the streams of the configuration. Whether there is no problem with them.
 pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, layers: &mut Layers) -> bool {
     let source_timeout = config.aggregation.source_timeout;
+    let is_on_kafka = config.log.kind == LogKind::Kafka;
     let before = layers.problems.len();
     for (index, config) in config.streams.iter().enumerate() {
         let mut problem = |key: &str, message: &str| {
@@ -34,6 +35,15 @@ pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, l
             Vec::new()
         });
         let Ok(rule) = rule else { continue };
+        if let Some((topic, ..)) = rule.topic() {
+            if !is_on_kafka {
+                problem("topic", "topics are read with log.kind = \"kafka\" only; set it, or remove the topic");
+            }
+            let is_same = |other: &Rule| other.topic().is_some_and(|(name, ..)| name == topic);
+            if let Some(other) = streams.mapped.iter().find(|other| is_same(other)) {
+                problem("topic", &format!("the stream {} reads {topic} already; a topic is one stream", other.name()));
+            }
+        }
         match streams.proxies.add(ProxyEntry { stream: rule.stream().clone(), types }) {
             Ok(()) => streams.mapped.push(rule),
             Err(entry) => {

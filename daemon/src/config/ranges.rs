@@ -80,7 +80,7 @@ fn some(value: impl TryInto<u64>) -> Option<u64> {
 }
 
 /// All settings that are whole numbers. Versions, such as `sinks.influxdb.version`, are names.
-pub(super) const NUMBERS: [Number; 40] = [
+pub(super) const NUMBERS: [Number; 42] = [
     number("aggregation.max_objects_per_partition", 1, OBJECTS, |c| some(c.aggregation.max_objects_per_partition)),
     number("aggregation.max_sources_per_object", 1, SOURCES, |c| some(c.aggregation.max_sources_per_object)),
     number("aggregation.period", 1, 86_400, |c| c.aggregation.period.map(u64::from)),
@@ -115,6 +115,8 @@ pub(super) const NUMBERS: [Number; 40] = [
     number("sinks.influxdb.batch_lines", 1, LINES, |c| some(c.sinks.influxdb.batch_lines)),
     number("sinks.redis.database", 0, 1023, |c| some(c.sinks.redis.database)),
     number("sinks.redis.partitions", 1, PARTITIONS, |c| some(c.sinks.redis.partitions)),
+    number("sinks.otlp.batch_bytes", 1024, MEMORY, |c| some(c.sinks.otlp.batch_bytes)),
+    number("sinks.otlp.batch_points", 1, LINES, |c| some(c.sinks.otlp.batch_points)),
     number("sinks.remote_write.batch_bytes", 1024, MEMORY, |c| some(c.sinks.remote_write.batch_bytes)),
     number("sinks.remote_write.batch_samples", 1, LINES, |c| some(c.sinks.remote_write.batch_samples)),
     number("sinks.results_webhook.batch_bytes", 1024, MEMORY, |c| some(c.sinks.results_webhook.batch_bytes)),
@@ -124,7 +126,7 @@ pub(super) const NUMBERS: [Number; 40] = [
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 33] = [
+pub(super) const DURATIONS: [Span; 36] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
@@ -150,6 +152,9 @@ pub(super) const DURATIONS: [Span; 33] = [
     span("sinks.influxdb.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.influxdb.flush_interval),
     span("sinks.influxdb.timeout", TENTH, HOUR, |c| c.sinks.influxdb.timeout),
     span("sinks.redis.timeout", TENTH, HOUR, |c| c.sinks.redis.timeout),
+    span("sinks.otlp.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.otlp.flush_interval),
+    span("sinks.otlp.refusal_timeout", Duration::ZERO, DAY, |c| c.sinks.otlp.refusal_timeout),
+    span("sinks.otlp.timeout", TENTH, HOUR, |c| c.sinks.otlp.timeout),
     span("sinks.remote_write.flush_interval", Duration::ZERO, HOUR, |c| c.sinks.remote_write.flush_interval),
     span("sinks.remote_write.refusal_timeout", Duration::ZERO, DAY, |c| c.sinks.remote_write.refusal_timeout),
     span("sinks.remote_write.timeout", TENTH, HOUR, |c| c.sinks.remote_write.timeout),

@@ -24,7 +24,7 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, base: Base) 
         worker_is_ready: Arc::new(move || of_workers.one_more()),
     };
     let parts = daemon_kafka::EngineParts::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
-    let mut engine = Engine::new(parts.log, parts.status, intake(settings), ready, shared.control, base);
+    let mut engine = Engine::new(parts.log, parts.status, intake(settings, own), ready, shared.control, base);
     for (number, body) in parts.workers.into_iter().enumerate() {
         engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), body)?;
     }
@@ -45,11 +45,12 @@ pub(crate) fn publisher(
     own: &KafkaSettings,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(Arc<dyn Log>, Intake)> {
-    Ok((daemon_kafka::publisher(&settings.plans, own, clock)?, intake(settings)))
+    Ok((daemon_kafka::publisher(&settings.plans, own, clock)?, intake(settings, own)))
 }
 
-fn intake(settings: &EngineSettings) -> Intake {
-    let numbered = settings.plans.iter().zip(0..);
+/// The streams to which samples are posted: the topics of other programs get none.
+fn intake(settings: &EngineSettings, own: &KafkaSettings) -> Intake {
+    let numbered = settings.plans.iter().zip(0..).filter(|(plan, _)| !own.is_foreign(&plan.stream().to_string()));
     // Which partition a sample goes to is decided when it is published: the number may change.
     Intake::new(numbered, 1, PayloadForm::Published, settings.worker.table.allowed_skew)
 }

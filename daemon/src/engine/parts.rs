@@ -13,7 +13,7 @@ use daemon_sinks::alarms::AlarmSink;
 use daemon_sinks::file::FileSink;
 use daemon_sinks::influxdb::InfluxSink;
 use daemon_sinks::redis::{Publish, RedisSink, UveMessage};
-use daemon_sinks::{remote_write, results_webhook};
+use daemon_sinks::{otlp, remote_write, results_webhook};
 use daemon_sources::{Source, SourceContext};
 
 use super::{Engine, EngineSettings, Lifetime, Readiness};
@@ -81,6 +81,7 @@ impl Engine {
         self.start_influxdb(settings)?;
         self.start_redis(settings)?;
         self.start_remote_write(settings)?;
+        self.start_otlp(settings)?;
         self.start_results_webhook(settings)?;
         self.start_alertmanager(settings)?;
         self.start_webhook(settings)
@@ -111,6 +112,15 @@ impl Engine {
         };
         let (clock, stop, lines) = self.parts_of_sink(settings);
         let sink = remote_write::sink(own.clone(), lines, clock, self.telemetry.remote_write.clone(), stop);
+        self.add_built_in_sink(sink, |_| ())
+    }
+
+    fn start_otlp(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let Some(own) = &settings.otlp else {
+            return self.log.remove_sink(otlp::NAME).context("forget the OTLP sink");
+        };
+        let (clock, stop, lines) = self.parts_of_sink(settings);
+        let sink = otlp::sink(own.clone(), lines, clock, self.telemetry.otlp.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
     }
 

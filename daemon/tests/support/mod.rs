@@ -21,6 +21,7 @@ pub(crate) mod outage;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod redis;
+pub(crate) mod result_series;
 pub(crate) mod series;
 pub(crate) mod strict_influxdb;
 

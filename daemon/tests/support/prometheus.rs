@@ -71,9 +71,7 @@ impl Prometheus {
 
     /// What an instant query gives at a time in seconds: the values by the labels.
     pub(crate) fn values(&self, query: &str, at: f64) -> BTreeMap<Labels, f64> {
-        let result = query_of(&self.url("/api/v1/query"), query, Some(at));
-        let value = |series: &Value| (labels(&series["metric"]), series["value"][1].as_str().unwrap().parse().unwrap());
-        result.as_array().unwrap().iter().map(value).collect()
+        values_of(&self.url("/api/v1/query"), query, at)
     }
 
     pub(crate) fn restart(&mut self) {
@@ -124,6 +122,13 @@ fn query_of(url: &str, query: &str, at: Option<f64>) -> Value {
     assert_eq!(status, 200, "{query}: {body}");
     let answer: Value = serde_json::from_str(&body).unwrap();
     answer["data"]["result"].clone()
+}
+
+/// The values by the labels that an instant query of any server with Prometheus' API gives at a time in seconds.
+pub(crate) fn values_of(url: &str, query: &str, at: f64) -> BTreeMap<Labels, f64> {
+    let result = query_of(url, query, Some(at));
+    let value = |series: &Value| (labels(&series["metric"]), series["value"][1].as_str().unwrap().parse().unwrap());
+    result.as_array().unwrap().iter().map(value).collect()
 }
 
 /// The samples of the last two hours, read from any server with Prometheus' API.

@@ -3,6 +3,7 @@
 //! <https://opentelemetry.io/docs/specs/otlp/#otlphttp-response>
 
 use super::Encoding;
+use crate::protobuf::{Fields, ProtobufError, bytes_head, varint};
 
 /// `ExportMetricsServiceResponse`. It is empty if everything is taken; otherwise it has the number of the points that are
 /// not, and why.
@@ -30,6 +31,40 @@ pub fn response(encoding: Encoding, rejected: Option<(u64, &str)>) -> Vec<u8> {
     }
 }
 
+/// The points that a receiver has not taken, and why: what [`response`] writes in protobuf. `None` if it has taken all and
+/// has nothing to say, or the body is another one.
+///
+/// ```
+/// use daemon_formats::otlp::Encoding;
+/// use daemon_formats::otlp::answer::{rejected, response};
+///
+/// let body = response(Encoding::Protobuf, Some((1000, "too old")));
+/// assert_eq!(rejected(&body), Some((1000, "too old".to_owned())));
+/// assert_eq!(rejected(b""), None);
+/// ```
+pub fn rejected(body: &[u8]) -> Option<(u64, String)> {
+    let (mut points, mut message) = (0, String::new());
+    let mut read = || -> Result<(), ProtobufError> {
+        for field in Fields::of(body) {
+            let partial = field?;
+            if partial.number != 1 {
+                continue;
+            }
+            for field in partial.message()? {
+                let field = field?;
+                match field.number {
+                    1 => points = field.unsigned()?,
+                    2 => message = field.text()?.to_owned(),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    };
+    read().ok()?;
+    (points > 0 || !message.is_empty()).then_some((points, message))
+}
+
 /// `google.rpc.Status`: why a request is refused. The code is one of gRPC.
 ///
 /// <https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto>
@@ -51,17 +86,8 @@ fn varint_field(number: u8, value: u64, out: &mut Vec<u8>) {
 }
 
 fn bytes_field(number: u8, bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(number << 3 | 2);
-    varint(bytes.len() as u64, out);
+    bytes_head(number, bytes.len(), out);
     out.extend_from_slice(bytes);
-}
-
-fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]
@@ -98,6 +124,11 @@ mod tests {
         let partial = Partial { rejected_data_points: 1000, error_message: message.clone() };
         let encoded = response(Encoding::Protobuf, Some((1000, &message)));
         assert_eq!(Response::decode(&*encoded).unwrap(), Response { partial_success: Some(partial) });
+        assert_eq!(rejected(&encoded), Some((1000, message.clone())));
+        assert_eq!(rejected(&Response::default().encode_to_vec()), None);
+        for other in [&b"{}"[..], b"<html>", b"\x0a\x05\x08"] {
+            assert_eq!(rejected(other), None, "{other:?}");
+        }
         assert_eq!(response(Encoding::Protobuf, None), b"");
         let encoded = status(Encoding::Protobuf, 3, &message);
         assert_eq!(Status::decode(&*encoded).unwrap(), Status { code: 3, message });

@@ -75,7 +75,7 @@ pub(super) struct DataPoint {
 }
 
 /// The flag of a point for no recorded value.
-const NO_RECORDED_VALUE: u64 = 1;
+pub(super) const NO_RECORDED_VALUE: u64 = 1;
 
 impl Kind {
     /// What the values are; `None` for a temporality that is not stated.

@@ -102,17 +102,17 @@ fn metric(field: Field<'_>, points: &mut Points<'_>) -> Result<(), RequestError>
 }
 
 /// The numbers of the fields of a point, which differ by type. 0 for a field that the type does not have.
-struct Numbers {
-    attributes: u32,
+pub(super) struct Numbers {
+    pub(super) attributes: u32,
     count: u32,
     sum: u32,
-    double: u32,
+    pub(super) double: u32,
     integer: u32,
-    flags: u32,
+    pub(super) flags: u32,
 }
 
 /// `NumberDataPoint`.
-const NUMBER: Numbers = Numbers { attributes: 7, count: 0, sum: 0, double: 4, integer: 6, flags: 8 };
+pub(super) const NUMBER: Numbers = Numbers { attributes: 7, count: 0, sum: 0, double: 4, integer: 6, flags: 8 };
 /// `HistogramDataPoint`.
 const HISTOGRAM: Numbers = Numbers { attributes: 9, count: 4, sum: 5, double: 0, integer: 0, flags: 10 };
 /// `ExponentialHistogramDataPoint`.

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::protobuf::{bytes_head, varint, varint_len};
+
 /// Appends the labels of a series as they are in a `TimeSeries`, sorted by name. A label without value is left out: for
 /// Prometheus it is the same as none.
 ///
@@ -42,24 +44,6 @@ pub fn series(labels: &[u8], value: f64, timestamp_ms: i64, out: &mut Vec<u8>) {
 /// Compresses a request into the block format of snappy. `None` above 4 GiB, which the format cannot hold.
 pub fn compressed(request: &[u8]) -> Option<Vec<u8>> {
     snap::raw::Encoder::new().compress_vec(request).ok()
-}
-
-/// The key and the length of a field with bytes. The fields here are below 16.
-fn bytes_head(field: u8, length: usize, out: &mut Vec<u8>) {
-    out.push(field << 3 | 2);
-    varint(length as u64, out);
-}
-
-fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-fn varint_len(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use daemon_base::clock::micros;
 use daemon_log::PartitionId;
 use proxy_uve::{Position, Record, wire};
 
+use crate::foreign::refused;
 use crate::input_merge::ReadTime;
 use crate::member::{DeadLetter, Incoming};
 
@@ -26,6 +27,16 @@ const LOOKED_AT: usize = 32;
 impl Shard {
     /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions.
     pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
+        match self.foreign.clone() {
+            None => self.apply_samples(source, records, sources, read),
+            Some((topic, needs_key)) => {
+                let converted = topic.convert(records, needs_key);
+                self.apply_samples(source, &converted.records(), sources, read);
+            }
+        }
+    }
+
+    fn apply_samples(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
         self.table.record_came(read.now);
         let read = ReadTime { wall: self.read_at(records, read.wall), ..read };
         if sources <= 1 && self.merge.is_empty() && !self.is_ahead(records, read) {
@@ -117,14 +128,18 @@ impl Shard {
     /// Collects records that are not samples as dead letters.
     fn dead_letter<'r>(&mut self, partition: u16, records: impl Iterator<Item = &'r Incoming<'r>>, now: Duration) {
         for record in records {
-            let reason = self.table.reason_malformed(record.key, record.payload).unwrap_or_default();
-            self.dead_letter_bytes += record.key.len() + record.payload.len();
+            let refused = self.foreign.is_some().then(|| refused(record.payload)).flatten();
+            let (reason, payload) = match refused {
+                Some((reason, payload)) => (reason.to_owned(), payload),
+                None => (self.table.reason_malformed(record.key, record.payload).unwrap_or_default(), record.payload),
+            };
+            self.dead_letter_bytes += record.key.len() + payload.len();
             self.dead_letters.push(DeadLetter {
                 source: PartitionId { partition, ..self.id },
                 offset: record.offset,
                 reason,
                 key: record.key.to_vec(),
-                payload: record.payload.to_vec(),
+                payload: payload.to_vec(),
             });
         }
         self.table.expect_commit(now);

@@ -10,6 +10,7 @@ use tracing::error;
 
 use crate::admission::Admission;
 use crate::configuration::Configuration;
+use crate::foreign::ForeignTopic;
 use crate::shard::Shard;
 use crate::state_records::{self, CONFIGURATION, INPUT_ID, Saved, StateRecords};
 use crate::telemetry::GroupTelemetry;
@@ -27,6 +28,8 @@ pub(crate) struct ShardBuilder {
     /// The configuration of this daemon.
     pub configuration: Configuration,
     pub admission: Arc<Admission>,
+    /// The topics of other programs, by the number of their stream.
+    pub foreign: Vec<Option<Arc<ForeignTopic>>>,
 }
 
 /// Why a shard cannot be restored by this daemon. Its state is kept.
@@ -91,6 +94,15 @@ impl ShardBuilder {
         );
         let changes = state_records::erase(records).into_iter().chain([own]).chain(id_record).collect();
         Ok(Shard::new(id, empty(), Saved::default(), changes).with_input_id(input_id))
+    }
+
+    /// The shard with the topic of another program as its input, if the stream has one. In `several` shards a message must
+    /// have a key.
+    pub(crate) fn with_foreign(&self, shard: Shard, stream: u16, several: bool) -> Shard {
+        match self.foreign.get(usize::from(stream)) {
+            Some(Some(topic)) => shard.with_foreign(Arc::clone(topic), several),
+            _ => shard,
+        }
     }
 
     fn table(&self, plan: &Arc<StreamPlan>, saved: &Saved) -> Result<PartitionTable, RestoreError> {

@@ -148,6 +148,7 @@ impl World {
                 clock: shared,
                 configuration: Configuration::default(),
                 admission: Arc::default(),
+                foreign: Vec::new(),
             },
             deleted_unread: RefCell::default(),
             gaps: RefCell::default(),

@@ -1,5 +1,6 @@
 //! Checks the keys of the newest records of an input topic.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rdkafka::config::FromClientConfigAndContext as _;
@@ -9,6 +10,7 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
+use crate::foreign::ForeignTopic;
 use crate::names::Names;
 
 /// The most records that are read of one partition, and of all together.
@@ -26,7 +28,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub(super) fn problem(
     connection: &Connection,
     names: &Names,
-    topic: &str,
+    (topic, foreign): (&str, Option<&ForeignTopic>),
     inputs: u16,
     shards: u16,
 ) -> Result<Option<String>, KafkaError> {
@@ -43,28 +45,69 @@ pub(super) fn problem(
         list.add_partition_offset(topic, i32::from(partition), Offset::OffsetTail(newest))?;
     }
     consumer.assign(&list)?;
-    let (mut open, mut silent, mut records, mut elsewhere, mut example) = (inputs, Duration::ZERO, 0, 0, None);
+    let (mut open, mut silent, mut records) = (inputs, Duration::ZERO, 0);
+    let mut misplaced = Misplaced { foreign, inputs, shards, count: 0, example: None, shard_by_object: HashMap::new() };
     while open > 0 && silent < TIMEOUT && records < MAX_RECORDS {
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 silent = Duration::ZERO;
                 records += 1;
-                let (key, partition) = (message.key().unwrap_or_default(), message.partition().unsigned_abs());
-                let expected = proxy_uve::partition(key, u32::from(inputs));
-                if !key.is_empty() && expected % u32::from(shards) != partition % u32::from(shards) {
-                    elsewhere += 1;
-                    example.get_or_insert_with(|| (String::from_utf8_lossy(key).into_owned(), partition, expected));
-                }
+                let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+                misplaced.add(key, payload, message.partition().unsigned_abs());
             }
             Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
             Some(Err(_)) | None => silent += POLL,
         }
     }
-    Ok(example.map(|(key, partition, expected)| {
-        format!(
-            "{elsewhere} of the newest {records} records are in other partitions than Contrail's partitioning gives \
-             their keys, such as `{key}` in {partition} instead of {expected}: an object with samples in several of \
-             them has its results once for each; set the partitioner of the producers"
-        )
-    }))
+    Ok(misplaced.problem(records))
+}
+
+/// The records that are in another shard than others of their object, or may be.
+struct Misplaced<'t> {
+    /// Of whose messages the partitioner is not known: objects in several shards are found.
+    foreign: Option<&'t ForeignTopic>,
+    inputs: u16,
+    shards: u16,
+    count: i64,
+    /// Key, partition, and another partition.
+    example: Option<(String, u32, u32)>,
+    /// A partition of each object, with `foreign`.
+    shard_by_object: HashMap<String, u32>,
+}
+
+impl Misplaced<'_> {
+    fn add(&mut self, key: &[u8], payload: &[u8], partition: u32) {
+        let (object, expected) = match self.foreign {
+            None if key.is_empty() => return,
+            None => (String::from_utf8_lossy(key).into_owned(), proxy_uve::partition(key, u32::from(self.inputs))),
+            Some(foreign) => {
+                let Ok(sample) = foreign.fields.read(payload) else { return };
+                let object = foreign.object(&sample.key);
+                let expected = *self.shard_by_object.entry(object.clone()).or_insert(partition);
+                (object, expected)
+            }
+        };
+        if expected % u32::from(self.shards) != partition % u32::from(self.shards) {
+            self.count += 1;
+            self.example.get_or_insert((object, partition, expected));
+        }
+    }
+
+    fn problem(self, records: i64) -> Option<String> {
+        let Self { count, foreign, .. } = self;
+        let (key, partition, expected) = self.example?;
+        Some(if foreign.is_some() {
+            format!(
+                "{count} of the newest {records} messages are in other partitions than others of their object, such as \
+                 `{key}` in {partition} and in {expected}: such an object has its results once for each; let the producer \
+                 write as key of the message what makes the object"
+            )
+        } else {
+            format!(
+                "{count} of the newest {records} records are in other partitions than Contrail's partitioning gives \
+                 their keys, such as `{key}` in {partition} instead of {expected}: an object with samples in several of \
+                 them has its results once for each; set the partitioner of the producers"
+            )
+        })
+    }
 }

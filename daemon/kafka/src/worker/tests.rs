@@ -164,6 +164,7 @@ impl Rig {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             configuration: Configuration::default(),
             admission: Arc::default(),
+            foreign: Vec::new(),
         };
         let (script, topology) = (Rc::new(Script::default()), Arc::<Topology>::default());
         let (restorer, requests, restored) = Restorer::without_thread();

@@ -148,10 +148,10 @@ impl RetryableError {
 /// `has_accepted_lines` is whether the server at this address has accepted lines before; `now` is the wall clock in
 /// microseconds.
 pub(super) fn classify(answer: &Answer, has_accepted_lines: bool, now: u64) -> Result<Outcome, RetryableError> {
-    let text = error_text(&answer.body);
+    let text = error_text(&answer.text());
     let reason = match answer.status {
         204 => return Ok(Outcome::Written),
-        200 if answer.body.trim().is_empty() => return Ok(Outcome::Written),
+        200 if answer.text().trim().is_empty() => return Ok(Outcome::Written),
         400 | 422 => return refused(text, has_accepted_lines),
         404 if text.contains("database not found") => return Err(RetryableError::NoDatabase),
         413 => return Ok(Outcome::TooLarge(text)),
@@ -213,7 +213,7 @@ mod tests {
     const NOW: u64 = 1_490_306_665_000_000;
 
     fn classified(status: u16, body: &str) -> Result<Outcome, RetryableError> {
-        classify(&Answer { status, retry_after: None, body: body.to_owned() }, false, NOW)
+        classify(&Answer { status, retry_after: None, body: body.into() }, false, NOW)
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         );
         let proxy = "Client sent an HTTP request to an HTTPS server.\n";
         assert!(matches!(classified(400, proxy), Err(RetryableError::Failed(RetryReason::Unexpected, None, _))));
-        let answer = Answer { status: 400, retry_after: None, body: "nonsense".to_owned() };
+        let answer = Answer { status: 400, retry_after: None, body: "nonsense".into() };
         assert_eq!(classify(&answer, true, NOW), Ok(Outcome::Bad(DropReason::Refused, "nonsense".to_owned())));
     }
 

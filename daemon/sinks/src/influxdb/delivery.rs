@@ -162,12 +162,12 @@ impl Delivery {
     fn create_database(&mut self) -> Result<bool, Stopped> {
         let text = match self.remote.create_database() {
             // The server answers a statement that failed with status 200 and an `error`.
-            Ok(Answer { status: 200, body, .. }) if !body.contains("\"error\"") => {
+            Ok(answer) if answer.status == 200 && !answer.text().contains("\"error\"") => {
                 info!("The database did not exist; the sink created it.");
                 return Ok(true);
             }
             Ok(answer) => {
-                format!("the database does not exist, CREATE DATABASE: status {}, {}", answer.status, answer.body)
+                format!("the database does not exist, CREATE DATABASE: status {}, {}", answer.status, answer.text())
             }
             Err(NoAnswer::Stopped) => return Err(Stopped),
             Err(NoAnswer::Timeout) => "no complete answer to CREATE DATABASE within sinks.influxdb.timeout".to_owned(),

@@ -16,7 +16,7 @@ use daemon_base::clock::Clock;
 use tracing::{error, info, warn};
 
 use super::answer::{Outcome, Retryable, classify};
-use super::{Payload, PostSettings, PostTelemetry, Request};
+use super::{LeftOut, Payload, PostSettings, PostTelemetry, Request};
 use crate::exchange::{Answer, Exchange, NoAnswer, excerpt};
 
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
@@ -78,6 +78,11 @@ impl Delivery {
         Self { settings, remote, clock, telemetry, failures, refused_since, is_failure_logged, logged_at }
     }
 
+    #[cfg(test)]
+    pub(super) fn limit_server_errors(&mut self) {
+        self.settings.ends_server_errors = true;
+    }
+
     /// Sends all items.
     ///
     /// # Errors
@@ -95,7 +100,8 @@ impl Delivery {
             }
             requests += 1;
             match self.attempt(payload, &items)? {
-                Outcome::Accepted => self.telemetry.delivered(left as u64, self.clock.now_micros()),
+                Outcome::Accepted(None) => self.telemetry.delivered(left as u64, self.clock.now_micros()),
+                Outcome::Accepted(Some(left_out)) => self.delivered_in_part(left as u64, &left_out),
                 Outcome::Refused(text) => self.drop_items(left, "refused", &text),
                 Outcome::Rejected(_) | Outcome::TooLarge(_) if left > 1 && requests <= MAX_REQUESTS => {
                     let middle = items.start + items.len() / 2;
@@ -118,9 +124,10 @@ impl Delivery {
     fn attempt(&mut self, payload: &dyn Payload, items: &Range<usize>) -> Result<Outcome, Stopped> {
         loop {
             let request = payload.request(items.clone(), self.clock.now_micros());
-            let retryable = |outcome, text: &str| Retryable { outcome, wait: None, text: text.to_owned() };
+            let retryable =
+                |outcome, text: &str| Retryable { outcome, may_blame: false, wait: None, text: text.to_owned() };
             let classified = match self.remote.post(&self.settings.url, request) {
-                Ok(answer) => classify(&answer, self.clock.now_micros()),
+                Ok(answer) => classify(&answer, self.clock.now_micros(), |body| payload.left_out(body)),
                 Err(NoAnswer::Stopped) => return Err(Stopped),
                 Err(NoAnswer::Timeout) => Err(retryable("timeout", "no complete answer within the timeout")),
                 Err(NoAnswer::Transport(text)) => Err(retryable("transport", &text)),
@@ -141,6 +148,18 @@ impl Delivery {
         }
     }
 
+    /// Counts the items of a request of which the server took a part, which ends it: what it left out is not sent again.
+    fn delivered_in_part(&mut self, left: u64, left_out: &LeftOut) {
+        let LeftOut { items, text } = left_out;
+        let items = left.min(*items);
+        self.telemetry.delivered(left - items, self.clock.now_micros());
+        self.telemetry.dropped(items, "rejected");
+        if self.should_log("partial") {
+            let (sink, text) = (self.settings.name, excerpt(text));
+            error!(sink, items, text, "The server took a request but for some of its items; the sink drops these.");
+        }
+    }
+
     fn answered(&mut self) {
         (self.failures, self.refused_since) = (0, None);
         if std::mem::take(&mut self.is_failure_logged) {
@@ -150,7 +169,8 @@ impl Delivery {
 
     /// Whether the server has refused every request for too long.
     fn is_hopeless(&mut self, error: &Retryable) -> bool {
-        if error.outcome != "refused" {
+        let is_limited = error.outcome == "refused" || self.settings.ends_server_errors && error.may_blame;
+        if !is_limited {
             return false;
         }
         let now = self.clock.monotonic();

@@ -1,6 +1,7 @@
 //! Tests of the sink with a real log, and a server that takes, refuses and fails by script.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use daemon_base::clock::ManualClock;
@@ -88,6 +89,11 @@ impl Payload for Numbers {
         Request { headers: Vec::new(), body: self.0[items].iter().flat_map(|it| it.to_le_bytes()).collect() }
     }
 
+    fn left_out(&self, answer: &[u8]) -> Option<LeftOut> {
+        let items = std::str::from_utf8(answer).ok()?.strip_prefix("without ")?.parse().ok()?;
+        Some(LeftOut { items, text: "too many".to_owned() })
+    }
+
     fn is_rejection(&self, text: &str) -> bool {
         text == "status 500: bad number"
     }
@@ -117,6 +123,7 @@ fn settings() -> PostSettings {
         max_bytes: 10_000,
         flush_interval: Duration::ZERO,
         refusal_timeout: Duration::from_secs(60),
+        ends_server_errors: false,
     }
 }
 
@@ -224,7 +231,7 @@ fn a_bad_item_is_found_and_dropped_and_all_others_are_taken_in_order() {
 #[test]
 fn a_server_error_that_blames_the_items_is_a_rejection() {
     let mut rig = Rig::new();
-    let answer = |body: &str| Ok(Answer { status: 500, body: body.to_owned(), ..Answer::default() });
+    let answer = |body: &str| Ok(Answer { status: 500, body: body.into(), ..Answer::default() });
     rig.server.with(|state| {
         state.script.extend([answer("other"), answer("bad number\n"), answer("bad number")]);
     });
@@ -238,7 +245,7 @@ fn a_server_error_that_blames_the_items_is_a_rejection() {
 fn a_request_is_repeated_while_the_server_fails_and_never_for_ever_where_it_refuses() {
     let mut rig = Rig::new();
     let answer = |status| Ok(Answer { status, ..Answer::default() });
-    let wait = Ok(Answer { status: 429, retry_after: Some("7".to_owned()), body: String::new() });
+    let wait = Ok(Answer { status: 429, retry_after: Some("7".to_owned()), body: Vec::new() });
     rig.server.with(|state| {
         state.script.extend([answer(500), wait, Err(NoAnswer::Timeout), answer(401), answer(404)]);
     });
@@ -260,6 +267,37 @@ fn a_request_is_repeated_while_the_server_fails_and_never_for_ever_where_it_refu
     rig.append([3]);
     rig.run_to_end().unwrap();
     assert_eq!(rig.telemetry.counts("refused"), (2, 2));
+}
+
+#[test]
+fn what_a_success_leaves_out_is_counted_and_not_sent_again() {
+    let mut rig = Rig::new();
+    let answer = |body: &str| Ok(Answer { status: 200, body: body.into(), ..Answer::default() });
+    rig.server.with(|state| state.script.extend([answer("without 2"), answer("without 0"), answer("without 9")]));
+    for results in [vec![1, 2, 3], vec![4], vec![5, 6]] {
+        rig.append(results);
+        rig.run_to_end().unwrap();
+    }
+    assert_eq!(rig.server.requests(), [vec![1, 2, 3], vec![4], vec![5, 6]]);
+    assert_eq!(rig.telemetry.counts("rejected"), (2, 4), "never more than were sent");
+}
+
+#[test]
+fn a_server_error_that_may_blame_the_request_ends_after_a_while_where_the_payload_has_it_so() {
+    let mut rig = Rig::new();
+    rig.sink.delivery.limit_server_errors();
+    let answer = |status| Ok(Answer { status, ..Answer::default() });
+    rig.server.with(|state| state.script.extend(vec![answer(503); 20]));
+    rig.server.with(|state| state.script.extend(vec![answer(502); 20]));
+    rig.append([1]);
+    rig.run_to_end().unwrap();
+    assert_eq!(rig.server.requests().len(), 41, "these end by themselves");
+    rig.server.with(|state| state.script.extend(vec![answer(500); 1_000]));
+    rig.append([2]);
+    rig.run_to_end().unwrap();
+    let requests = rig.server.requests();
+    assert!((4..20).contains(&requests.len()), "{requests:?}");
+    assert_eq!(rig.telemetry.counts("refused"), (1, 1));
 }
 
 #[test]

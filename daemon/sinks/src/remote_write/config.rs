@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::setting::{Secret, duration};
 use serde::Deserialize;
 
-use crate::endpoint::{ca_file_problem, check_url, is_in_clear};
+use crate::endpoint::{Credentials, ca_file_problem, check_url, is_in_clear};
 
 /// The labels that the sink sets itself.
 const OWN_LABELS: [&str; 6] = ["__name__", "attribute", "name", "stream", "table", "type"];
@@ -80,49 +80,24 @@ impl RemoteWriteConfig {
         problems.extend(check_url(url, "http://127.0.0.1:9090/api/v1/write").err().map(|problem| ("url", problem)));
         problems.extend(ca_file_problem(url, self.ca_file.as_deref()));
         problems.extend(labels(&self.labels).err().map(|problem| ("labels", problem)));
-        problems.extend(self.wrong().map(|(key, text)| (key, text.to_owned())));
+        problems.extend(self.credentials().problems());
         problems
     }
 
     /// Whether requests carry a secret over the network without encryption.
     pub fn sends_secret_in_clear(&self) -> bool {
-        let Self { password, password_file, token, token_file, .. } = self;
-        let secret = [password.is_some(), password_file.is_some(), token.is_some(), token_file.is_some()];
-        secret.contains(&true) && self.url.as_deref().is_some_and(is_in_clear)
+        self.credentials().has_secret() && self.url.as_deref().is_some_and(is_in_clear)
     }
 
-    /// The credentials that other keys require or exclude.
-    fn wrong(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let Self { user, password, password_file, token, token_file, tenant, .. } = self;
-        let has_password = password.is_some() || password_file.is_some();
-        let has_token = token.is_some() || token_file.is_some();
-        let is_legal = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let wrong = [
-            ("user", user.is_some() && !has_password, "the user has no password; set password_file too"),
-            (
-                "user",
-                user.as_deref().is_some_and(|user| user.contains(':')),
-                "a user of basic authentication cannot contain `:`; use another user",
-            ),
-            (
-                if password.is_some() { "password" } else { "password_file" },
-                user.is_none() && has_password,
-                "there is no user for the password; set user too",
-            ),
-            ("password_file", password.is_some() && password_file.is_some(), "password is set too; remove one of them"),
-            ("token_file", token.is_some() && token_file.is_some(), "token is set too; remove one of them"),
-            (
-                if token.is_some() { "token" } else { "token_file" },
-                has_token && has_password,
-                "a request has either a user or a token; remove one of them",
-            ),
-            (
-                "tenant",
-                tenant.as_deref().is_some_and(|tenant| !is_legal(tenant)),
-                "expected visible ASCII characters without blanks",
-            ),
-        ];
-        wrong.into_iter().filter(|&(_, is_wrong, _)| is_wrong).map(|(key, _, text)| (key, text))
+    pub(super) fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            user: self.user.as_deref(),
+            password: self.password.as_ref(),
+            password_file: self.password_file.as_deref(),
+            token: self.token.as_ref(),
+            token_file: self.token_file.as_deref(),
+            tenant: self.tenant.as_deref(),
+        }
     }
 }
 

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use daemon_base::outbound::Authorization;
 use ureq::tls::TlsConfig;
 
 use super::NAME;
 use super::config::{self, RemoteWriteConfig};
-use crate::endpoint::{secret, tls};
+use crate::endpoint::tls;
 use crate::post::PostSettings;
 
 /// The settings of the remote write sink.
@@ -45,6 +44,7 @@ impl RemoteWriteSettings {
             max_bytes: section.batch_bytes,
             flush_interval: section.flush_interval,
             refusal_timeout: section.refusal_timeout,
+            ends_server_errors: false,
         };
         Ok(Some(Self { post, headers: headers(section)?, labels }))
     }
@@ -56,22 +56,7 @@ fn headers(section: &RemoteWriteConfig) -> anyhow::Result<Vec<(&'static str, Str
         ("content-encoding", "snappy".to_owned()),
         ("x-prometheus-remote-write-version", "0.1.0".to_owned()),
     ];
-    let password = section.password_file.as_deref();
-    let password = secret(section.password.as_ref(), password, "sinks.remote_write.password_file")?;
-    if let Some((user, password)) = section.user.as_deref().zip(password) {
-        headers.push(("authorization", Authorization::basic(user, password.reveal()).header().to_owned()));
-    }
-    let token = secret(section.token.as_ref(), section.token_file.as_deref(), "sinks.remote_write.token_file")?;
-    if let Some(token) = token {
-        let is_legal = !token.reveal().is_empty() && token.reveal().bytes().all(|byte| byte.is_ascii_graphic());
-        anyhow::ensure!(
-            is_legal,
-            "sinks.remote_write.token_file: the token is empty or has a character that is not visible ASCII; write the \
-             token alone"
-        );
-        headers.push(("authorization", format!("Bearer {}", token.reveal())));
-    }
-    headers.extend(section.tenant.clone().map(|tenant| ("x-scope-orgid", tenant)));
+    headers.extend(section.credentials().headers("sinks.remote_write")?);
     Ok(headers)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use daemon_base::setting::list;
+use daemon_formats::json_fields::FieldsConfig;
 use derived_stats::{MetricKind, ValueType};
 use serde::Deserialize;
 
@@ -14,7 +15,8 @@ pub struct StreamConfig {
     pub name: String,
     /// The name of the metric, or a glob with `*` and `?`. Required.
     pub metric: String,
-    /// The labels whose values make the key of an object. Required; `["__name__"]` makes one object of each metric.
+    /// The labels whose values make the key of an object. Required without a `topic`; `["__name__"]` makes one object of
+    /// each metric.
     #[serde(deserialize_with = "list::deserialize")]
     pub object: Vec<String>,
     /// The table of the key. Default `"Service"`.
@@ -29,6 +31,12 @@ pub struct StreamConfig {
     pub value_type: TypeName,
     /// Proxy types by name, or annotations. Required.
     pub aggregations: Vec<String>,
+    /// A topic of another program that is the input of the stream, in place of labelled series. Default unset.
+    pub topic: Option<String>,
+    /// The format of its messages. Default `"json"`.
+    pub format: TopicFormat,
+    /// Where the parts of a sample are in a message. Required with a `topic`.
+    pub fields: Option<FieldsConfig>,
     /// The period of annotations in `aggregations`, in seconds. Default 60, from 1 to 86,400.
     pub period: u32,
 }
@@ -41,12 +49,23 @@ impl Default for StreamConfig {
             object: Vec::new(),
             table: "Service".to_owned(),
             conditions: BTreeMap::new(),
+            topic: None,
+            format: TopicFormat::Json,
+            fields: None,
             kind: Kind::Gauge,
             value_type: TypeName::F64,
             aggregations: Vec::new(),
             period: 60,
         }
     }
+}
+
+/// The format of the messages of a topic.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum TopicFormat {
+    /// One JSON value, which is one sample.
+    Json,
 }
 
 /// What the samples of a series are.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use daemon_base::fnv;
+use daemon_formats::json_fields::Fields;
 use daemon_formats::{Labels, METRIC_NAME, Meaning};
 use derived_stats::MetricKind;
 use proxy_uve::StreamName;
@@ -10,11 +11,11 @@ use proxy_uve::wire::MAX_SOURCE_BYTES;
 
 use super::config::{Kind, StreamConfig, TypeName};
 use super::pattern::Pattern;
-use crate::intake::check_key;
+use super::problems::{Problems, RuleProblem, Topic};
 
 /// The label that senders of one pair differ in. It is no part of a source: the readings of all replicas are of one
 /// counter.
-const REPLICA: &str = "__replica__";
+pub(super) const REPLICA: &str = "__replica__";
 
 /// The digits of the digest in the source of a series with very long labels.
 const DIGEST_DIGITS: usize = 32;
@@ -31,15 +32,7 @@ pub struct Rule {
     conditions: Vec<(String, Pattern)>,
     kind: Kind,
     value_type: TypeName,
-}
-
-/// A problem with a key of a stream.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RuleProblem {
-    /// The key.
-    pub key: &'static str,
-    /// What was found and expected, and the remedy.
-    pub message: String,
+    topic: Option<Topic>,
 }
 
 impl Rule {
@@ -55,6 +48,7 @@ impl Rule {
         let metric = metric.map_err(|error| problems.add("metric", error)).ok();
         problems.names(config);
         problems.objects(config);
+        let topic = problems.topic(config);
         let conditions: Vec<_> = config
             .conditions
             .iter()
@@ -78,6 +72,7 @@ impl Rule {
                 conditions,
                 kind: config.kind,
                 value_type: config.value_type,
+                topic,
             }),
             (true, Err(error), _) => Err(vec![RuleProblem { key: "name", message: error.to_string() }]),
             _ => Err(problems.0),
@@ -87,6 +82,12 @@ impl Rule {
     /// The name in the configuration.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The topic that is the input of the stream, the table of its objects, and the fields of its messages; `None` for a
+    /// stream of series.
+    pub fn topic(&self) -> Option<(&str, &str, &Fields)> {
+        self.topic.as_ref().map(|topic| (topic.name.as_str(), self.table.as_str(), &topic.fields))
     }
 
     /// The stream: `name` and `metric` of the configuration with `_` for what an identifier cannot have.
@@ -107,7 +108,7 @@ impl Rule {
     /// Whether the stream takes the samples of a series, which are of `metric`.
     pub fn takes(&self, metric: &str, labels: &Labels<'_>) -> bool {
         let fulfils = |(label, pattern): &(String, Pattern)| pattern.matches(value(label, metric, labels));
-        self.metric.matches(metric) && self.conditions.iter().all(fulfils)
+        self.topic.is_none() && self.metric.matches(metric) && self.conditions.iter().all(fulfils)
     }
 
     /// Why the values of a series that the stream takes would be counted wrongly, with the remedy; `None` if they are not.
@@ -134,6 +135,9 @@ impl Rule {
 
     /// Why the stream does not take a series; `None` if it does.
     pub fn refusal(&self, metric: &str, labels: &Labels<'_>) -> Option<String> {
+        if let Some(topic) = &self.topic {
+            return Some(format!("its input is the topic {}, and no series", topic.name));
+        }
         if !self.metric.matches(metric) {
             return Some(format!("the metric `{metric}` is not `{}`", self.metric));
         }
@@ -205,6 +209,17 @@ impl Rule {
             Kind::Delta => "increases",
             Kind::Gauge => "plain values",
         };
+        if let Some(topic) = &self.topic {
+            return format!(
+                "{}: takes the messages of the topic {} on Kafka; an object of the table {} for each value of {}; the samples \
+                 are {kind} ({})",
+                self.stream,
+                topic.name,
+                self.table,
+                topic.fields.key_paths().join(" and "),
+                self.value_type.value_type(),
+            );
+        }
         let conditions: Vec<_> =
             self.conditions.iter().map(|(label, pattern)| format!("{label} is {pattern}")).collect();
         let conditions =
@@ -238,59 +253,4 @@ fn escape(value: &str, special: [char; 2], out: &mut String) {
 /// A name with `_` for each character that an identifier cannot have.
 fn identifier(name: &str) -> String {
     name.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
-}
-
-#[derive(Default)]
-struct Problems(Vec<RuleProblem>);
-
-impl Problems {
-    fn add(&mut self, key: &'static str, message: impl Into<String>) {
-        self.0.push(RuleProblem { key, message: message.into() });
-    }
-
-    fn names(&mut self, config: &StreamConfig) {
-        let StreamConfig { name, metric, table, .. } = config;
-        let is_fit = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
-        if name.is_empty() {
-            self.add("name", "the stream has no name; name it, such as \"http-requests\"");
-        } else if let Some(bad) = name.chars().find(|&character| !is_fit(character)) {
-            self.add("name", format!("{bad:?} in {name:?} is not allowed; use letters, digits, `_`, `-` and `.`"));
-        } else if name.starts_with(|first: char| first.is_ascii_digit()) {
-            self.add("name", format!("{name:?} begins with a digit; begin with a letter"));
-        }
-        if metric.is_empty() {
-            self.add("metric", "no metric is named; name one, such as \"http_requests_total\", or a glob");
-        } else if metric.starts_with(|first: char| first.is_ascii_digit()) {
-            self.add("metric", format!("{metric:?} begins with a digit, which no metric does; correct it"));
-        }
-        if table.is_empty() || table.contains(':') {
-            self.add("table", format!("{table:?} is not a table; name one without `:`, such as \"Service\""));
-        } else if let Err(error) = check_key(format!("{table}:name").as_bytes()) {
-            self.add("table", error.to_string());
-        }
-    }
-
-    fn objects(&mut self, config: &StreamConfig) {
-        let object = &config.object;
-        if object.is_empty() {
-            let example = "[\"job\", \"instance\"]; [\"__name__\"] makes one object of all series";
-            self.add("object", format!("no label is named that makes the object; write some, such as {example}"));
-        }
-        for (index, label) in object.iter().enumerate() {
-            if label.is_empty() {
-                self.add("object", "a label without a name; remove it");
-            } else if object.iter().take(index).any(|other| other == label) {
-                self.add("object", format!("the label `{label}` is there twice; keep one"));
-            } else if label == REPLICA {
-                self.add("object", "`__replica__` tells apart the copies of one sender; remove it");
-            }
-        }
-        if config.aggregations.is_empty() {
-            let example = "[\"AggProxySum\"] or [\"1.DSSum-raw:DSAnomaly:EWM:0.1\"]";
-            self.add(
-                "aggregations",
-                format!("nothing is computed; name a proxy type or an annotation, such as {example}"),
-            );
-        }
-    }
 }

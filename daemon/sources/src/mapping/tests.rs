@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use daemon_formats::json_fields::{FieldsConfig, OneOrMore};
 use daemon_formats::{Labels, Limits, METRIC_NAME, Meaning, STALE_MARKER};
 use derived_stats::ValueType;
 
@@ -272,4 +273,74 @@ fn every_problem_of_a_stream_is_named_with_its_key() {
         assert_eq!(problems(change), expected);
     }
     assert_eq!(problems(|it| *it = StreamConfig::default()).lines().count(), 4, "all at once");
+}
+
+#[test]
+fn one_replica_of_gauges_counts_and_every_one_of_counters() {
+    for (kind, expected) in [(Kind::Gauge, [1, 0, 1]), (Kind::Delta, [1, 0, 1]), (Kind::Counter, [1, 1, 1])] {
+        let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
+        let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
+        let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30));
+        let send = |replica: &str, at_ms: i64| {
+            let mut batch = AppendBatch::new(at_ms as u64 * 1000);
+            let mut writer = Writer::new(&mapping, &intake, &mut batch);
+            let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("cluster", "c"), ("__replica__", replica)]);
+            let samples = [point(1.0)];
+            writer.push(&Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] });
+            let Tally { samples, stored, replicas, unmatched, rejected, .. } = writer.tally;
+            assert_eq!((samples, stored + replicas, unmatched, rejected), (1, 1, 0, 0), "{kind:?} {replica}");
+            batch.len()
+        };
+        assert_eq!([send("a", NOW_MS), send("b", NOW_MS + 1), send("b", NOW_MS + 30_000)], expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_time_that_is_ahead_is_named_in_the_unit_of_the_protocol() {
+    let ahead = Point { timestamp_ms: NOW_MS + 3_600_000, ..point(1.0) };
+    let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::F64, &[ahead], &[]);
+    let [reason] = tally.reasons.as_slice() else { panic!("{tally:?}") };
+    assert!(reason.contains("1700003600000 ms is 3600 s ahead") && reason.contains("nanoseconds in OTLP"), "{reason}");
+    assert!(!reason.contains("http.time_unit"), "{reason}");
+}
+
+#[test]
+fn a_stream_with_a_topic_takes_no_series_and_has_problems_of_its_own() {
+    let fields = FieldsConfig {
+        key: OneOrMore::One("host.name".to_owned()),
+        time: "ts".to_owned(),
+        value: "load".to_owned(),
+        ..FieldsConfig::default()
+    };
+    let good = || StreamConfig {
+        topic: Some("collectd".to_owned()),
+        fields: Some(fields.clone()),
+        ..config("load", &[], Kind::Gauge)
+    };
+    let rule = Rule::compile(&good()).unwrap();
+    assert_eq!(rule.topic().map(|(topic, table, _)| (topic, table)), Some(("collectd", "Service")));
+    let labels = labels(&[(METRIC_NAME, "load"), ("host.name", "a")]);
+    assert!(!rule.takes("load", &labels));
+    assert_eq!(rule.refusal("load", &labels).unwrap(), "its input is the topic collectd, and no series");
+    assert_eq!(
+        rule.words(),
+        "http_requests-load: takes the messages of the topic collectd on Kafka; an object of the table Service for each \
+         value of host.name; the samples are plain values (f64)"
+    );
+    let cases: [(fn(&mut StreamConfig), &str); 6] = [
+        (|it| it.topic = Some("a b".to_owned()), "topic: \"a b\" is no topic"),
+        (|it| it.object.push("job".to_owned()), "object: messages have no labels"),
+        (|it| it.conditions = BTreeMap::from([("a".to_owned(), "b".to_owned())]), "where: messages have no labels"),
+        (|it| it.metric = "load*".to_owned(), "metric: it names the values"),
+        (|it| it.fields = None, "fields: where the parts of a sample are is not known"),
+        (|it| it.fields = Some(FieldsConfig::default()), "fields: `time`: no path is named"),
+    ];
+    for (change, expected) in cases {
+        let mut config = good();
+        change(&mut config);
+        let found = Rule::compile(&config).expect_err("a problem");
+        let found: Vec<_> = found.iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect();
+        assert!(found[0].starts_with(expected), "{expected}: {found:?}");
+    }
+    assert!(problems(|it| it.fields = Some(FieldsConfig::default())).starts_with("fields: there is no topic"));
 }

@@ -3,6 +3,7 @@
 use daemon_sinks::alarms::{AlertmanagerConfig, WebhookConfig};
 use daemon_sinks::file::FileConfig;
 use daemon_sinks::influxdb::InfluxConfig;
+use daemon_sinks::otlp::OtlpConfig;
 use daemon_sinks::redis::RedisConfig;
 use daemon_sinks::remote_write::RemoteWriteConfig;
 use daemon_sinks::results_webhook::ResultsWebhookConfig;
@@ -18,6 +19,8 @@ pub(crate) struct Sinks {
     pub file: FileConfig,
     /// The sink that writes points to InfluxDB.
     pub influxdb: InfluxConfig,
+    /// The sink that sends gauges by OTLP.
+    pub otlp: OtlpConfig,
     /// The sink that writes UVEs to the Redis of a Contrail collector.
     pub redis: RedisConfig,
     /// The sink that writes series to Prometheus.

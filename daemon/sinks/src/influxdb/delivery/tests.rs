@@ -59,7 +59,7 @@ impl Remote for Server {
 }
 
 fn answered(status: u16, body: &str) -> Answer {
-    Answer { status, retry_after: None, body: body.to_owned() }
+    Answer { status, retry_after: None, body: body.into() }
 }
 
 struct Rig {
@@ -131,7 +131,7 @@ fn waits_double_up_to_half_a_minute_and_restart_after_an_outcome() {
 
 #[test]
 fn the_server_can_request_a_wait() {
-    let busy = |status, wait: &str| Ok(Answer { status, retry_after: Some(wait.to_owned()), body: String::new() });
+    let busy = |status, wait: &str| Ok(Answer { status, retry_after: Some(wait.to_owned()), body: Vec::new() });
     let script = [busy(429, "7"), busy(503, "Thu, 23 Mar 2017 22:04:28 GMT"), busy(503, "999999")];
     let mut rig = Rig::new(State { script: script.into(), ..State::default() });
     rig.send(&["a"]).unwrap();

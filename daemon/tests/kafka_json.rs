@@ -1,0 +1,141 @@
+//! JSON of another program's topic as the input of a stream, on a real Kafka broker.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use support::broker::{Broker, Isolation};
+use support::group::Group;
+use support::{Daemon, Random, wait_until};
+
+static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
+
+const START: u64 = 1_488_000_000_000;
+const PERIOD: u64 = 10_000;
+const PARTITIONS: u16 = 3;
+
+/// A stream whose messages have nested fields, one with a dot in its name.
+fn streams(topic: &str) -> String {
+    format!(
+        "streams=[{{name = \"hosts\", metric = \"load\", topic = \"{topic}\", table = \"Host\", type = \"u64\",
+         fields = {{ key = 'host.k8s\\.name', time = \"ts\", time_unit = \"ms\", value = \"load.0\" }},
+         aggregations = [\"Sum = 1-raw:DSSum\"], period = 10}}]"
+    )
+}
+
+fn settings(streams: &str) -> [&str; 2] {
+    [streams, "aggregation.uve_proxy_list="]
+}
+
+/// The partition that the producer gives an object, by a partitioner that is not Contrail's.
+fn partition_of(object: u64) -> i32 {
+    (object * 7 % u64::from(PARTITIONS)) as i32
+}
+
+fn message(object: u64, at: u64, value: u64) -> (i32, String, String) {
+    let payload = format!(r#"{{"host":{{"k8s.name":"h{object}"}},"ts":{at},"load":["{value}",0],"more":null}}"#);
+    (partition_of(object), format!("h{object}"), payload)
+}
+
+/// The sum of each object and window among the results that readers of committed records have.
+fn sums(group: &Group<'_>) -> BTreeMap<(String, u64), Vec<u64>> {
+    let mut sums: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for record in BROKER.read_all(&group.topic("results"), Isolation::Committed) {
+        for line in std::str::from_utf8(&record.payload.unwrap()).unwrap().lines() {
+            let result: serde_json::Value = serde_json::from_str(line).unwrap();
+            let value = &result["data"]["value"];
+            let Some(value) = value.as_u64().or_else(|| value["value"].as_u64()) else { continue };
+            assert_eq!(result["uve"], "Sum-hosts-load", "{line}");
+            let key = (result["key"].as_str().unwrap().to_owned(), result["start"].as_u64().unwrap() / 1000);
+            sums.entry(key).or_default().push(value);
+        }
+    }
+    sums
+}
+
+#[test]
+fn every_sample_counts_once_over_kills_and_what_is_none_is_a_dead_letter() {
+    let group = Group::bare(&BROKER, "json", PARTITIONS);
+    BROKER.create_topic("collectd", PARTITIONS, &[]);
+    let streams = streams("collectd");
+    let mut daemon: Daemon = group.daemon_with("a", &settings(&streams));
+    let (mut random, mut expected) = (Random(17), BTreeMap::<(String, u64), u64>::new());
+    for window in 0..12 {
+        let messages: Vec<_> = (0..200)
+            .map(|index| {
+                let (object, value) = (random.below(10), random.below(1000));
+                let at = START + window * PERIOD + index * PERIOD / 200;
+                *expected.entry((format!("Host:h{object}"), START + window * PERIOD)).or_default() += value;
+                message(object, at, value)
+            })
+            .collect();
+        BROKER.produce("collectd", messages);
+        if window % 3 == 2 {
+            std::thread::sleep(Duration::from_millis(random.below(1500)));
+            daemon.signal("KILL");
+            daemon.wait();
+            daemon = group.daemon_with("a", &settings(&streams));
+        }
+    }
+    let bad = [
+        (0, "h0", r#"{"ts":1488000000000,"load":[1]}"#, "`host.k8s\\.name` is missing"),
+        (
+            0,
+            "h0",
+            r#"{"host":{"k8s.name":"h0"},"ts":"soon","load":[1]}"#,
+            "`ts` is \"soon\", not a number of milliseconds",
+        ),
+        (0, "h0", r#"{"host":{"k8s.name":"h0"},"ts":1488000000000}"#, "`load.0` is missing"),
+        (0, "h0", "{", "not JSON"),
+        (0, "Host:h0", r#"{"ts":1488000000000000,"value":1}"#, "is missing"),
+        (0, "", r#"{"host":{"k8s.name":"h0"},"ts":1488000000000,"load":[1]}"#, "has no key"),
+    ];
+    BROKER.produce("collectd", bad.map(|(partition, key, payload, _)| (partition, key, payload)));
+    // Closes all windows of every partition.
+    let last = (0..10).map(|object| message(object, START + 20 * PERIOD, 1));
+    BROKER.produce("collectd", last);
+    wait_until("all windows are closed", || {
+        let found = sums(&group);
+        expected.keys().all(|key| found.contains_key(key)).then_some(())
+    });
+    daemon.stop();
+    let found = sums(&group);
+    for (key, sum) in &expected {
+        assert_eq!(found[key], [*sum], "{key:?}");
+    }
+    let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
+    assert_eq!(letters.len(), bad.len());
+    for (letter, (_, key, payload, reason)) in letters.iter().zip(bad) {
+        let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap();
+        assert_eq!((text(&letter.payload).as_str(), text(&letter.key).as_str()), (payload, key));
+        let header = letter.headers.iter().find(|(name, _)| name == "reason").unwrap();
+        let found = String::from_utf8_lossy(&header.1);
+        assert!(found.contains(reason), "{payload}: {found}");
+    }
+}
+
+#[test]
+fn an_object_in_several_partitions_is_found_and_posted_samples_are_refused() {
+    let group = Group::bare(&BROKER, "spread", PARTITIONS);
+    BROKER.create_topic("spread", PARTITIONS, &[]);
+    let streams = streams("spread");
+    let daemon = group.daemon_with("a", &settings(&streams));
+    let spread = (0..30_u64).map(|index| {
+        let (_, _, payload) = message(index % 2, START + index, 1);
+        ((index % 3) as i32, format!("{index}"), payload)
+    });
+    BROKER.produce("spread", spread);
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let body = r#"{"stream":"hosts-load","key":"Host:h0","ts":1488000000000000,"value":1}"#;
+    let (status, answer) = daemon.post(body.as_bytes(), None).unwrap();
+    assert_eq!(status, 400, "{answer}");
+    daemon.stop();
+    let output = group.command("topics", "topics", &settings(&streams)).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && shown.contains("in other partitions than others of their object"), "{shown}");
+    assert!(shown.contains("Host:h"), "{shown}");
+}

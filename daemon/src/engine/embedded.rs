@@ -17,7 +17,7 @@ use tracing::{error, warn};
 
 use super::status::LocalStatus;
 use super::threads::Lifetime;
-use crate::engine::worker::{Start, Worker};
+use crate::engine::worker::{AllWritten, Begin, Start, Worker};
 use crate::engine::{Base, Engine, EngineSettings, Readiness};
 
 /// How often old data is looked for.
@@ -90,14 +90,15 @@ fn start_workers(
 ) -> anyhow::Result<()> {
     // The permission is for the start of the process.
     let may_start_over = start == Start::OfProcess && take_permission(&settings.worker.start_over)?;
+    let written = Arc::new(AllWritten::new(streams.iter().map(|(&id, stream)| (id, stream)), own.partitions));
     for (number, share) in shares(settings, own, streams).into_iter().enumerate() {
         let Some(log) = engine.local.clone() else { continue };
         let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
         let telemetry = Arc::clone(&engine.telemetry.workers);
         let worker_settings = WorkerSettings { may_start_over, ..settings.worker.clone() };
-        let readiness = Arc::clone(readiness);
+        let (readiness, begin) = (Arc::clone(readiness), Begin { start, written: Arc::clone(&written) });
         engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), move || {
-            let worker = Worker::new(log, clock, worker_settings, telemetry, share, control, start)?;
+            let worker = Worker::new(log, clock, worker_settings, telemetry, share, control, begin)?;
             readiness.one_more();
             worker.run()
         })?;

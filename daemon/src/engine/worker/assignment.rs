@@ -46,6 +46,14 @@ impl Assignment {
             Some(saved) => table(log, id, stream, (settings, written), &saved)?,
         };
         table.begin(now);
+        if let Some(interval @ (from, until)) = table.absence() {
+            let stream = &table.stream().name;
+            info!(
+                partition = %id, %stream, from, until,
+                "The stream was not configured: that time is unknown to its objects."
+            );
+            table.mark_unknown(interval, now);
+        }
         let stream = &table.stream().name;
         if let Some(report) = table.restored() {
             report.log(id, stream);

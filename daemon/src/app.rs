@@ -2,7 +2,9 @@
 
 mod change;
 mod signals;
+mod staged_file;
 mod start;
+mod stopping;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,19 +19,21 @@ use daemon_sources::opserver::PollerSettings;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::info;
 
 use crate::engine::{Base, Engine, EngineSettings};
 use crate::extensions::Extensions;
-use crate::http::{Access, Change, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
+use crate::http::{Access, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
 use crate::service_manager;
 
 use self::change::Running;
-pub(crate) use self::change::{Prepared, Reconfigure, StagedFile};
+pub(crate) use self::change::{Prepared, Reconfigure};
 pub(crate) use self::signals::{Hangups, StopSignals};
+pub(crate) use self::staged_file::StagedFile;
 pub(crate) use self::start::start_scraper;
 use self::start::{SourceMemory, start_engine};
+use self::stopping::{Remains, Stopping, drain, until_stop};
 
 /// The whole program's settings.
 #[derive(Clone, Debug)]
@@ -104,12 +108,13 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Signals are handled before anything announces the daemon: an early SIGTERM must stop it in order.
-    let (mut signals, hangups) = (StopSignals::listen()?, Hangups::listen()?);
+    let (signals, hangups) = (StopSignals::listen()?, Hangups::listen()?);
     let server = Server::bind(settings.http).await?;
     let memory = SourceMemory::default();
     let page = bind_page(&settings, &memory.latest, &clock).await?;
     let (access, grace) = (Arc::clone(&settings.access), settings.grace);
     let mut engine = start_engine(&settings, &memory, Base::new(Arc::clone(&clock)))
+        .map_err(|failed| failed.error)
         .and_then(|engine| own.start(engine))
         .context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
@@ -129,17 +134,9 @@ async fn serve(
     inform_service_manager(running.engine_mut())?;
     hangups.change(running.current());
     let failed = running.failed();
-    let failure = loop {
-        let change = running.next_change(&mut changes);
-        match next_event(&mut signals, failed.clone(), &mut servers, change).await {
-            Event::Change(change) => running = running.apply(change).await?,
-            Event::Stop { failure } => break failure,
-        }
-    };
-    service_manager::stopping();
-    tokio::spawn(signals.exit_on_next());
-    stop.send_replace(true);
-    drain(servers, running.into_engine(), &*clock, grace).await?;
+    let mut stop = Stopping::new(signals, stop, clock, grace);
+    let (remains, failure) = until_stop(running, &mut changes, &mut servers, &mut stop).await?;
+    drain(servers, remains, stop).await?;
     // A thread may have failed during the stop, too.
     stopped(failure || *failed.borrow())
 }
@@ -182,44 +179,6 @@ async fn bind_page(
 ) -> anyhow::Result<Option<LegacyServer>> {
     let Some(legacy) = &settings.legacy else { return Ok(None) };
     LegacyServer::bind(legacy, settings.http.limits, Arc::clone(latest), Arc::clone(clock)).await.map(Some)
-}
-
-/// What ends the wait of the running daemon.
-enum Event {
-    /// The configuration is to be read again.
-    Change(Change),
-    /// A signal, or a thread or server that failed.
-    Stop { failure: bool },
-}
-
-async fn next_event(
-    signals: &mut StopSignals,
-    mut failed: watch::Receiver<bool>,
-    servers: &mut JoinSet<()>,
-    change: impl Future<Output = Option<Change>>,
-) -> Event {
-    tokio::select! {
-        signal = signals.next() => { info!(signal, "Stopping."); Event::Stop { failure: false } }
-        Some(ended) = servers.join_next() => {
-            error!(?ended, "A server ended before the stop. The daemon stops; restart it.");
-            Event::Stop { failure: true }
-        }
-        _ = failed.wait_for(|failed| *failed) => Event::Stop { failure: true },
-        Some(change) = change => Event::Change(change),
-    }
-}
-
-/// Finishes the requests in flight, then stops the engine, all within `grace`: requests get half of it at most, so that
-/// the last commit has time.
-async fn drain(mut servers: JoinSet<()>, engine: Engine, clock: &dyn Clock, grace: Duration) -> anyhow::Result<()> {
-    let deadline = clock.monotonic() + grace;
-    let finished = async { while servers.join_next().await.is_some() {} };
-    if tokio::time::timeout(grace / 2, finished).await.is_err() {
-        warn!("Requests did not finish within half of shutdown.grace and were aborted.");
-    }
-    let rest = deadline.saturating_sub(clock.monotonic());
-    tokio::task::spawn_blocking(move || engine.stop(rest)).await.context("stop the engine")?;
-    Ok(())
 }
 
 /// What the handlers share, for a running engine.

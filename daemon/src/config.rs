@@ -20,6 +20,7 @@ mod keys;
 mod layers;
 mod load;
 mod mapped;
+pub(crate) mod one_stream;
 mod problem;
 mod program_options;
 mod ranges;

@@ -9,6 +9,7 @@ mod embedded;
 mod kafka;
 mod parts;
 mod readiness;
+mod replace;
 mod status;
 mod threads;
 mod worker;
@@ -16,10 +17,9 @@ mod worker;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use daemon_base::clock::Clock;
 use daemon_base::observation::Observations;
 use daemon_base::stop::Stop;
@@ -39,19 +39,17 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::telemetry::Telemetry;
-use crate::view::{EventHub, UveView, ViewSink};
+use crate::view::{EventHub, UveView};
 
 pub(crate) use self::base::Base;
 pub(crate) use self::embedded::{EmbeddedSettings, check_partitions};
 pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
 pub(crate) use self::readiness::ReadyState;
+pub(crate) use self::replace::{FailedStart, StopBy};
 use self::threads::{Lifetime, Threads};
 pub(crate) use crate::view::checkpoint::NAME as VIEW_CHECKPOINT;
 pub(crate) use crate::view::history::NAME as RESULT_INDEX;
-
-/// How long sinks that are replaced may deliver their backlog. What is left then is for the sinks of the next settings.
-const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The settings of the engine.
 #[derive(Clone, Debug)]
@@ -132,7 +130,8 @@ impl Engine {
     ///
     /// When the data directory cannot be used, or the settings of Kafka are refused.
     pub(crate) fn start(settings: &EngineSettings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        Self::start_on(settings, Base { observations: settings.worker.observations.clone(), ..Base::new(clock) })
+        let base = Base { observations: settings.worker.observations.clone(), ..Base::new(clock) };
+        Self::start_on(settings, base).map_err(|failed| failed.error)
     }
 
     /// The same on what another engine has left; see [`Engine::pause`].
@@ -140,7 +139,7 @@ impl Engine {
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub(crate) fn start_on(settings: &EngineSettings, base: Base) -> anyhow::Result<Self> {
+    pub(crate) fn start_on(settings: &EngineSettings, base: Base) -> Result<Self, Box<FailedStart>> {
         let mut settings = settings.clone();
         settings.worker.observations = base.observations.clone();
         settings.worker.taps = base.taps.clone();
@@ -149,11 +148,14 @@ impl Engine {
             LogSettings::Kafka(own) => kafka::start(&settings, own, base),
         }?;
         let state = engine.ready_state();
-        engine.add_helper("readiness", move |stop| {
+        let readiness = engine.add_helper("readiness", move |stop| {
             state.log_changes(stop);
             Ok(())
-        })?;
-        Ok(engine)
+        });
+        match readiness {
+            Ok(()) => Ok(engine),
+            Err(error) => Err(engine.give_up(error)),
+        }
     }
 
     /// Whether the daemon is ready, and why not.
@@ -227,59 +229,6 @@ impl Engine {
             );
         }
         workers && sinks
-    }
-
-    /// Ends the workers and the sinks of these settings, each after its last commit, and returns what goes on: the log, the
-    /// event stream, what has been observed, sources and sinks of an embedding program.
-    ///
-    /// # Errors
-    ///
-    /// When a thread did not end in `patience`: then only a restart helps.
-    pub(crate) fn pause(mut self, patience: Duration) -> anyhow::Result<Base> {
-        let deadline = self.clock.monotonic() + patience;
-        self.control.is_replaced.store(true, Ordering::Release);
-        self.control.stop.set();
-        self.wake_all();
-        let workers = self.workers.wait(&*self.clock, deadline);
-        self.stop_sinks.set();
-        self.wake_all();
-        let cut = deadline.min(self.clock.monotonic() + BACKLOG_PATIENCE);
-        let delivered = self.sinks.wait(&*self.clock, cut);
-        self.cut_sinks.store(true, Ordering::Release);
-        let sinks = delivered || self.sinks.wait(&*self.clock, deadline);
-        anyhow::ensure!(workers && sinks, "a thread did not end within {} s; restart the daemon", patience.as_secs());
-        self.telemetry.workers.remove_tables();
-        for name in &self.built_in_sinks {
-            let next = self.telemetry.sinks.remove(name);
-            if name == ViewSink::NAME {
-                self.base.events_from = next.unwrap_or(0).max(self.events_from);
-            }
-        }
-        self.base.algorithms = self.algorithms;
-        Ok(self.base)
-    }
-
-    /// Why the settings of this engine cannot be replaced while it runs, if they cannot.
-    pub(crate) fn replace_hindrance(&self) -> Option<&'static str> {
-        let is_shared = self.local.is_none() && self.base.has_own_parts;
-        is_shared.then_some("sources and sinks of this program hold the connection to Kafka; restart the daemon")
-    }
-
-    /// Makes sure, before anything ends, that the log takes what other settings need of it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot write.
-    pub(crate) fn make_room_for(&self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some(log) = &self.base.embedded else { return Ok(()) };
-        if let Some(outage) = self.log.outage() {
-            anyhow::bail!("the log cannot write: {}", outage.reason);
-        }
-        for plan in &settings.plans {
-            let name = plan.stream().to_string();
-            log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
-        }
-        Ok(())
     }
 
     fn wake_all(&self) {

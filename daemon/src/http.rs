@@ -18,6 +18,7 @@
 //! | `GET /` and `/assets` | the page ([`page`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET`, `POST /api/v1/config` | the configuration in force; replaces it ([`configuration`]) |
+//! | `POST`, `DELETE /api/v1/config/streams/NAME` | replaces or removes one stream of it ([`configuration`]) |
 //! | `GET /api/v1/tap` | samples with their outcomes, and results, live ([`tap`]) |
 //! | `GET /healthz`, `/readyz`, `/metrics` | liveness, readiness and metrics ([`status`]) |
 
@@ -81,7 +82,7 @@ use crate::view::UveView;
 
 pub(crate) use self::access::Access;
 pub(crate) use self::bodies::Bodies;
-pub(crate) use self::configuration::{Change, Configuration, Outcome};
+pub(crate) use self::configuration::{Change, Configuration, Outcome, Wanted};
 pub(crate) use self::current::Current;
 pub(crate) use self::permits::{Permits, blocking_threads};
 
@@ -215,6 +216,12 @@ fn router(current: Current) -> Router {
         .route(
             "/api/v1/config",
             get(configuration::get).post(configuration::post).route_layer(middleware::from_fn(refuse_parameters)),
+        )
+        .route(
+            "/api/v1/config/streams/{name}",
+            post(configuration::post_stream)
+                .delete(configuration::delete_stream)
+                .route_layer(middleware::from_fn(refuse_parameters)),
         )
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/status", get(overview::status).route_layer(middleware::from_fn(refuse_parameters)))

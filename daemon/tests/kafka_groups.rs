@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use support::broker::{Broker, Isolation};
 use support::group::{Group, Input, Sample};
 use support::{Daemon, is_applied, wait_until};
@@ -456,11 +457,28 @@ fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
     std::fs::write(&file, more + "[kafka]\nconfiguration_version = 1\n").unwrap();
     a.signal("HUP");
     b.wait_until_said("This daemon waits.");
-    a.wait_until_said("The configuration was changed.");
+    a.wait_until_said("The configuration was taken over by this daemon");
     is_ready(&a);
+    // `a` works with the new one, and `b` waits with the old one.
+    let in_force = |members: &Value| {
+        let found = members
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| (it["instance"].as_str(), it["generation"].as_u64(), &it["works"]));
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(instance, ..)| *instance);
+        found == [(Some("a"), Some(1), &json!(true)), (Some("b"), Some(0), &json!(false))]
+    };
+    for daemon in [&a, &b] {
+        daemon.wait_for("/api/v1/config", |(_, body)| {
+            let group = serde_json::from_str::<Value>(body).unwrap()["group"].take();
+            (group["generation"] == 1 && in_force(&group["members"])).then_some(())
+        });
+    }
     group.publish(&input.samples[third..2 * third]);
     b.signal("HUP");
-    b.wait_until_said("The configuration was changed.");
+    b.wait_until_said("The configuration was taken over by this daemon");
     is_ready(&b);
     group.publish(&input.samples[2 * third..]);
     let mut results = group.results();

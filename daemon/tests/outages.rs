@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use support::analytics::AnalyticsApi;
+use support::configured::hang_up;
 use support::contiv::Netplugin;
 use support::{Daemon, line, results, wait_until};
 use tempfile::TempDir;
@@ -209,6 +210,61 @@ fn a_daemon_that_was_down_for_longer_than_a_window_deletes_nothing() {
         assert!(daemon.stderr().contains("Nothing was observed while this program was down"), "{}", daemon.stderr());
         daemon.stop();
         assert_continued(&setting.data(), 5);
+    }
+}
+
+/// Another stream than that of the network.
+const OTHER: &str = "UveVirtualNetworkAgent-ingress_flow_count";
+
+#[test]
+fn a_stream_that_was_not_configured_for_longer_than_a_window_deletes_nothing() {
+    for is_running in [true, false] {
+        let mut setting = Setting::new(NETWORKS, &[]);
+        // The list is in a file, which changes.
+        setting.settings.retain(|setting| !setting.starts_with("aggregation.uve_proxy_list"));
+        let file = setting.folder.path().join("derived-statsd.toml");
+        let write = |streams: &[&str]| {
+            let list: Vec<_> = streams.iter().map(|stream| format!("{stream}:OutageScore:OutageSum")).collect();
+            std::fs::write(&file, format!("[aggregation]\nuve_proxy_list = \"{}\"\n", list.join(" "))).unwrap();
+        };
+        let start = || {
+            let settings: Vec<_> = setting.settings.iter().map(String::as_str).collect();
+            let mut command = support::command("run", &setting.data(), &settings);
+            command.arg("--config").arg(&file);
+            let daemon = Daemon::spawn(command).expect("the daemon starts");
+            daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+            daemon
+        };
+        write(&[NETWORKS, OTHER]);
+        let mut daemon = start();
+        push(&daemon, || has_values(&daemon, NETWORK, 2));
+        for (change, streams) in [(1, &[OTHER][..]), (2, &[NETWORKS, OTHER])] {
+            write(streams);
+            if is_running {
+                hang_up(&daemon, change);
+            } else {
+                daemon.stop();
+                daemon = start();
+            }
+            if change == 1 {
+                // The daemon runs all that time, as its log shows.
+                let end = SystemTime::now() + OUTAGE;
+                let other = || {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+                    assert_eq!(
+                        daemon.post(line("other", "ingress_flow_count", now, 1).as_bytes(), None).unwrap().0,
+                        200
+                    );
+                };
+                repeat(other, || SystemTime::now() > end);
+            }
+        }
+        push(&daemon, || has_values(&daemon, NETWORK, 5));
+        assert!(daemon.stderr().contains("The stream was not configured"), "{}", daemon.stderr());
+        daemon.stop();
+        let of_network = |line: &String| line.contains("default-domain:demo:vn1");
+        let lines: Vec<_> = results(&setting.data()).into_iter().filter(of_network).collect();
+        assert!(!lines.iter().any(|line| line.contains("\"deleted\":true")), "running: {is_running}\n{lines:#?}");
     }
 }
 

@@ -411,11 +411,17 @@ fn the_links_of_alerts_lead_to_the_charts_that_explain_them_in_two_clicks() {
     ];
     let daemon = daemon_with(&data, first, &settings.iter().map(String::as_str).collect::<Vec<_>>());
     let [of_object, of_group] = alerts(&alertmanager, NETWORKS);
-    let link = |alert: &Value| alert["generatorURL"].as_str().unwrap().to_owned();
+    let link = |alert: &Value| {
+        assert_eq!(alert["annotations"]["page"], alert["generatorURL"], "{alert}");
+        alert["generatorURL"].as_str().unwrap().to_owned()
+    };
     let browser = Browser::start(1400, 1000);
     browser.open(&link(&of_object));
     browser.wait(&format!("document.querySelector('h1').textContent === {}", of_object["labels"]["object"]));
     browser.wait("document.querySelectorAll('.mark.fired').length > 0");
+    // The range of the link, in which the alarm fired, is the one that is shown.
+    let range = link(&of_object).split_once('?').unwrap().1.to_owned();
+    assert_eq!(browser.value("location.hash.split('?')[1]"), json!(range));
     browser.open("about:blank");
     browser.open(&link(&of_group));
     let rows =

@@ -178,3 +178,32 @@ fn alarm_gen_hears_each_change_and_finds_it_in_redis() {
     daemon.wait_for("/metrics", |(_, metrics)| metrics.contains("derived_statsd_redis_messages_total ").then_some(()));
     daemon.stop();
 }
+
+/// No alarm-gen has created the topic of the second partition yet.
+#[test]
+fn a_topic_that_does_not_exist_is_named_and_holds_nothing_up() {
+    let (data, redis, broker) = (TempDir::new().unwrap(), Redis::start(), Broker::start());
+    redis.register_collector();
+    broker.create_topic("-uve-topic-0", 1, &[]);
+    let settings = [
+        format!("sinks.redis.url={}", redis.url()),
+        "sinks.redis.partitions=2".to_owned(),
+        "sinks.redis.uve_topics=-uve-topic-".to_owned(),
+        format!("kafka.brokers={}", broker.bootstrap()),
+    ];
+    let daemon = start(data.path(), &settings.each_ref().map(String::as_str));
+    post(&daemon, 0..3);
+    wait_for_window(&redis, 1);
+    let messages = |topic: &str| broker.read_all(topic, Isolation::Committed).len();
+    wait_until("the topic that there is has messages", || (messages("-uve-topic-0") > 0).then_some(()));
+    daemon.wait_until_said("Topics for alarm-gen do not exist");
+    let problem = "topics for alarm-gen do not exist: -uve-topic-1; check";
+    daemon.wait_for("/api/v1/status", |(_, body)| body.contains(problem).then_some(()));
+    daemon.wait_for("/metrics", |(_, metrics)| metrics.contains("redis_missing_topics 1\n").then_some(()));
+    broker.create_topic("-uve-topic-1", 1, &[]);
+    daemon.wait_until_said("Topics for alarm-gen exist now");
+    daemon.wait_for("/metrics", |(_, metrics)| metrics.contains("redis_missing_topics 0\n").then_some(()));
+    let both = || messages("-uve-topic-0") + messages("-uve-topic-1");
+    wait_until("each object has a message", || (both() as u64 >= OBJECTS).then_some(()));
+    daemon.stop();
+}

@@ -153,6 +153,161 @@ fn a_file_with_faults_changes_nothing_and_every_fault_is_named() {
 }
 
 #[test]
+fn each_refusal_of_a_signal_is_written_at_once() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = start(&configured);
+    for (count, name) in ["First", "Second", "Third"].into_iter().enumerate() {
+        configured.write(&text(&[name]));
+        daemon.signal("HUP");
+        let invalid = format!("configuration_changes_total{{outcome=\"invalid\"}} {}\n", count + 1);
+        daemon.wait_for("/metrics", |(_, metrics)| metrics.contains(&invalid).then_some(()));
+    }
+    // A limit would hold the second one back and leave it out: the third replaces it.
+    let said = daemon.stop();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("The configuration is not valid")).collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    for (line, name) in lines.iter().zip(["First", "Second", "Third"]) {
+        assert!(line.contains(&format!("`{name}`")) && !line.contains("left out"), "{line}");
+    }
+}
+
+/// A configuration that is valid, and with which no daemon can start: the client of the brokers refuses the property.
+fn unusable() -> String {
+    text(&[SUM, SCORE])
+        + NO_SUCH_PROPERTY
+        + "[sinks.redis]\nurl = \"redis://127.0.0.1:1\"\nuve_topics = \"-uve-topic-\"\n"
+}
+
+/// Without effect while there is no client of brokers.
+const NO_SUCH_PROPERTY: &str = "[kafka]\nbrokers = \"127.0.0.1:1\"\nproperties = [\"no.such.property=1\"]\n";
+
+#[test]
+fn a_start_that_fails_leaves_the_configuration_before_in_force_and_its_states() {
+    let configured = Configured::new(&[SCORE]);
+    let before = text(&[SCORE]) + NO_SUCH_PROPERTY;
+    configured.write(&before);
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let send = |windows: std::ops::Range<u64>| {
+        let samples = windows.map(|window| line("a", "egress_flow_count", START + window * 10_000_000, 7 + window));
+        let (status, answer) =
+            configured.ask(&daemon, "POST", "/api/v1/samples", &samples.collect::<String>()).unwrap();
+        assert_eq!(status, 200, "{answer}");
+    };
+    send(0..15);
+    let (status, answer) = configured.post(&daemon, &unusable());
+    assert_eq!(status, 500, "{answer}");
+    assert!(answer["problems"].to_string().contains("no.such.property"), "{answer}");
+    assert_eq!(std::fs::read_to_string(configured.file()).unwrap(), before, "the next start would fail");
+    send(15..30);
+    wait_until("everything is applied", || {
+        let (_, partitions) = configured.ask(&daemon, "GET", "/api/v1/partitions", "")?;
+        support::is_applied(&partitions).then_some(())
+    });
+    let shown = configured.ask(&daemon, "GET", "/api/v1/config", "").unwrap().1;
+    assert!(!shown.contains(&format!("{SUM}-{STREAM}")), "{shown}");
+    // By a signal, too, and a good configuration is taken after that.
+    configured.write(&unusable());
+    daemon.signal("HUP");
+    let failed = "configuration_changes_total{outcome=\"failed\"} 2\n";
+    wait_until("the daemon is back", || {
+        configured.ask(&daemon, "GET", "/metrics", "")?.1.contains(failed).then_some(())
+    });
+    let said = "The daemon cannot start with the changed configuration; the one before is in force again.";
+    assert_eq!(daemon.stderr().matches(said).count(), 2);
+    let (status, answer) = configured.post(&daemon, &(text(&[SCORE, SUM]) + NO_SUCH_PROPERTY));
+    assert_eq!((status, &answer["added"][0]), (200, &format!("{SUM}-{STREAM}").into()), "{answer}");
+    assert_eq!(std::fs::read_dir(configured.path()).unwrap().count(), 3, "no file is left over");
+    daemon.stop();
+    let counts = results(&configured.data()).into_iter().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        line["data"]["value"]["samples"].as_u64()
+    });
+    let counts: Vec<_> = counts.collect();
+    assert!(counts.is_sorted_by(|before, after| *after == before + 1), "the detector began anew: {counts:?}");
+    // The last two windows are open.
+    assert_eq!(counts.last(), Some(&28), "{counts:?}");
+}
+
+#[test]
+fn a_stop_ends_a_change_that_waits_and_leaves_the_file_before() {
+    let configured = Configured::new(&[SUM]);
+    // A server that takes connections and never answers: its sink has a backlog, for which a change waits.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let influxdb = format!(
+        "[sinks.influxdb]\nurl = \"http://{}\"\ndatabase = \"d\"\n[shutdown]\ngrace = \"1s\"\n",
+        silent.local_addr().unwrap()
+    );
+    let before = text(&[SUM]) + &influxdb;
+    configured.write(&before);
+    let mut daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    for window in 0..5 {
+        let sample = line("a", "egress_flow_count", START + window * 10_000_000, 7);
+        assert_eq!(configured.ask(&daemon, "POST", "/api/v1/samples", &sample).unwrap().0, 200);
+    }
+    let lag = "derived_statsd_sink_lag_results{sink=\"influxdb\"} 0";
+    wait_until("the sink has a backlog", || {
+        let (_, metrics) = configured.ask(&daemon, "GET", "/metrics", "")?;
+        (metrics.contains("sink_lag_results{sink=\"influxdb\"}") && !metrics.contains(lag)).then_some(())
+    });
+    std::thread::scope(|scope| {
+        let post = scope.spawn(|| configured.ask(&daemon, "POST", "/api/v1/config", &(text(&[SUM, LAST]) + &influxdb)));
+        daemon.wait_until_said("The configuration changes: workers and sinks end first.");
+        daemon.signal("TERM");
+        // Answered before the end, or cut off by it.
+        assert_ne!(post.join().unwrap().map(|(status, _)| status), Some(200));
+    });
+    assert!(daemon.wait_for_end().success());
+    assert_eq!(std::fs::read_to_string(configured.file()).unwrap(), before, "the stop did not end the change");
+    assert!(!daemon.stderr().contains("The configuration was changed."), "{}", daemon.stderr());
+}
+
+#[test]
+fn one_stream_is_added_changed_and_removed() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let ask = |method: &str, name: &str, keys: &str| {
+        let (status, answer) =
+            configured.ask(&daemon, method, &format!("/api/v1/config/streams/{name}"), keys).unwrap();
+        (status, answer.parse::<serde_json::Value>().unwrap())
+    };
+    let other = "UveVirtualNetworkAgent-ingress_flow_count";
+    let (status, answer) = ask("POST", other, "types = [\"AggProxySum\", \"AggProxySumLast\"]");
+    let added = [format!("{SUM}-{other}"), format!("{LAST}-{other}")];
+    assert_eq!((status, &answer["added"]), (200, &serde_json::json!(added)), "{answer}");
+    assert_eq!(answer["kept"][0]["name"], format!("{SUM}-{STREAM}"), "{answer}");
+    let (status, answer) = ask("POST", other, "types = [\"AggProxySum\"]");
+    assert_eq!((status, &answer["removed"]), (200, &serde_json::json!([added[1]])), "{answer}");
+    let series =
+        "metric = \"http_requests_total\"\nobject = [\"job\"]\nkind = \"counter\"\naggregations = [\"AggProxySum\"]";
+    let (status, answer) = ask("POST", "http-requests", series);
+    assert_eq!(
+        (status, &answer["added"]),
+        (200, &serde_json::json!([format!("{SUM}-http_requests-http_requests_total")])),
+        "{answer}"
+    );
+    let file = std::fs::read_to_string(configured.file()).unwrap();
+    assert!(file.starts_with("# by hand\n") && file.contains(&format!("{STREAM}:{SUM} {other}:{SUM}\"")), "{file}");
+    let (status, answer) = ask("DELETE", STREAM, "");
+    assert_eq!((status, &answer["removed"]), (200, &serde_json::json!([format!("{SUM}-{STREAM}")])), "{answer}");
+    for (method, name, keys, expected) in [
+        ("POST", other, "types = [\"NoSuchType\"]", "NoSuchType"),
+        ("POST", other, "types = 3", "expected a list of names"),
+        ("DELETE", STREAM, "", "no stream"),
+    ] {
+        let before = std::fs::read_to_string(configured.file()).unwrap();
+        let (status, answer) = ask(method, name, keys);
+        assert!(status == 400 && answer["problems"].to_string().contains(expected), "{answer}");
+        assert_eq!(std::fs::read_to_string(configured.file()).unwrap(), before);
+    }
+    let unknown = ureq::post(daemon.url(&format!("/api/v1/config/streams/{other}"))).send("types = []");
+    assert_eq!(unknown.unwrap_err().to_string(), "http status: 401");
+    daemon.stop();
+}
+
+#[test]
 fn what_needs_a_restart_is_refused_by_name() {
     let configured = Configured::new(&[SUM]);
     let daemon = Daemon::spawn(configured.guarded()).unwrap();

@@ -1,5 +1,6 @@
 //! The checks of rules against the configured proxy types: names, limits, and thresholds that cannot be reached.
 
+mod hold;
 mod reach;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,37 @@ pub fn problems(rules: &Rules, streams: &[StreamTypes<'_>]) -> Vec<(usize, Strin
         against(rule, &plans).into_iter().for_each(&mut add);
     }
     problems
+}
+
+/// What a rule can hardly do, one sentence each: rules that a jump of the value to another level does not make fire, as
+/// the detector takes the new level for the expected one before `for` has passed. For rules without problems.
+pub fn hints(rules: &Rules, streams: &[StreamTypes<'_>]) -> Vec<String> {
+    let plans: Vec<_> = streams.iter().map(|(stream, types)| (Plan::new((*stream).clone(), types), *types)).collect();
+    rules.iter().flat_map(|rule| hints_of(rule, &plans)).collect()
+}
+
+fn hints_of(rule: &Rule, plans: &[(Plan, &[Arc<ProxyType>])]) -> BTreeSet<String> {
+    let (Condition::Terms(lists), sources) = (&rule.condition, rule.sources()) else { return BTreeSet::new() };
+    // With several lists another one may hold.
+    let [terms] = lists.as_slice() else { return BTreeSet::new() };
+    let mut hints = BTreeSet::new();
+    for (plan, types) in plans.iter().filter(|_| rule.periods > 1) {
+        let stream = plan.stream().to_string();
+        for uve in plan.uves().filter(|uve| is_of(&sources, uve.name(), &stream)) {
+            let Some(of_type) = type_of(&uve, types, &stream) else { continue };
+            hints.extend(terms.iter().filter_map(|term| {
+                let periods = hold::shorter_than_wanted(term, rule, &uve, of_type)?;
+                let unit = if periods == 1 { "period" } else { "periods" };
+                Some(format!(
+                    "alarm {:?}: after the value has jumped to another level, `{term}` stays true for {periods} {unit} at \
+                     most, and `for` is {}: it fires only for a value that jumps further in each of them; write `for \
+                     {periods}`, take a threshold nearer to 0, or a detector that adapts more slowly",
+                    rule.name, rule.periods
+                ))
+            }));
+        }
+    }
+    hints
 }
 
 /// What is wrong with a rule whatever is configured.
@@ -118,10 +150,16 @@ fn against(rule: &Arc<Rule>, plans: &[(Plan, &[Arc<ProxyType>])]) -> Vec<String>
     problems.into_iter().take(1).collect()
 }
 
+/// The proxy type of a UVE of a stream.
+fn type_of<'t>(uve: &UveDescription<'_>, types: &'t [Arc<ProxyType>], stream: &str) -> Option<&'t ProxyType> {
+    let name = uve.name().strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or_else(|| uve.name());
+    types.iter().map(Arc::as_ref).find(|of_type| of_type.name() == name)
+}
+
 /// What a proxy type makes impossible.
 fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stream: &str) -> Vec<String> {
-    let name = uve.name().strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or_else(|| uve.name());
-    let Some(of_type) = types.iter().find(|of_type| of_type.name() == name) else { return Vec::new() };
+    let Some(of_type) = type_of(uve, types, stream) else { return Vec::new() };
+    let name = of_type.name();
     match &rule.condition {
         Condition::NoData(_) => {
             let timeout = of_type.timeout();
@@ -211,6 +249,29 @@ mod tests {
             "alarm \"e\" when AggProxySumAnomalyEWM01.value.sigma < -2.9, clear above 0",
         ];
         assert_eq!(found(&good), [""; 0]);
+    }
+
+    #[test]
+    fn a_rule_that_a_jump_hardly_fulfils_is_named_once_with_the_figure() {
+        let list = ProxyList::parse(DEFAULT_PROXY_LIST, &Schema::extended()).unwrap();
+        let streams: Vec<StreamTypes<'_>> =
+            list.entries().iter().map(|entry| (&entry.stream, entry.types.as_slice())).collect();
+        let hints_of = |rule: &str| {
+            let rule = text::rule(rule).unwrap_or_else(|error| panic!("{error}"));
+            hints(&Rules::new(vec![rule]), &streams)
+        };
+        let hint =
+            hints_of("alarm \"a\" when AggProxySumAnomalyEWM01.value.sigma > 2.5 for 3 periods, clear below 2 for 5");
+        assert_eq!(hint.len(), 1, "{hint:?}");
+        let expected = "`AggProxySumAnomalyEWM01.value.sigma > 2.5` stays true for 1 period at most, and `for` is 3";
+        assert!(hint[0].contains(expected) && hint[0].contains("write `for 1`"), "{hint:?}");
+        for rule in [
+            "alarm \"a\" when AggProxySumAnomalyEWM01.value.sigma > 2.5",
+            "alarm \"a\" when AggProxySum.value > 100 for 30 periods",
+            "alarm \"a\" when no data in AggProxySum",
+        ] {
+            assert_eq!(hints_of(rule), [""; 0], "{rule}");
+        }
     }
 
     /// Conditions, each with a part of its only problem.

@@ -15,6 +15,10 @@ pub const INTERVAL: Duration = Duration::from_secs(10);
 /// all messages are: what the second limit left out would be missing in the count of the first.
 pub const LIMITED: &str = "limited";
 
+/// The name (`tracing`'s metadata) of a message that answers an action of the operator, such as a signal: each is written
+/// at once, also if another one was like it.
+pub const ANSWER: &str = "answer";
+
 /// A message that is due.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Due<M> {

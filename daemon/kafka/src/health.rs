@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
+use daemon_partition::MemberStatus;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::warn;
 
@@ -63,6 +64,8 @@ struct State {
     has_input: bool,
     /// The process that has the name of this daemon.
     namesake: Option<String>,
+    /// The daemons of the group.
+    members: Vec<MemberStatus>,
 }
 
 /// Why the last poll failed.
@@ -111,6 +114,16 @@ impl Health {
         let count = failures.iter().map(|(.., count)| count).sum();
         let (since, reason, _) = failures.into_iter().min_by_key(|(since, ..)| *since)?;
         Some((since, reason, count))
+    }
+
+    /// Sets the daemons of the group.
+    pub(crate) fn set_members(&self, members: Vec<MemberStatus>) {
+        self.state().members = members;
+    }
+
+    /// The daemons of the group, as they were found last.
+    pub(crate) fn members(&self) -> Vec<MemberStatus> {
+        self.state().members.clone()
     }
 
     /// A poll of the topics begins.

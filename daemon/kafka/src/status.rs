@@ -16,7 +16,7 @@ use std::time::Duration;
 use daemon_base::clock::Clock;
 use daemon_base::stop::{Stop, Unfinished};
 use daemon_log::PartitionId;
-use daemon_partition::{PartitionStatus, StatusSource, TableStatus, WorkerTelemetry};
+use daemon_partition::{MemberStatus, PartitionStatus, StatusSource, TableStatus, WorkerTelemetry};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -193,6 +193,10 @@ impl StatusSource for GroupStatus {
         let exists = |id: PartitionId| id.partition < self.topology.shape(id.stream).inputs;
         let found = found.iter().filter(|(id, _)| exists(**id));
         Ok(found.map(|(id, offsets)| self.partition(*id, offsets, &own, age)).collect())
+    }
+
+    fn members(&self) -> Option<Vec<MemberStatus>> {
+        Some(self.health.members())
     }
 }
 

@@ -34,7 +34,7 @@ pub use self::heartbeat::{Heartbeat, Heartbeats};
 pub use self::restore_error::RestoreError;
 pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
-pub use self::status::{PartitionStatus, StatusSource, TableStatus};
+pub use self::status::{MemberStatus, PartitionStatus, StatusSource, TableStatus};
 pub use self::table::{MAX_PENDING_BYTES, PartitionTable};
 pub use self::tap::{Tap, TappedRecord, Taps};
 pub use self::telemetry::WorkerTelemetry;

@@ -50,6 +50,8 @@ pub struct StreamPlan {
     pub taps: Taps,
     /// The rules of alarms, of all streams.
     pub alarms: Arc<Rules>,
+    /// The last time, both ends included (µs since the epoch), in which the stream was not configured.
+    pub absence: Option<(u64, u64)>,
 }
 
 impl StreamPlan {
@@ -64,6 +66,7 @@ impl StreamPlan {
             observation,
             taps: Taps::default(),
             alarms: Arc::default(),
+            absence: None,
         }
     }
 
@@ -71,6 +74,12 @@ impl StreamPlan {
     #[must_use]
     pub fn with_taps(self, taps: &Taps) -> Self {
         Self { taps: taps.clone(), ..self }
+    }
+
+    /// Takes `absence` for unknown time.
+    #[must_use]
+    pub fn with_absence(self, absence: Option<(u64, u64)>) -> Self {
+        Self { absence, ..self }
     }
 
     /// Evaluates these rules.

@@ -104,4 +104,20 @@ pub trait StatusSource: Send + Sync {
     ///
     /// When no broker has responded yet, or not all partitions are restored yet.
     fn partitions(&self) -> anyhow::Result<Vec<PartitionStatus>>;
+
+    /// Returns the daemons that share the log, as they were found last; `None` where one daemon has it alone.
+    fn members(&self) -> Option<Vec<MemberStatus>> {
+        None
+    }
+}
+
+/// A daemon of a group.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MemberStatus {
+    /// Its name.
+    pub instance: String,
+    /// The version of its configuration; `None` for a member that is not a daemon of this version.
+    pub generation: Option<u64>,
+    /// Whether it works with that configuration; else it waits, as the group has another one.
+    pub works: bool,
 }

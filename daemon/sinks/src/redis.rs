@@ -7,20 +7,23 @@
 //! Redis is not durable: a restart can lose everything or the last seconds, and a collector flushes the database at its
 //! start. So the marker, and not the position in the log, decides what Redis lacks. The sink compares it before each
 //! transaction and once a second, and reads the results from there on again. Without a marker, or with one that is not
-//! in the log, it removes what it ever wrote and writes all retained results again. The order is that of the log, so
+//! of the log, it removes what it ever wrote and writes all retained results again. The order is that of the log, so
 //! every value ends as the newest one.
 
 mod client;
 mod config;
 mod delivery;
 mod marker;
+mod missing;
 mod partition;
+mod resume;
 mod settings;
 mod telemetry;
 mod transaction;
 mod withdraw;
 mod xml;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,11 +33,11 @@ use daemon_base::stop::Stop;
 use daemon_log::{Log, RecordBatch, SinkPosition};
 use daemon_results::line::{LineReader, is_scrape};
 use daemon_results::record::{RecordReader, Stored};
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::client::Client;
 use self::delivery::{Delivery, Stopped};
-use self::marker::{Marker, MarkerKey};
+use self::marker::{LastResult, Marker, MarkerKey};
 use self::transaction::{Names, Transaction};
 use crate::Sink;
 
@@ -43,8 +46,9 @@ pub use self::settings::RedisSettings;
 pub use self::telemetry::RedisTelemetry;
 pub use self::transaction::UveMessage;
 
-/// Publishes messages for alarm-gen and returns when they are durable.
-pub type Publish = Arc<dyn Fn(&[UveMessage]) -> anyhow::Result<()> + Send + Sync>;
+/// Publishes messages for alarm-gen and returns when they are durable, with the topics that do not exist: their messages
+/// are not published.
+pub type Publish = Arc<dyn Fn(&[UveMessage]) -> anyhow::Result<BTreeSet<String>> + Send + Sync>;
 
 /// The size of the batches that the sink reads again after Redis lost results.
 const READ_BYTES: usize = 1024 * 1024;
@@ -135,51 +139,22 @@ impl RedisSink {
         }
     }
 
-    /// Returns the first offset that Redis lacks. Reads the marker if it is not known, and sets one if there is none.
-    fn first_missing(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
-        loop {
-            if let Some(next) = self.marker.as_ref().and_then(|marker| marker.next) {
-                return Ok(next);
-            }
-            let key = self.marker_key.clone();
-            let found = self.delivery.exchange(move |connection| key.read(connection))?;
-            // After the marker: another daemon may write meanwhile.
-            let bounds = log.results_bounds()?;
-            let is_usable = !self.is_first_start && self.marker_key.has_layout_of(&found);
-            if let Some(next) = found.next.filter(|next| is_usable && (bounds.first..=bounds.next).contains(next)) {
-                if next < self.next {
-                    info!(lacking = self.next - next, "Redis lost the newest results; the sink writes them again.");
-                }
-                self.marker = Some(found);
-                return Ok(next);
-            }
-            if !withdraw::all(&mut self.delivery, &self.names, &self.marker_key, found)? {
-                continue;
-            }
-            info!(from = bounds.first, "Redis has no results of this log; the sink writes all that are retained.");
-            self.telemetry.rewrites();
-            self.is_first_start = false;
-            self.marker = Some(Marker::default());
-            // Without effect if another daemon was faster.
-            self.commit(Transaction::default(), bounds.first)?;
-        }
-    }
-
     /// Writes the results of a batch from offset `from` on, and the messages of all its results.
     fn write(&mut self, batch: &RecordBatch, from: u64) -> anyhow::Result<Written> {
         let mut transaction = Transaction::default();
-        let mut results = 0;
+        let (mut results, mut last) = (0, None);
         for record in batch.records() {
+            last = Some(LastResult { offset: record.offset, at: record.appended_at });
             results += self.add(&mut transaction, record.offset, record.payload, record.offset < from)?;
             if results >= TRANSACTION_RESULTS {
                 results = 0;
                 let next = (record.offset + 1).max(from);
-                if let Written::Moved = self.commit(std::mem::take(&mut transaction), next)? {
+                if let Written::Moved = self.commit(std::mem::take(&mut transaction), next, last)? {
                     return Ok(Written::Moved);
                 }
             }
         }
-        Ok(self.commit(transaction, batch.next_offset().max(from))?)
+        Ok(self.commit(transaction, batch.next_offset().max(from), last)?)
     }
 
     /// Adds the results of a record to a transaction, and returns their number.
@@ -205,12 +180,16 @@ impl RedisSink {
         Ok(results)
     }
 
-    /// Executes a transaction that moves the marker to `next`, then publishes its messages.
-    fn commit(&mut self, transaction: Transaction, next: u64) -> Result<Written, Stopped> {
+    /// Executes a transaction that moves the marker to `next`, behind the result `last`, then publishes its messages.
+    fn commit(&mut self, transaction: Transaction, next: u64, last: Option<LastResult>) -> Result<Written, Stopped> {
         let Some(expected) = self.marker.take() else { return Ok(Written::Moved) };
         let (mut commands, messages, counts) = transaction.finish(&self.names);
+        let mut marker = expected.clone();
         if expected.next != Some(next) || !commands.is_empty() {
-            self.marker_key.seal(&mut commands, next);
+            // The messages of the transaction before this one are published.
+            let announced = expected.next.unwrap_or(next).min(next);
+            marker = self.marker_key.at(next, announced, last.or(expected.last));
+            self.marker_key.seal(&mut commands, &marker);
             if !self.delivery.commit(&self.marker_key, expected, commands)? {
                 return Ok(Written::Moved);
             }
@@ -223,7 +202,7 @@ impl RedisSink {
                 );
             }
         }
-        self.marker = Some(self.marker_key.at(next));
+        self.marker = Some(marker);
         self.checked = self.clock.monotonic();
         self.delivery.publish(messages)?;
         Ok(Written::All)
@@ -269,6 +248,7 @@ impl Sink for RedisSink {
         if stopping || self.clock.monotonic().saturating_sub(self.checked) < CHECK_INTERVAL {
             return Ok(());
         }
+        self.delivery.publish_kept()?;
         let key = self.marker_key.clone();
         let found = self.delivery.exchange(move |connection| key.read(connection))?;
         self.checked = self.clock.monotonic();

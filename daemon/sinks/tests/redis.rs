@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -368,7 +369,7 @@ fn alarm_gen_gets_a_message_for_each_change_after_it_is_readable() {
         *refusals -= i32::from(*refusals > 0);
         anyhow::ensure!(*refusals == 0, "no broker");
         taken.lock().unwrap().extend_from_slice(batch);
-        Ok(())
+        Ok(BTreeSet::new())
     });
     let section = format!("url = {:?}\nuve_topics = \"-uve-topic-\"", redis.url());
     results.commit(&[sum(VN, 60, 36)]);
@@ -391,6 +392,127 @@ fn alarm_gen_gets_a_message_for_each_change_after_it_is_readable() {
         messages.lock().unwrap().contains(&message("{\"__T\":180}")).then_some(())
     });
     running.stop();
+}
+
+/// Takes all messages of topics that exist; none while `refuses`.
+fn publisher(
+    taken: &Arc<Mutex<Vec<UveMessage>>>,
+    missing: &Arc<Mutex<BTreeSet<String>>>,
+    refuses: &Arc<AtomicBool>,
+) -> Publish {
+    let (taken, missing, refuses) = (Arc::clone(taken), Arc::clone(missing), Arc::clone(refuses));
+    Arc::new(move |batch| {
+        anyhow::ensure!(!refuses.load(Ordering::Acquire), "no broker");
+        let missing = missing.lock().unwrap().clone();
+        taken.lock().unwrap().extend(batch.iter().filter(|message| !missing.contains(&message.topic)).cloned());
+        Ok(batch.iter().map(|message| message.topic.clone()).filter(|topic| missing.contains(topic)).collect())
+    })
+}
+
+#[test]
+fn alarm_gen_gets_a_message_for_each_object_that_is_withdrawn() {
+    let (mut old, mut new, redis) = (Results::new(), Results::new(), Redis::start());
+    let (taken, missing, refuses) = (Arc::default(), Arc::default(), Arc::default());
+    let section = format!("url = {:?}\nuve_topics = \"-uve-topic-\"", redis.url());
+    old.commit(&[sum(VN, 60, 36)]);
+    old.commit(&(0..1_500).map(|number| sum(&object(number), 60, 1)).collect::<Vec<_>>());
+    let running = Running::with(&old, &section, None, Some(publisher(&taken, &missing, &refuses)));
+    running.wait_for(old.end());
+    running.stop();
+    taken.lock().unwrap().clear();
+    // A kill after the first step, before its messages: they are due all the same.
+    refuses.store(true, Ordering::Release);
+    new.commit(&[sum(&object(7), 120, 36)]);
+    let running = Running::with(&new, &section, None, Some(publisher(&taken, &missing, &refuses)));
+    let entries = || redis.list("ObjectVNTable").len();
+    wait_until("some are withdrawn", || (entries() < 1_501).then_some(()));
+    running.stop();
+    refuses.store(false, Ordering::Release);
+    let running = Running::with(&new, &section, None, Some(publisher(&taken, &missing, &refuses)));
+    running.wait_for(new.end());
+    running.stop();
+    let taken = taken.lock().unwrap();
+    let gone: BTreeSet<_> = taken.iter().filter(|it| it.payload.is_empty()).map(|it| it.key.clone()).collect();
+    assert_eq!(gone.len(), 1_501);
+    let of = |key: &str| format!("{key}|{SUM}|{GENERATOR}|{}", redis.address());
+    assert!(gone.contains(&of(VN)));
+    // The object of both logs is back after its withdrawal.
+    assert_eq!(taken.iter().rfind(|it| it.key == of(&object(7))).unwrap().payload, "{\"__T\":120}");
+    let left: i64 = redis.connect().scard(format!("DERIVED-STATSD:{GENERATOR}:withdrawn")).unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_stop_between_redis_and_kafka_loses_no_message_of_results_that_are_written_again() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    let (taken, missing, refuses) = (Arc::default(), Arc::default(), Arc::<AtomicBool>::default());
+    let section = format!("url = {:?}\nuve_topics = \"-uve-topic-\"", redis.url());
+    results.commit(&[sum(VN, 60, 36), sum(&object(1), 60, 1)]);
+    let start = || Running::with(&results, &section, None, Some(publisher(&taken, &missing, &refuses)));
+    let running = start();
+    running.wait_for(results.end());
+    // The log has the position behind all results when Redis loses them.
+    refuses.store(true, Ordering::Release);
+    redis::cmd("FLUSHALL").exec(&mut redis.connect()).unwrap();
+    wait_until("all results are written again", || (redis.list("ObjectVNTable").len() == 2).then_some(()));
+    running.stop();
+    taken.lock().unwrap().clear();
+    refuses.store(false, Ordering::Release);
+    let running = start();
+    wait_until("the messages come", || (taken.lock().unwrap().len() == 2).then_some(()));
+    running.stop();
+}
+
+#[test]
+fn a_topic_that_does_not_exist_holds_up_neither_redis_nor_other_topics() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    let (taken, missing, refuses) = (Arc::default(), Arc::<Mutex<BTreeSet<String>>>::default(), Arc::default());
+    missing.lock().unwrap().insert("-uve-topic-24".to_owned());
+    let section = format!("url = {:?}\nuve_topics = \"-uve-topic-\"", redis.url());
+    let running = Running::with(&results, &section, None, Some(publisher(&taken, &missing, &refuses)));
+    for window in 1..4 {
+        results.commit(&[sum(VN, 60 * window, window), sum("ObjectVMTable:m", 60 * window, window)]);
+        running.wait_for(results.end());
+    }
+    let of = |key: &str| {
+        let key = format!("{key}|{SUM}|{GENERATOR}|{}", redis.address());
+        let taken = taken.lock().unwrap();
+        taken.iter().filter(|it| it.key == key).map(|it| it.payload.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("ObjectVMTable:m"), ["{\"__T\":60}", "{\"__T\":120}", "{\"__T\":180}"]);
+    assert_eq!(of(VN), [""; 0]);
+    missing.lock().unwrap().clear();
+    wait_until("the newest message comes once the topic is there", || (!of(VN).is_empty()).then_some(()));
+    assert_eq!(of(VN), ["{\"__T\":180}"]);
+    running.stop();
+}
+
+#[test]
+fn results_of_another_log_of_the_same_length_are_not_taken_for_those_of_this_one() {
+    let (mut old, mut new, redis) = (Results::new(), Results::new(), Redis::start());
+    let section = format!("url = {:?}", redis.url());
+    old.commit(&[sum(VN, 60, 36)]);
+    windows(&mut old, 0..4);
+    // As on Kafka, where the log that a daemon finds may be of others: a first start does not clear Redis.
+    let running = Running::with(&old, &section, Some("group"), None);
+    running.wait_for(old.end());
+    running.stop();
+    // Made anew at another time, and longer than the old one was.
+    new.committed = 1_000;
+    new.commit(&[sum("ObjectVMTable:m", 60, 36)]);
+    windows(&mut new, 0..9);
+    let running = Running::with(&new, &section, Some("group"), None);
+    running.wait_for(new.end());
+    running.stop();
+    assert_eq!(redis.dump(), undisturbed(&new));
+    // The same log is recognised.
+    let values = format!("VALUES:ObjectVMTable:m:{GENERATOR}:{SUM}");
+    redis.connect().del::<_, ()>(&values).unwrap();
+    let running = Running::with(&new, &section, Some("group"), None);
+    windows(&mut new, 9..10);
+    running.wait_for(new.end());
+    running.stop();
+    assert!(!redis.connect().exists::<_, bool>(&values).unwrap(), "all results were written again");
 }
 
 #[test]

@@ -5,30 +5,33 @@
 //!         ─► workers and sinks start with the new settings ─► the handlers get the new state once it is ready
 //! ```
 //!
+//! A start that fails gives the old file its name back, and the old settings start again. A stop during the pause ends the
+//! daemon with the old configuration.
+//!
 //! The server, the log, the event stream and the sources of an embedding program go on. No worker commits with the new
 //! settings before the file has its name, and none with the old ones after it: a process that is killed at any instant
 //! starts with the old configuration and its states, or with the new one and the states that it continues.
 
+mod switch;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use daemon_base::failpoint;
+use daemon_base::repeats::ANSWER;
 use daemon_log::PartitionId;
 use daemon_partition::{RestoredStates, TableStatus};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::{AppSettings, SourceMemory, inform_service_manager, shared, start_engine};
-use crate::engine::Engine;
-use crate::http::{Change, Common, Configuration, Current, Outcome, Shared};
-
-/// How long the workers and sinks may take to end. Beyond it only a restart helps.
-const PATIENCE: Duration = Duration::from_secs(120);
+use self::switch::Switched;
+use super::staged_file::StagedFile;
+use super::{AppSettings, Remains, SourceMemory, shared};
+use crate::engine::{Engine, StopBy};
+use crate::http::{Change, Common, Configuration, Current, Outcome, Shared, Wanted};
 
 /// How long the handlers keep the old state while the new one is restored and read.
 const UNTIL_READY: Duration = Duration::from_secs(60);
@@ -38,12 +41,12 @@ pub(crate) trait Reconfigure: Send + Sync {
     /// The configuration in force, without secrets.
     fn shown(&self) -> Value;
 
-    /// Reads and checks the sources, with `text` in place of the configuration file's.
+    /// Reads and checks the sources, as they are with the change.
     ///
     /// # Errors
     ///
     /// Why it cannot be put in force.
-    fn prepare(&self, text: Option<String>) -> Result<Prepared, Outcome>;
+    fn prepare(&self, wanted: Wanted) -> Result<Prepared, Outcome>;
 }
 
 /// A configuration that is ready to be put in force.
@@ -54,28 +57,9 @@ pub(crate) struct Prepared {
     pub report: Value,
     /// The new file, not in its place yet.
     pub file: Option<StagedFile>,
+    /// On Kafka, the version by which the group agrees on the configuration.
+    pub generation: Option<u64>,
     pub next: Arc<dyn Reconfigure>,
-}
-
-/// A file that is written and durable under another name.
-pub(crate) struct StagedFile {
-    pub from: tempfile::TempPath,
-    pub to: PathBuf,
-}
-
-impl StagedFile {
-    /// Gives the file its name.
-    fn put_in_place(self) -> anyhow::Result<()> {
-        let Self { from, to } = self;
-        from.persist(&to).with_context(|| format!("replace {}", to.display()))?;
-        let directory = to.parent().unwrap_or(&to);
-        let synced = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
-        if let Err(error) = synced {
-            // The file has its name; only a power cut could still undo that.
-            warn!(%error, directory = %directory.display(), "The new name of the configuration file may not be durable.");
-        }
-        Ok(())
-    }
 }
 
 /// The engine with what its replacement needs.
@@ -136,13 +120,13 @@ impl Running {
         self.engine
     }
 
-    /// Puts another configuration in force, or answers why not.
+    /// Puts another configuration in force, or answers why not. A stop that comes meanwhile shortens it by `stop_by`.
     ///
     /// # Errors
     ///
     /// When the engine can run neither with the old settings nor with the new ones.
-    pub(super) async fn apply(self, change: Change) -> anyhow::Result<Self> {
-        let Change { text, answer } = change;
+    pub(super) async fn apply(self, change: Change, stop_by: StopBy) -> anyhow::Result<Applied> {
+        let Change { wanted, answer } = change;
         let telemetry = Arc::clone(&self.engine.telemetry);
         let tell = move |outcome: Outcome| {
             telemetry.configuration.changed(outcome.name());
@@ -155,55 +139,24 @@ impl Running {
         let engine = &self.engine;
         if engine.local.is_some() && !*engine.ready.borrow() {
             tell(Outcome::Unavailable("the daemon is starting; try again when GET /readyz returns 200".to_owned()));
-            return Ok(self);
+            return Ok(Applied::Goes(self));
         }
-        let switched = tokio::task::spawn_blocking(move || self.switch(text)).await;
-        let (mut running, switched) = switched.context("change the configuration")??;
-        match switched {
-            Switched::No(outcome) => tell(outcome),
-            Switched::Yes(outcome, shared) => running.settle(outcome, shared, tell),
-        }
-        Ok(running)
-    }
-
-    /// Prepares the configuration and replaces the engine.
-    ///
-    /// # Errors
-    ///
-    /// As [`apply`](Self::apply).
-    fn switch(mut self, text: Option<String>) -> anyhow::Result<(Self, Switched)> {
-        let Prepared { settings, report, file, next } = match self.reconfigure.prepare(text) {
-            Ok(prepared) => prepared,
-            Err(outcome) => return Ok((self, Switched::No(outcome))),
-        };
-        let Some(settings) = settings else {
-            let placed = file.map(StagedFile::put_in_place).transpose();
-            let outcome = placed.map_or_else(|error| not_replaced(&error), |_| Outcome::Applied(report));
-            return Ok((self, Switched::No(outcome)));
-        };
-        if let Some(reason) = self.engine.replace_hindrance() {
-            return Ok((self, Switched::No(Outcome::Refused(vec![reason.to_owned()]))));
-        }
-        if let Err(error) = self.engine.make_room_for(&settings.engine) {
-            return Ok((self, Switched::No(Outcome::Unavailable(format!("{error:#}")))));
-        }
-        let base = self.engine.pause(PATIENCE).context("change the configuration")?;
-        failpoint::point("change.before");
-        let placed = file.map(StagedFile::put_in_place).transpose();
-        failpoint::point("change.mid");
-        let outcome = match placed {
-            Ok(_) => {
-                (self.settings, self.reconfigure) = (settings, next);
-                Outcome::Applied(report)
+        let switched = tokio::task::spawn_blocking(move || self.switch(wanted, &stop_by)).await;
+        Ok(match switched.context("change the configuration")?? {
+            Switched::No(running, outcome) => {
+                tell(outcome);
+                Applied::Goes(*running)
             }
-            Err(error) => not_replaced(&error),
-        };
-        self.engine = start_engine(&self.settings, &self.memory, base)?;
-        inform_service_manager(&mut self.engine)?;
-        failpoint::point("change.after");
-        let configuration = configuration(&*self.reconfigure, &self.changes);
-        let shared = shared(&self.engine, &self.settings, &self.common, Some(configuration));
-        Ok((self, Switched::Yes(outcome, shared)))
+            Switched::Yes(running, outcome, shared) => {
+                let mut running = *running;
+                running.settle(outcome, shared, tell);
+                Applied::Goes(running)
+            }
+            Switched::Stopped(base) => {
+                tell(Outcome::Unavailable("the daemon stops".to_owned()));
+                Applied::Stopped(Remains::Base(base))
+            }
+        })
     }
 
     /// Gives the handlers their new state as soon as it is as complete as the old one.
@@ -226,24 +179,18 @@ impl Running {
             }
             current.replace(shared);
             tell(match outcome {
-                Outcome::Applied(report) if is_local => {
-                    Outcome::Applied(with_states(report, &restored.workers.tables()))
-                }
+                Outcome::Applied(report) => Outcome::Applied(with_states(report, &restored.workers.tables())),
                 outcome => outcome,
             });
         }));
     }
 }
 
-/// Whether the engine was replaced.
-enum Switched {
-    No(Outcome),
-    /// It was, and the handlers need this state.
-    Yes(Outcome, Arc<Shared>),
-}
-
-fn not_replaced(error: &anyhow::Error) -> Outcome {
-    Outcome::Unavailable(format!("the configuration file cannot be replaced: {error:#}"))
+/// What runs after a change.
+pub(super) enum Applied {
+    Goes(Running),
+    /// A stop came during the change.
+    Stopped(Remains),
 }
 
 /// The report with what the partitions have restored.
@@ -270,17 +217,38 @@ fn configuration(reconfigure: &dyn Reconfigure, changes: &mpsc::Sender<Change>) 
 fn log(outcome: &Outcome) {
     match outcome {
         Outcome::Applied(report) if report["changed"] == false => {
-            info!("The configuration is the one in force already.")
+            info!(name: ANSWER, "The configuration is the one in force already.")
         }
-        Outcome::Applied(report) => info!(%report, "The configuration was changed."),
+        Outcome::Applied(report) => info!(name: ANSWER, %report, "The configuration was changed."),
+        Outcome::Accepted(report) => {
+            info!(
+                name: ANSWER, %report,
+                "The configuration was taken over by this daemon; the group agrees on it by kafka.configuration_version."
+            )
+        }
+        Outcome::Failed(reasons) => {
+            let reasons = reasons.join("; ");
+            error!(
+                name: ANSWER, %reasons,
+                "The daemon cannot start with the changed configuration; the one before is in force again."
+            );
+        }
         Outcome::Invalid(reasons) => {
             let reasons = reasons.join("; ");
-            warn!(%reasons, "The configuration is not valid; nothing has changed. Correct it and send SIGHUP again.");
+            warn!(
+                name: ANSWER, %reasons,
+                "The configuration is not valid; nothing has changed. Correct it and send SIGHUP again."
+            );
         }
         Outcome::Refused(reasons) => {
             let reasons = reasons.join("; ");
-            warn!(%reasons, "The configuration cannot be applied to a running daemon; nothing has changed.");
+            warn!(
+                name: ANSWER, %reasons,
+                "The configuration cannot be applied to a running daemon; nothing has changed."
+            );
         }
-        Outcome::Unavailable(reason) => warn!(%reason, "The configuration cannot be changed now; nothing has changed."),
+        Outcome::Unavailable(reason) => {
+            warn!(name: ANSWER, %reason, "The configuration cannot be changed now; nothing has changed.")
+        }
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
-use crate::http::{Change, Current};
+use crate::http::{Change, Current, Wanted};
 
 /// The stop signals. Once registered, none of them ends the process by itself.
 pub(crate) struct StopSignals {
@@ -61,7 +61,7 @@ impl Hangups {
         tokio::spawn(async move {
             while self.0.recv().await.is_some() {
                 let Some(configuration) = current.load().configuration.clone() else { continue };
-                if configuration.changes.send(Change { text: None, answer: None }).await.is_err() {
+                if configuration.changes.send(Change { wanted: Wanted::Sources, answer: None }).await.is_err() {
                     return;
                 }
             }

@@ -8,7 +8,7 @@ use daemon_sources::contiv::{self, Latest, ScraperSettings};
 use daemon_sources::opserver::{self, PollerMemory, PollerSettings};
 
 use super::AppSettings;
-use crate::engine::{Base, Engine};
+use crate::engine::{Base, Engine, FailedStart};
 
 /// What the daemon's own sources keep over a change of the configuration.
 #[derive(Clone, Default)]
@@ -20,18 +20,25 @@ pub(super) struct SourceMemory {
 
 /// Starts the engine on `base`, with the daemon's own sources. Workers must know which streams have an observer before
 /// they start.
-pub(super) fn start_engine(settings: &AppSettings, memory: &SourceMemory, base: Base) -> anyhow::Result<Engine> {
+///
+/// # Errors
+///
+/// When a part cannot start; what a start with other settings needs is in the error.
+pub(super) fn start_engine(
+    settings: &AppSettings,
+    memory: &SourceMemory,
+    base: Base,
+) -> Result<Engine, Box<FailedStart>> {
     let (observations, now) = (base.observations().clone(), base.now());
     let poller = settings.poller.clone().map(|poller| (opserver::observer(&poller, &observations, now), poller));
     let scraper = settings.contiv.clone().map(|scraper| (contiv::observer(&scraper, &observations, now), scraper));
     let mut engine = Engine::start_on(&settings.engine, base)?;
-    if let Some((observer, poller)) = poller {
-        start_poller(&mut engine, poller, observer, &memory.poller)?;
+    let poller = poller.map(|(observer, poller)| start_poller(&mut engine, poller, observer, &memory.poller));
+    let scraper = scraper.map(|(observer, scraper)| start_scraper(&mut engine, scraper, observer, &memory.latest));
+    match poller.into_iter().chain(scraper).collect() {
+        Ok(()) => Ok(engine),
+        Err(error) => Err(engine.give_up(error)),
     }
-    if let Some((observer, scraper)) = scraper {
-        start_scraper(&mut engine, scraper, observer, &memory.latest)?;
-    }
-    Ok(engine)
 }
 
 fn start_poller(

@@ -55,6 +55,16 @@ impl Preview {
             || has_notes
     }
 
+    /// Whether the stream of a type is configured after the change.
+    fn has_stream_of(&self, name: &str) -> bool {
+        // No name of a type has a hyphen.
+        let stream = |name: &str| name.split_once('-').map(|(_, stream)| stream.to_owned());
+        let kept = self.kept.iter().map(|(name, _)| name);
+        let after = kept.chain(self.reset.iter().map(|(name, _)| name)).chain(&self.added);
+        let wanted = stream(name);
+        after.map(|name| stream(name)).any(|found| found == wanted)
+    }
+
     /// The changed keys that a running daemon does not take over.
     pub(super) fn restarts(&self) -> impl Iterator<Item = &ChangedKey> {
         self.keys.iter().filter(|changed| !is_changed_while_running(&changed.key))
@@ -93,7 +103,9 @@ impl fmt::Display for Preview {
             writeln!(f, "added   {name}: its windows that have begun are partial")?;
         }
         for name in &self.removed {
-            writeln!(f, "removed {name}: its states are dropped, and its open windows give no results")?;
+            let states =
+                if self.has_stream_of(name) { "its states are dropped" } else { "its states wait for the stream" };
+            writeln!(f, "removed {name}: {states}, and its open windows give no results")?;
         }
         if !self.is_change() {
             writeln!(f, "nothing changes")?;
@@ -155,6 +167,10 @@ added   E-S-a: its windows that have begun are partial
 removed D-S-a: its states are dropped, and its open windows give no results
 ";
         assert_eq!(text, expected);
+        // Of a stream that is gone as a whole nothing restores, and so nothing drops, the states.
+        let others = types(&[("A-T-b", "period=60s timeout=1 silence=once; value=DSSum u64")]);
+        let text = Preview::new((&none, &before), (&none, &others)).to_string();
+        assert_eq!(text.matches("its states wait for the stream").count(), 4, "{text}");
         assert_eq!(
             Preview::new((&none, &before), (&none, &before)).to_string().lines().last(),
             Some("nothing changes")

@@ -22,16 +22,23 @@ pub(super) fn build(configs: &[AlarmConfig], streams: &Streams, layers: &mut Lay
             }
         }
     }
-    let entries = streams.proxies.entries().iter();
-    let types: Vec<_> = entries.map(|entry| (&entry.stream, entry.types.as_slice())).collect();
     let places: Vec<_> = rules.iter().map(|(index, key, _)| (*index, *key)).collect();
     let rules = Rules::new(rules.into_iter().map(|(_, _, rule)| rule).collect());
-    for (number, problem) in check::problems(&rules, &types) {
+    for (number, problem) in check::problems(&rules, &types(streams)) {
         if let Some((index, key)) = places.get(number) {
             add(layers, *index, key, &problem);
         }
     }
     (layers.problems.len() == before).then_some(rules)
+}
+
+/// What rules can hardly do, one sentence each.
+pub(super) fn hints(streams: &Streams) -> Vec<String> {
+    check::hints(&streams.alarms, &types(streams))
+}
+
+fn types(streams: &Streams) -> Vec<check::StreamTypes<'_>> {
+    streams.proxies.entries().iter().map(|entry| (&entry.stream, entry.types.as_slice())).collect()
 }
 
 /// The rules of a file of Contrail.

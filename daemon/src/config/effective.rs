@@ -111,6 +111,11 @@ impl Effective {
         alarms.any(|alarm| alarm.get("file").is_some()) || files.any(|key| find(&self.0, &key).is_some())
     }
 
+    /// The text of a key.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        find(&self.0, key)?.as_str()
+    }
+
     /// Leaves out the keys of which the other side does not show whether they have values.
     pub(crate) fn without(mut self, hidden: &[String]) -> Self {
         for key in hidden {

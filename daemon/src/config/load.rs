@@ -9,7 +9,7 @@ use super::effective::Effective;
 use super::layers::Layers;
 use super::problem::{Problem, Problems, SourceLocation};
 use super::streams::Streams;
-use super::{check, collector, environment, file, flags};
+use super::{alarms, check, collector, environment, file, flags};
 use crate::config::Config;
 
 /// The extension of the collector's file.
@@ -127,6 +127,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     }
     notices.extend(streams.iter().flat_map(Streams::with_counters).map(check::counters_notice));
     notices.extend(streams.iter().flat_map(Streams::with_last_values).map(check::last_values_notice));
+    notices.extend(streams.iter().flat_map(alarms::hints));
     if config.contiv.is_on() {
         notices.extend(streams.iter().flat_map(Streams::names).filter_map(check::contiv_notice));
     }

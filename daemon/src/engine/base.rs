@@ -6,11 +6,12 @@ use std::time::Duration;
 use daemon_base::clock::Clock;
 use daemon_base::observation::Observations;
 use daemon_base::stop::Stop;
-use daemon_log::EmbeddedLog;
+use daemon_log::{EmbeddedLog, Log as _};
 use daemon_partition::Taps;
 use daemon_sources::intake::{CurrentIntake, Intake, PayloadForm};
 use derived_stats::Registry;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::threads::Threads;
 use crate::telemetry::Telemetry;
@@ -75,6 +76,21 @@ impl Base {
     /// The wall clock in microseconds since the epoch.
     pub(crate) fn now(&self) -> u64 {
         self.clock.now_micros()
+    }
+
+    /// Stops what goes on over a change: sources and sinks of an embedding program, and helpers.
+    pub(crate) fn stop(mut self, grace: Duration) {
+        let deadline = self.clock.monotonic() + grace;
+        self.stop_sources.set();
+        let sources = self.sources.wait(&*self.clock, deadline);
+        self.stop_helpers.set();
+        if let Some(log) = &self.embedded {
+            log.wake_all();
+        }
+        let helpers = self.helpers.wait(&*self.clock, deadline);
+        if !(sources && helpers) {
+            warn!("Not everything ended in time; what is missing is done again at the next start.");
+        }
     }
 
     /// Puts an intake in force, also for the sources that run.

@@ -1,6 +1,8 @@
 //! The engine on the embedded log: all partitions are this process's, each always with the same worker.
 
-use std::collections::BTreeMap;
+mod absences;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +15,14 @@ use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionId, PartitionLog};
 use daemon_partition::{StreamPlan, WorkerSettings};
 use daemon_sources::intake::{Intake, PayloadForm};
 use daemon_sources::opserver::confirm_polled;
+use proxy_uve::Plan;
 use tracing::{error, warn};
 
+use self::absences::Absences;
 use super::status::LocalStatus;
 use super::threads::Lifetime;
-use crate::engine::worker::{Start, Worker};
-use crate::engine::{Base, Engine, EngineSettings, Readiness};
+use crate::engine::worker::{AllWritten, Begin, Start, Worker};
+use crate::engine::{Base, Engine, EngineSettings, FailedStart, Readiness};
 
 /// How often old data is looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(10);
@@ -33,22 +37,17 @@ pub(crate) struct EmbeddedSettings {
 }
 
 /// Opens the log and starts everything.
-pub(super) fn start(settings: &EngineSettings, own: &EmbeddedSettings, mut base: Base) -> anyhow::Result<Engine> {
-    let (start, log) = match &base.embedded {
-        Some(log) => (Start::AfterChange, Arc::clone(log)),
-        None => (Start::OfProcess, open(own)?),
+pub(super) fn start(
+    settings: &EngineSettings,
+    own: &EmbeddedSettings,
+    mut base: Base,
+) -> Result<Engine, Box<FailedStart>> {
+    let start = if base.embedded.is_some() { Start::AfterChange } else { Start::OfProcess };
+    let prepared = match prepare(settings, own, &mut base) {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(FailedStart::before(error, base)),
     };
-    base.embedded = Some(Arc::clone(&log));
-    let mut streams = BTreeMap::new();
-    for plan in &settings.plans {
-        let name = plan.stream().to_string();
-        let id = log.stream_id(&name).with_context(|| format!("register the stream {name}"))?;
-        let stream = StreamPlan::new(Arc::clone(plan), &settings.worker.observations);
-        streams.insert(id, Arc::new(stream.with_taps(&settings.worker.taps).with_alarms(&settings.worker.alarms)));
-    }
-    confirm_polled(&*log, &settings.worker.observations).context("read the names of the polled streams")?;
-    let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));
-    let intake = Intake::new(numbered, own.partitions, PayloadForm::Stored, settings.worker.table.allowed_skew);
+    let Prepared { log, streams, intake } = prepared;
     let status = LocalStatus {
         log: Arc::clone(&log) as Arc<dyn PartitionLog>,
         telemetry: Arc::clone(&base.telemetry.workers),
@@ -60,16 +59,84 @@ pub(super) fn start(settings: &EngineSettings, own: &EmbeddedSettings, mut base:
     let mut engine = Engine::new(shared, Arc::new(status), intake, ready, Arc::default(), base);
     engine.local = Some(Arc::clone(&log) as Arc<dyn PartitionLog>);
     engine.streams = streams.keys().copied().collect();
-    start_workers(&mut engine, settings, own, (&streams, start), &readiness)?;
-    engine.start_sinks(settings, &readiness)?;
-    if start == Start::OfProcess {
-        let clock = Arc::clone(&engine.clock);
-        engine.add_lasting_helper("retention", move |stop| {
-            run_retention(&log, &*clock, stop);
-            Ok(())
-        })?;
+    match start_threads(&mut engine, settings, own, (&streams, start), &readiness) {
+        Ok(()) => Ok(engine),
+        Err(error) => Err(engine.give_up(error)),
     }
-    Ok(engine)
+}
+
+/// What the threads of an engine need.
+struct Prepared {
+    log: Arc<EmbeddedLog>,
+    streams: BTreeMap<u16, Arc<StreamPlan>>,
+    intake: Intake,
+}
+
+/// Opens the log, if it is not open, and registers the streams.
+fn prepare(settings: &EngineSettings, own: &EmbeddedSettings, base: &mut Base) -> anyhow::Result<Prepared> {
+    let log = match &base.embedded {
+        Some(log) => Arc::clone(log),
+        None => open(own)?,
+    };
+    let start = if base.embedded.is_some() { Start::AfterChange } else { Start::OfProcess };
+    base.embedded = Some(Arc::clone(&log));
+    let mut plans = BTreeMap::new();
+    for plan in &settings.plans {
+        let name = plan.stream().to_string();
+        plans.insert(log.stream_id(&name).with_context(|| format!("register the stream {name}"))?, plan);
+    }
+    let absences = absences(&log, own, &plans.keys().copied().collect(), (start, &*base.clock))?;
+    let stream = |(id, plan): (u16, &Arc<Plan>)| {
+        let stream = StreamPlan::new(Arc::clone(plan), &settings.worker.observations).with_absence(absences.of(id));
+        (id, Arc::new(stream.with_taps(&settings.worker.taps).with_alarms(&settings.worker.alarms)))
+    };
+    let streams: BTreeMap<_, _> = plans.into_iter().map(stream).collect();
+    confirm_polled(&*log, &settings.worker.observations).context("read the names of the polled streams")?;
+    let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));
+    let intake = Intake::new(numbered, own.partitions, PayloadForm::Stored, settings.worker.table.allowed_skew);
+    Ok(Prepared { log, streams, intake })
+}
+
+/// Starts the threads: those that nothing but a lack of threads keeps from starting, and that change the states, last.
+fn start_threads(
+    engine: &mut Engine,
+    settings: &EngineSettings,
+    own: &EmbeddedSettings,
+    (streams, start): (&BTreeMap<u16, Arc<StreamPlan>>, Start),
+    readiness: &Arc<Readiness>,
+) -> anyhow::Result<()> {
+    engine.start_sinks(settings, readiness)?;
+    start_workers(engine, settings, own, (streams, start), readiness)?;
+    let Some(log) = engine.base.embedded.clone().filter(|_| start == Start::OfProcess) else { return Ok(()) };
+    let clock = Arc::clone(&engine.clock);
+    engine.add_lasting_helper("retention", move |stop| {
+        run_retention(&log, &*clock, stop);
+        Ok(())
+    })
+}
+
+/// When each stream was not configured, up to now.
+fn absences(
+    log: &EmbeddedLog,
+    own: &EmbeddedSettings,
+    configured: &BTreeSet<u16>,
+    (start, clock): (Start, &dyn Clock),
+) -> anyhow::Result<Absences> {
+    let mut absences = Absences::read(&own.data_dir)?;
+    let known =
+        log.stats().context("read the streams of the log")?.partitions.into_iter().map(|it| it.partition.stream);
+    let now = clock.now_micros();
+    let last = log.written_before().filter(|_| start == Start::OfProcess).unwrap_or(now);
+    if absences.update(known, configured, last, now)
+        && let Err(error) = absences.write()
+    {
+        let error = format!("{error:#}");
+        warn!(
+            %error,
+            "The streams that are not configured cannot be stored: after a restart their objects may age by that time."
+        );
+    }
+    Ok(absences)
 }
 
 fn open(own: &EmbeddedSettings) -> anyhow::Result<Arc<EmbeddedLog>> {
@@ -90,14 +157,15 @@ fn start_workers(
 ) -> anyhow::Result<()> {
     // The permission is for the start of the process.
     let may_start_over = start == Start::OfProcess && take_permission(&settings.worker.start_over)?;
+    let written = Arc::new(AllWritten::new(streams.iter().map(|(&id, stream)| (id, stream)), own.partitions));
     for (number, share) in shares(settings, own, streams).into_iter().enumerate() {
         let Some(log) = engine.local.clone() else { continue };
         let (clock, control) = (Arc::clone(&engine.clock), Arc::clone(&engine.control));
         let telemetry = Arc::clone(&engine.telemetry.workers);
         let worker_settings = WorkerSettings { may_start_over, ..settings.worker.clone() };
-        let readiness = Arc::clone(readiness);
+        let (readiness, begin) = (Arc::clone(readiness), Begin { start, written: Arc::clone(&written) });
         engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), move || {
-            let worker = Worker::new(log, clock, worker_settings, telemetry, share, control, start)?;
+            let worker = Worker::new(log, clock, worker_settings, telemetry, share, control, begin)?;
             readiness.one_more();
             worker.run()
         })?;

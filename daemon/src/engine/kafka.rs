@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use daemon_base::clock::Clock;
-use daemon_kafka::{KafkaSettings, Shared};
+use daemon_kafka::{EngineParts, KafkaSettings, Shared};
 use daemon_log::Log;
 use daemon_sources::intake::{Intake, PayloadForm};
 
-use super::{Base, Engine, EngineSettings, Lifetime, Readiness};
+use super::{Base, Engine, EngineSettings, FailedStart, Lifetime, Readiness};
 
 /// Starts everything. That the cluster cannot be reached is not an error: the daemon waits for it.
-pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, base: Base) -> anyhow::Result<Engine> {
+pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, base: Base) -> Result<Engine, Box<FailedStart>> {
     let telemetry = Arc::clone(&base.telemetry);
     // Every worker and the view must be ready.
     let (readiness, ready) = Readiness::new(settings.threads + 1);
@@ -23,16 +23,23 @@ pub(super) fn start(settings: &EngineSettings, own: &KafkaSettings, base: Base) 
         sinks: Arc::clone(&telemetry.sinks),
         worker_is_ready: Arc::new(move || of_workers.one_more()),
     };
-    let parts = daemon_kafka::EngineParts::new(&settings.plans, own, settings.threads, &settings.worker, &shared)?;
-    let mut engine = Engine::new(parts.log, parts.status, intake(settings, own), ready, shared.control, base);
-    for (number, body) in parts.workers.into_iter().enumerate() {
-        engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), body)?;
+    let parts = EngineParts::new(&settings.plans, own, settings.threads, &settings.worker, &shared);
+    let EngineParts { log, status, workers, helpers } = match parts {
+        Ok(parts) => parts,
+        Err(error) => return Err(FailedStart::before(error, base)),
+    };
+    let mut engine = Engine::new(log, status, intake(settings, own), ready, shared.control, base);
+    let start_threads = |engine: &mut Engine| {
+        engine.start_sinks(settings, &readiness)?;
+        for (number, body) in workers.into_iter().enumerate() {
+            engine.workers.spawn_for(Lifetime::UntilStop, format!("worker-{number}"), body)?;
+        }
+        helpers.into_iter().try_for_each(|(name, body)| engine.add_helper(name, body))
+    };
+    match start_threads(&mut engine) {
+        Ok(()) => Ok(engine),
+        Err(error) => Err(engine.give_up(error)),
     }
-    engine.start_sinks(settings, &readiness)?;
-    for (name, body) in parts.helpers {
-        engine.add_helper(name, body)?;
-    }
-    Ok(engine)
 }
 
 /// Only what publishes samples: for `replay`, which leaves the work to the group.

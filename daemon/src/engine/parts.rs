@@ -75,8 +75,6 @@ impl Engine {
         if let Some(path) = &settings.result_file {
             daemon_sinks::file::check_kind(path).map_err(|message| anyhow::anyhow!("sinks.file.path: {message}"))?;
             self.add_built_in_sink(FileSink::new(path.clone()), |_| ())?;
-        } else {
-            self.log.remove_sink(FileSink::NAME).context("forget the file sink")?;
         }
         self.start_influxdb(settings)?;
         self.start_redis(settings)?;
@@ -84,22 +82,35 @@ impl Engine {
         self.start_otlp(settings)?;
         self.start_results_webhook(settings)?;
         self.start_alertmanager(settings)?;
-        self.start_webhook(settings)
+        self.start_webhook(settings)?;
+        self.forget_sinks_that_are_off(settings)
+    }
+
+    /// Removes the positions of the sinks that are off, so that the log keeps no results for them. After the others have
+    /// started: a start that fails before leaves every position as it is.
+    fn forget_sinks_that_are_off(&self, settings: &EngineSettings) -> anyhow::Result<()> {
+        let sinks = [
+            (FileSink::NAME, settings.result_file.is_some()),
+            (InfluxSink::NAME, settings.influxdb.is_some()),
+            (RedisSink::NAME, settings.redis.is_some()),
+            (remote_write::NAME, settings.remote_write.is_some()),
+            (results_webhook::NAME, settings.results_webhook.is_some()),
+            (AlarmSink::ALERTMANAGER, settings.alertmanager.is_some()),
+            (AlarmSink::WEBHOOK, settings.webhook.is_some()),
+        ];
+        let mut off = sinks.into_iter().filter(|(_, is_on)| !is_on);
+        off.try_for_each(|(name, _)| self.log.remove_sink(name).with_context(|| format!("forget the sink {name}")))
     }
 
     fn start_influxdb(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some(own) = &settings.influxdb else {
-            return self.log.remove_sink(InfluxSink::NAME).context("forget the InfluxDB sink");
-        };
+        let Some(own) = &settings.influxdb else { return Ok(()) };
         let (clock, stop, lines) = self.parts_of_sink(settings);
         let sink = InfluxSink::new(own.clone(), lines, clock, self.telemetry.influxdb.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
     }
 
     fn start_redis(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some((own, brokers)) = &settings.redis else {
-            return self.log.remove_sink(RedisSink::NAME).context("forget the Redis sink");
-        };
+        let Some((own, brokers)) = &settings.redis else { return Ok(()) };
         let publish = brokers.as_ref().map(publisher_of_messages).transpose()?;
         let (clock, stop, lines) = self.parts_of_sink(settings);
         let sink = RedisSink::new(own, lines, publish, clock, self.telemetry.redis.clone(), stop);
@@ -107,9 +118,7 @@ impl Engine {
     }
 
     fn start_remote_write(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some(own) = &settings.remote_write else {
-            return self.log.remove_sink(remote_write::NAME).context("forget the remote write sink");
-        };
+        let Some(own) = &settings.remote_write else { return Ok(()) };
         let (clock, stop, lines) = self.parts_of_sink(settings);
         let sink = remote_write::sink(own.clone(), lines, clock, self.telemetry.remote_write.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
@@ -125,18 +134,14 @@ impl Engine {
     }
 
     fn start_results_webhook(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some(own) = &settings.results_webhook else {
-            return self.log.remove_sink(results_webhook::NAME).context("forget the webhook of results");
-        };
+        let Some(own) = &settings.results_webhook else { return Ok(()) };
         let (clock, stop, _) = self.parts_of_sink(settings);
         let sink = results_webhook::sink(own.clone(), clock, self.telemetry.results_webhook.clone(), stop);
         self.add_built_in_sink(sink, |_| ())
     }
 
     fn start_alertmanager(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some(own) = &settings.alertmanager else {
-            return self.log.remove_sink(AlarmSink::ALERTMANAGER).context("forget the Alertmanager sink");
-        };
+        let Some(own) = &settings.alertmanager else { return Ok(()) };
         let (clock, stop, _) = self.parts_of_sink(settings);
         let sink = AlarmSink::alertmanager(own.clone(), clock, self.telemetry.alarms.clone(), stop);
         let streams = settings.plans.iter().map(|plan| plan.stream().to_string());
@@ -144,9 +149,7 @@ impl Engine {
     }
 
     fn start_webhook(&mut self, settings: &EngineSettings) -> anyhow::Result<()> {
-        let Some(own) = &settings.webhook else {
-            return self.log.remove_sink(AlarmSink::WEBHOOK).context("forget the webhook sink");
-        };
+        let Some(own) = &settings.webhook else { return Ok(()) };
         let (clock, stop, _) = self.parts_of_sink(settings);
         let sink = AlarmSink::webhook(own.clone(), clock, self.telemetry.alarms.clone(), stop);
         let streams = settings.plans.iter().map(|plan| plan.stream().to_string());

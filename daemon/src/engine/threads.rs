@@ -11,6 +11,9 @@ use daemon_base::stop::Stop;
 use tokio::sync::watch;
 use tracing::error;
 
+/// How often a wait looks at a deadline that may have come nearer.
+const DEADLINE_CHECK: Duration = Duration::from_millis(100);
+
 /// Threads that end when one flag is set.
 pub(super) struct Threads {
     stop: Stop,
@@ -64,9 +67,16 @@ impl Threads {
 
     /// Waits until all have ended; `false` at the deadline.
     pub(super) fn wait(&mut self, clock: &dyn Clock, deadline: Duration) -> bool {
+        self.wait_until(clock, || deadline)
+    }
+
+    /// The same with a deadline that may come nearer meanwhile.
+    pub(super) fn wait_until(&mut self, clock: &dyn Clock, deadline: impl Fn() -> Duration) -> bool {
         while self.running > 0 {
-            match self.ended.recv_timeout(deadline.saturating_sub(clock.monotonic())) {
+            let left = deadline().saturating_sub(clock.monotonic());
+            match self.ended.recv_timeout(left.min(DEADLINE_CHECK)) {
                 Ok(()) => self.running -= 1,
+                Err(RecvTimeoutError::Timeout) if left > DEADLINE_CHECK => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
             }
         }
@@ -124,6 +134,28 @@ mod tests {
         threads.spawn_for(lifetime, "thread".to_owned(), body).unwrap();
         assert!(threads.wait(&SystemClock::new(), Duration::from_secs(60)));
         *failed.borrow()
+    }
+
+    #[test]
+    fn a_deadline_that_comes_nearer_ends_the_wait() {
+        let (stop, clock) = (Stop::default(), SystemClock::new());
+        let mut threads = Threads::new(stop.clone(), Arc::new(watch::channel(false).0));
+        let until_stop = stop.clone();
+        let body = move || {
+            while until_stop.rest(Duration::from_secs(60)) {}
+            Ok(())
+        };
+        threads.spawn_for(Lifetime::UntilStop, "thread".to_owned(), body).unwrap();
+        // Far away at first, and passed when it is looked at again.
+        let looks = std::cell::Cell::new(0);
+        let deadline = || {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 { Duration::MAX } else { Duration::ZERO }
+        };
+        assert!(!threads.wait_until(&clock, deadline));
+        assert_eq!(looks.get(), 2);
+        stop.set();
+        assert!(threads.wait(&clock, Duration::MAX));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use daemon_results::block::declared_rows;
 use tracing::{error, info, warn};
 
 use self::assignment::Assignment;
+pub(crate) use self::written::AllWritten;
 
 /// How much of a partition is read and applied at a time. Large enough to make the read cheap, small enough that the
 /// partitions of a worker take turns within milliseconds.
@@ -60,6 +61,14 @@ pub(crate) enum Start {
     OfProcess,
 }
 
+/// What a worker begins with.
+#[derive(Clone)]
+pub(crate) struct Begin {
+    pub start: Start,
+    /// What the results log has of the partitions, for all workers that begin together.
+    pub written: Arc<AllWritten>,
+}
+
 impl Worker {
     /// A worker for `partitions`, of which it restores every one.
     ///
@@ -73,15 +82,15 @@ impl Worker {
         telemetry: Arc<WorkerTelemetry>,
         partitions: BTreeMap<PartitionId, Arc<StreamPlan>>,
         control: Arc<Control>,
-        start: Start,
+        begin: Begin,
     ) -> anyhow::Result<Self> {
         let (now, wall) = (clock.monotonic(), clock.now_micros());
         // A restore may hang in the disk, too.
         let heartbeat = telemetry.heartbeats.join(now);
         let restore = |(id, stream)| {
             heartbeat.beat(clock.monotonic());
-            let assignment = Assignment::restore(&*log, id, stream, &settings, now);
-            let marked = assignment.map(|assignment| match start {
+            let assignment = Assignment::restore(&*log, id, stream, (&settings, &begin.written), now);
+            let marked = assignment.map(|assignment| match begin.start {
                 Start::OfProcess => assignment.with_downtime(&*log, now, wall),
                 Start::AfterChange => assignment,
             });

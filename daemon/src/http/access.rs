@@ -29,7 +29,7 @@ const PROBES: [&str; 4] = ["/health", "/healthz", "/ping", "/readyz"];
 /// The paths whose POST only asks.
 const READ_BY_POST: [&str; 2] = ["/analytics/", "/api/v1/annotations/"];
 
-/// The path whose POST changes what the daemon does.
+/// The path, and the beginning of paths, whose POST changes what the daemon does.
 const CONFIGURATION: &str = "/api/v1/config";
 
 /// The right to use the server.
@@ -125,7 +125,7 @@ pub(super) async fn authorize(State(shared): State<Arc<Shared>>, request: Reques
 }
 
 fn scope_of(method: &Method, path: &str) -> Scope {
-    if path == CONFIGURATION && !matches!(*method, Method::GET | Method::HEAD) {
+    if path.starts_with(CONFIGURATION) && !matches!(*method, Method::GET | Method::HEAD) {
         return Scope::Admin;
     }
     let asks =

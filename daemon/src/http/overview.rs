@@ -7,6 +7,7 @@ use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
+use daemon_sinks::redis::RedisSink;
 use derived_stats::entry::{ResultType, Role};
 use proxy_uve::AttributeDescription;
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,8 @@ fn status_of(shared: &Shared) -> serde_json::Value {
     let bounds = shared.log.results_bounds().ok();
     let sinks = shared.telemetry.sinks.all().into_iter().map(|(name, sink)| {
         let lag = bounds.zip(sink.next).map(|(bounds, next)| bounds.next.saturating_sub(next));
-        json!({ "name": name, "lag": lag, "durable": sink.is_durable })
+        let problem = shared.telemetry.redis.problem().filter(|_| name == RedisSink::NAME);
+        json!({ "name": name, "lag": lag, "durable": sink.is_durable, "problem": problem })
     });
     json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use daemon_base::clock::{Clock as _, SystemClock};
-use daemon_base::repeats::{Due, INTERVAL, LIMITED, RepeatLimit};
+use daemon_base::repeats::{ANSWER, Due, INTERVAL, LIMITED, RepeatLimit};
 use daemon_base::stop::Stop;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -114,7 +114,7 @@ where
         let mut line = String::new();
         self.format.format_event(context, Writer::new(&mut line), event)?;
         let line = in_one_line(line);
-        if *event.metadata().level() > Level::INFO || event.metadata().name() == LIMITED {
+        if *event.metadata().level() > Level::INFO || [ANSWER, LIMITED].contains(&event.metadata().name()) {
             return writer.write_str(&self.repeats.stamp.line(&line));
         }
         // Without internal errors logged, a message that is not formatted is not written.

@@ -1,6 +1,7 @@
 //! What must be agreed on before the workers of this process may work: the group of the state topics, the configuration
 //! of the group, and the name of this daemon.
 
+use daemon_partition::MemberStatus;
 use tracing::{debug, info, warn};
 
 use super::{Fatal, TopicWatch};
@@ -58,10 +59,12 @@ impl TopicWatch {
     /// Gives way to members with a higher version of the configuration, and logs the daemons that wait because they
     /// have another one.
     pub(super) fn watch_members(&mut self) -> anyhow::Result<()> {
+        let members = self.members.of(&self.own.names.group)?;
+        let waiting = self.members.of(&self.own.names.waiting_group())?;
+        self.health.set_members(statuses(&members, &waiting));
         if self.admission.is_closed() {
             return Ok(());
         }
-        let members = self.members.of(&self.own.names.group)?;
         if let Some(other) = highest_other(&self.configuration, &members, &self.own.names) {
             let other = self.with_types(other);
             if other.replaces(&self.configuration) {
@@ -74,7 +77,6 @@ impl TopicWatch {
                 return Err(Fatal(self.configuration.waits_for(&other)).into());
             }
         }
-        let waiting = self.members.of(&self.own.names.waiting_group())?;
         let waiting: Vec<String> = waiting.iter().map(ToString::to_string).collect();
         for member in waiting.iter().filter(|member| !self.seen_waiting.contains(member)) {
             warn!(%member, configuration = %self.configuration, "A daemon with another configuration waits.");
@@ -87,6 +89,8 @@ impl TopicWatch {
     /// topic in common with this daemon, so what is registered in its topics does not show them all.
     pub(super) fn agrees_with_members(&mut self) -> anyhow::Result<bool> {
         let members = self.members.of(&self.own.names.group)?;
+        let waiting = self.members.of(&self.own.names.waiting_group())?;
+        self.health.set_members(statuses(&members, &waiting));
         let Some(other) = highest_other(&self.configuration, &members, &self.own.names) else { return Ok(true) };
         let other = self.with_types(other);
         self.wait_for(&other);
@@ -156,6 +160,17 @@ impl TopicWatch {
         }
         Ok(false)
     }
+}
+
+/// The daemons that work and those that wait, each once.
+fn statuses(working: &[GroupMember], waiting: &[GroupMember]) -> Vec<MemberStatus> {
+    let all = [(working, true), (waiting, false)].into_iter();
+    let status = |member: &GroupMember, works| MemberStatus {
+        instance: member.instance.clone(),
+        generation: member.configuration.as_ref().map(|it| it.version),
+        works,
+    };
+    all.flat_map(|(members, works)| members.iter().map(move |member| status(member, works))).collect()
 }
 
 /// The configuration of a member that a daemon with `own` may not work beside; of several, that of the highest version.

@@ -55,6 +55,14 @@ impl PartitionTable {
         (now.saturating_sub(from) > micros(MAX_UNCONFIRMED)).then_some((from, now))
     }
 
+    /// Returns the event time, both ends included, in which the stream was not configured, for a table at its start;
+    /// `None` if it has no objects of before, or if its sources state what they observe.
+    pub fn absence(&self) -> Option<(u64, u64)> {
+        self.table.newest_timestamp()?;
+        let oldest = self.table.unknown_time_from();
+        self.stream.absence.filter(|(_, until)| self.observed().is_none() && *until >= oldest)
+    }
+
     /// Begins the input anew, as its log is another one: the cursors are of none of its records. All states are kept,
     /// and the time until the first sample is unknown.
     pub fn restart_input(&mut self) {

@@ -1,6 +1,6 @@
 //! Repeats exchanges with Redis until they have an outcome, and tells the operator meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use super::Publish;
 use super::client::{Client, Failure, FailureKind};
 use super::marker::{Marker, MarkerKey};
+use super::missing::Missing;
 use super::telemetry::RedisTelemetry;
 use super::transaction::UveMessage;
 
@@ -32,6 +33,7 @@ pub(super) struct Stopped;
 pub(super) struct Delivery {
     client: Client,
     publish: Option<Publish>,
+    missing: Missing,
     clock: Arc<dyn Clock>,
     telemetry: RedisTelemetry,
     /// The number of consecutive failures.
@@ -50,7 +52,16 @@ impl Delivery {
         telemetry: RedisTelemetry,
     ) -> Self {
         let logged_at = BTreeMap::new();
-        Self { client, publish, clock, telemetry, failures: 0, is_failure_logged: false, logged_at }
+        Self {
+            client,
+            publish,
+            missing: Missing::default(),
+            clock,
+            telemetry,
+            failures: 0,
+            is_failure_logged: false,
+            logged_at,
+        }
     }
 
     /// Runs `work` with the connection until it succeeds.
@@ -99,26 +110,61 @@ impl Delivery {
         Ok(true)
     }
 
-    /// Publishes messages until Kafka has them.
+    /// Publishes messages until Kafka has them, and keeps those whose topics do not exist.
     ///
     /// # Errors
     ///
     /// [`Stopped`] if the daemon stops before; Kafka may have a part of them.
     pub(super) fn publish(&mut self, messages: Vec<UveMessage>) -> Result<(), Stopped> {
-        let Some(publish) = self.publish.clone().filter(|_| !messages.is_empty()) else { return Ok(()) };
+        let Some(publish) = self.publish.clone() else { return Ok(()) };
+        let (messages, lost) = self.missing.next(messages, self.clock.monotonic());
+        self.telemetry.left_out("unannounced", lost);
+        if messages.is_empty() {
+            return Ok(());
+        }
         let messages: Arc<[UveMessage]> = messages.into();
         loop {
             let (publish, batch) = (Arc::clone(&publish), Arc::clone(&messages));
             let outcome = self.client.aside(move || publish(&batch));
             let failed = |error: anyhow::Error| Failure::Failed(FailureKind::Kafka, format!("{error:#}"));
             match outcome.and_then(|outcome| outcome.map_err(failed)) {
-                Ok(()) => {
-                    self.telemetry.published(messages.len() as u64);
+                Ok(missing) => {
+                    self.published(&messages, &missing);
                     self.recovered();
                     return Ok(());
                 }
                 Err(failure) => self.pause(failure)?,
             }
+        }
+    }
+
+    /// Publishes messages that are kept, if they are due.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub(super) fn publish_kept(&mut self) -> Result<(), Stopped> {
+        if self.missing.is_due(self.clock.monotonic()) { self.publish(Vec::new()) } else { Ok(()) }
+    }
+
+    /// Takes over which topics do not exist, and names those that are new or back.
+    fn published(&mut self, messages: &[UveMessage], missing: &BTreeSet<String>) {
+        let refused = messages.iter().filter(|message| missing.contains(&message.topic)).count();
+        self.telemetry.published((messages.len() - refused) as u64);
+        let (gone, back, lost) = self.missing.update(messages, missing, self.clock.monotonic());
+        self.telemetry.left_out("unannounced", lost);
+        self.telemetry.set_missing_topics(self.missing.topics());
+        if !gone.is_empty() {
+            let topics = excerpt(&gone.join(", "));
+            warn!(
+                topics,
+                "Topics for alarm-gen do not exist; their messages wait, and all else goes on. A collector or alarm-gen \
+                 with as many partitions creates them: check sinks.redis.uve_topics and sinks.redis.partitions."
+            );
+        }
+        if !back.is_empty() {
+            let topics = excerpt(&back.join(", "));
+            info!(topics, "Topics for alarm-gen exist now; they have the messages that waited.");
         }
     }
 
@@ -177,8 +223,7 @@ fn remedy(kind: FailureKind, text: &str) -> &'static str {
         }
         FailureKind::Database => "check sinks.redis.url and sinks.redis.database; a Redis cluster is not supported",
         FailureKind::Kafka => {
-            "check kafka.brokers, sinks.redis.uve_topics and sinks.redis.partitions: a collector or alarm-gen with as \
-             many partitions creates the topics"
+            "check kafka.brokers, and that the user may write to the topics of sinks.redis.uve_topics"
         }
         FailureKind::Transport if text.contains("certificate") => "check sinks.redis.ca_file",
         FailureKind::Unexpected => "check sinks.redis.url and sinks.redis.database",
@@ -195,7 +240,7 @@ mod tests {
         assert!(state(FailureKind::Kafka).starts_with("Kafka takes no messages for alarm-gen"));
         let cases = [
             (FailureKind::Database, "a Redis cluster is not supported"),
-            (FailureKind::Kafka, "sinks.redis.partitions"),
+            (FailureKind::Kafka, "sinks.redis.uve_topics"),
             (FailureKind::Unexpected, "sinks.redis.database"),
         ];
         for (kind, part) in cases {

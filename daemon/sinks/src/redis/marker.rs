@@ -4,8 +4,14 @@
 //! the start of a collector, which flushes the database: there is no marker. Redis went back to an older copy of its
 //! data: the marker has an older offset. Another daemon of the group has written: the marker has a newer one. A
 //! transaction watches the marker and has no effect if it changed, so no value ever goes back.
+//!
+//! The marker also has the offset and the time of the last result before it. A log that was made anew, such as in another
+//! data directory, has another result there or none, and then nothing of the marker counts. And it has the offset up to
+//! which all messages for alarm-gen are published: one transaction less, as messages follow it.
 
-use ::redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
+use std::fmt;
+
+use ::redis::{ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
 
 use super::RedisSettings;
 
@@ -16,6 +22,31 @@ pub(super) struct Marker {
     pub next: Option<u64>,
     /// What else decides on keys and members.
     pub layout: Option<String>,
+    /// The offset before which all messages are published.
+    pub announced: Option<u64>,
+    /// The last result before `next`.
+    pub last: Option<LastResult>,
+}
+
+/// What identifies a result: no two logs have one of the same microsecond at the same offset.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct LastResult {
+    pub offset: u64,
+    /// The time of its commit (µs since the epoch).
+    pub at: u64,
+}
+
+impl LastResult {
+    fn parse(text: &str) -> Option<Self> {
+        let (offset, at) = text.split_once('@')?;
+        Some(Self { offset: offset.parse().ok()?, at: at.parse().ok()? })
+    }
+}
+
+impl fmt::Display for LastResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.offset, self.at)
+    }
 }
 
 /// A transaction that Redis executed.
@@ -26,6 +57,9 @@ pub(super) struct Committed {
     /// The first of their errors.
     pub text: String,
 }
+
+/// The fields of the hash.
+const FIELDS: [&str; 4] = ["next", "layout", "announced", "last"];
 
 /// The key of a generator's marker, and its layout. No process of Contrail reads such a key.
 #[derive(Clone, Debug)]
@@ -40,9 +74,10 @@ impl MarkerKey {
         Self { key, layout: format!("1 partitions={}", settings.partitions) }
     }
 
-    /// The marker of a sink that has written everything before `next`.
-    pub(super) fn at(&self, next: u64) -> Marker {
-        Marker { next: Some(next), layout: Some(self.layout.clone()) }
+    /// The marker of a sink that has written everything before `next`, of which `last` is the newest, and published the
+    /// messages of everything before `announced`.
+    pub(super) fn at(&self, next: u64, announced: u64, last: Option<LastResult>) -> Marker {
+        Marker { next: Some(next), layout: Some(self.layout.clone()), announced: Some(announced), last }
     }
 
     /// Whether what is behind the marker has the keys and members that this sink writes.
@@ -52,14 +87,25 @@ impl MarkerKey {
 
     /// Reads the marker.
     pub(super) fn read(&self, connection: &mut ::redis::Connection) -> RedisResult<Marker> {
-        let (next, layout): (Option<String>, Option<String>) = self.get().query(connection)?;
-        Ok(Marker { next: next.and_then(|next| next.parse().ok()), layout })
+        let mut get = ::redis::cmd("HMGET");
+        get.arg(&self.key).arg(&FIELDS[..]);
+        let [next, layout, announced, last]: [Option<String>; 4] = get.query(connection)?;
+        let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
+        let last = last.as_deref().and_then(LastResult::parse);
+        Ok(Marker { next: number(next), layout, announced: number(announced), last })
     }
 
-    /// Makes `commands` a transaction that sets the marker to `next`.
-    pub(super) fn seal(&self, commands: &mut Pipeline, next: u64) {
+    /// Makes `commands` a transaction that sets the marker.
+    pub(super) fn seal(&self, commands: &mut Pipeline, marker: &Marker) {
         commands.atomic();
-        commands.cmd("HSET").arg(&self.key).arg("next").arg(next).arg("layout").arg(&self.layout).ignore();
+        let Marker { next, layout, announced, last } = marker;
+        let number = |number: &Option<u64>| number.map(|number| number.to_string());
+        let values = [number(next), layout.clone(), number(announced), last.map(|last| last.to_string())];
+        let set = commands.cmd("HSET").arg(&self.key);
+        for (field, value) in FIELDS.iter().zip(values) {
+            set.arg(*field).arg(value.unwrap_or_default());
+        }
+        set.ignore();
     }
 
     /// Executes a transaction if the marker is still `expected`; `None` if it is not. It is an error if the last command
@@ -81,12 +127,6 @@ impl MarkerKey {
     /// The key.
     pub(super) fn key(&self) -> &str {
         &self.key
-    }
-
-    fn get(&self) -> Cmd {
-        let mut command = ::redis::cmd("HMGET");
-        command.arg(&self.key).arg("next").arg("layout");
-        command
     }
 }
 

@@ -1,6 +1,7 @@
 //! The metrics of the Redis sink.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,6 +10,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::client::FailureKind;
 use super::transaction::Counts;
+
+/// How many missing topics a text names.
+const NAMED: usize = 3;
 
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
@@ -21,6 +25,9 @@ pub struct RedisTelemetry {
     messages: Counter,
     rewrites: Counter,
     last_success: Gauge<f64, AtomicU64>,
+    missing_topics: Gauge,
+    /// Why alarm-gen does not get all messages.
+    problem: Arc<Mutex<Option<String>>>,
 }
 
 impl RedisTelemetry {
@@ -29,6 +36,7 @@ impl RedisTelemetry {
         self.count(Counts::default());
         self.left_out("refused", 0);
         self.left_out("unreadable", 0);
+        self.left_out("unannounced", 0);
         for outcome in FailureKind::ALL.map(FailureKind::label).into_iter().chain(["ok"]) {
             drop(self.requests.get_or_create(&[("outcome", outcome)]));
         }
@@ -37,6 +45,8 @@ impl RedisTelemetry {
         registry.register("redis_requests", "Transactions and reads of Redis, by outcome", self.requests.clone());
         registry.register("redis_messages", "Messages for alarm-gen that Kafka took", self.messages.clone());
         registry.register("redis_rewrites", "Times that all results were written anew", self.rewrites.clone());
+        let help = "Topics for alarm-gen that do not exist";
+        registry.register("redis_missing_topics", help, self.missing_topics.clone());
         let help = "Time of the last transaction that Redis took, since the epoch";
         registry.register_with_unit("redis_last_success", help, Unit::Seconds, self.last_success.clone());
     }
@@ -67,6 +77,24 @@ impl RedisTelemetry {
     /// Counts messages.
     pub(super) fn published(&self, messages: u64) {
         self.messages.inc_by(messages);
+    }
+
+    /// Sets the topics that do not exist.
+    pub(super) fn set_missing_topics<'t>(&self, topics: impl Iterator<Item = &'t str>) {
+        let topics: Vec<_> = topics.collect();
+        self.missing_topics.set(topics.len() as i64);
+        let named = topics.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = if topics.len() > NAMED { format!(" and {} more", topics.len() - NAMED) } else { String::new() };
+        let problem = (!topics.is_empty()).then(|| {
+            let remedy = "check sinks.redis.uve_topics and sinks.redis.partitions";
+            format!("topics for alarm-gen do not exist: {named}{more}; {remedy}")
+        });
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// Why not everything is delivered although Redis takes results, if so.
+    pub fn problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts that all results are written anew.

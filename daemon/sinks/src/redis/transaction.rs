@@ -98,6 +98,16 @@ impl Names {
         format!("KEY2PART:{}:{uve}", self.generator)
     }
 
+    /// The set of withdrawals whose messages are not published yet.
+    pub(super) fn withdrawn_key(&self) -> String {
+        format!("DERIVED-STATSD:{}:withdrawn", self.generator)
+    }
+
+    /// Whether there are messages.
+    pub(super) fn has_messages(&self) -> bool {
+        self.messages.is_some()
+    }
+
     /// The keys of an object's struct.
     pub(super) fn place<'p>(&'p self, key: ObjectKey<'p>, uve: &'p str) -> Place<'p> {
         Place { names: self, key, partition: uve_partition(key, self.partitions), uve }
@@ -152,12 +162,19 @@ impl Place<'_> {
     }
 
     fn message(&self, row: &Row<'_>) -> Option<UveMessage> {
+        let payload = if row.deleted { String::new() } else { format!("{{\"__T\":{}}}", row.end) };
+        self.message_in(&self.partition.to_string(), payload)
+    }
+
+    /// The message that the struct is gone; `partition` is the one that `KEY2PART` has.
+    pub(super) fn withdrawal(&self, partition: &str) -> Option<UveMessage> {
+        self.message_in(partition, String::new())
+    }
+
+    fn message_in(&self, partition: &str, payload: String) -> Option<UveMessage> {
         let (prefix, redis) = self.names.messages.as_ref()?;
-        Some(UveMessage {
-            topic: format!("{prefix}{}", self.partition),
-            key: format!("{}|{}|{}|{redis}", self.key, self.uve, self.names.generator),
-            payload: if row.deleted { String::new() } else { format!("{{\"__T\":{}}}", row.end) },
-        })
+        let key = format!("{}|{}|{}|{redis}", self.key, self.uve, self.names.generator);
+        Some(UveMessage { topic: format!("{prefix}{partition}"), key, payload })
     }
 }
 

@@ -1,12 +1,15 @@
 //! Removes everything that a generator has in Redis, as the collector does for a generator that is gone
 //! (`contrail-collector/delrequest.lua`), in steps that do not hold up readers.
+//!
+//! Each removal is announced to alarm-gen, as the collector does. The transaction of a step stores the messages in a set,
+//! from which they are removed once Kafka has them, so that a kill in between loses none.
 
 use ::redis::{Connection, Pipeline, RedisResult};
 use proxy_uve::key::ObjectKey;
 
 use super::delivery::{Delivery, Stopped};
 use super::marker::{Marker, MarkerKey};
-use super::transaction::Names;
+use super::transaction::{Names, UveMessage};
 
 /// The number of objects that are removed in one transaction.
 const STEP: isize = 1_000;
@@ -14,14 +17,18 @@ const STEP: isize = 1_000;
 /// Removes the marker `found`, and then all structs of the generator. Returns `false`, with a part of them removed, if
 /// another daemon changed or set the marker meanwhile: it removes the rest itself, and writes results already.
 pub(super) fn all(delivery: &mut Delivery, names: &Names, marker: &MarkerKey, found: Marker) -> Result<bool, Stopped> {
+    announce(delivery, names)?;
     if !remove(delivery, marker, found, marker.key().to_owned())? {
         return Ok(false);
     }
     let types = names.types_key();
     for uve in delivery.exchange(move |connection| members(connection, &types))? {
         loop {
-            let (names, marker, uve) = (names.clone(), marker.clone(), uve.clone());
-            match delivery.exchange(move |connection| step(connection, &names, &marker, &uve))? {
+            let (names, marker) = (names.clone(), marker.clone());
+            let (of_step, uve) = (names.clone(), uve.clone());
+            let step = delivery.exchange(move |connection| step(connection, &of_step, &marker, &uve))?;
+            announce(delivery, &names)?;
+            match step {
                 Step::Changed => return Ok(false),
                 Step::Done => break,
                 Step::More => {}
@@ -29,6 +36,27 @@ pub(super) fn all(delivery: &mut Delivery, names: &Names, marker: &MarkerKey, fo
         }
     }
     remove(delivery, marker, Marker::default(), names.types_key())
+}
+
+/// Publishes the messages of withdrawals that are not published yet.
+fn announce(delivery: &mut Delivery, names: &Names) -> Result<(), Stopped> {
+    while names.has_messages() {
+        let set = names.withdrawn_key();
+        // Those of one step, and of one that a kill has cut off.
+        let stored = delivery.exchange(move |connection| members(connection, &set))?;
+        if stored.is_empty() {
+            break;
+        }
+        let messages = stored.iter().filter_map(|text| text.split_once(' ')).map(|(topic, key)| UveMessage {
+            topic: topic.to_owned(),
+            key: key.to_owned(),
+            payload: String::new(),
+        });
+        delivery.publish(messages.collect())?;
+        let set = names.withdrawn_key();
+        delivery.exchange(move |connection| ::redis::cmd("SREM").arg(set).arg(stored).exec(connection))?;
+    }
+    Ok(())
 }
 
 /// Deletes a key if the marker is still `expected`; returns whether it was.
@@ -62,7 +90,14 @@ fn step(connection: &mut Connection, names: &Names, marker: &MarkerKey, uve: &st
     commands.atomic();
     for (key, part) in keys.iter().zip(parts) {
         match ObjectKey::parse_within(key.as_bytes(), usize::MAX) {
-            Ok(object) => names.place(object, uve).leave(&mut commands, part.as_deref().unwrap_or_default()),
+            Ok(object) => {
+                let (place, part) = (names.place(object, uve), part.as_deref().unwrap_or_default());
+                place.leave(&mut commands, part);
+                if let Some(UveMessage { topic, key, .. }) = place.withdrawal(part) {
+                    // No name of a topic has a blank.
+                    commands.cmd("SADD").arg(names.withdrawn_key()).arg(format!("{topic} {key}")).ignore();
+                }
+            }
             Err(_) => {
                 commands.cmd("ZREM").arg(&set).arg(key).ignore();
             }

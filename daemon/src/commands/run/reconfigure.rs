@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::app::{Prepared, Reconfigure, StagedFile};
 use crate::commands::preflight;
 use crate::commands::preview::{Preview, Types, types};
-use crate::config::{Effective, Loaded, LogKind, Problems, Sources};
-use crate::http::Outcome;
+use crate::config::{Effective, Loaded, LogKind, Problems, Sources, one_stream};
+use crate::http::{Outcome, Wanted};
 use crate::settings;
 
 /// The configuration in force, and where it comes from.
@@ -65,13 +65,29 @@ impl Configured {
         reasons
     }
 
-    /// The new text as a file beside the one that it replaces, for the same readers.
-    fn stage(&self, text: &str) -> Result<StagedFile, Outcome> {
-        let Some(file) = self.sources.file.as_ref().filter(|file| !Sources::is_collectors(file)) else {
+    /// The text of the file with one stream changed, or without it.
+    fn with_stream(&self, name: &str, keys: Option<&str>) -> Result<String, Outcome> {
+        let file = self.own_file()?;
+        let text = daemon_base::setting::file::read_text(file).map_err(|error| {
+            Outcome::Refused(vec![format!("{} cannot be read ({error}); post the whole file", file.display())])
+        })?;
+        let list = self.effective.text("aggregation.uve_proxy_list").unwrap_or_default();
+        one_stream::edit(&text, list, name, keys).map_err(|problem| Outcome::Invalid(vec![problem]))
+    }
+
+    /// The file that a change replaces.
+    fn own_file(&self) -> Result<&Path, Outcome> {
+        let file = self.sources.file.as_deref().filter(|file| !Sources::is_collectors(file));
+        file.ok_or_else(|| {
             let reason = "the daemon was started without a TOML file, which a change would replace; start it with \
                           --config FILE, or change what it was started with and restart it";
-            return Err(Outcome::Refused(vec![reason.to_owned()]));
-        };
+            Outcome::Refused(vec![reason.to_owned()])
+        })
+    }
+
+    /// The new text as a file beside the one that it replaces, for the same readers.
+    fn stage(&self, text: &str) -> Result<StagedFile, Outcome> {
+        let file = self.own_file()?;
         staged(file, text).map_err(|error| {
             let remedy = "let the user of the daemon write it, or edit it and send SIGHUP";
             Outcome::Refused(vec![format!("{} cannot be replaced: {error:#}; {remedy}", file.display())])
@@ -90,7 +106,12 @@ impl Reconfigure for Configured {
         })
     }
 
-    fn prepare(&self, text: Option<String>) -> Result<Prepared, Outcome> {
+    fn prepare(&self, wanted: Wanted) -> Result<Prepared, Outcome> {
+        let (text, stream) = match wanted {
+            Wanted::Sources => (None, None),
+            Wanted::Text(text) => (Some(text), None),
+            Wanted::Stream { name, keys } => (Some(self.with_stream(&name, keys.as_deref())?), Some((name, keys))),
+        };
         let file = text.as_deref().map(|text| self.stage(text)).transpose()?;
         let sources = Sources { text, ..self.sources.clone() };
         let survey = preflight::survey(&sources, &self.registry);
@@ -101,7 +122,14 @@ impl Reconfigure for Configured {
         }
         let next = Self::new(self.sources.clone(), self.registry.clone(), &loaded);
         let preview = Preview::new((&self.effective, &self.types), (&next.effective, &next.types));
-        let refusals = self.refusals(&next, &preview);
+        let mut refusals = self.refusals(&next, &preview);
+        if let Some((name, keys)) = stream
+            && has_stream(&loaded, &name) != keys.is_some()
+        {
+            let reason = "a flag or the environment sets aggregation.uve_proxy_list or streams, and the file is not used \
+                          for them; change them there and restart the daemon";
+            refusals.push(format!("stream {name}: {reason}"));
+        }
         if !refusals.is_empty() {
             return Err(Outcome::Refused(refusals));
         }
@@ -117,8 +145,15 @@ impl Reconfigure for Configured {
             fields.insert("changed".to_owned(), true.into());
             fields.insert("files".to_owned(), "read again".into());
         }
-        Ok(Prepared { settings, report, file, next: Arc::new(next) })
+        let generation = (next.log == LogKind::Kafka).then_some(next.version);
+        Ok(Prepared { settings, report, file, generation, next: Arc::new(next) })
     }
+}
+
+/// Whether an entry of the list, or an element of `[[streams]]`, has a name.
+fn has_stream(loaded: &Loaded, name: &str) -> bool {
+    let mut series = loaded.config.streams.iter();
+    series.any(|stream| stream.name == name) || loaded.streams.names().any(|found| found.to_string() == name)
 }
 
 fn staged(file: &Path, text: &str) -> anyhow::Result<StagedFile> {
@@ -126,12 +161,16 @@ fn staged(file: &Path, text: &str) -> anyhow::Result<StagedFile> {
     let to = std::fs::canonicalize(file).context("follow the path")?;
     let directory = to.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let old = std::fs::metadata(&to).context("read its owner and mode")?;
-    let staged = tempfile::Builder::new().prefix(".derived-statsd-").tempfile_in(&directory);
-    let mut staged = staged.with_context(|| format!("make a file in {}", directory.display()))?;
-    staged.write_all(text.as_bytes()).context("write the new file")?;
-    take_access(staged.as_file(), &old).context("set its mode")?;
-    staged.as_file().sync_all().context("make it durable")?;
-    Ok(StagedFile { from: staged.into_temp_path(), to })
+    let write = |bytes: &[u8]| {
+        let staged = tempfile::Builder::new().prefix(".derived-statsd-").tempfile_in(&directory);
+        let mut staged = staged.with_context(|| format!("make a file in {}", directory.display()))?;
+        staged.write_all(bytes).context("write the new file")?;
+        take_access(staged.as_file(), &old).context("set its mode")?;
+        staged.as_file().sync_all().context("make it durable")?;
+        anyhow::Ok(staged.into_temp_path())
+    };
+    let before = std::fs::read(&to).context("read it")?;
+    Ok(StagedFile { new: write(text.as_bytes())?, old: write(&before)?, to })
 }
 
 /// Gives the new file the mode, the group and, where this process may set it, the owner of the old one.
@@ -157,8 +196,10 @@ mod tests {
         let _ = fchown(File::open(&file).unwrap(), Some(7), Some(7));
         let old = std::fs::metadata(&file).unwrap();
         let staged = staged(&file, "new").unwrap();
-        let new = std::fs::metadata(&staged.from).unwrap();
-        assert_eq!((new.uid(), new.gid(), new.mode()), (old.uid(), old.gid(), old.mode()));
-        assert_eq!(std::fs::read_to_string(&staged.from).unwrap(), "new");
+        for (path, text) in [(&staged.new, "new"), (&staged.old, "old")] {
+            let found = std::fs::metadata(path).unwrap();
+            assert_eq!((found.uid(), found.gid(), found.mode()), (old.uid(), old.gid(), old.mode()), "{text}");
+            assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+        }
     }
 }

@@ -11,7 +11,7 @@ use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::{Position, Record};
 use tracing::{debug, error, info};
 
-use super::written::Written;
+use super::written::AllWritten;
 
 /// A partition, restored and ready to go on.
 pub(super) struct Assignment {
@@ -31,7 +31,7 @@ impl Assignment {
         log: &dyn PartitionLog,
         id: PartitionId,
         stream: Arc<StreamPlan>,
-        settings: &WorkerSettings,
+        (settings, written): (&WorkerSettings, &AllWritten),
         now: Duration,
     ) -> Result<Self, LogError> {
         let restored = match log.restore(id) {
@@ -42,10 +42,18 @@ impl Assignment {
             restored => restored?,
         };
         let mut table = match restored {
-            None => fresh(log, id, stream, settings)?,
-            Some(saved) => table(log, id, stream, settings, &saved)?,
+            None => fresh(log, id, stream, (settings, written))?,
+            Some(saved) => table(log, id, stream, (settings, written), &saved)?,
         };
         table.begin(now);
+        if let Some(interval @ (from, until)) = table.absence() {
+            let stream = &table.stream().name;
+            info!(
+                partition = %id, %stream, from, until,
+                "The stream was not configured: that time is unknown to its objects."
+            );
+            table.mark_unknown(interval, now);
+        }
         let stream = &table.stream().name;
         if let Some(report) = table.restored() {
             report.log(id, stream);
@@ -64,7 +72,9 @@ impl Assignment {
         let downtime = self.downtime;
         // The permission was for the start.
         let settings = WorkerSettings { may_start_over: false, ..settings.clone() };
-        *self = Self::restore(log, self.id, Arc::clone(self.table.stream()), &settings, now)?;
+        let stream = Arc::clone(self.table.stream());
+        let written = AllWritten::new([(self.id.stream, &stream)], settings.partitions);
+        *self = Self::restore(log, self.id, stream, (&settings, &written), now)?;
         self.downtime = downtime;
         downtime.into_iter().for_each(|interval| self.table.mark_unknown(interval, now));
         Ok(())
@@ -113,7 +123,7 @@ fn table(
     log: &dyn PartitionLog,
     id: PartitionId,
     stream: Arc<StreamPlan>,
-    settings: &WorkerSettings,
+    (settings, written): (&WorkerSettings, &AllWritten),
     saved: &Restored,
 ) -> Result<PartitionTable, LogError> {
     failpoint::point("restore.mid");
@@ -128,7 +138,7 @@ fn table(
         }
         Err(error) => {
             start_over(log, id, settings, &error)?;
-            fresh(log, id, stream, settings)
+            fresh(log, id, stream, (settings, written))
         }
     }
 }
@@ -138,18 +148,18 @@ fn fresh(
     log: &dyn PartitionLog,
     id: PartitionId,
     stream: Arc<StreamPlan>,
-    settings: &WorkerSettings,
+    (settings, written): (&WorkerSettings, &AllWritten),
 ) -> Result<PartitionTable, LogError> {
     // After a reset, too, the log takes commits only from a worker that has restored the partition.
     log.restore(id)?;
     let first = log.bounds(id)?.first;
     let cursors = BTreeMap::from([(id.partition, first)]);
     let mut table = PartitionTable::new(stream, settings.table, MAX_BLOCK_BYTES).with_cursors(cursors);
-    // A partition with input and without state has lost it, perhaps before a start that was killed. To read all results
-    // takes as long as for a view without checkpoint.
+    // A partition with input and without state has lost it, perhaps before a start that was killed.
     if log.bounds(id)?.next > 0 && (settings.may_start_over || !settings.alarms.is_empty()) {
-        let Written { rows, until } = Written::read(log, id, table.stream(), settings.partitions)?;
-        table = table.with_recovered_alarms(rows, until);
+        let written = written.of(log, id)?;
+        let until = written.until;
+        table = table.with_recovered_alarms(written.into_rows(), until);
     }
     if first > 0 {
         // Deleted input had arrived by then; of what time it was is not known.

@@ -35,6 +35,7 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
     };
     let partitions = (0..PARTITIONS).map(|partition| (PartitionId::new(0, partition), Arc::clone(&plan))).collect();
     let log: Arc<dyn PartitionLog> = Arc::clone(log) as Arc<dyn PartitionLog>;
+    let written = Arc::new(AllWritten::new([(0, &plan)], 1));
     Worker::new(
         log,
         Arc::new(SystemClock::new()),
@@ -42,7 +43,7 @@ fn try_worker(log: &Arc<EmbeddedLog>, control: &Arc<Control>) -> anyhow::Result<
         Arc::default(),
         partitions,
         Arc::clone(control),
-        Start::OfProcess,
+        Begin { start: Start::OfProcess, written },
     )
 }
 

@@ -78,12 +78,18 @@ impl Alert {
     /// The alert in the form of the API; it ends at `ends`.
     pub(super) fn request(&self, shown: &Shown, ends: u64, page: Option<&str>) -> Value {
         let (firing, alarms) = shown.counts;
-        let annotations = json!({ "summary": shown.text, "firing": firing.to_string(), "alarms": alarms.to_string() });
+        let mut annotations =
+            json!({ "summary": shown.text, "firing": firing.to_string(), "alarms": alarms.to_string() });
         let (starts, ends) = (rfc3339(shown.fired), rfc3339(ends.max(shown.fired)));
+        // Of the source of an alert some receivers show nothing; of annotations all do.
+        let page = page.map(|page| format!("{page}{}", shown.page));
+        if let Some(page) = &page {
+            annotations["page"] = page.as_str().into();
+        }
         let mut value =
             json!({ "labels": self.labels(), "annotations": annotations, "startsAt": starts, "endsAt": ends });
         if let Some(page) = page {
-            value["generatorURL"] = format!("{page}{}", shown.page).into();
+            value["generatorURL"] = page.into();
         }
         value
     }

@@ -1,0 +1,218 @@
+//! The configuration file with one stream more, less or changed; everything else of it stays as it is, comments included.
+
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
+
+use super::tables::STREAMS;
+
+/// The key of a stream of proxy types.
+const TYPES: &str = "types";
+
+/// The form in which a stream is configured.
+enum Form {
+    /// Proxy types, separated by `:`, for `aggregation.uve_proxy_list`.
+    Types(String),
+    /// The keys of an element of `[[streams]]`.
+    Series(Table),
+}
+
+/// Returns the text of a configuration file with the stream `name` as in `keys`, or without it. The keys are those of an
+/// element of `[[streams]]`, or `types` with a list of proxy types, for `aggregation.uve_proxy_list`, which is
+/// `list_in_force` if the file does not have it.
+///
+/// # Errors
+///
+/// When the file or the keys are not TOML, the keys are of no form, or there is no such stream to remove.
+pub(crate) fn edit(text: &str, list_in_force: &str, name: &str, keys: Option<&str>) -> Result<String, String> {
+    let mut file: DocumentMut = text.parse().map_err(|error| format!("the file in place is not TOML: {error}"))?;
+    let (types, series) = match keys.map(|keys| form(name, keys)).transpose()? {
+        None => (None, None),
+        Some(Form::Types(types)) => (Some(types), None),
+        Some(Form::Series(table)) => (None, Some(table)),
+    };
+    let in_file = file.get("aggregation").and_then(|section| section.get("uve_proxy_list")).and_then(Item::as_str);
+    let list = in_file.unwrap_or(list_in_force).to_owned();
+    let next = list_with(&list, name, types.as_deref());
+    if next != list {
+        set_list(&mut file, next.clone())?;
+    }
+    let was_series = put_series(&mut file, name, series)?;
+    if keys.is_none() && next == list && !was_series {
+        return Err(format!("there is no stream `{name}` to remove; GET /api/v1/config shows those that there are"));
+    }
+    Ok(file.to_string())
+}
+
+fn form(name: &str, keys: &str) -> Result<Form, String> {
+    let keys: DocumentMut = keys.parse().map_err(|error| format!("the body is not TOML: {error}"))?;
+    let mut table = keys.as_table().clone();
+    if let Some(other) = table.get("name").filter(|other| other.as_str() != Some(name)) {
+        let other = other.to_string();
+        return Err(format!("the body has the name {}, and the path `{name}`; leave it out of the body", other.trim()));
+    }
+    let Some(types) = table.get(TYPES) else {
+        table.insert("name", toml_edit::value(name));
+        table.iter_mut().for_each(|(_, item)| item.make_value());
+        return Ok(Form::Series(table));
+    };
+    if let Some((other, _)) = table.iter().find(|(key, _)| ![TYPES, "name"].contains(key)) {
+        return Err(format!(
+            "`{other}` does not go with `types`; leave it out, or leave `types` out and use the keys of [[streams]]"
+        ));
+    }
+    let types = types.as_array().and_then(texts).filter(|types| !types.is_empty());
+    let types = types.ok_or_else(|| {
+        let found = table.get(TYPES).map(ToString::to_string).unwrap_or_default();
+        format!("`types`: expected a list of names of proxy types such as [\"AggProxySum\"], found {}", found.trim())
+    })?;
+    Ok(Form::Types(types.join(":")))
+}
+
+/// The texts of a list, if it has nothing else.
+fn texts(list: &Array) -> Option<Vec<&str>> {
+    list.iter().map(Value::as_str).collect()
+}
+
+/// The list with the entry of a stream, or without it.
+fn list_with(list: &str, name: &str, types: Option<&str>) -> String {
+    let entry = types.map(|types| format!("{name}:{types}"));
+    let mut entries: Vec<&str> = list.split_whitespace().collect();
+    let at = entries.iter().position(|entry| entry.split(':').next() == Some(name));
+    match (at, &entry) {
+        (Some(at), Some(entry)) => entries[at] = entry,
+        (Some(at), None) => drop(entries.remove(at)),
+        (None, Some(entry)) => entries.push(entry),
+        (None, None) => return list.to_owned(),
+    }
+    entries.join(if list.contains('\n') { "\n" } else { " " })
+}
+
+fn set_list(file: &mut DocumentMut, list: String) -> Result<(), String> {
+    let section = file.entry("aggregation").or_insert_with(toml_edit::table);
+    let section = section.as_table_like_mut().ok_or("`aggregation` is not a section of the file in place")?;
+    match section.get_mut("uve_proxy_list").and_then(Item::as_value_mut) {
+        Some(value) => {
+            let decor = value.decor().clone();
+            *value = list.into();
+            *value.decor_mut() = decor;
+        }
+        None => drop(section.insert("uve_proxy_list", toml_edit::value(list))),
+    }
+    Ok(())
+}
+
+/// Puts, replaces or removes the element of `[[streams]]` with a name. Whether there was one.
+fn put_series(file: &mut DocumentMut, name: &str, new: Option<Table>) -> Result<bool, String> {
+    let was_there = match file.get_mut(STREAMS) {
+        None => {
+            if let Some(new) = new {
+                let mut tables = ArrayOfTables::new();
+                tables.push(new);
+                file.insert(STREAMS, Item::ArrayOfTables(tables));
+            }
+            return Ok(false);
+        }
+        Some(Item::ArrayOfTables(tables)) => put_table(tables, name, new),
+        Some(Item::Value(Value::Array(tables))) => put_inline(tables, name, new.map(Table::into_inline_table)),
+        Some(_) => return Err(format!("`{STREAMS}` of the file in place is not a list of tables")),
+    };
+    if file.get(STREAMS).and_then(Item::as_array_of_tables).is_some_and(ArrayOfTables::is_empty) {
+        file.remove(STREAMS);
+    }
+    Ok(was_there)
+}
+
+fn has_name(table: &dyn TableLike, name: &str) -> bool {
+    table.get("name").and_then(Item::as_str) == Some(name)
+}
+
+fn put_table(tables: &mut ArrayOfTables, name: &str, new: Option<Table>) -> bool {
+    let at = tables.iter().position(|table| has_name(table, name));
+    match (at, new) {
+        (Some(at), Some(mut new)) => {
+            if let Some(old) = tables.get_mut(at) {
+                *new.decor_mut() = old.decor().clone();
+                new.set_position(old.position());
+                *old = new;
+            }
+        }
+        (Some(at), None) => drop(tables.remove(at)),
+        (None, Some(new)) => tables.push(new),
+        (None, None) => {}
+    }
+    at.is_some()
+}
+
+fn put_inline(tables: &mut Array, name: &str, new: Option<InlineTable>) -> bool {
+    let is_it = |table: &Value| table.as_inline_table().is_some_and(|table| has_name(table, name));
+    let at = tables.iter().position(is_it);
+    match (at, new) {
+        (Some(at), Some(new)) => drop(tables.replace(at, new)),
+        (Some(at), None) => drop(tables.remove(at)),
+        (None, Some(new)) => tables.push(new),
+        (None, None) => {}
+    }
+    at.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "\
+# by hand
+[aggregation]
+period = 10 # short
+uve_proxy_list = \"A-a:X B-b:Y\" # two
+[[streams]]
+# of Prometheus
+name = \"http-requests\"
+metric = \"http_requests_total\"
+
+[log]
+partitions = 2
+";
+
+    #[test]
+    fn a_stream_is_put_in_replaced_and_removed_and_all_else_stays() {
+        let listed = edit(FILE, "", "C-c", Some("types = [\"X\", \"Y\"]")).unwrap();
+        assert_eq!(listed, FILE.replace("B-b:Y\"", "B-b:Y C-c:X:Y\""));
+        assert_eq!(edit(FILE, "", "A-a", Some("types = [\"Z\"]")).unwrap(), FILE.replace("A-a:X", "A-a:Z"));
+        assert_eq!(edit(FILE, "", "A-a", None).unwrap(), FILE.replace("A-a:X ", ""));
+        let other = edit(FILE, "", "http-requests", Some("metric = \"http_total\"\n")).unwrap();
+        assert!(other.contains("name = \"http-requests\"") && other.contains("\"http_total\""), "{other}");
+        assert!(!other.contains("http_requests_total") && other.contains("[log]\npartitions = 2\n"), "{other}");
+        let removed = edit(FILE, "", "http-requests", None).unwrap();
+        assert!(!removed.contains("streams") && removed.contains("# short"), "{removed}");
+        let added = edit(FILE, "", "dns-queries", Some("metric = \"q\"\nobject = [\"job\"]")).unwrap();
+        let parsed: toml::Table = added.parse().unwrap();
+        assert_eq!(parsed["streams"].as_array().unwrap().len(), 2, "{added}");
+        assert_eq!(parsed["log"]["partitions"].as_integer(), Some(2), "{added}");
+        // From one form to the other.
+        let listed = edit(FILE, "", "http-requests", Some("types = [\"X\"]")).unwrap();
+        assert!(listed.contains("B-b:Y http-requests:X") && !listed.contains("[[streams]]"), "{listed}");
+    }
+
+    #[test]
+    fn a_file_without_the_list_gets_the_one_in_force() {
+        let got = edit("[log]\npartitions = 2\n", "A-a:X", "B-b", Some("types = [\"Y\"]")).unwrap();
+        assert_eq!(got, "[log]\npartitions = 2\n\n[aggregation]\nuve_proxy_list = \"A-a:X B-b:Y\"\n");
+        let inline = "streams = [{ name = \"a-b\", metric = \"m\" }]\n";
+        let got = edit(inline, "", "c-d", Some("metric = \"n\"")).unwrap();
+        assert_eq!(got.parse::<toml::Table>().unwrap()["streams"].as_array().unwrap().len(), 2, "{got}");
+    }
+
+    #[test]
+    fn what_is_no_stream_is_refused_with_a_remedy() {
+        for (keys, expected) in [
+            (Some("types = 3"), "expected a list of names of proxy types such as [\"AggProxySum\"], found 3"),
+            (Some("types = []"), "found []"),
+            (Some("types = [\"X\"]\nmetric = \"m\""), "`metric` does not go with `types`"),
+            (Some("name = \"other\""), "leave it out of the body"),
+            (Some("= 3"), "the body is not TOML"),
+            (None, "there is no stream `Q-q` to remove"),
+        ] {
+            let error = edit(FILE, "", "Q-q", keys).unwrap_err();
+            assert!(error.contains(expected), "{keys:?}: {error}");
+        }
+    }
+}

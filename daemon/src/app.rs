@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::engine::{Base, Engine, EngineSettings};
+use crate::engine::{Base, Engine, EngineSettings, Failure};
 use crate::extensions::Extensions;
 use crate::http::{Access, Change, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
@@ -141,11 +141,13 @@ async fn serve(
     stop.send_replace(true);
     drain(servers, running.into_engine(), &*clock, grace).await?;
     // A thread may have failed during the stop, too.
-    stopped(failure || *failed.borrow())
+    stopped(failure, &failed.borrow().clone())
 }
 
-fn stopped(failure: bool) -> anyhow::Result<()> {
-    anyhow::ensure!(!failure, "a thread or server that the daemon needs failed; see the first error above");
+fn stopped(has_failed: bool, failure: &Failure) -> anyhow::Result<()> {
+    let failed = "a thread or server that the daemon needs failed; see the first error above";
+    failure.check(failed)?;
+    anyhow::ensure!(!has_failed, failed);
     info!("Stopped.");
     Ok(())
 }
@@ -194,7 +196,7 @@ enum Event {
 
 async fn next_event(
     signals: &mut StopSignals,
-    mut failed: watch::Receiver<bool>,
+    mut failed: watch::Receiver<Failure>,
     servers: &mut JoinSet<()>,
     change: impl Future<Output = Option<Change>>,
 ) -> Event {
@@ -204,7 +206,7 @@ async fn next_event(
             error!(?ended, "A server ended before the stop. The daemon stops; restart it.");
             Event::Stop { failure: true }
         }
-        _ = failed.wait_for(|failed| *failed) => Event::Stop { failure: true },
+        _ = failed.wait_for(Failure::has_failed) => Event::Stop { failure: true },
         Some(change) = change => Event::Change(change),
     }
 }

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::backup::BackupArgs;
+use crate::commands::check::CheckArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::detect::DetectArgs;
 use crate::commands::eval::EvalArgs;
@@ -15,6 +16,7 @@ use crate::commands::generate::{CompletionsArgs, ManArgs};
 use crate::commands::health::HealthArgs;
 use crate::commands::merge::MergeArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::restore::RestoreArgs;
 use crate::commands::results::ResultsArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::simulate::SimulateArgs;
@@ -57,6 +59,10 @@ pub(crate) enum Command {
     Results(ResultsArgs),
     /// Copy the data directory, also of a running daemon.
     Backup(BackupArgs),
+    /// Read all of a data directory, also of a running daemon, and name every damage; `--salvage` writes what can be read.
+    Check(CheckArgs),
+    /// Make a data directory of a copy.
+    Restore(RestoreArgs),
     /// Compare the Kafka topics with those that the group needs; `--create` creates the missing ones.
     Topics(TopicsArgs),
     /// Show cursor, lag and watermark of each partition of a running daemon.

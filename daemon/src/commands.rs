@@ -2,6 +2,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod backup;
+pub(crate) mod check;
 mod client;
 pub(crate) mod config_args;
 pub(crate) mod demo;
@@ -19,6 +20,7 @@ mod preview;
 pub(crate) mod print;
 mod recorded;
 pub(crate) mod replay;
+pub(crate) mod restore;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod simulate;

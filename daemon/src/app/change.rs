@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{AppSettings, SourceMemory, inform_service_manager, shared, start_engine};
-use crate::engine::Engine;
+use crate::engine::{Engine, Failure};
 use crate::http::{Change, Common, Configuration, Current, Outcome, Shared};
 
 /// How long the workers and sinks may take to end. Beyond it only a restart helps.
@@ -112,8 +112,8 @@ impl Running {
         self.current.clone()
     }
 
-    /// Turns true when a thread has failed.
-    pub(super) fn failed(&self) -> watch::Receiver<bool> {
+    /// Whether a thread has failed.
+    pub(super) fn failed(&self) -> watch::Receiver<Failure> {
         self.engine.failed.clone()
     }
 

@@ -32,7 +32,7 @@ use crate::app::{self, AppSettings, Hangups, StopSignals};
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::print;
 use crate::config::{Loaded, Streams};
-use crate::engine::Engine;
+use crate::engine::{Engine, Failure};
 use crate::extensions::Extensions;
 use crate::http::{Common, Current, Server};
 use crate::settings;
@@ -133,7 +133,7 @@ async fn wait(
             _ = frames.tick() => write(&mut out, &board.draw(live, engine))?,
             () = &mut over => return Ok(()),
             _ = signals.next() => return Ok(()),
-            _ = failed.wait_for(|failed| *failed) => anyhow::bail!("a thread failed; see the first error above"),
+            _ = failed.wait_for(Failure::has_failed) => anyhow::bail!("a thread failed; see the first error above"),
         }
     }
 }

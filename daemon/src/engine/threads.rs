@@ -11,10 +11,12 @@ use daemon_base::stop::Stop;
 use tokio::sync::watch;
 use tracing::error;
 
+use super::failure::Failure;
+
 /// Threads that end when one flag is set.
 pub(super) struct Threads {
     stop: Stop,
-    failure: Arc<watch::Sender<bool>>,
+    failure: Arc<watch::Sender<Failure>>,
     sender: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,
     running: usize,
@@ -30,8 +32,8 @@ pub(super) enum Lifetime {
 }
 
 impl Threads {
-    /// No threads yet. Those that are added end when `stop` is set; `failure` turns true when one ends otherwise.
-    pub(super) fn new(stop: Stop, failure: Arc<watch::Sender<bool>>) -> Self {
+    /// No threads yet. Those that are added end when `stop` is set; `failure` gets an end of another kind.
+    pub(super) fn new(stop: Stop, failure: Arc<watch::Sender<Failure>>) -> Self {
         let (sender, ended) = mpsc::channel();
         Self { stop, failure, sender, ended, running: 0 }
     }
@@ -79,7 +81,7 @@ struct End {
     name: String,
     lifetime: Lifetime,
     stop: Stop,
-    failure: Arc<watch::Sender<bool>>,
+    failure: Arc<watch::Sender<Failure>>,
     ended: mpsc::Sender<()>,
     /// The error that the body returned.
     error: Option<anyhow::Error>,
@@ -101,7 +103,7 @@ impl Drop for End {
             false
         };
         if failed {
-            self.failure.send_replace(true);
+            self.failure.send_modify(|failure| failure.add(self.error.as_ref()));
         }
         // The receiver may have given up at its deadline.
         let _ = self.ended.send(());
@@ -116,14 +118,14 @@ mod tests {
 
     /// Whether a thread with this body and lifetime fails the engine, when `stop` is set before it ends.
     fn fails(lifetime: Lifetime, stops: bool, body: fn() -> anyhow::Result<()>) -> bool {
-        let (stop, (failure, failed)) = (Stop::default(), watch::channel(false));
+        let (stop, (failure, failed)) = (Stop::default(), watch::channel(Failure::None));
         let mut threads = Threads::new(stop.clone(), Arc::new(failure));
         if stops {
             stop.set();
         }
         threads.spawn_for(lifetime, "thread".to_owned(), body).unwrap();
         assert!(threads.wait(&SystemClock::new(), Duration::from_secs(60)));
-        *failed.borrow()
+        failed.borrow().has_failed()
     }
 
     #[test]

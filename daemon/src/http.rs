@@ -33,6 +33,7 @@ mod history;
 mod influx;
 mod ingest;
 mod listing;
+mod openapi;
 mod origin;
 mod otlp;
 mod overview;
@@ -222,6 +223,7 @@ fn router(current: Current) -> Router {
         .route("/api/v1/alarms", get(alarms::get))
         .route("/api/v1/loudest", get(overview::loudest))
         .route("/api/v1/history/{uve_type}/{*name}", get(history::get))
+        .route("/api/v1/openapi.json", get(openapi::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/annotations/menu", get(annotations::menu).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/annotations/explain", get(annotations::explain))
         .route("/api/v1/annotations/run", post(annotations::run))

@@ -30,6 +30,8 @@ pub(crate) struct Content {
     pub(crate) report: Report,
     /// The number of the last acknowledged write; 0 if it cannot be read.
     pub(crate) acknowledged: u64,
+    /// A record of results without any, which takes the place of lost ones in a salvaged log.
+    pub(crate) empty_result: Vec<u8>,
 }
 
 /// The last write of the newest journal, which may be torn.
@@ -58,14 +60,18 @@ pub(crate) fn read(path: &Path, decode: &mut DecodeState<'_>) -> Result<(Content
         report.damaged(&store, None, "it is missing");
         let snapshot = Snapshot { files: BTreeMap::new(), newest: None };
         let (history, readable) = (History::default(), BTreeMap::new());
-        return Ok((Content { store, snapshot, history, readable, report, acknowledged: 0 }, BTreeSet::new()));
+        return Ok((
+            Content { store, snapshot, history, readable, report, acknowledged: 0, empty_result: Vec::new() },
+            BTreeSet::new(),
+        ));
     }
     // First: the number must not be ahead of the journal that is read.
     let acknowledged = read_acknowledged(path, &mut report);
     let snapshot = Snapshot::open(&store)?;
     (report.files, report.bytes) = (snapshot.files.len(), snapshot.bytes());
     let (history, readable) = (History::default(), BTreeMap::new());
-    let mut content = Content { store, snapshot, history, readable, report, acknowledged };
+    let empty_result = Vec::new();
+    let mut content = Content { store, snapshot, history, readable, report, acknowledged, empty_result };
     content.read_journals();
     content.check_heads();
     content.find_missing_files();

@@ -77,13 +77,19 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Appends records without content up to the offset `until`, in the place of lost ones.
-    pub(crate) fn fill(&mut self, log: PartitionId, until: u64, written_at: u64) -> Result<(), LogError> {
+    /// Appends records with this payload up to the offset `until`, in the place of lost ones.
+    pub(crate) fn fill(
+        &mut self,
+        log: PartitionId,
+        until: u64,
+        written_at: u64,
+        payload: &[u8],
+    ) -> Result<(), LogError> {
         while self.end(log) < until {
             let base = self.end(log);
             let mut empty = RecordBuffer::default();
             for _ in 0..(until - base).min(EMPTY_PER_FRAME) {
-                empty.push(b"", b"")?;
+                empty.push(b"", payload)?;
             }
             empty.finish();
             for frame in empty.into_frames() {

@@ -42,13 +42,20 @@ impl Loss {
 }
 
 /// Writes what can be read of the log in `path` to the directory `out`, which must be empty or missing; returns what the
-/// check of `path` found, and the loss. Nothing stays of an attempt that fails.
+/// check of `path` found, and the loss. `empty_result` is a record of results without any, for those that are lost. Nothing
+/// stays of an attempt that fails.
 ///
 /// # Errors
 /// Those of [`check`](crate::check()), and [`LogError::Io`] if `out` cannot be written. [`LogError::Damaged`] if no journal
 /// has a checkpoint that can be read: what the files belong to is then not known.
-pub fn salvage(path: &Path, out: &Path, decode: &mut DecodeState<'_>) -> Result<(Report, Loss), LogError> {
-    let (content, damaged) = read(path, decode)?;
+pub fn salvage(
+    path: &Path,
+    out: &Path,
+    empty_result: &[u8],
+    decode: &mut DecodeState<'_>,
+) -> Result<(Report, Loss), LogError> {
+    let (mut content, damaged) = read(path, decode)?;
+    content.empty_result = empty_result.to_vec();
     if !content.history.is_known {
         return Err(LogError::Damaged {
             path: content.store,
@@ -151,7 +158,8 @@ impl Content {
         let Tables { input_parts, results_parts, .. } = rebuild.tables_mut();
         let last = input_parts.values().chain(results_parts.values()).filter_map(|logs| logs.get(&log)).next_back();
         let written_at = last.map_or(0, |part| part.newest_at);
-        rebuild.fill(log, until, written_at)
+        let payload: &[u8] = if log == PartitionId::RESULTS { &self.empty_result } else { b"" };
+        rebuild.fill(log, until, written_at, payload)
     }
 
     /// Copies the state of a partition, unless it is damaged.

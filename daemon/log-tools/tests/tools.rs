@@ -174,7 +174,7 @@ fn every_missing_file_is_damage_and_what_the_others_have_is_salvaged() {
         assert!(!report.is_sound(), "{name} is missing");
         let text: String = report.damage.iter().map(ToString::to_string).collect();
         assert!(text.contains(&name) || name.starts_with("journal"), "{name}: {text}");
-        let salvaged = salvage(&damaged, &out, &mut decodes);
+        let salvaged = salvage(&damaged, &out, b"", &mut decodes);
         if name.starts_with("journal") {
             let error = salvaged.unwrap_err();
             assert!(error.to_string().contains("checkpoint") && !out.exists(), "{error}");
@@ -213,7 +213,7 @@ fn a_flipped_bit_is_named_or_changes_nothing_and_what_is_salvaged_lacks_what_is_
             let case = format!("{} at {at}", file.display());
             let report = check(&damaged, &mut decodes).unwrap();
             named += usize::from(!report.is_sound());
-            let Ok((_, loss)) = salvage(&damaged, &out, &mut decodes) else {
+            let Ok((_, loss)) = salvage(&damaged, &out, b"", &mut decodes) else {
                 assert!(!report.is_sound() && file.to_str().unwrap().contains("journal"), "{case}");
                 continue;
             };
@@ -262,7 +262,7 @@ fn input_behind_damage_of_the_journal_is_salvaged_and_applied_again() {
     let changes = input + bytes[input..].iter().position(|byte| *byte == b'C').unwrap();
     bytes[changes + 14] ^= 1;
     std::fs::write(&journal, bytes).unwrap();
-    let (report, loss) = salvage(&path, &out, &mut decodes).unwrap();
+    let (report, loss) = salvage(&path, &out, b"", &mut decodes).unwrap();
     let text: String = report.damage.iter().map(ToString::to_string).collect();
     assert!(text.contains(&format!("{} at byte {changes}", journal.display())), "{text}");
     assert!(loss.writes > 0 && (loss.input, loss.applied_input) == (0, 0), "{loss:?}");
@@ -301,7 +301,7 @@ fn a_state_that_its_worker_cannot_decode_is_damage_and_left_out() {
     let report = check(&path, &mut decode).unwrap();
     assert_eq!((report.damage.len(), report.states), (1, 1), "{report:?}");
     assert!(report.damage[0].to_string().contains("partition 0/1 (stream) does not decode: it is of another"));
-    let (_, loss) = salvage(&path, &out, &mut decode).unwrap();
+    let (_, loss) = salvage(&path, &out, b"", &mut decode).unwrap();
     assert_eq!(loss, Loss { states: 1, ..Loss::default() });
 }
 

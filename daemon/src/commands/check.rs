@@ -17,6 +17,9 @@ use super::print::{USAGE, message, print};
 use crate::commands::config_args::ConfigArgs;
 use crate::config;
 
+/// A block of results without rows: the first byte, version 1, and the number of rows. It takes the place of lost ones.
+const EMPTY_BLOCK: [u8; 6] = [0xb5, 1, 0, 0, 0, 0];
+
 /// Arguments of `check`.
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
@@ -49,7 +52,9 @@ pub(crate) fn run(args: &CheckArgs, registry: &Registry, bad_configuration: u8) 
     let mut decode = |state: &StateToCheck<'_>| decoder.decode(state);
     let checked = match &args.salvage {
         None => check(&args.directory, &mut decode).map(|report| (report, None)),
-        Some(out) => salvage(&args.directory, out, &mut decode).map(|(report, loss)| (report, Some((out, loss)))),
+        Some(out) => {
+            salvage(&args.directory, out, &EMPTY_BLOCK, &mut decode).map(|(report, loss)| (report, Some((out, loss))))
+        }
     };
     let (mut report, salvaged) = match checked {
         Ok(checked) => checked,

@@ -28,7 +28,7 @@ fn batch(window: u64) -> String {
         let value = vn * 10 + (window * vn) % 7 + if window == 14 { 500 } else { 0 };
         line(&format!("vn{vn}"), "egress_flow_count", START + window * PERIOD, value)
     };
-    (0..300).filter(|vn| (vn + window) % 5 != 0).map(sample).collect()
+    (0..300).filter(|vn| !(vn + window).is_multiple_of(5)).map(sample).collect()
 }
 
 fn run(data: &Path, partitions: u16, windows: std::ops::Range<u64>) {

@@ -7,6 +7,7 @@
 //! | [`walk`], [`history`] | the blocks of a file, one by one, and the tables that they give |
 //! | [`check`](mod@check), [`states`] | the check of every file, and of the states |
 //! | [`salvage`](mod@salvage), [`rebuild`] | a new log of what can be read of a damaged one |
+//! | [`regrow`](mod@regrow) | a new log with the states in other partitions |
 
 #![deny(missing_docs)]
 
@@ -15,6 +16,7 @@ mod check;
 mod history;
 mod ranges;
 mod rebuild;
+mod regrow;
 mod report;
 mod restore;
 mod salvage;
@@ -24,6 +26,7 @@ mod walk;
 
 pub use self::backup::{Copied, backup};
 pub use self::check::check;
+pub use self::regrow::{NewState, SplitState, regrow};
 pub use self::report::{Damage, Report};
 pub use self::restore::{Restored, restore};
 pub use self::salvage::{Loss, salvage};

@@ -16,8 +16,8 @@ const SCHEMATHESIS: &str = "import os, sys
 os.chdir(sys.argv[1])
 os.execv(os.path.join(os.path.dirname(sys.executable), 'schemathesis'), ['schemathesis', *sys.argv[2:]])";
 
-/// Answers that do not end.
-const STREAMS: [&str; 2] = ["/api/v1/results/stream", "/api/v1/tap"];
+/// Answers that do not end, and bodies that it cannot make.
+const LEFT_OUT: [&str; 3] = ["/api/v1/results/stream", "/api/v1/tap", "/api/v1/write"];
 
 /// The routes of the router, with their methods: `get(…)` and `post(…)` of each `.route("…", …)`.
 fn routes() -> BTreeSet<(String, &'static str)> {
@@ -64,11 +64,11 @@ fn requests_of_every_kind_get_answers_of_the_document() {
     let folder = directory.path().to_str().unwrap();
     let mut arguments = vec![folder, "run", &document, "--url", &url, "--max-examples", "20", "--no-color"];
     arguments.extend(["--phases", "examples,coverage,fuzzing", "--generation-deterministic", "--checks", CHECKS]);
-    STREAMS.iter().for_each(|path| arguments.extend(["--exclude-path", path]));
+    LEFT_OUT.iter().for_each(|path| arguments.extend(["--exclude-path", path]));
     let output = python(SCHEMATHESIS, &arguments);
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("generated") && said.contains("passed"), "{said}");
+    assert!(said.contains(" generated, ") && said.contains(" passed"), "{said}");
     assert_eq!(daemon.get("/healthz").0, 200);
 }
 

@@ -89,9 +89,9 @@ async fn show(
     let mut signals = StopSignals::listen()?;
     Hangups::listen()?.ignore();
     open_files::raise();
-    let http = settings.http.within_open_files();
-    let server = Server::bind(http).await?;
-    let address = server.address();
+    let http = settings.http.clone().within_open_files();
+    let server = Server::bind(http.clone()).await?;
+    let address = server.address().context("the demo needs http.listen, an address of this machine; set it")?;
     let mut engine = own.start(Engine::start(&settings.engine, Arc::clone(&clock))?)?;
     let board = Arc::new(Board::default());
     engine.add_sink(BoardSink::new(Arc::clone(&board)))?;

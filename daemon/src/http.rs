@@ -16,6 +16,7 @@
 //! | `GET /api/v1/history` and below | the recent results of an object ([`history`]) |
 //! | `GET /api/v1/annotations` and below | what an annotation means and computes ([`annotations`]) |
 //! | `GET /` and `/assets` | the page ([`page`]) |
+//! | `/login`, `POST /logout` | the session of a browser ([`login`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET`, `POST /api/v1/config` | the configuration in force; replaces it ([`configuration`]) |
 //! | `GET /api/v1/tap` | samples with their outcomes, and results, live ([`tap`]) |
@@ -34,6 +35,7 @@ mod influx;
 mod ingest;
 mod listeners;
 mod listing;
+mod login;
 mod origin;
 mod otlp;
 mod overview;
@@ -43,9 +45,11 @@ mod queue;
 mod results_metrics;
 mod samples;
 mod series;
+mod sessions;
 mod status;
 mod stream;
 mod tap;
+mod until;
 mod uves;
 mod write;
 
@@ -54,7 +58,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -179,8 +183,7 @@ fn router(current: Current, listener: &Arc<ListenerInfo>) -> Router {
         .route("/api/v1/write", post(write::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/v1/metrics", post(otlp::post).route_layer(middleware::from_fn(refuse_parameters)))
         .merge(influx_routes())
-        .route("/", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
-        .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
+        .merge(page_routes())
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/results/metrics", get(results_metrics::get))
         .route("/api/v1/tap", get(tap::get))
@@ -207,10 +210,20 @@ fn router(current: Current, listener: &Arc<ListenerInfo>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_query_not_utf8))
         .layer(middleware::from_fn_with_state(current.clone(), access::authorize))
-        .layer(middleware::from_fn(origin::refuse_other_sites))
+        .layer(middleware::from_fn_with_state(current.clone(), origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(listener), listeners::refuse_other_roles))
+        .layer(Extension(Arc::clone(listener)))
         .layer(middleware::from_fn_with_state(current.clone(), count))
         .with_state(current)
+}
+
+/// The routes of the page, and of the session of its browser.
+fn page_routes() -> Router<Current> {
+    Router::new()
+        .route("/", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/login", get(login::form).post(login::login).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/logout", post(login::logout).route_layer(middleware::from_fn(refuse_parameters)))
 }
 
 /// The routes of InfluxDB's clients.

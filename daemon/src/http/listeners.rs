@@ -69,6 +69,8 @@ pub(super) struct ListenerInfo {
     /// The address that is bound.
     address: ListenAddress,
     roles: Vec<Role>,
+    /// Whether it has TLS.
+    pub(super) is_tls: bool,
 }
 
 /// A server with bound listeners that does not serve yet.
@@ -93,7 +95,8 @@ impl Server {
                 Some(real) => ListenAddress::Tcp(real),
                 None => address,
             };
-            bound.push((socket, tls, Arc::new(ListenerInfo { address, roles })));
+            let is_tls = tls.is_some();
+            bound.push((socket, tls, Arc::new(ListenerInfo { address, roles, is_tls })));
         }
         Ok(Self { bound, settings })
     }

@@ -42,6 +42,7 @@ mod overview;
 mod page;
 mod permits;
 mod queue;
+mod rate;
 mod results_metrics;
 mod samples;
 mod series;
@@ -162,6 +163,8 @@ pub(crate) struct HttpSettings {
     pub max_readers: usize,
     /// The maximum number of concurrent event streams.
     pub max_streams: usize,
+    /// The maximum number of requests a second of one client; 0 is no limit.
+    pub max_requests_per_second: u32,
     /// The limits of the connections of each listener.
     pub limits: Limits,
     /// The time for the whole body of a request with samples.
@@ -210,6 +213,7 @@ fn router(current: Current, listener: &Arc<ListenerInfo>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_query_not_utf8))
         .layer(middleware::from_fn_with_state(current.clone(), access::authorize))
+        .layer(middleware::from_fn_with_state(current.clone(), rate::limit))
         .layer(middleware::from_fn_with_state(current.clone(), origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(Arc::clone(listener), listeners::refuse_other_roles))
         .layer(Extension(Arc::clone(listener)))

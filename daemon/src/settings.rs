@@ -89,6 +89,7 @@ fn http(section: &Http) -> Result<HttpSettings, (&'static str, String)> {
         time_unit: section.time_unit,
         max_readers: section.max_readers,
         max_streams: section.max_streams,
+        max_requests_per_second: section.max_requests_per_second,
         limits: Limits {
             connections: section.max_connections,
             per_client: section.max_connections_per_client,

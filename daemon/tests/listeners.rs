@@ -225,6 +225,21 @@ fn slow_handshakes_end_in_time_and_make_room_for_requests() {
 }
 
 #[test]
+fn a_client_beyond_its_rate_gets_429_and_the_probes_go_on() {
+    let folder = TempDir::new().unwrap();
+    let daemon = Daemon::start(folder.path(), &["http.max_requests_per_second=1"]);
+    let url = daemon.url("/metrics");
+    let refused = (0..500).find_map(|_| {
+        let (status, head) = curl(&["--include", &url]).unwrap();
+        (status == 429).then_some(head)
+    });
+    let refused = refused.expect("more requests than one a second are refused");
+    assert!(refused.contains("http.max_requests_per_second") && refused.contains("retry-after: "), "{refused}");
+    assert_eq!(daemon.get("/healthz").0, 200);
+    daemon.stop();
+}
+
+#[test]
 fn validate_names_a_certificate_that_cannot_be_used() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("empty.pem"), "").unwrap();

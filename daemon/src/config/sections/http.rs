@@ -45,6 +45,10 @@ pub(crate) struct Http {
     /// The maximum number of event streams, of which one client address has half (at least one); further ones get
     /// status 429. Default 64, from 1 to 1,024.
     pub max_streams: usize,
+    /// The maximum number of requests a second of one client address, of which it may send five seconds' at once; further
+    /// ones get status 429. Default 0, no limit; up to 1,000,000. The probes are not counted. Set it where clients are not
+    /// trusted to behave, above what a proxy sends for all its clients.
+    pub max_requests_per_second: u32,
     /// The maximum number of connections of each listener; beyond it, those that wait for a request or a body are closed for new ones.
     /// Default 1,024, from 8 to 65,536, but at most a quarter of the limit of open files. It also holds for
     /// `contiv.listen`, as the next three.
@@ -96,6 +100,7 @@ impl Default for Http {
             time_unit: TimeUnit::default(),
             max_readers: 8,
             max_streams: 64,
+            max_requests_per_second: 0,
             max_connections: 1024,
             max_connections_per_client: 256,
             header_timeout: Duration::from_secs(10),

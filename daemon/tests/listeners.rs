@@ -224,6 +224,57 @@ fn slow_handshakes_end_in_time_and_make_room_for_requests() {
     daemon.stop();
 }
 
+/// Makes the file `tokens` of a daemon, and `me` with a token of it that may read.
+fn make_token(folder: &Path) {
+    let run = binary::run(&["token", "me", "--scopes", "read"], "");
+    std::fs::write(folder.join("tokens"), &run.stdout).unwrap();
+    std::fs::write(folder.join("me"), run.stderr.rsplit(' ').next().unwrap()).unwrap();
+}
+
+#[test]
+fn commands_reach_a_daemon_by_tls_and_by_its_socket_with_their_files() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    certificates::make(folder, "server");
+    certificates::sign(folder, "client", "authority");
+    let [port] = free_ports();
+    let (socket, authority) = (path(folder, "http.sock"), path(folder, "authority.pem"));
+    make_token(folder);
+    let set = listeners(&[
+        with_tls(port, folder, &format!(", client_ca = \"{authority}\"")),
+        format!("{{address = \"unix:{socket}\"}}"),
+    ]);
+    let tokens = format!("http.tokens_file={}", path(folder, "tokens"));
+    let daemon = Daemon::start(&folder.join("data"), &[&set, &tokens]);
+    let (https, unix) = (format!("https://127.0.0.1:{port}"), format!("unix:{socket}"));
+    let (me, certificate, key) = (path(folder, "me"), path(folder, "client.pem"), path(folder, "client.key"));
+    let token = ["--token-file", me.as_str()];
+    let files = ["--ca", &authority, "--certificate", &certificate, "--key", &key];
+    let run = |arguments: &[&[&str]]| binary::run(&arguments.concat(), "");
+    for (url, files) in [(https.as_str(), &files[..]), (unix.as_str(), &[])] {
+        let top = run(&[&["top", "--once", "--url", url], &token, files]);
+        assert!(top.code == Some(0) && top.stdout.contains("UveVirtualNetworkAgent"), "{url}: {top:?}");
+        let health = run(&[&["health", "--url", url], files]);
+        assert_eq!((health.code, health.stdout.as_str()), (Some(0), "ok\n"), "{url}: {health:?}");
+        let without = run(&[&["top", "--once", "--url", url], files]);
+        assert!(without.code == Some(1) && without.stderr.contains("401"), "{url}: {without:?}");
+        let tap = run(&[&["tap", "--url", url, "no-such-stream"], &token, files]);
+        assert!(tap.code == Some(1) && tap.stderr.contains("no-such-stream"), "{url}: {tap:?}");
+    }
+    let config = folder.join("d.toml");
+    std::fs::write(&config, "").unwrap();
+    let diff = run(&[&["validate", "--diff", &unix, config.to_str().unwrap()], &token]);
+    assert!(diff.code == Some(0) && diff.stdout.contains("http.listeners"), "{diff:?}");
+    // Without the authority or the certificate there is no answer, and never without a check of the certificate.
+    for files in [&["--ca", authority.as_str()][..], &[]] {
+        let health = run(&[&["health", "--url", &https], files]);
+        assert!(health.code == Some(1) && health.stderr.contains("no answer"), "{health:?}");
+    }
+    daemon.stop();
+    let gone = run(&[&["health", "--url", &unix]]);
+    assert!(gone.code == Some(1) && gone.stderr.contains("no answer"), "{gone:?}");
+}
+
 #[test]
 fn a_client_beyond_its_rate_gets_429_and_the_probes_go_on() {
     let folder = TempDir::new().unwrap();

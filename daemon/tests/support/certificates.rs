@@ -19,6 +19,7 @@ pub(crate) fn make(folder: &Path, server: &str) {
 }
 
 /// Makes one more certificate, that one of the authorities of [`make`] has signed: `NAME.pem` and `NAME.key`.
+#[allow(dead_code, reason = "not every crate whose tests use this file needs it")]
 pub(crate) fn sign(folder: &Path, name: &str, authority: &str) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     openssl(folder, &format!("req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr"));

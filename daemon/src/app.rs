@@ -6,12 +6,13 @@ mod staged_file;
 mod start;
 mod stopping;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
+use daemon_base::listener::reload_on_change;
 use daemon_base::open_files;
 use daemon_sources::contiv::{Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::mapping::{Mapping, Rule};
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::engine::{Base, Engine, EngineSettings};
+use crate::engine::{Base, Engine, EngineSettings, Failure};
 use crate::extensions::Extensions;
 use crate::http::{Access, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
@@ -109,7 +110,7 @@ async fn serve(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     // Signals are handled before anything announces the daemon: an early SIGTERM must stop it in order.
     let (signals, hangups) = (StopSignals::listen()?, Hangups::listen()?);
-    let server = Server::bind(settings.http).await?;
+    let server = Server::bind(settings.http.clone()).await?;
     let memory = SourceMemory::default();
     let page = bind_page(&settings, &memory.latest, &clock).await?;
     let (access, grace) = (Arc::clone(&settings.access), settings.grace);
@@ -119,12 +120,11 @@ async fn serve(
         .context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
     keep_tokens_current(&mut engine, Arc::clone(&access))?;
+    keep_certificates_current(&mut engine, &settings.http)?;
     let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access);
     let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, memory);
-    info!(address = %server.address(), "Listening.");
-    let page_address = page.as_ref().map(LegacyServer::address);
-    let ready_file = ready_file.map(|path| ReadyFile::write(&path, server.address(), page_address));
-    let _ready_file = ready_file.transpose()?;
+    server.announce();
+    let _ready_file = ready_file.map(|path| announce(&path, &server, page.as_ref())).transpose()?;
     let mut servers = JoinSet::new();
     servers.spawn(server.serve(running.current()));
     if let Some(page) = page {
@@ -138,11 +138,13 @@ async fn serve(
     let (remains, failure) = until_stop(running, &mut changes, &mut servers, &mut stop).await?;
     drain(servers, remains, stop).await?;
     // A thread may have failed during the stop, too.
-    stopped(failure || *failed.borrow())
+    stopped(failure, &failed.borrow().clone())
 }
 
-fn stopped(failure: bool) -> anyhow::Result<()> {
-    anyhow::ensure!(!failure, "a thread or server that the daemon needs failed; see the first error above");
+fn stopped(has_failed: bool, failure: &Failure) -> anyhow::Result<()> {
+    let failed = "a thread or server that the daemon needs failed; see the first error above";
+    failure.check(failed)?;
+    anyhow::ensure!(!has_failed, failed);
     info!("Stopped.");
     Ok(())
 }
@@ -156,6 +158,24 @@ fn keep_tokens_current(engine: &mut Engine, access: Arc<Access>) -> anyhow::Resu
         access.reload_on_change(stop);
         Ok(())
     })
+}
+
+/// Starts the thread that reads the certificates of the listeners again, if there are any.
+fn keep_certificates_current(engine: &mut Engine, settings: &HttpSettings) -> anyhow::Result<()> {
+    let servers: Vec<_> = settings.listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
+    if servers.is_empty() {
+        return Ok(());
+    }
+    engine.add_lasting_helper("certificates", move |stop| {
+        reload_on_change(&servers, stop);
+        Ok(())
+    })
+}
+
+/// Writes the ready file.
+fn announce(path: &Path, server: &Server, page: Option<&LegacyServer>) -> anyhow::Result<ReadyFile> {
+    let listeners = server.addresses().map(ToString::to_string).collect();
+    ReadyFile::write(path, server.address(), listeners, page.map(LegacyServer::address))
 }
 
 /// Starts the thread that tells the service manager about the daemon, if there is one.
@@ -188,7 +208,7 @@ pub(crate) fn shared(
     common: &Common,
     configuration: Option<Configuration>,
 ) -> Arc<Shared> {
-    let Common { clock, stopping, time_unit, permits, bodies, access } = common.clone();
+    let Common { clock, stopping, time_unit, permits, bodies, access, certificates } = common.clone();
     let allowed_lateness = settings.engine.worker.table.allowed_lateness;
     Arc::new(Shared {
         log: Arc::clone(&engine.log),
@@ -213,6 +233,7 @@ pub(crate) fn shared(
         permits,
         bodies,
         access,
+        certificates,
         taps: engine.taps.clone(),
         configuration,
     })

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::aggregate::AggregateArgs;
 use crate::commands::backup::BackupArgs;
+use crate::commands::check::CheckArgs;
 use crate::commands::demo::DemoArgs;
 use crate::commands::detect::DetectArgs;
 use crate::commands::eval::EvalArgs;
@@ -14,10 +15,13 @@ use crate::commands::explain::ExplainArgs;
 use crate::commands::generate::{CompletionsArgs, ManArgs};
 use crate::commands::health::HealthArgs;
 use crate::commands::merge::MergeArgs;
+use crate::commands::migrate::MigrateArgs;
 use crate::commands::replay::ReplayArgs;
+use crate::commands::restore::RestoreArgs;
 use crate::commands::results::ResultsArgs;
 use crate::commands::run::RunArgs;
 use crate::commands::simulate::SimulateArgs;
+use crate::commands::size::SizeArgs;
 use crate::commands::tap::TapArgs;
 use crate::commands::telegraf_config::TelegrafConfigArgs;
 use crate::commands::test::TestArgs;
@@ -51,12 +55,20 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Serve a simulated cluster on loopback, to be scraped.
     Simulate(SimulateArgs),
+    /// Compute what a number of objects and samples takes: memory, disk, CPU, partitions, retention.
+    Size(SizeArgs),
     /// Print a Telegraf configuration that reads Contiv's traffic from this daemon.
     TelegrafConfig(TelegrafConfigArgs),
     /// Print the results log as NDJSON.
     Results(ResultsArgs),
     /// Copy the data directory, also of a running daemon.
     Backup(BackupArgs),
+    /// Read all of a data directory, also of a running daemon, and name every damage; `--salvage` writes what can be read.
+    Check(CheckArgs),
+    /// Make a data directory with more partitions of one that no daemon has open.
+    Migrate(MigrateArgs),
+    /// Make a data directory of a copy.
+    Restore(RestoreArgs),
     /// Compare the Kafka topics with those that the group needs; `--create` creates the missing ones.
     Topics(TopicsArgs),
     /// Show cursor, lag and watermark of each partition of a running daemon.

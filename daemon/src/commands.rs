@@ -2,6 +2,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod backup;
+pub(crate) mod check;
 mod client;
 pub(crate) mod config_args;
 pub(crate) mod demo;
@@ -12,6 +13,7 @@ pub(crate) mod generate;
 pub(crate) mod health;
 mod http_url;
 pub(crate) mod merge;
+pub(crate) mod migrate;
 mod neighbours;
 mod pipeline_args;
 pub(crate) mod preflight;
@@ -19,9 +21,11 @@ mod preview;
 pub(crate) mod print;
 mod recorded;
 pub(crate) mod replay;
+pub(crate) mod restore;
 pub(crate) mod results;
 pub(crate) mod run;
 pub(crate) mod simulate;
+pub(crate) mod size;
 pub(crate) mod tap;
 pub(crate) mod telegraf_config;
 pub(crate) mod test;

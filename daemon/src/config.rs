@@ -18,6 +18,7 @@ mod file;
 mod flags;
 mod keys;
 mod layers;
+mod listeners;
 mod load;
 mod mapped;
 pub(crate) mod one_stream;
@@ -42,7 +43,7 @@ use self::sections::{LogSection, Logging, Shutdown, Sinks, Workers};
 pub(crate) use self::effective::{ChangedKey, Effective, is_changed_while_running};
 pub(crate) use self::load::{Loaded, Sources, Survey, load, survey};
 pub(crate) use self::problem::Problems;
-pub(crate) use self::sections::{Aggregation, Http, LogFormat, LogKind};
+pub(crate) use self::sections::{Aggregation, Http, ListenAddress, ListenerConfig, LogFormat, LogKind, Role};
 pub(crate) use self::streams::Streams;
 
 /// The whole configuration, one field for each section.

@@ -6,6 +6,7 @@
 
 mod base;
 mod embedded;
+mod failure;
 mod kafka;
 mod parts;
 mod readiness;
@@ -43,6 +44,7 @@ use crate::view::{EventHub, UveView};
 
 pub(crate) use self::base::Base;
 pub(crate) use self::embedded::{EmbeddedSettings, check_partitions};
+pub(crate) use self::failure::{Failure, permanent_damage};
 pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;
 pub(crate) use self::readiness::ReadyState;
@@ -101,8 +103,8 @@ pub(crate) struct Engine {
     pub taps: Taps,
     /// True once all partitions are restored and the view has read what was there.
     pub ready: watch::Receiver<bool>,
-    /// True once a part failed for good.
-    pub failed: watch::Receiver<bool>,
+    /// Whether a part failed for good.
+    pub failed: watch::Receiver<Failure>,
     pub control: Arc<Control>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The algorithms of the embedding program.

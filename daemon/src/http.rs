@@ -16,6 +16,7 @@
 //! | `GET /api/v1/history` and below | the recent results of an object ([`history`]) |
 //! | `GET /api/v1/annotations` and below | what an annotation means and computes ([`annotations`]) |
 //! | `GET /` and `/assets` | the page ([`page`]) |
+//! | `/login`, `POST /logout` | the session of a browser ([`login`]) |
 //! | `GET /analytics/uves` and below | the UVEs in the form of Contrail's analytics API ([`uves`]) |
 //! | `GET`, `POST /api/v1/config` | the configuration in force; replaces it ([`configuration`]) |
 //! | `POST`, `DELETE /api/v1/config/streams/NAME` | replaces or removes one stream of it ([`configuration`]) |
@@ -33,36 +34,40 @@ mod current;
 mod history;
 mod influx;
 mod ingest;
+mod listeners;
 mod listing;
+mod login;
+mod openapi;
 mod origin;
 mod otlp;
 mod overview;
 mod page;
 mod permits;
 mod queue;
+mod rate;
 mod results_metrics;
 mod samples;
 mod series;
+mod sessions;
 mod status;
 mod stream;
 mod tap;
+mod until;
 mod uves;
 mod write;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use daemon_base::clock::Clock;
-use daemon_base::listener::{self, Limits};
+use daemon_base::listener::Limits;
 use daemon_log::Log;
 use daemon_partition::{StatusSource, Taps};
 use daemon_sources::intake::Intake;
@@ -72,7 +77,6 @@ use derived_stats::Registry as Algorithms;
 use percent_encoding::percent_decode_str;
 use prometheus_client::registry::Registry;
 use proxy_uve::Plan;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::engine::ReadyState;
@@ -84,6 +88,8 @@ pub(crate) use self::access::Access;
 pub(crate) use self::bodies::Bodies;
 pub(crate) use self::configuration::{Change, Configuration, Outcome, Wanted};
 pub(crate) use self::current::Current;
+use self::listeners::ListenerInfo;
+pub(crate) use self::listeners::{Certificates, ListenerSettings, Server};
 pub(crate) use self::permits::{Permits, blocking_threads};
 
 /// The state that all handlers share.
@@ -111,6 +117,7 @@ pub(crate) struct Shared {
     pub bodies: Arc<Bodies>,
     /// Who may use the server.
     pub access: Arc<Access>,
+    pub certificates: Certificates,
     /// Who looks at the records.
     pub taps: Taps,
     /// The configuration in force; `None` if it has no file.
@@ -127,6 +134,7 @@ pub(crate) struct Common {
     pub permits: Arc<Permits>,
     pub bodies: Arc<Bodies>,
     pub access: Arc<Access>,
+    pub certificates: Certificates,
 }
 
 impl Common {
@@ -138,14 +146,15 @@ impl Common {
         access: Arc<Access>,
     ) -> Self {
         let (permits, bodies) = (Arc::new(Permits::new(settings)), Arc::new(Bodies::new(settings)));
-        Self { clock, stopping, time_unit: settings.time_unit, permits, bodies, access }
+        let certificates = Certificates::of(&settings.listeners);
+        Self { clock, stopping, time_unit: settings.time_unit, permits, bodies, access, certificates }
     }
 }
 
-/// The address and the limits of the server.
-#[derive(Clone, Copy, Debug)]
+/// The listeners and the limits of the server.
+#[derive(Clone, Debug)]
 pub(crate) struct HttpSettings {
-    pub listen: SocketAddr,
+    pub listeners: Vec<ListenerSettings>,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
     /// The maximum number of concurrent requests with samples.
@@ -156,60 +165,30 @@ pub(crate) struct HttpSettings {
     pub max_readers: usize,
     /// The maximum number of concurrent event streams.
     pub max_streams: usize,
-    /// The limits of connections.
+    /// The maximum number of requests a second of one client; 0 is no limit.
+    pub max_requests_per_second: u32,
+    /// The limits of the connections of each listener.
     pub limits: Limits,
     /// The time for the whole body of a request with samples.
     pub body_timeout: Duration,
 }
 
 impl HttpSettings {
-    /// The settings with the connections that the limit of open files allows.
+    /// The settings with the connections that the limit of open files allows. One further server has the same limits.
     pub(crate) fn within_open_files(self) -> Self {
-        Self { limits: self.limits.within_open_files(), ..self }
+        Self { limits: self.limits.within_open_files(self.listeners.len() + 1), ..self }
     }
 }
 
-/// A server with a bound listener that does not serve yet.
-pub(crate) struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
-    settings: HttpSettings,
-}
-
-impl Server {
-    /// Binds the address.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the address is in use or belongs to another machine; the error names the setting.
-    pub(crate) async fn bind(settings: HttpSettings) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(settings.listen).await;
-        let listener = listener.with_context(|| format!("listen on {}; change http.listen", settings.listen))?;
-        let address = listener.local_addr().context("read the address that was bound")?;
-        Ok(Self { listener, address, settings })
-    }
-
-    /// The bound address: its port is the real one even if 0 was configured.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Serves until `stopping` turns true, then finishes the requests in flight.
-    pub(crate) async fn serve(self, current: Current) {
-        let shared = current.load();
-        let (stopping, refusals) = (shared.stopping.clone(), shared.telemetry.http.refusals.clone());
-        drop(shared);
-        listener::serve(self.listener, router(current), self.settings.limits, refusals, stopping).await;
-    }
-}
-
-fn router(current: Current) -> Router {
+/// The routes, as they are served on a listener.
+fn router(current: Current, listener: &Arc<ListenerInfo>) -> Router {
     Router::new()
         .route("/api/v1/samples", post(samples::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/partials", post(samples::post_partials).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/write", post(write::post).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/v1/metrics", post(otlp::post).route_layer(middleware::from_fn(refuse_parameters)))
         .merge(influx_routes())
+        .merge(page_routes())
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/results/metrics", get(results_metrics::get))
         .route("/api/v1/tap", get(tap::get))
@@ -229,11 +208,10 @@ fn router(current: Current) -> Router {
         .route("/api/v1/alarms", get(alarms::get))
         .route("/api/v1/loudest", get(overview::loudest))
         .route("/api/v1/history/{uve_type}/{*name}", get(history::get))
+        .route("/api/v1/openapi.json", get(openapi::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/annotations/menu", get(annotations::menu).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/annotations/explain", get(annotations::explain))
         .route("/api/v1/annotations/run", post(annotations::run))
-        .route("/", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
-        .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/analytics/uves", get(uves::types))
         .route("/analytics/uves/{uve_type}", get(uves::list).post(uves::posted))
         .route("/analytics/uves/{uve_type}/{*name}", get(uves::one))
@@ -244,9 +222,21 @@ fn router(current: Current) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_query_not_utf8))
         .layer(middleware::from_fn_with_state(current.clone(), access::authorize))
-        .layer(middleware::from_fn(origin::refuse_other_sites))
+        .layer(middleware::from_fn_with_state(current.clone(), rate::limit))
+        .layer(middleware::from_fn_with_state(current.clone(), origin::refuse_other_sites))
+        .layer(middleware::from_fn_with_state(Arc::clone(listener), listeners::refuse_other_roles))
+        .layer(Extension(Arc::clone(listener)))
         .layer(middleware::from_fn_with_state(current.clone(), count))
         .with_state(current)
+}
+
+/// The routes of the page, and of the session of its browser.
+fn page_routes() -> Router<Current> {
+    Router::new()
+        .route("/", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/login", get(login::form).post(login::login).route_layer(middleware::from_fn(refuse_parameters)))
+        .route("/logout", post(login::logout).route_layer(middleware::from_fn(refuse_parameters)))
 }
 
 /// The routes of InfluxDB's clients.

@@ -45,6 +45,7 @@
 //! | 1 | the start or the work failed |
 //! | 2 | a bad annotation or a wrong argument |
 //! | 64 | a bad configuration |
+//! | 65 | damaged files, or files of a newer program: the next start would end the same way |
 //!
 //! # Crate features
 //!

@@ -14,11 +14,15 @@ use crate::cli::{Cli, Command};
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::print::{is_reader_gone, message};
 use crate::config::{self, Loaded};
+use crate::engine::permanent_damage;
 use crate::extensions::Extensions;
 use crate::{commands, logging, settings};
 
 /// `EX_USAGE` of sysexits.h, by which service managers know not to try again.
 const BAD_CONFIGURATION: u8 = 64;
+
+/// `EX_DATAERR`: files are damaged, or are those of a newer program; the next start would end the same way.
+const DAMAGE: u8 = 65;
 
 /// The entry point of the daemon and its tools.
 #[derive(Debug)]
@@ -101,7 +105,7 @@ impl DaemonBuilder {
                     return ExitCode::SUCCESS;
                 }
                 message(format_args!("error: {error:#}"));
-                ExitCode::FAILURE
+                permanent_damage(&error).map_or(ExitCode::FAILURE, |_| ExitCode::from(DAMAGE))
             }),
             Err(error) => {
                 // A reader that has gone away (`--help | head`) is not an error.
@@ -114,17 +118,19 @@ impl DaemonBuilder {
     fn execute(self, command: Command) -> anyhow::Result<ExitCode> {
         let Self { registry, refused, mut own } = self;
         own.algorithms = registry.clone();
-        if let Some(error) = refused {
-            return Err(error).context("register an algorithm");
-        }
+        refused.map_or(Ok(()), Err).context("register an algorithm")?;
         match command {
             Command::Eval(args) => commands::eval::run(&args, &registry),
             Command::Explain(args) => commands::explain::run(&args, &registry, BAD_CONFIGURATION),
+            Command::Size(args) => commands::size::run(&args, &registry),
             Command::Simulate(args) => commands::simulate::run(&args),
             Command::TelegrafConfig(args) => commands::telegraf_config::run(&args),
             Command::Tap(args) => commands::tap::run(&args),
             Command::Top(args) => commands::top::run(&args),
             Command::Validate(args) => commands::validate::run(&args, &registry, BAD_CONFIGURATION),
+            Command::Check(args) => commands::check::run(&args, &registry, BAD_CONFIGURATION),
+            Command::Migrate(args) => commands::migrate::run(&args, &registry, BAD_CONFIGURATION),
+            Command::Restore(args) => commands::restore::run(&args, &registry, BAD_CONFIGURATION),
             Command::Completions(args) => commands::generate::completions(&args, Cli::command()),
             Command::Man(args) => commands::generate::man(&args, Cli::command()),
             Command::Health(args) => commands::health::run(&args),
@@ -147,7 +153,7 @@ impl DaemonBuilder {
                 commands::results::run(&settings::log(&loaded)?, args.from, args.skip_damaged)
             }),
             Command::Backup(args) => configured(&args.config, &registry, |loaded| {
-                commands::backup::run(&settings::log(&loaded)?, &args.target)
+                commands::backup::run(&settings::log(&loaded)?, &args.target, args.onto.as_deref())
             }),
         }
     }

@@ -14,7 +14,11 @@ pub(crate) struct ReadyFile(PathBuf);
 #[derive(Serialize)]
 struct Content {
     pid: u32,
-    http: SocketAddr,
+    /// Absent if all listeners are Unix sockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<SocketAddr>,
+    /// The addresses of all listeners of the HTTP server.
+    listeners: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contiv: Option<SocketAddr>,
 }
@@ -25,8 +29,13 @@ impl ReadyFile {
     /// # Errors
     ///
     /// When it cannot be written.
-    pub(crate) fn write(path: &Path, http: SocketAddr, contiv: Option<SocketAddr>) -> anyhow::Result<Self> {
-        let content = serde_json::to_string(&Content { pid: std::process::id(), http, contiv })?;
+    pub(crate) fn write(
+        path: &Path,
+        http: Option<SocketAddr>,
+        listeners: Vec<String>,
+        contiv: Option<SocketAddr>,
+    ) -> anyhow::Result<Self> {
+        let content = serde_json::to_string(&Content { pid: std::process::id(), http, listeners, contiv })?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
             writeln!(file, "{content}")?;
@@ -54,14 +63,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ready.json");
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let file = ReadyFile::write(&path, address(1), Some(address(2))).unwrap();
+        let file = ReadyFile::write(&path, Some(address(1)), vec!["127.0.0.1:1".to_owned()], Some(address(2))).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let expected =
-            format!("{{\"pid\":{},\"http\":\"127.0.0.1:1\",\"contiv\":\"127.0.0.1:2\"}}\n", std::process::id());
+        let expected = format!(
+            "{{\"pid\":{},\"http\":\"127.0.0.1:1\",\"listeners\":[\"127.0.0.1:1\"],\"contiv\":\"127.0.0.1:2\"}}\n",
+            std::process::id()
+        );
         assert_eq!(text, expected);
         drop(file);
         assert!(!path.exists());
-        let error = format!("{:#}", ReadyFile::write(&folder.path().join("no/ready"), address(1), None).err().unwrap());
+        let error = ReadyFile::write(&folder.path().join("no/ready"), None, Vec::new(), None).err().unwrap();
+        let error = format!("{error:#}");
         assert!(error.contains("no/ready; check --ready-file"), "{error}");
     }
 }

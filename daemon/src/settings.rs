@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daemon_base::listener::Limits;
+use daemon_base::listener::{Limits, ServerTls};
 use daemon_base::observation::Observations;
 use daemon_kafka::{ForeignTopic, KafkaConfig, KafkaSettings, Names};
 use daemon_partition::{Taps, WorkerSettings};
@@ -17,9 +17,9 @@ use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::app::{AppSettings, NotStarted};
-use crate::config::{Aggregation, Config, Http, Loaded, LogKind, Streams};
+use crate::config::{Aggregation, Config, Http, ListenAddress, ListenerConfig, Loaded, LogKind, Role, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
-use crate::http::{Access, HttpSettings};
+use crate::http::{Access, HttpSettings, ListenerSettings};
 
 /// Settings of the whole program.
 ///
@@ -32,12 +32,15 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         poller: PollerSettings::new(&loaded.config.opserver, streams(loaded))?,
         contiv: ScraperSettings::new(&loaded.config.contiv)?,
         legacy: LegacySettings::new(&loaded.config.contiv)?,
-        http: http(&loaded.config.http),
-        access: access(&loaded.config.http)
-            .map_err(|(key, problem)| anyhow::anyhow!("`{key}`: {problem}").context(NotStarted))?,
+        http: http(&loaded.config.http).map_err(not_started)?,
+        access: access(&loaded.config.http).map_err(not_started)?,
         rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })
+}
+
+fn not_started((key, problem): (&str, String)) -> anyhow::Error {
+    anyhow::anyhow!("`{key}`: {problem}").context(NotStarted)
 }
 
 /// Who may use the server.
@@ -47,26 +50,47 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
 /// The setting that is wrong, and why: the file of tokens cannot be used, or an address of the network has neither tokens
 /// nor another guard.
 pub(crate) fn access(section: &Http) -> Result<Arc<Access>, (&'static str, String)> {
-    let Http { listen, tokens_file, insecure, .. } = section;
-    if !listen.ip().is_loopback() && tokens_file.is_none() && !insecure {
-        let problem = format!(
-            "everybody who reaches {listen} could read and post; set http.tokens_file (`derived-statsd token NAME` makes \
-             tokens), or http.insecure = true if something else guards it"
-        );
-        return Err(("http.listen", problem));
+    for (index, listener) in section.all_listeners().enumerate() {
+        let has_clients = listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let only_probes = listener.roles == [Role::Probes];
+        let is_guarded = section.tokens_file.is_some() || section.insecure || has_clients || only_probes;
+        if listener.address.is_of_network() && !is_guarded {
+            let problem = format!(
+                "everybody who reaches {} could read and post; set http.tokens_file (`derived-statsd token NAME` makes \
+                 tokens), or http.insecure = true if something else guards it",
+                listener.address
+            );
+            return Err((section.listener_key(index), problem));
+        }
     }
-    let access = Access::new(tokens_file.clone()).map_err(|problem| ("http.tokens_file", problem))?;
+    let access = Access::new(section.tokens_file.clone()).map_err(|problem| ("http.tokens_file", problem))?;
     Ok(Arc::new(access))
 }
 
-fn http(section: &Http) -> HttpSettings {
-    HttpSettings {
-        listen: section.listen,
+/// The listeners, with their certificates.
+///
+/// # Errors
+///
+/// The setting that is wrong, and why: a file of a certificate cannot be used.
+pub(crate) fn listeners(section: &Http) -> Result<Vec<ListenerSettings>, (&'static str, String)> {
+    let with_tls = |(index, listener): (usize, ListenerConfig)| -> Result<_, (&'static str, String)> {
+        let ListenerConfig { address, roles, tls, mode } = listener;
+        let in_listener = |problem| (section.listener_key(index), format!("the listener at {address}: {problem}"));
+        let tls = tls.map(ServerTls::read).transpose().map_err(in_listener)?;
+        Ok(ListenerSettings { address, roles, tls: tls.map(Arc::new), mode: mode.0 })
+    };
+    section.all_listeners().enumerate().map(with_tls).collect()
+}
+
+fn http(section: &Http) -> Result<HttpSettings, (&'static str, String)> {
+    Ok(HttpSettings {
+        listeners: listeners(section)?,
         max_body_bytes: section.max_body_bytes,
         max_in_flight: section.max_in_flight,
         time_unit: section.time_unit,
         max_readers: section.max_readers,
         max_streams: section.max_streams,
+        max_requests_per_second: section.max_requests_per_second,
         limits: Limits {
             connections: section.max_connections,
             per_client: section.max_connections_per_client,
@@ -74,7 +98,7 @@ fn http(section: &Http) -> HttpSettings {
             idle_timeout: section.idle_timeout,
         },
         body_timeout: section.body_timeout,
-    }
+    })
 }
 
 /// Settings of what runs behind the server.
@@ -157,10 +181,14 @@ fn embedded(config: &Config) -> EmbeddedSettings {
 fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
     let instance = || {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        match config.http.listen.port() {
-            // With port 0 the port is not known yet; the process id makes the name unique.
-            0 => format!("{host}-pid{}", std::process::id()),
-            port => format!("{host}-{port}"),
+        let port = config.http.all_listeners().find_map(|listener| match listener.address {
+            ListenAddress::Tcp(address) => Some(address.port()),
+            ListenAddress::Unix(_) => None,
+        });
+        match port {
+            // Without a port, or with one that is not known yet, the process id makes the name unique.
+            None | Some(0) => format!("{host}-pid{}", std::process::id()),
+            Some(port) => format!("{host}-{port}"),
         }
     };
     KafkaSettings::new(&config.kafka, &config.aggregation.cluster_id, instance)
@@ -205,7 +233,7 @@ mod tests {
     #[test]
     fn requests_that_all_wait_for_the_log_leave_threads_to_a_probe_and_to_the_stop() {
         // The most that the range allows.
-        let http = http(&Http { max_in_flight: 1024, ..Http::default() });
+        let http = http(&Http { max_in_flight: 1024, ..Http::default() }).expect("no file");
         let runtime = app::runtime(&http).expect("a runtime");
         let log = Arc::new(RwLock::new(()));
         let held = log.write().expect("nobody panics");

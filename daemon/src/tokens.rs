@@ -81,6 +81,14 @@ impl Token {
     }
 }
 
+/// The SHA-256 of a token.
+pub(crate) type TokenHash = [u8; 32];
+
+/// The hash of a token, or of another secret of its kind.
+pub(crate) fn hash_of(token: &str) -> TokenHash {
+    Sha256::digest(token).into()
+}
+
 /// The tokens of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tokens(Vec<Entry>);
@@ -89,7 +97,7 @@ pub(crate) struct Tokens(Vec<Entry>);
 struct Entry {
     name: String,
     scopes: Vec<Scope>,
-    hash: [u8; 32],
+    hash: TokenHash,
 }
 
 /// Without the hash.
@@ -135,12 +143,17 @@ impl Tokens {
         Ok(Self(entries))
     }
 
-    /// What a token allows. Every entry is compared, each in the same time whatever it has.
-    pub(crate) fn check(&self, token: &str, scope: Scope) -> Verdict {
-        let hash = Sha256::digest(token);
+    /// The name of the client of the token with this hash, if it is one of them.
+    pub(crate) fn name_of(&self, hash: &TokenHash) -> Option<&str> {
+        let matching = self.0.iter().filter(|entry| bool::from(entry.hash.ct_eq(hash)));
+        matching.fold(None, |_, entry| Some(entry.name.as_str()))
+    }
+
+    /// What the token with this hash allows. Every entry is compared, each in the same time whatever it has.
+    pub(crate) fn check(&self, hash: &TokenHash, scope: Scope) -> Verdict {
         let (mut is_allowed, mut known) = (false, None);
         for entry in &self.0 {
-            if bool::from(entry.hash.ct_eq(hash.as_slice())) {
+            if bool::from(entry.hash.ct_eq(hash)) {
                 is_allowed |= entry.scopes.contains(&scope);
                 known = Some(&entry.name);
             }
@@ -190,11 +203,14 @@ mod tests {
             second.line("telegraf", &[Scope::Read, Scope::Write])
         );
         let tokens = Tokens::parse(&text).unwrap();
-        assert_eq!(tokens.check(first.reveal(), Scope::Write), Verdict::Allowed);
-        assert_eq!(tokens.check(first.reveal(), Scope::Read), Verdict::Lacks("telegraf".to_owned()));
-        assert_eq!(tokens.check(second.reveal(), Scope::Read), Verdict::Allowed);
+        let check = |token: &str, scope| tokens.check(&hash_of(token), scope);
+        assert_eq!(check(first.reveal(), Scope::Write), Verdict::Allowed);
+        assert_eq!(check(first.reveal(), Scope::Read), Verdict::Lacks("telegraf".to_owned()));
+        assert_eq!(check(second.reveal(), Scope::Read), Verdict::Allowed);
+        assert_eq!(tokens.name_of(&hash_of(first.reveal())), Some("telegraf"));
         for unknown in ["", "telegraf", &first.reveal()[1..], &text] {
-            assert_eq!(tokens.check(unknown, Scope::Write), Verdict::Unknown, "{unknown}");
+            assert_eq!(check(unknown, Scope::Write), Verdict::Unknown, "{unknown}");
+            assert_eq!(tokens.name_of(&hash_of(unknown)), None, "{unknown}");
         }
         assert!(!format!("{tokens:?}").contains(&text[20..40]), "{tokens:?}");
     }

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::alertmanager::Alertmanager;
-use support::{Daemon, line, results, wait_until};
+use support::strict_influxdb::StrictInfluxDb;
+use support::{Daemon, certificates, line, results, wait_until};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -134,6 +135,32 @@ fn an_alertmanager_gets_the_start_and_the_end_over_kills_of_both() {
     wait_until("the alert ends", || alerts(&alertmanager)?.is_empty().then_some(()));
     daemon.stop();
     assert_eq!(changes(data.path()), ["2 fires", "5 ended"], "no alarm begins or ends twice");
+}
+
+#[test]
+fn a_receiver_over_tls_needs_a_known_authority_and_gets_the_certificate_of_the_settings() {
+    let folder = TempDir::new().unwrap();
+    certificates::make(folder.path(), "server");
+    certificates::sign(folder.path(), "client", "authority");
+    let path = |name: &str| folder.path().join(name);
+    let authority = path("authority.pem");
+    // It speaks TLS and knows no path of a receiver of alarms.
+    let server = StrictInfluxDb::start_tls(&path("server.pem"), &path("server.key"), Some(&authority));
+    for section in ["alertmanager", "webhook"] {
+        let data = TempDir::new().unwrap();
+        let set = |key: &str, name: &str| format!("sinks.{section}.{key}={}", path(name).display());
+        let url = format!("sinks.{section}.url={}", server.url());
+        let stranger = set("ca_file", "stranger.pem");
+        let daemon = start(data.path(), &[&url, &stranger]);
+        post(&daemon, 0, &[20, 20, 20]);
+        daemon.wait_until_said("certificate");
+        daemon.stop();
+        let known =
+            [set("ca_file", "authority.pem"), set("certificate_file", "client.pem"), set("key_file", "client.key")];
+        let daemon = start(data.path(), &[&url, &known[0], &known[1], &known[2]]);
+        daemon.wait_until_said("status 4");
+        daemon.stop();
+    }
 }
 
 #[test]

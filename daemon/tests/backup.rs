@@ -123,7 +123,7 @@ fn results_in_front_of_damage_are_printed_and_those_behind_it_on_demand() {
     std::fs::write(&file, bytes).unwrap();
     let print = |arguments: &[&str]| {
         let output = command("results", &log, &SETTINGS).args(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(65), "{}", said(&output));
         let lines: Vec<_> = String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect();
         (lines, String::from_utf8(output.stderr).unwrap())
     };

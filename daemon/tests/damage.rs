@@ -133,8 +133,8 @@ fn go_on(data: &Path) -> Option<(Vec<String>, String)> {
     let mut daemon = match Daemon::try_spawn(command("run", data, &SETTINGS)) {
         Ok(daemon) => daemon,
         Err((status, stderr)) => {
-            // A failed start exits with 1, or 64 for what `validate` finds; a panic or a signal gives another status.
-            assert!(matches!(status.code(), Some(1 | 64)), "{}:\n{stderr}", data.display());
+            // A failed start exits with 65 for damage, or 64 for what `validate` finds; a panic or a signal gives another status.
+            assert!(matches!(status.code(), Some(1 | 64 | 65)), "{}:\n{stderr}", data.display());
             return accept(data, &stderr).then(|| go_on(data))?;
         }
     };
@@ -154,7 +154,7 @@ fn go_on(data: &Path) -> Option<(Vec<String>, String)> {
         }
         return Some((results(data), said));
     }
-    assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.stderr());
+    assert_eq!(daemon.wait().code(), Some(65), "{}", daemon.stderr());
     accept(data, &daemon.stderr()).then(|| go_on(data))?
 }
 
@@ -185,7 +185,7 @@ fn a_damaged_state_is_refused_until_its_loss_is_accepted() {
         // It may end before it listens, or soon after.
         let (status, said) = Daemon::try_spawn(command("run", &data, &SETTINGS))
             .map_or_else(|ended| ended, |mut daemon| (daemon.wait_for_end(), daemon.stderr()));
-        assert_eq!(status.code(), Some(1), "{said}");
+        assert_eq!(status.code(), Some(65), "a restart does not help: {said}");
         let parts = ["the saved state of partition 0/", "at byte", "restore a copy", "START-OVER"];
         assert!(parts.iter().all(|part| said.contains(part)) && !said.contains(REPLAYS), "{said}");
     }

@@ -168,7 +168,7 @@ fn over_tls_the_certificate_of_the_server_must_have_a_known_authority() {
     let folder = TempDir::new().unwrap();
     certificates::make(folder.path(), "server");
     let path = |name: &str| folder.path().join(name);
-    let server = StrictInfluxDb::start_tls(&path("server.pem"), &path("server.key"));
+    let server = StrictInfluxDb::start_tls(&path("server.pem"), &path("server.key"), None);
     let data = TempDir::new().unwrap();
     let stranger = format!("sinks.influxdb.ca_file={}", path("stranger.pem").display());
     for settings in [&[][..], &[stranger.as_str()]] {
@@ -180,6 +180,28 @@ fn over_tls_the_certificate_of_the_server_must_have_a_known_authority() {
     assert_eq!(server.requests().len(), 0);
     let authority = format!("sinks.influxdb.ca_file={}", path("authority.pem").display());
     let daemon = start(data.path(), server.url(), &[&authority]);
+    wait_for_sums(&server, 0..1);
+    daemon.stop();
+}
+
+#[test]
+fn over_tls_a_server_that_requires_a_certificate_gets_that_of_the_settings() {
+    let folder = TempDir::new().unwrap();
+    certificates::make(folder.path(), "server");
+    certificates::sign(folder.path(), "client", "authority");
+    let path = |name: &str| folder.path().join(name);
+    let authority = path("authority.pem");
+    let server = StrictInfluxDb::start_tls(&path("server.pem"), &path("server.key"), Some(&authority));
+    let data = TempDir::new().unwrap();
+    let set = |key: &str, name: &str| format!("sinks.influxdb.{key}={}", path(name).display());
+    let authority = set("ca_file", "authority.pem");
+    let daemon = start(data.path(), server.url(), &[&authority]);
+    post(&daemon, 0..2);
+    daemon.wait_until_said("retry_seconds");
+    assert_eq!(server.requests().len(), 0);
+    daemon.stop();
+    let own = [set("certificate_file", "client.pem"), set("key_file", "client.key")];
+    let daemon = start(data.path(), server.url(), &[&authority, &own[0], &own[1]]);
     wait_for_sums(&server, 0..1);
     daemon.stop();
 }

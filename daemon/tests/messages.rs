@@ -146,20 +146,47 @@ fn warnings(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_warning_of_the_engine_on_kafka_is_on_its_page() {
+fn each_warning_is_on_a_page_of_the_operations() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = ["kafka.md", "faults.md"]
-        .map(|page| std::fs::read_to_string(root.join("../docs/src/operations").join(page)).unwrap());
-    let pages = pages.concat();
-    for folder in ["kafka/src", "partition/src"] {
-        for source in rust_files(&root.join(folder)) {
-            // Tests are at the end of their files.
-            let source = joined(source.split("#[cfg(test)]\nmod tests").next().unwrap());
-            for message in warnings(&source).iter().filter(|message| !message.is_empty()) {
-                // A page has the first sentence, or its beginning.
-                let beginning = message.split(['.', ';', ':']).next().unwrap();
-                assert!(pages.contains(beginning), "no page on faults has the message {message:?}");
-            }
+    let pages = std::fs::read_dir(root.join("../docs/src/operations")).unwrap().map(|page| page.unwrap().path());
+    let pages: String = pages.map(|page| std::fs::read_to_string(page).unwrap()).collect();
+    let crates = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path().join("src"));
+    let crates: Vec<_> = crates.filter(|sources| sources.is_dir()).chain([root.join("src")]).collect();
+    let mut checked = 0;
+    for source in crates.iter().flat_map(|folder| rust_files(folder)) {
+        // Tests are at the end of their files.
+        let source = joined(source.split("#[cfg(test)]\nmod tests").next().unwrap());
+        for message in warnings(&source).iter().filter(|message| !message.is_empty()) {
+            // A page has the first sentence, or its beginning.
+            let beginning = message.split(['.', ';', ':']).next().unwrap();
+            assert!(pages.contains(beginning), "no page of docs/src/operations has the message {message:?}");
+            checked += 1;
         }
     }
+    assert!(checked > 100, "{checked} messages");
+}
+
+#[test]
+fn the_page_on_sizing_shows_what_the_command_prints() {
+    let page = include_str!("../../docs/src/operations/sizing.md");
+    let command = "derived-statsd size --objects 10000000 --rate 1000000 --log kafka";
+    assert!(page.contains(command));
+    let mut size = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    let output = size.args(command.split(' ').skip(1)).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && page.contains(&printed), "the page lacks\n{printed}");
+}
+
+#[test]
+fn each_claim_on_security_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("../SECURITY.md")).unwrap();
+    let named: Vec<_> = page.split('`').filter_map(|text| text.split_once("::")).collect();
+    for (file, test) in &named {
+        let path = if file.contains('/') { root.join("..").join(file) } else { root.join("tests").join(file) };
+        let source = std::fs::read_to_string(&path).unwrap_or_default();
+        let wanted = format!("fn {test}()");
+        assert!(source.contains(&wanted), "SECURITY.md names {file}::{test}, which does not exist");
+    }
+    assert!(named.len() > 15, "{} tests", named.len());
 }

@@ -164,7 +164,7 @@ fn a_journal_without_an_acknowledged_write_is_rejected_until_the_loss_is_accepte
         let data = remains.torn(acknowledged - missing, tear);
         let started = Daemon::try_spawn(command("run", data.path(), &ONE_PARTITION));
         let Err((status, stderr)) = started else { panic!("{case}: it started") };
-        assert_eq!(status.code(), Some(1), "{case}:\n{stderr}");
+        assert_eq!(status.code(), Some(65), "{case}:\n{stderr}");
         let witness = data.path().join("acknowledged");
         let remedy = format!("restore a copy, or delete the file {} to accept the loss", witness.display());
         assert!(stderr.contains("was acknowledged: its journal was cut or damaged"), "{case}:\n{stderr}");

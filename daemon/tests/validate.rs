@@ -77,7 +77,7 @@ path = "x"
     a.toml:2:1: unknown key `colour`; the keys are listed in derived-statsd.example.toml
     a.toml:4:1: `aggregation.allowed_lateness`: 30: a duration needs a unit; write "30s"
     a.toml:5:1: `aggregation.period`: 0 is out of range; set 1 to 86400
-    a.toml:7:1: `http.listen`: expected a numeric address and port such as "127.0.0.1:8081" or "[::1]:8081", found "localhost"
+    a.toml:7:1: `http.listen`: expected a numeric address and port such as "127.0.0.1:8081" or "[::1]:8081", or "none", found "localhost"
     a.toml:8:1: `http.max_body_bytes`: invalid value: integer `-1`, expected a whole number, 1 to 1073741824
     a.toml:9:1: `http.max_in_flight`: 0 is out of range; set 1 to 1024
     a.toml:12:1: `log.partitions`: invalid value: integer `70000`, expected a whole number, 1 to 1024

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use derived_stats::column::{DownstreamColumn, InlineColumn, Reports, WORD, WindowColumn};
 use derived_stats::entry::Entry;
-use derived_stats::{Context, DETECTOR_CALL, Number, Silence, SourceId, Spec, ValueType, menu};
+use derived_stats::{Context, DETECTOR_CALL, Number, Periods, Silence, SourceId, Spec, ValueType, menu};
 
 const START: u64 = 1_488_000_000_000_000;
 const MINUTE: u64 = 60_000_000;
@@ -45,6 +45,12 @@ fn call(entry: &Entry) -> String {
 
 fn spec(annotation: &str) -> Spec {
     Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation")
+}
+
+/// As the daemon compiles it: the length of the period is known.
+fn periodic(annotation: &str) -> Spec {
+    let context = Context::new(ValueType::U64).with_periods(Periods::Every { seconds: 60 });
+    Spec::parse(annotation, context).expect("a good annotation")
 }
 
 /// A value of about the size and the irregularity of flow counts, with a season of a day of minutes.
@@ -107,7 +113,7 @@ fn close_nanos(entry: &Entry, call: &str) -> Option<f64> {
     if entry.roles().detector {
         let annotation = format!("1.DSSum-raw:{call}");
         let (window, mut now) = (window(&annotation), START);
-        let mut detectors = DownstreamColumn::new(&spec(&annotation))?;
+        let mut detectors = DownstreamColumn::new(&periodic(&annotation))?;
         let mut close = || {
             now += MINUTE;
             black_box(detectors.close_many(0, u64::MAX, Some(&window), black_box(now), Silence::Once));

@@ -38,6 +38,7 @@ mod partial;
 mod plan;
 mod progress;
 mod results;
+mod retain;
 mod set;
 mod settings;
 mod sink;

@@ -21,7 +21,7 @@ use crate::row::{Alarm, AlarmData, AlarmRow, State, UVE};
 use crate::rule::{Condition, Rules};
 use crate::saved::{self, SavedAlarm, SavedObject};
 
-pub use crate::saved::{StateError, is_alarm_chunk};
+pub use crate::saved::{StateError, is_alarm_chunk, retain};
 
 /// The most alarms of an object, pending ones included.
 pub const MAX_ALARMS_PER_OBJECT: usize = 32;

@@ -44,5 +44,5 @@ pub mod rule;
 mod saved;
 pub mod text;
 
-pub use self::evaluate::{AlarmCounts, Alarms, StateError, is_alarm_chunk};
+pub use self::evaluate::{AlarmCounts, Alarms, StateError, is_alarm_chunk, retain};
 pub use self::rule::{Rule, Rules, Severity};

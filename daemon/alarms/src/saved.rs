@@ -143,6 +143,18 @@ pub(crate) fn decode(chunk: u32, bytes: &[u8]) -> Result<Vec<SavedObject>, State
     }
 }
 
+/// The chunk with those objects only whose keys `keep` accepts; `None` if there are none. The mark of a table whose state
+/// was lost stays.
+///
+/// # Errors
+///
+/// When the chunk is damaged or of a newer version.
+pub fn retain(chunk: u32, bytes: &[u8], keep: impl Fn(&str) -> bool) -> Result<Option<Vec<u8>>, StateError> {
+    let mut objects = decode(chunk, bytes)?;
+    objects.retain(|object| object.key == SavedObject::MARK || keep(&object.key));
+    Ok(encode(&objects))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +165,17 @@ mod tests {
         assert!(!is_alarm_chunk(FIRST - 1) && is_alarm_chunk(FIRST));
         let used: std::collections::BTreeSet<_> = (0..4096).map(|number| bucket(&format!("T:vn{number}"))).collect();
         assert!(used.len() > 240, "{}", used.len());
+    }
+
+    #[test]
+    fn a_part_of_a_chunk_has_the_objects_of_its_keys_and_the_mark() {
+        let object = |key: &str| SavedObject { key: key.to_owned(), alarms: Vec::new(), known_until: 0 };
+        let bytes = encode(&[object("T:a"), SavedObject::mark(7), object("T:b")]).unwrap();
+        let part = retain(9, &bytes, |key| key == "T:b").unwrap().unwrap();
+        let keys: Vec<_> = decode(9, &part).unwrap().into_iter().map(|object| object.key).collect();
+        assert_eq!(keys, ["", "T:b"]);
+        let one = encode(&[object("T:a")]).unwrap();
+        assert_eq!(retain(9, &one, |_| false), Ok(None));
     }
 
     #[test]

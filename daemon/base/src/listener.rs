@@ -4,14 +4,15 @@
 //! |---|---|
 //! | sends no complete head of its first request within [`Limits::header_timeout`] | the connection is closed |
 //! | sends no complete head of a further request within [`Limits::idle_timeout`] | the connection is closed |
+//! | completes no TLS handshake within [`Limits::header_timeout`] | the connection is closed |
 //! | reads less than [`MIN_PROGRESS`] bytes of a response within [`STALLED`] | the connection is closed |
 //! | sends a body that is not needed any more | up to [`LINGER_BYTES`] are dropped within [`LINGER`] before the end |
 //! | connects while all connections are in use | one that waits for its client is closed; without one, the new one waits |
 //! | connects while its own share is in use | one of its own that waits is closed; without one, the new one gets 429 |
 //!
-//! A client is an IPv4 address, or the network of 64 bits of an IPv6 address. What is closed is counted by
-//! [reason](Closed). The client that gets 429 may still send its request: that is read and dropped as the rest of a
-//! body.
+//! A client is an IPv4 address, or the network of 64 bits of an IPv6 address; all clients of a Unix socket are 127.0.0.1.
+//! What is closed is counted by [reason](Closed). The client that gets 429 may still send its request: that is read and
+//! dropped as the rest of a body. One that expects TLS gets no response.
 //!
 //! A connection waits for its client while it has no request, or not the whole body of one; once the response to a
 //! request is sent, it waits for the next one. Those are closed first that have not sent a request yet, then those
@@ -25,6 +26,8 @@ mod open;
 mod progress;
 mod queue;
 mod requests;
+mod socket;
+mod tls;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -32,12 +35,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
 use self::accept::{Accepted, Acceptor};
+pub use self::socket::{Socket, SocketFile};
+pub use self::tls::{ServerTls, TlsFiles, reload_on_change};
 use crate::open_files;
 
 /// The time in which a client that is behind reads [`MIN_PROGRESS`] bytes. The kernel's buffers alone can take a slow
@@ -82,7 +86,9 @@ impl Client {
 pub enum Closed {
     /// It waited for its client, and another connection had come.
     ForAnother,
-    /// The head of its first request was not complete in time.
+    /// Its TLS handshake failed: it has no certificate that counts, does not trust the server's, or speaks no TLS.
+    Handshake,
+    /// Its TLS handshake, or the head of its first request, was not complete in time.
     HeaderTimeout,
     /// The head of a further request was not complete in time.
     IdleTimeout,
@@ -94,12 +100,14 @@ pub enum Closed {
 
 impl Closed {
     /// All reasons.
-    pub const ALL: [Self; 5] = [Self::ForAnother, Self::HeaderTimeout, Self::IdleTimeout, Self::NotRead, Self::Refused];
+    pub const ALL: [Self; 6] =
+        [Self::ForAnother, Self::Handshake, Self::HeaderTimeout, Self::IdleTimeout, Self::NotRead, Self::Refused];
 
     /// The reason as a label of metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::ForAnother => "for_another",
+            Self::Handshake => "tls_handshake",
             Self::HeaderTimeout => "header_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::NotRead => "not_read",
@@ -146,10 +154,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// These limits within the process's limit of open files. One client has three quarters of the connections at most.
+    /// These limits for each of so many servers, within the process's limit of open files. One client has three quarters
+    /// of the connections at most.
     #[must_use]
-    pub fn within_open_files(self) -> Self {
-        let connections = open_files::connections(self.connections);
+    pub fn within_open_files(self, servers: usize) -> Self {
+        let connections = open_files::connections(self.connections, servers);
         let per_client = self.per_client.min(connections - connections / 4);
         if connections < self.connections {
             let wanted = self.connections;
@@ -167,13 +176,14 @@ impl Limits {
 /// Serves until `stopping` is true, then finishes the requests in flight. Counts the connections that it closes by
 /// itself in `refusals`.
 pub async fn serve(
-    listener: TcpListener,
+    socket: impl Into<Socket>,
+    tls: Option<Arc<ServerTls>>,
     router: Router,
     limits: Limits,
     refusals: Refusals,
     stopping: watch::Receiver<bool>,
 ) {
-    let mut acceptor = Acceptor::new(listener, limits, refusals.clone());
+    let mut acceptor = Acceptor::new(socket.into(), tls.is_some(), limits, refusals.clone());
     let mut stop = stopping.clone();
     loop {
         let Accepted { stream, requests, permit } = tokio::select! {
@@ -181,10 +191,10 @@ pub async fn serve(
             // An error means that the sender was dropped, which stops the server, too.
             _ = stop.wait_for(|stop| *stop) => break,
         };
-        let (router, stopping, refusals) = (router.clone(), stopping.clone(), refusals.clone());
+        let (tls, router, stopping, refusals) = (tls.clone(), router.clone(), stopping.clone(), refusals.clone());
         tokio::spawn(async move {
             let _held = permit;
-            if let Some(reason) = connection::serve(stream, router, limits, requests, stopping).await {
+            if let Some(reason) = connection::serve(stream, tls.as_deref(), router, limits, requests, stopping).await {
                 refusals.add(reason);
             }
         });

@@ -9,11 +9,11 @@ pub fn raise() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Returns the most connections of one server: `wanted`, or a quarter of the limit if that is less. There are at most
-/// two servers, each with a queue of a quarter of its connections, so that three eighths of the limit are left for
-/// files and for connections to other machines.
-pub fn connections(wanted: usize) -> usize {
-    wanted.min(limit() / 4).max(1)
+/// Returns the most connections of each of so many servers: `wanted`, or, if that is less, a quarter of the limit for one
+/// or two servers and a share of half of it for more. Each has a queue of a quarter of its connections, so that three
+/// eighths of the limit are left for files and for connections to other machines.
+pub fn connections(wanted: usize, servers: usize) -> usize {
+    wanted.min(limit() / (2 * servers.max(2))).max(1)
 }
 
 fn limit() -> usize {
@@ -27,8 +27,11 @@ mod tests {
     #[test]
     fn connections_leave_most_of_the_open_files_to_the_log() {
         raise();
-        assert_eq!(connections(1), 1);
-        assert_eq!(connections(usize::MAX), (limit() / 4).max(1));
+        assert_eq!(connections(1, 1), 1);
+        assert_eq!(
+            [1, 2, 5].map(|servers| connections(usize::MAX, servers)),
+            [4, 4, 10].map(|part| (limit() / part).max(1))
+        );
         assert_eq!(getrlimit(Resource::Nofile).current, getrlimit(Resource::Nofile).maximum);
     }
 }

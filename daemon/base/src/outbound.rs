@@ -1,6 +1,7 @@
 //! HTTP clients: the common parts of all requests that the daemon makes.
 
 mod authorization;
+mod tls;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
 pub use self::authorization::Authorization;
+pub use self::tls::{ClientTlsFiles, client_tls};
 
 /// Returns the configuration of an HTTP client whose `timeout` covers a whole request, from name resolution to the last
 /// byte. The client follows no redirect and uses no proxy of the environment: it connects to configured servers only.

@@ -13,7 +13,6 @@
 //! | [`writer`], [`stage`], [`mod@write`] | the single writer: the write lock, one write |
 //! | [`append`], [`state`] | the requests: appends, commits |
 //! | [`roll`], [`free`], [`retire`] | new files, the space of replaced state, retention |
-//! | [`backup`] | copies of a log, also of a running one |
 //!
 //! # Disk and memory
 //!
@@ -30,26 +29,25 @@
 //! restored before it may commit again, because a failed write may be on disk in spite of the error.
 
 mod append;
-mod backup;
-mod catalog;
-mod change;
-mod checkpoint;
-mod directory;
-mod disk;
+pub(crate) mod catalog;
+pub(crate) mod change;
+pub(crate) mod checkpoint;
+pub(crate) mod directory;
+pub(crate) mod disk;
 mod free;
 mod health;
-mod journal;
-mod keys;
+pub(crate) mod journal;
+pub(crate) mod keys;
 mod read;
 mod recent;
-mod recover;
+pub(crate) mod recover;
 mod replay;
 mod retire;
 mod roll;
-mod segment;
+pub(crate) mod segment;
 mod stage;
 mod state;
-mod tables;
+pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -140,34 +138,6 @@ impl EmbeddedLog {
     /// fail.
     pub fn check_format(path: &Path) -> Result<(), LogError> {
         directory::check_format(path).map(drop)
-    }
-
-    /// Copies the log in the directory `path`, with the files that its owner keeps beside it, to the directory `target`,
-    /// which must not exist yet; returns the number of bytes. Another process may have the log open and does not wait.
-    /// The copy has all writes that were acknowledged before the call.
-    ///
-    /// # Errors
-    /// [`LogError::NoLog`] or [`LogError::UnknownVersion`] if there is no log of this version. [`LogError::Io`] if
-    /// `target` exists or cannot be written. [`LogError::Unavailable`] if files are deleted faster than they are opened.
-    /// A copy that fails is removed.
-    ///
-    /// # Examples
-    /// ```
-    /// use daemon_log::{AppendBatch, EmbeddedLog, Log as _, LogConfig, PartitionId, PartitionLog as _};
-    ///
-    /// # let dir = tempfile::tempdir()?;
-    /// # let (data, copy) = (dir.path().join("data"), dir.path().join("copy"));
-    /// let log = EmbeddedLog::open(&data, LogConfig::default())?;
-    /// let mut batch = AppendBatch::new(1_700_000_000_000_000);
-    /// batch.push(PartitionId::new(0, 0), b"key", b"payload")?;
-    /// log.append(batch)?;
-    /// EmbeddedLog::backup(&data, &copy)?;
-    /// let copied = EmbeddedLog::open(&copy, LogConfig::default())?;
-    /// assert_eq!(copied.bounds(PartitionId::new(0, 0))?.next, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn backup(path: &Path, target: &Path) -> Result<u64, LogError> {
-        backup::backup(path, target)
     }
 
     /// One more than the largest number of a partition of which the log has had records; 0 without any.

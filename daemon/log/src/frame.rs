@@ -33,11 +33,13 @@ const VERSION: u8 = 1;
 const BODY_LEN_AT: usize = 34;
 const BODY_CRC_AT: usize = 38;
 const HEADER_CRC_AT: usize = 42;
-pub(super) const HEADER_LEN: usize = 46;
+/// The size of the header of a frame.
+pub const HEADER_LEN: usize = 46;
 
 /// The header fields of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrameHeader {
+pub struct FrameHeader {
+    /// The log that the frame belongs to.
     pub partition: PartitionId,
     /// The offset of the first record.
     pub base: u64,
@@ -67,7 +69,7 @@ impl Default for RecordBuffer {
 
 /// A frame that has no offset yet; its first bytes are reserved for the header.
 #[derive(Clone, Debug)]
-pub(super) struct OpenFrame {
+pub struct OpenFrame {
     bytes: Vec<u8>,
     count: u32,
     body_crc: u32,
@@ -124,7 +126,7 @@ impl RecordBuffer {
     }
 
     /// Computes the body checksums, which is the expensive part; callers do it before they take the write lock.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         for frame in &mut self.frames {
             frame.body_crc = crc32fast::hash(&frame.bytes[HEADER_LEN..]);
             // It may stay in memory for readers.
@@ -133,7 +135,7 @@ impl RecordBuffer {
     }
 
     /// Returns the frames in order; the caller has called [`finish`](Self::finish).
-    pub(super) fn into_frames(self) -> Vec<OpenFrame> {
+    pub fn into_frames(self) -> Vec<OpenFrame> {
         self.frames
     }
 }
@@ -147,12 +149,13 @@ impl OpenFrame {
         Self { bytes, count: 0, body_crc: 0 }
     }
 
-    pub(super) fn count(&self) -> u32 {
+    /// The number of records.
+    pub fn count(&self) -> u32 {
         self.count
     }
 
     /// Writes the header and returns the stored bytes of the frame.
-    pub(super) fn seal(mut self, partition: PartitionId, base: u64, written_at: u64, before: u64) -> Vec<u8> {
+    pub fn seal(mut self, partition: PartitionId, base: u64, written_at: u64, before: u64) -> Vec<u8> {
         // RecordBuffer bounds a body by FRAME_BODY_BYTES + MAX_RECORD_BYTES, far below u32.
         let body_len = (self.bytes.len() - HEADER_LEN) as u32;
         let mut header = Vec::with_capacity(HEADER_LEN);
@@ -172,7 +175,7 @@ impl OpenFrame {
 }
 
 /// A verified frame.
-pub(super) struct Frame {
+pub struct Frame {
     header: FrameHeader,
     bytes: Vec<u8>,
 }
@@ -185,7 +188,10 @@ impl std::fmt::Debug for Frame {
 
 impl Frame {
     /// Verifies both checksums, and that the body has the number of records in the header.
-    pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// The check that failed, with the found and the stored value.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, String> {
         let header = FrameHeader::parse(&bytes)?;
         let body = &bytes[HEADER_LEN..];
         if body.len() != header.body_len as usize {
@@ -208,7 +214,8 @@ impl Frame {
         Self { header, bytes }
     }
 
-    pub(super) fn header(&self) -> FrameHeader {
+    /// The header.
+    pub fn header(&self) -> FrameHeader {
         self.header
     }
 
@@ -226,14 +233,23 @@ impl Frame {
         self.bytes.len()
     }
 
-    pub(super) fn body(&self) -> &[u8] {
+    /// The stored bytes, with the header.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The records.
+    pub fn body(&self) -> &[u8] {
         self.bytes.get(HEADER_LEN..).unwrap_or_default()
     }
 }
 
 impl FrameHeader {
     /// Parses and verifies the header at the beginning of some bytes.
-    pub(super) fn parse(frame: &[u8]) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// The check that failed, with the found and the stored value.
+    pub fn parse(frame: &[u8]) -> Result<Self, String> {
         let header = frame.get(..HEADER_LEN).ok_or("it is shorter than a frame header")?;
         let (computed, crc) = (crc32fast::hash(&header[..HEADER_CRC_AT]), u32_at(header, HEADER_CRC_AT));
         if computed != crc {
@@ -254,7 +270,7 @@ impl FrameHeader {
     }
 
     /// The offset after the last record.
-    pub(super) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.base.saturating_add(u64::from(self.count))
     }
 

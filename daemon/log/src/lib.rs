@@ -43,6 +43,24 @@ mod record_batch;
 mod retention;
 mod stats;
 
+/// The stored forms, for tools that read or write the files of a log that no process writes: see `docs/src/design/store.md`.
+pub mod files {
+    pub use crate::embedded::catalog::Catalog;
+    pub use crate::embedded::change::{Change, ChunkAt, Entry, FrameAt, decode};
+    pub use crate::embedded::checkpoint::create_journal;
+    pub use crate::embedded::directory::{
+        Directory, acknowledged_path, copy_beside, create_version, io_error, is_log, parent, store_path, sync_parent,
+        unseal_acknowledged,
+    };
+    pub use crate::embedded::disk::sync_directory;
+    pub use crate::embedded::journal::{CHANGES_LEN, Kind, RECORD_LEN, RecordHead};
+    pub use crate::embedded::keys::StoredKey;
+    pub use crate::embedded::recover::files;
+    pub use crate::embedded::segment::{Family, HEAD_LEN, Place, Segment, head};
+    pub use crate::embedded::tables::{Ends, Head, Part, Partition, Parts, Tables};
+    pub use crate::frame::{Frame, FrameHeader, HEADER_LEN, OpenFrame};
+}
+
 use std::time::Duration;
 
 pub use self::append_batch::{AppendBatch, Appended, Idempotency, Written};

@@ -15,7 +15,7 @@ pub struct PartitionId {
 
 impl PartitionId {
     /// The reserved id of the results log in frames; input cannot use it.
-    pub(crate) const RESULTS: Self = Self { stream: u16::MAX, partition: u16::MAX };
+    pub const RESULTS: Self = Self { stream: u16::MAX, partition: u16::MAX };
 
     /// Creates the id of partition `partition` of the stream with number `stream`.
     pub const fn new(stream: u16, partition: u16) -> Self {
@@ -23,7 +23,7 @@ impl PartitionId {
     }
 
     /// The name of this log in error texts.
-    pub(crate) fn location(self) -> String {
+    pub fn location(self) -> String {
         if self == Self::RESULTS { "the results".to_owned() } else { format!("partition {self}") }
     }
 }

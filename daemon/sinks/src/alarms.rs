@@ -30,6 +30,7 @@ use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, RecordBatch, SinkPosition};
 use tracing::{error, info, warn};
+use ureq::tls::TlsConfig;
 
 use self::client::{Client, Failure};
 use self::position::Position;
@@ -101,14 +102,14 @@ impl AlarmSink {
 
     fn new(
         notifier: Box<dyn Notifier>,
-        timeout: Duration,
+        requests: (Duration, TlsConfig),
         clock: Arc<dyn Clock>,
         telemetry: AlarmTelemetry,
         stop: Stop,
     ) -> Self {
         telemetry.expect(notifier.name());
         Self {
-            client: Client::new(timeout, notifier.name(), stop),
+            client: Client::new(requests, notifier.name(), stop),
             notifier,
             clock,
             telemetry,

@@ -2,19 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
-use daemon_base::outbound::Authorization;
-use daemon_base::setting::{Secret, file};
+use daemon_base::outbound::{Authorization, ClientTlsFiles, client_tls};
+use daemon_base::setting::Secret;
 use http::Uri;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-
-/// The files with the trusted certificate authorities of common systems.
-const SYSTEM_AUTHORITIES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
+use ureq::tls::TlsConfig;
 
 /// The secret of a setting, or of the file that the setting `key` names.
 pub(crate) fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> anyhow::Result<Option<Secret>> {
@@ -33,34 +24,44 @@ pub(crate) fn is_in_clear(url: &str) -> bool {
     !local && uri.is_some_and(|uri| uri.scheme_str() == Some("http"))
 }
 
-/// The TLS settings, which trust the authorities of the system and of `ca_file`, which the setting `key` names.
-///
-/// Without either, as in small container images, they trust Mozilla's list, which is compiled in.
-pub(crate) fn tls(ca_file: Option<&Path>, key: &str) -> anyhow::Result<TlsConfig> {
-    let mut authorities = Vec::new();
-    if let Some(path) = ca_file {
-        let pem = file::read(path).with_context(|| format!("read {key} {}", path.display()))?;
-        authorities.extend(certificates(&pem));
-        anyhow::ensure!(
-            !authorities.is_empty(),
-            "{key}: {} has no certificate in PEM (-----BEGIN CERTIFICATE-----)",
-            path.display()
-        );
-    }
-    // A file that cannot be read counts as missing.
-    let system = SYSTEM_AUTHORITIES.iter().find_map(|path| std::fs::read(path).ok());
-    authorities.extend(certificates(&system.unwrap_or_default()));
-    let roots = if authorities.is_empty() { RootCerts::WebPki } else { RootCerts::from(authorities) };
-    Ok(TlsConfig::builder().root_certs(roots).build())
+/// The files of TLS that a section names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TlsFiles<'s> {
+    /// `ca_file`.
+    pub ca: Option<&'s Path>,
+    /// `certificate_file`.
+    pub certificate: Option<&'s Path>,
+    /// `key_file`.
+    pub key: Option<&'s Path>,
 }
 
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    let items = parse_pem(pem).filter_map(Result::ok);
-    let certificates = items.filter_map(|item| match item {
-        PemItem::Certificate(certificate) => Some(certificate),
-        _ => None,
-    });
-    certificates.collect()
+/// The TLS of a client of the server at `url`, which trusts the authorities of the system and of the files of `section`,
+/// and shows the certificate of the files.
+pub(crate) fn tls(url: &str, files: TlsFiles<'_>, section: &str) -> anyhow::Result<TlsConfig> {
+    if !url.starts_with("https:") {
+        return Ok(TlsConfig::default());
+    }
+    let owned = |path: &Path| path.to_owned();
+    let certificate = files.certificate.map(owned).zip(files.key.map(owned));
+    let files = ClientTlsFiles { ca: files.ca.map(owned), certificate };
+    client_tls(&files, &format!("{section}.ca_file, certificate_file or key_file"))
+}
+
+/// What is wrong with the files of a section whose server has this URL, each with its key.
+pub(crate) fn tls_problems(url: &str, files: TlsFiles<'_>) -> Vec<(&'static str, String)> {
+    let TlsFiles { ca, certificate, key } = files;
+    let mut problems = Vec::new();
+    if !url.starts_with("https:") {
+        let set = [("ca_file", ca), ("certificate_file", certificate), ("key_file", key)];
+        let useless = set.into_iter().filter(|(_, path)| path.is_some());
+        let text = "a url with http uses no certificate; write https, or remove it";
+        problems.extend(useless.map(|(key, _)| (key, text.to_owned())));
+    }
+    if certificate.is_some() != key.is_some() {
+        let lacking = if key.is_none() { "key_file" } else { "certificate_file" };
+        problems.push((lacking, "certificate_file and key_file require each other; set both or neither".to_owned()));
+    }
+    problems
 }
 
 /// Validates the URL of an endpoint. The problem never shows the URL, which may contain a password or a token.
@@ -77,12 +78,6 @@ pub(crate) fn check_url(url: &str, example: &str) -> Result<(), String> {
     } else {
         Err(format!("expected a URL without credentials such as {example:?}"))
     }
-}
-
-/// What is wrong with the key `ca_file` of a section whose server has this URL.
-pub(crate) fn ca_file_problem(url: &str, ca_file: Option<&Path>) -> Option<(&'static str, String)> {
-    let is_useless = ca_file.is_some() && !url.starts_with("https:");
-    is_useless.then(|| ("ca_file", "a url with http uses no certificate; write https, or remove it".to_owned()))
 }
 
 /// The keys with the credentials of a section: a user with a password, or a token, and a tenant.

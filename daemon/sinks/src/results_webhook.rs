@@ -16,7 +16,6 @@ use std::sync::Arc;
 use daemon_base::clock::Clock;
 use daemon_base::setting::Secret;
 use daemon_base::stop::Stop;
-use ureq::tls::TlsConfig;
 
 use self::batch::Batch;
 use crate::Sink;
@@ -44,14 +43,13 @@ impl ResultsWebhookSettings {
     pub fn new(section: &ResultsWebhookConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let ca_file = "sinks.results_webhook.ca_file";
-        let is_https = url.starts_with("https:");
         let post = PostSettings {
             name: NAME,
             settings: "sinks.results_webhook.url and its secret",
             ca_file,
             url: url.clone(),
             timeout: section.timeout,
-            tls: if is_https { tls(section.ca_file.as_deref(), ca_file)? } else { TlsConfig::default() },
+            tls: tls(url, section.tls_files(), "sinks.results_webhook")?,
             max_items: section.batch_results,
             max_bytes: section.batch_bytes,
             flush_interval: section.flush_interval,

@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 use self::switch::Switched;
 use super::staged_file::StagedFile;
 use super::{AppSettings, Remains, SourceMemory, shared};
-use crate::engine::{Engine, StopBy};
+use crate::engine::{Engine, Failure, StopBy};
 use crate::http::{Change, Common, Configuration, Current, Outcome, Shared, Wanted};
 
 /// How long the handlers keep the old state while the new one is restored and read.
@@ -96,8 +96,8 @@ impl Running {
         self.current.clone()
     }
 
-    /// Turns true when a thread has failed.
-    pub(super) fn failed(&self) -> watch::Receiver<bool> {
+    /// Whether a thread has failed.
+    pub(super) fn failed(&self) -> watch::Receiver<Failure> {
         self.engine.failed.clone()
     }
 

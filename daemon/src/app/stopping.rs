@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::StopSignals;
 use super::change::{Applied, Running};
-use crate::engine::{Base, Engine, StopBy};
+use crate::engine::{Base, Engine, Failure, StopBy};
 use crate::http::Change;
 use crate::service_manager;
 
@@ -104,7 +104,7 @@ enum Event {
 
 async fn next_event(
     stopping: &mut Stopping,
-    mut failed: watch::Receiver<bool>,
+    mut failed: watch::Receiver<Failure>,
     servers: &mut JoinSet<()>,
     change: impl Future<Output = Option<Change>>,
 ) -> Event {
@@ -114,7 +114,7 @@ async fn next_event(
             error!(?ended, "A server ended before the stop. The daemon stops; restart it.");
             Event::Stop { failure: true }
         }
-        _ = failed.wait_for(|failed| *failed) => Event::Stop { failure: true },
+        _ = failed.wait_for(Failure::has_failed) => Event::Stop { failure: true },
         Some(change) = change => Event::Change(change),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use daemon_log::{Bounds, EmbeddedLog, Log as _, LogError, PartitionLog as _, PartitionStats};
+use daemon_log_tools::backup;
 
 use crate::commands::config_args::ConfigArgs;
 use crate::engine::{LogSettings, RESULT_INDEX, VIEW_CHECKPOINT};
@@ -18,6 +19,9 @@ pub(crate) struct BackupArgs {
     /// The directory to create for the copy.
     #[arg(value_name = "DIRECTORY")]
     pub(crate) target: PathBuf,
+    /// An older copy of the same directory on the same file system: files that it has already are linked.
+    #[arg(long, value_name = "COPY")]
+    pub(crate) onto: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -29,20 +33,24 @@ pub(crate) struct BackupArgs {
 ///
 /// Fails if there is no log, if `target` exists or cannot be written, or if the copy has damage, which the log has then,
 /// too; such a copy stays.
-pub(crate) fn run(settings: &LogSettings, target: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &LogSettings, target: &Path, onto: Option<&Path>) -> anyhow::Result<()> {
     let LogSettings::Embedded(own) = settings else {
         anyhow::bail!(
             "log.kind is \"kafka\": this daemon keeps nothing of its own; copy the topics with Kafka's tools"
         );
     };
     let from = &own.data_dir;
-    let bytes = EmbeddedLog::backup(from, target)
+    let size = backup(from, target, onto)
         .with_context(|| format!("copy the log in {} (log.data_dir) to {}", from.display(), target.display()))?;
     let checked = EmbeddedLog::open(target, own.log.clone()).and_then(|log| check(&log));
     let Checked { states, results } = checked.with_context(|| format!("check the copy in {}", target.display()))?;
+    let linked = match onto {
+        Some(onto) => format!(", and linked {} MiB of {}", size.linked.div_ceil(1024 * 1024), onto.display()),
+        None => String::new(),
+    };
     let copied = format!(
-        "Copied {} MiB to {}. The copy is whole: the states of {states} partitions, {results} records of results.\n",
-        bytes.div_ceil(1024 * 1024),
+        "Copied {} MiB to {}{linked}. The copy is whole: the states of {states} partitions, {results} records of results.\n",
+        size.copied.div_ceil(1024 * 1024),
         target.display(),
     );
     super::print::print(&copied).context("write to standard output")

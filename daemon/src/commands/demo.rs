@@ -32,7 +32,7 @@ use crate::app::{self, AppSettings, Hangups, StopSignals};
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::print;
 use crate::config::{Loaded, Streams};
-use crate::engine::Engine;
+use crate::engine::{Engine, Failure};
 use crate::extensions::Extensions;
 use crate::http::{Common, Current, Server};
 use crate::settings;
@@ -89,9 +89,9 @@ async fn show(
     let mut signals = StopSignals::listen()?;
     Hangups::listen()?.ignore();
     open_files::raise();
-    let http = settings.http.within_open_files();
-    let server = Server::bind(http).await?;
-    let address = server.address();
+    let http = settings.http.clone().within_open_files();
+    let server = Server::bind(http.clone()).await?;
+    let address = server.address().context("the demo needs http.listen, an address of this machine; set it")?;
     let mut engine = own.start(Engine::start(&settings.engine, Arc::clone(&clock))?)?;
     let board = Arc::new(Board::default());
     engine.add_sink(BoardSink::new(Arc::clone(&board)))?;
@@ -133,7 +133,7 @@ async fn wait(
             _ = frames.tick() => write(&mut out, &board.draw(live, engine))?,
             () = &mut over => return Ok(()),
             _ = signals.next() => return Ok(()),
-            _ = failed.wait_for(|failed| *failed) => anyhow::bail!("a thread failed; see the first error above"),
+            _ = failed.wait_for(Failure::has_failed) => anyhow::bail!("a thread failed; see the first error above"),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use daemon_base::setting::duration;
 
-use super::client::TokenOption;
-use super::http_url::http_url;
+use super::client::ClientOptions;
+use super::http_url::daemon_url;
 use super::print::{excerpt, message, print};
 
 /// The characters of an answer that are shown.
@@ -16,8 +16,8 @@ const EXCERPT: usize = 500;
 /// Arguments of `health`.
 #[derive(Args, Debug)]
 pub(crate) struct HealthArgs {
-    /// The URL of the daemon's HTTP server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = http_url)]
+    /// The URL of the daemon's HTTP server, also `https://…` or `unix:/path/of/a.sock`.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = daemon_url)]
     url: String,
     /// Ask whether it is ready, and not only whether it lives: partitions are restored, the log can write.
     #[arg(long)]
@@ -26,17 +26,18 @@ pub(crate) struct HealthArgs {
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
     timeout: Duration,
     #[command(flatten)]
-    token: TokenOption,
+    client: ClientOptions,
 }
 
 /// Prints the daemon's answer. Returns exit code 1 if it is not well or does not answer.
 ///
 /// # Errors
 ///
-/// Fails if standard output cannot be written, or the file of the token cannot be read.
+/// Fails if standard output cannot be written, or a file of the client cannot be used.
 pub(crate) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
-    let url = format!("{}{}", args.url, if args.ready { "/readyz" } else { "/healthz" });
-    let answer = args.token.client(Some(args.timeout))?.get(&url);
+    let path = if args.ready { "/readyz" } else { "/healthz" };
+    let url = format!("{}{path}", args.url);
+    let answer = args.client.client(&args.url, Some(args.timeout))?.get(path);
     let answered = answer.and_then(|mut answer| {
         let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string()?;
         Ok((answer.status(), text))

@@ -16,6 +16,19 @@ pub(crate) fn http_url(text: &str) -> Result<String, String> {
     whole.then(|| text.trim_end_matches('/').to_owned()).ok_or_else(expected)
 }
 
+/// Parses the URL of a daemon: as [`http_url`], or `unix:` and the absolute path of a socket.
+///
+/// # Errors
+///
+/// What was expected and what was found.
+pub(crate) fn daemon_url(text: &str) -> Result<String, String> {
+    match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') => Ok(text.to_owned()),
+        Some(_) => Err(format!("expected \"unix:\" and the absolute path of a socket, found {text:?}")),
+        None => http_url(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +42,11 @@ mod tests {
         }
         for text in ["", "a:4000", "ftp://a", "http://", "http://a/?all", "http://a b"] {
             assert!(http_url(text).is_err(), "{text:?} was taken");
+        }
+        assert_eq!(daemon_url("unix:/run/a.sock").as_deref(), Ok("unix:/run/a.sock"));
+        assert_eq!(daemon_url("http://a/").as_deref(), Ok("http://a"));
+        for text in ["unix:a.sock", "unix:", "a:1"] {
+            assert!(daemon_url(text).is_err(), "{text:?} was taken");
         }
     }
 }

@@ -30,6 +30,9 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     if let Err((key, problem)) = crate::settings::access(&survey.config.http) {
         survey.add_problem(key, &problem);
     }
+    if let Err((key, problem)) = crate::settings::listeners(&survey.config.http) {
+        survey.add_problem(key, &problem);
+    }
     if let Some(path) = survey.config.sinks.file.path.clone() {
         check_result_file(&mut survey, &path);
     }

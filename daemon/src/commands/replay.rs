@@ -32,7 +32,7 @@ use crate::commands::config_args::ConfigArgs;
 use crate::commands::neighbours::Neighbours;
 use crate::commands::print::message;
 use crate::commands::recorded;
-use crate::engine::{self, Engine, EngineSettings, LogSettings};
+use crate::engine::{self, Engine, EngineSettings, Failure, LogSettings};
 use crate::extensions::Extensions;
 
 /// The bytes of one append, large enough to amortize its sync.
@@ -143,7 +143,7 @@ fn feed(
     progress: &ProgressBar,
     files: &[PathBuf],
     allowed_lateness: Duration,
-    failed: Option<&watch::Receiver<bool>>,
+    failed: Option<&watch::Receiver<Failure>>,
 ) -> anyhow::Result<Tally> {
     let mut feeder = Feeder {
         log,
@@ -192,9 +192,8 @@ fn applied(engine: &Engine) -> anyhow::Result<Fates> {
 }
 
 /// Fails once a thread of the engine has failed: what it did not apply or commit is applied by the next run.
-fn check(failed: &watch::Receiver<bool>) -> anyhow::Result<()> {
-    anyhow::ensure!(!*failed.borrow(), "a worker failed; correct what the first error above names, and run it again");
-    Ok(())
+fn check(failed: &watch::Receiver<Failure>) -> anyhow::Result<()> {
+    failed.borrow().check("a worker failed; correct what the first error above names, and run it again")
 }
 
 /// The state of a replay, which appends lines to the log in batches.
@@ -209,7 +208,7 @@ struct Feeder<'e> {
     unit: TimeUnit,
     neighbours: Neighbours,
     /// Whether the engine that makes room in the log has failed; `None` on Kafka.
-    failed: Option<&'e watch::Receiver<bool>>,
+    failed: Option<&'e watch::Receiver<Failure>>,
 }
 
 impl Feeder<'_> {
@@ -250,7 +249,7 @@ impl Feeder<'_> {
         // Workers make the room, unless they have failed.
         let wait = |_| {
             thread::sleep(PAUSE);
-            self.failed.is_none_or(|failed| !*failed.borrow())
+            self.failed.is_none_or(|failed| !failed.borrow().has_failed())
         };
         match append_when_room(self.log, batch, wait) {
             Err(LogError::Full { .. }) if self.failed.is_some() => self.failed.map_or(Ok(()), check),

@@ -63,19 +63,19 @@ fn print(log: &dyn Log, from: u64, skip_damaged: bool) -> anyhow::Result<()> {
     );
     let (mut out, mut reader) = (super::print::output(), RecordReader::default());
     let mut next = from.max(bounds.first);
-    let (mut left_out, mut is_behind_damage) = (0_u64, false);
+    let (mut left_out, mut is_behind_damage, mut damage) = (0_u64, false, None);
     loop {
         match read_before_damage(log, next, READ_BYTES, is_damage) {
             Err(error) if is_damage(&error) => {
                 out.flush().context("write to standard output")?;
-                anyhow::ensure!(
-                    skip_damaged && next < bounds.next,
-                    "{error}; --skip-damaged prints what is behind that"
-                );
+                if !skip_damaged || next >= bounds.next {
+                    return Err(error).context("--skip-damaged prints what is behind damage");
+                }
                 if !is_behind_damage {
                     super::print::message(format_args!("derived-statsd: {error}; it is left out"));
                 }
                 (next, left_out, is_behind_damage) = (next + 1, left_out + 1, true);
+                damage.get_or_insert(error);
             }
             batch => {
                 let batch = batch?;
@@ -88,8 +88,8 @@ fn print(log: &dyn Log, from: u64, skip_damaged: bool) -> anyhow::Result<()> {
         }
     }
     out.flush().context("write to standard output")?;
-    anyhow::ensure!(left_out == 0, "{left_out} records of the results are damaged, or between damage, and left out");
-    Ok(())
+    let text = || format!("{left_out} records of the results are damaged, or between damage, and left out");
+    damage.map_or(Ok(()), |error| Err(error).with_context(text))
 }
 
 /// Writes the results of a batch as lines.

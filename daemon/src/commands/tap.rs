@@ -9,8 +9,8 @@ use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::client::TokenOption;
-use super::http_url::http_url;
+use super::client::ClientOptions;
+use super::http_url::daemon_url;
 use super::print::{excerpt, message, quiet_if_closed};
 
 /// The characters of an answer that are shown.
@@ -22,14 +22,14 @@ pub(crate) struct TapArgs {
     /// A stream, such as UveVirtualNetworkAgent-egress_flow_count, or an object, such as ObjectVNTable:vn1.
     #[arg(value_name = "STREAM|KEY")]
     wanted: String,
-    /// The URL of the daemon's HTTP server.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = http_url)]
+    /// The URL of the daemon's HTTP server, also `https://…` or `unix:/path/of/a.sock`.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = daemon_url)]
     url: String,
     /// Print the lines of JSON as they come.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    token: TokenOption,
+    client: ClientOptions,
 }
 
 /// Prints a line for each sample and result until Ctrl-C, or until the daemon ends.
@@ -40,8 +40,10 @@ pub(crate) struct TapArgs {
 pub(crate) fn run(args: &TapArgs) -> anyhow::Result<ExitCode> {
     // The name of a stream has no colon, and a key has one.
     let parameter = if args.wanted.contains(':') { "key" } else { "stream" };
-    let url = format!("{}/api/v1/tap?{parameter}={}", args.url, utf8_percent_encode(&args.wanted, NON_ALPHANUMERIC));
-    let mut answer = args.token.client(None)?.get(&url).with_context(|| format!("no answer from {url}"))?;
+    let path = format!("/api/v1/tap?{parameter}={}", utf8_percent_encode(&args.wanted, NON_ALPHANUMERIC));
+    let url = format!("{}{path}", args.url);
+    let mut answer =
+        args.client.client(&args.url, None)?.get(&path).with_context(|| format!("no answer from {url}"))?;
     if !answer.status().is_success() {
         let text = answer.body_mut().read_to_string().unwrap_or_default();
         message(format_args!("{url}: {}: {}", answer.status(), excerpt(text.trim_end(), EXCERPT)));

@@ -11,14 +11,17 @@ use clap::Args;
 use derived_stats::Registry;
 use serde::Deserialize;
 
-use crate::commands::client::TokenOption;
+use crate::commands::client::ClientOptions;
 use crate::commands::config_args::Overrides;
-use crate::commands::http_url::http_url;
+use crate::commands::http_url::daemon_url;
 use crate::commands::preflight;
 use crate::commands::preview::{Preview, Types, types};
 use crate::commands::print::{excerpt, message};
 use crate::config::{self, Effective, Problems, Sources, Streams, Survey};
 use crate::settings;
+
+/// The path of the configuration in force.
+const CONFIGURATION: &str = "/api/v1/config";
 
 /// How long a daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,7 +40,7 @@ pub(crate) struct ValidateArgs {
     #[arg(long, value_name = "URL|FILE")]
     pub(crate) diff: Option<String>,
     #[command(flatten)]
-    pub(crate) token: TokenOption,
+    pub(crate) client: ClientOptions,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
 }
@@ -88,7 +91,7 @@ fn print_difference(
     registry: &Registry,
 ) -> anyhow::Result<ExitCode> {
     let after = types(settings::plans(streams).iter().map(Arc::as_ref));
-    let is_url = other.starts_with("http://") || other.starts_with("https://");
+    let is_url = ["http://", "https://", "unix:"].iter().any(|scheme| other.starts_with(scheme));
     let (before, of_before, effective, hidden) = if is_url {
         let (before, of_before, hidden) = running(args, other)?;
         // Without the secrets, which the daemon does not show.
@@ -110,8 +113,10 @@ fn print_difference(
 
 /// The configuration of a running daemon, and the keys that it does not show.
 fn running(args: &ValidateArgs, url: &str) -> anyhow::Result<(Effective, Types, Vec<String>)> {
-    let url = http_url(url).map_err(|error| anyhow::anyhow!("--diff: {error}"))? + "/api/v1/config";
-    let mut answer = args.token.client(Some(TIMEOUT))?.get(&url).with_context(|| format!("no answer from {url}"))?;
+    let base = daemon_url(url).map_err(|error| anyhow::anyhow!("--diff: {error}"))?;
+    let url = format!("{base}{CONFIGURATION}");
+    let client = args.client.client(&base, Some(TIMEOUT))?;
+    let mut answer = client.get(CONFIGURATION).with_context(|| format!("no answer from {url}"))?;
     let text = answer.body_mut().read_to_string().with_context(|| format!("no answer from {url}"))?;
     let status = answer.status();
     anyhow::ensure!(status.is_success(), "{url} responds with {status}: {}", excerpt(text.trim(), EXCERPT));

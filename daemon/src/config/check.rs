@@ -1,6 +1,5 @@
 //! Range and consistency checks of the values, which types alone cannot express.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use daemon_base::setting::address::authority;
@@ -11,6 +10,7 @@ use derived_stats::annotation::nearest;
 use proxy_uve::{StreamName, table_of_uve_type};
 
 use super::layers::Layers;
+use super::listeners;
 use super::problem::SourceLocation;
 use super::ranges::{self, Number, Span};
 use crate::config::{Config, LogKind};
@@ -28,7 +28,6 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
     }
     checks.topic_part("aggregation.cluster_id", &config.aggregation.cluster_id);
     checks.contiv(config);
-    checks.listens(config);
     checks.http(config);
     checks.log(config);
     checks.kafka(config);
@@ -41,16 +40,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
 pub(super) fn notices(config: &Config) -> Vec<String> {
     let mut notices = Vec::new();
-    let is_allowed = config.http.insecure || config.http.tokens_file.is_some();
-    if is_allowed && !config.http.listen.ip().is_loopback() {
-        let risk = match config.http.tokens_file {
-            None => "is reachable from other machines without authentication; put a firewall or proxy before it",
-            Some(_) => {
-                "is reachable from other machines without TLS: tokens can be read on the way; put a proxy before it"
-            }
-        };
-        notices.push(format!("http.listen: {} {risk}", config.http.listen));
-    }
+    notices.extend(listeners::notices(&config.http));
     if config.sinks.influxdb.sends_secret_in_clear() {
         notices.push("sinks.influxdb.url: http sends the secret unencrypted; use https".to_owned());
     }
@@ -130,20 +120,8 @@ impl Checks<'_> {
             );
             self.add_problem("http.header_timeout", &message);
         }
-    }
-
-    /// Two servers cannot listen on one port of one address.
-    fn listens(&mut self, config: &Config) {
-        let listens = [("http.listen", Some(config.http.listen)), ("contiv.listen", config.contiv.listen)];
-        let set = listens.iter().filter_map(|(key, address)| Some((*key, (*address)?)));
-        for (index, (key, address)) in set.clone().enumerate() {
-            for (other_key, other) in set.clone().take(index).filter(|(_, other)| overlap(address, *other)) {
-                let message = format!(
-                    "{address} and `{other_key}`, {other}, include the same address and port; set another port in one \
-                     of them"
-                );
-                self.add_problem(key, &message);
-            }
+        for (key, message) in listeners::problems(config) {
+            self.add_problem(key, &message);
         }
     }
 
@@ -174,10 +152,12 @@ impl Checks<'_> {
         for server in &section.servers {
             match authority(server, OPSERVER_PORT) {
                 Err(message) => self.add_problem("opserver.servers", &message),
-                Ok(authority) if *authority.as_str() == config.http.listen.to_string() => {
+                Ok(authority)
+                    if config.http.all_listeners().any(|own| own.address.to_string() == authority.as_str()) =>
+                {
                     self.add_problem(
                         "opserver.servers",
-                        &format!("{server:?} is the http.listen of this daemon; name another server"),
+                        &format!("{server:?} is a listener of this daemon; name another server"),
                     );
                 }
                 Ok(_) => {}
@@ -289,14 +269,6 @@ impl Checks<'_> {
         let location = self.0.location(key);
         self.0.add_problem(location, format!("`{key}`: {message}"));
     }
-}
-
-/// Whether two listeners would use the same port of an address. Port 0 is a free one each time; `[::]` includes all
-/// addresses of IPv4, too.
-fn overlap(left: SocketAddr, right: SocketAddr) -> bool {
-    let [one, other] = [left, right].map(|address| address.ip().to_canonical());
-    let includes = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
-    left.port() == right.port() && left.port() != 0 && (one == other || includes(one, other) || includes(other, one))
 }
 
 #[cfg(test)]

@@ -240,7 +240,7 @@ port=8087
         assert_eq!(layers.problems, []);
         let config = layers.config();
         assert_eq!(config.log.partitions, 30);
-        assert_eq!(config.http.listen.to_string(), "127.0.0.1:8089");
+        assert_eq!(config.http.listen.unwrap().to_string(), "127.0.0.1:8089");
         assert_eq!(
             config.kafka.brokers.split_whitespace().collect::<Vec<_>>(),
             ["10.0.0.1:9092", "10.0.0.2:9092", "10.0.0.3:9092"]

@@ -205,7 +205,7 @@ mod tests {
     fn a_text_becomes_a_value_of_the_type_of_its_key() {
         assert_eq!(set("aggregation.cluster_id", "12").config().aggregation.cluster_id, "12");
         assert_eq!(set("aggregation.period", "5").config().aggregation.period, Some(5));
-        assert_eq!(set("http.listen", "0.0.0.0:80").config().http.listen.port(), 80);
+        assert_eq!(set("http.listen", "0.0.0.0:80").config().http.listen.unwrap().port(), 80);
         assert_eq!(set("aggregation.schema_files", "a b.sandesh").config().aggregation.schema_files.len(), 1);
         assert_eq!(set("aggregation.schema_files", r#"["a", "b"]"#).config().aggregation.schema_files.len(), 2);
         assert_eq!(set("aggregation.cluster_id", "[]").config().aggregation.cluster_id, "[]");
@@ -249,8 +249,8 @@ mod tests {
             (
                 "http.listen",
                 "localhost",
-                "`http.listen`: expected a numeric address and port such as \"127.0.0.1:8081\" or \"[::1]:8081\", \
-                 found \"localhost\"",
+                "`http.listen`: expected a numeric address and port such as \"127.0.0.1:8081\" or \"[::1]:8081\", or \
+                 \"none\", found \"localhost\"",
             ),
         ];
         for (key, text, message) in cases {

@@ -80,7 +80,7 @@ fn some(value: impl TryInto<u64>) -> Option<u64> {
 }
 
 /// All settings that are whole numbers. Versions, such as `sinks.influxdb.version`, are names.
-pub(super) const NUMBERS: [Number; 42] = [
+pub(super) const NUMBERS: [Number; 43] = [
     number("aggregation.max_objects_per_partition", 1, OBJECTS, |c| some(c.aggregation.max_objects_per_partition)),
     number("aggregation.max_sources_per_object", 1, SOURCES, |c| some(c.aggregation.max_sources_per_object)),
     number("aggregation.period", 1, 86_400, |c| c.aggregation.period.map(u64::from)),
@@ -92,6 +92,7 @@ pub(super) const NUMBERS: [Number; 42] = [
     number("http.max_connections_per_client", 1, CONNECTIONS, |c| some(c.http.max_connections_per_client)),
     number("http.max_in_flight", 1, MAX_IN_FLIGHT, |c| some(c.http.max_in_flight)),
     number("http.max_readers", 1, READERS, |c| some(c.http.max_readers)),
+    number("http.max_requests_per_second", 0, 1_000_000, |c| some(c.http.max_requests_per_second)),
     number("http.max_streams", 1, READERS, |c| some(c.http.max_streams)),
     number("kafka.configuration_version", 0, 1_000_000_000_000, |c| some(c.kafka.configuration_version)),
     number("kafka.max_sink_lag", 0, 1_000_000_000_000, |c| some(c.kafka.max_sink_lag)),

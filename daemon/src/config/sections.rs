@@ -2,6 +2,7 @@
 
 mod aggregation;
 mod http;
+mod listener;
 mod log;
 mod logging;
 mod shutdown;
@@ -10,6 +11,7 @@ mod workers;
 
 pub(crate) use self::aggregation::Aggregation;
 pub(crate) use self::http::Http;
+pub(crate) use self::listener::{ListenAddress, ListenerConfig, Role};
 pub(crate) use self::log::{LogKind, LogSection};
 pub(crate) use self::logging::{LogFormat, Logging};
 pub(crate) use self::shutdown::Shutdown;

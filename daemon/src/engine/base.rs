@@ -13,6 +13,7 @@ use derived_stats::Registry;
 use tokio::sync::watch;
 use tracing::warn;
 
+use super::failure::Failure;
 use super::threads::Threads;
 use crate::telemetry::Telemetry;
 use crate::view::EventHub;
@@ -34,8 +35,8 @@ pub(crate) struct Base {
     pub(super) events_from: u64,
     /// Whether sources or sinks of an embedding program run: they hold the log for as long as the process lives.
     pub(super) has_own_parts: bool,
-    pub(super) failure: Arc<watch::Sender<bool>>,
-    pub(super) failed: watch::Receiver<bool>,
+    pub(super) failure: Arc<watch::Sender<Failure>>,
+    pub(super) failed: watch::Receiver<Failure>,
     pub(super) stop_sources: Stop,
     pub(super) sources: Threads,
     pub(super) stop_helpers: Stop,
@@ -45,7 +46,7 @@ pub(crate) struct Base {
 impl Base {
     /// Nothing runs yet.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        let (failure, failed) = watch::channel(false);
+        let (failure, failed) = watch::channel(Failure::None);
         let failure = Arc::new(failure);
         let (stop_sources, stop_helpers) = (Stop::default(), Stop::default());
         Self {

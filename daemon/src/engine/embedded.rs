@@ -220,7 +220,8 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
     };
     anyhow::ensure!(
         found.trim() == partitions.to_string(),
-        "the log in {} was made with log.partitions={}, not {partitions}; set that, or use another log.data_dir",
+        "the log in {0} was made with log.partitions={1}, not {partitions}; set that, or use another log.data_dir: \
+         `derived-statsd migrate --partitions {partitions} {0} NEW` makes one with more",
         directory.display(),
         found.trim(),
     );

@@ -11,13 +11,15 @@ use daemon_base::stop::Stop;
 use tokio::sync::watch;
 use tracing::error;
 
+use super::failure::Failure;
+
 /// How often a wait looks at a deadline that may have come nearer.
 const DEADLINE_CHECK: Duration = Duration::from_millis(100);
 
 /// Threads that end when one flag is set.
 pub(super) struct Threads {
     stop: Stop,
-    failure: Arc<watch::Sender<bool>>,
+    failure: Arc<watch::Sender<Failure>>,
     sender: mpsc::Sender<()>,
     ended: mpsc::Receiver<()>,
     running: usize,
@@ -33,8 +35,8 @@ pub(super) enum Lifetime {
 }
 
 impl Threads {
-    /// No threads yet. Those that are added end when `stop` is set; `failure` turns true when one ends otherwise.
-    pub(super) fn new(stop: Stop, failure: Arc<watch::Sender<bool>>) -> Self {
+    /// No threads yet. Those that are added end when `stop` is set; `failure` gets an end of another kind.
+    pub(super) fn new(stop: Stop, failure: Arc<watch::Sender<Failure>>) -> Self {
         let (sender, ended) = mpsc::channel();
         Self { stop, failure, sender, ended, running: 0 }
     }
@@ -89,7 +91,7 @@ struct End {
     name: String,
     lifetime: Lifetime,
     stop: Stop,
-    failure: Arc<watch::Sender<bool>>,
+    failure: Arc<watch::Sender<Failure>>,
     ended: mpsc::Sender<()>,
     /// The error that the body returned.
     error: Option<anyhow::Error>,
@@ -111,7 +113,7 @@ impl Drop for End {
             false
         };
         if failed {
-            self.failure.send_replace(true);
+            self.failure.send_modify(|failure| failure.add(self.error.as_ref()));
         }
         // The receiver may have given up at its deadline.
         let _ = self.ended.send(());
@@ -126,20 +128,20 @@ mod tests {
 
     /// Whether a thread with this body and lifetime fails the engine, when `stop` is set before it ends.
     fn fails(lifetime: Lifetime, stops: bool, body: fn() -> anyhow::Result<()>) -> bool {
-        let (stop, (failure, failed)) = (Stop::default(), watch::channel(false));
+        let (stop, (failure, failed)) = (Stop::default(), watch::channel(Failure::None));
         let mut threads = Threads::new(stop.clone(), Arc::new(failure));
         if stops {
             stop.set();
         }
         threads.spawn_for(lifetime, "thread".to_owned(), body).unwrap();
         assert!(threads.wait(&SystemClock::new(), Duration::from_secs(60)));
-        *failed.borrow()
+        failed.borrow().has_failed()
     }
 
     #[test]
     fn a_deadline_that_comes_nearer_ends_the_wait() {
         let (stop, clock) = (Stop::default(), SystemClock::new());
-        let mut threads = Threads::new(stop.clone(), Arc::new(watch::channel(false).0));
+        let mut threads = Threads::new(stop.clone(), Arc::new(watch::channel(Failure::None).0));
         let until_stop = stop.clone();
         let body = move || {
             while until_stop.rest(Duration::from_secs(60)) {}

@@ -1,7 +1,9 @@
 //! Who may do what: the check of tokens before every route but the probes.
 //!
 //! A client sends its token as `Authorization: Bearer TOKEN`, as `Authorization: Token TOKEN` if it is one of InfluxDB, or
-//! as the password of basic authentication, for which a browser asks. The file of tokens is read again when it changes, so that a token is replaced without a restart.
+//! as the password of basic authentication. A browser has the cookie of a [session](super::sessions). The file of tokens
+//! is read again when it changes, so that a token is replaced without a restart; a response that is a stream ends then,
+//! if its token is not there any more.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,17 +16,25 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use tracing::{error, info};
 
-use crate::http::{Shared, problem};
-use crate::tokens::{Scope, Tokens, Verdict};
+use crate::http::sessions::{Sessions, id_of};
+use crate::http::{Shared, login, origin, problem, until};
+use crate::tokens::{Scope, TokenHash, Tokens, Verdict, hash_of};
 
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The paths that need no token: a probe may have none, and the answers contain no data.
-const PROBES: [&str; 4] = ["/health", "/healthz", "/ping", "/readyz"];
+pub(super) const PROBES: [&str; 4] = ["/health", "/healthz", "/ping", "/readyz"];
+
+/// The paths that check a token themselves.
+const LOGIN: [&str; 2] = ["/login", "/logout"];
+
+/// The responses without an end.
+const STREAMS: [&str; 2] = ["/api/v1/results/stream", "/api/v1/tap"];
 
 /// The paths whose POST only asks.
 const READ_BY_POST: [&str; 2] = ["/analytics/", "/api/v1/annotations/"];
@@ -37,9 +47,17 @@ const CONFIGURATION: &str = "/api/v1/config";
 pub(crate) struct Access(Option<Guard>);
 
 #[derive(Debug)]
-struct Guard {
+pub(super) struct Guard {
     path: PathBuf,
     tokens: RwLock<Arc<Tokens>>,
+    pub(super) sessions: Sessions,
+}
+
+/// What a request brings.
+enum Credential {
+    Token(TokenHash),
+    /// The hash of a session's cookie.
+    Session(TokenHash),
 }
 
 impl Access {
@@ -51,9 +69,14 @@ impl Access {
     pub(crate) fn new(path: Option<PathBuf>) -> Result<Self, String> {
         let guard = path.map(|path| {
             let tokens = RwLock::new(Arc::new(Tokens::read(&path)?));
-            Ok::<_, String>(Guard { path, tokens })
+            Ok::<_, String>(Guard { path, tokens, sessions: Sessions::default() })
         });
         guard.transpose().map(Self)
+    }
+
+    /// What checks tokens; `None` if everybody may use the server.
+    pub(super) fn guard(&self) -> Option<&Guard> {
+        self.0.as_ref()
     }
 
     /// Whether requests need a token.
@@ -95,32 +118,83 @@ fn version(path: &Path) -> Option<(i64, i64, u64, u64)> {
 }
 
 impl Guard {
-    fn tokens(&self) -> Arc<Tokens> {
+    pub(super) fn tokens(&self) -> Arc<Tokens> {
         Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a credential allows at monotonic time `now`.
+    fn check(&self, credential: &Credential, scope: Scope, now: Duration) -> Verdict {
+        match credential {
+            Credential::Token(hash) => self.tokens().check(hash, scope),
+            Credential::Session(id) => match self.sessions.token(id, now) {
+                Some(hash) => self.tokens().check(&hash, scope),
+                None => Verdict::Unknown,
+            },
+        }
     }
 }
 
 /// Refuses a request without a token that allows it.
 pub(super) async fn authorize(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let Some(guard) = &shared.access.0 else { return next.run(request).await };
-    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    if PROBES.contains(&path) {
+    let Some(guard) = shared.access.guard() else { return next.run(request).await };
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    if PROBES.contains(&&*path) || LOGIN.contains(&&*path) {
         return next.run(request).await;
     }
-    let scope = scope_of(request.method(), path);
-    let verdict = token(request.headers()).map(|token| guard.tokens().check(&token, scope));
-    match verdict {
-        Some(Verdict::Allowed) => next.run(request).await,
-        Some(Verdict::Lacks(name)) => {
-            let text = format!("the token of {name} lacks the scope `{}`, which this request needs", scope.name());
-            problem(StatusCode::FORBIDDEN, &text)
-        }
-        Some(Verdict::Unknown) => {
-            unauthorized("the token is not known; it is in the file http.tokens_file no more, or not yet")
-        }
+    let scope = scope_of(request.method(), &path);
+    let credential = credential(request.headers());
+    let verdict = credential.as_ref().map(|credential| guard.check(credential, scope, shared.clock.monotonic()));
+    let credential = match (credential, verdict) {
+        (Some(credential), Some(Verdict::Allowed)) => credential,
+        (credential, verdict) => return refusal(&request, &path, scope, credential, verdict),
+    };
+    let is_session = matches!(credential, Credential::Session(_));
+    if is_session && !request.method().is_safe() && !origin::is_same_origin(request.headers()) {
+        let text = "a request with the cookie of a session needs the header Origin with the address of this server";
+        return problem(StatusCode::FORBIDDEN, text);
+    }
+    let response = next.run(request).await;
+    if !STREAMS.contains(&&*path) {
+        return response;
+    }
+    let (access, clock) = (Arc::clone(&shared.access), Arc::clone(&shared.clock));
+    response.map(|body| until::ended(body, withdrawn(access, clock, credential, scope)))
+}
+
+/// The response to a request whose credential does not allow it.
+fn refusal(
+    request: &Request,
+    path: &str,
+    scope: Scope,
+    credential: Option<Credential>,
+    verdict: Option<Verdict>,
+) -> Response {
+    if let Some(Verdict::Lacks(name)) = verdict {
+        let text = format!("the token of {name} lacks the scope `{}`, which this request needs", scope.name());
+        return problem(StatusCode::FORBIDDEN, &text);
+    }
+    if login::is_for_page(request, path) {
+        return login::redirect();
+    }
+    let text = match credential {
         None => {
-            unauthorized("a token is needed: `Authorization: Bearer TOKEN`, or as the password of basic authentication")
+            "a token is needed: `Authorization: Bearer TOKEN`, or as the password of basic authentication; a browser logs \
+             in at /login"
         }
+        Some(Credential::Session(_)) => "the session has ended; log in again at /login",
+        Some(Credential::Token(_)) => "the token is not known; it is in the file http.tokens_file no more, or not yet",
+    };
+    unauthorized(text, request.headers())
+}
+
+/// Waits until a credential allows nothing more.
+async fn withdrawn(access: Arc<Access>, clock: Arc<dyn Clock>, credential: Credential, scope: Scope) {
+    let is_allowed = || {
+        let guard = access.guard()?;
+        Some(guard.check(&credential, scope, clock.monotonic()) == Verdict::Allowed)
+    };
+    while is_allowed() == Some(true) {
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
@@ -131,6 +205,12 @@ fn scope_of(method: &Method, path: &str) -> Scope {
     let asks =
         matches!(*method, Method::GET | Method::HEAD) || READ_BY_POST.iter().any(|asked| path.starts_with(asked));
     if asks { Scope::Read } else { Scope::Write }
+}
+
+/// The credential that a request brings. A token counts before a cookie.
+fn credential(headers: &HeaderMap) -> Option<Credential> {
+    let token = token(headers).map(|token| Credential::Token(hash_of(&token)));
+    token.or_else(|| id_of(headers).map(Credential::Session))
 }
 
 /// The token that a request brings.
@@ -148,7 +228,13 @@ fn token(headers: &HeaderMap) -> Option<String> {
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
-fn unauthorized(text: &str) -> Response {
+/// The response without a credential that counts. A script of the page gets no challenge: the browser would ask for a
+/// password in place of the page.
+fn unauthorized(text: &str, headers: &HeaderMap) -> Response {
+    let response = problem(StatusCode::UNAUTHORIZED, text);
+    if headers.get("sec-fetch-dest").is_some_and(|destination| destination == "empty") {
+        return response;
+    }
     let challenge = r#"Basic realm="derived-statsd", charset="UTF-8""#;
-    ([(header::WWW_AUTHENTICATE, challenge)], problem(StatusCode::UNAUTHORIZED, text)).into_response()
+    ([(header::WWW_AUTHENTICATE, challenge)], response).into_response()
 }

@@ -3,23 +3,26 @@
 //! A page may make a browser post `text/plain` to any address that the browser reaches, also to this machine, without a
 //! preflight request. The browser names the page's origin in `Origin` (RFC 6454), and the page cannot change that. An
 //! origin is this server's own if it equals `Host`, and if that is an address or `localhost`: a name of another site may
-//! resolve to this machine (DNS rebinding).
+//! resolve to this machine (DNS rebinding). Where requests need a token, a name is as good: such a page has neither a
+//! token nor the cookie of a session, which belong to the name that the browser has them from.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::http::problem;
+use crate::http::{Shared, problem};
 
 /// Responds with 403 to a request that may change something and has an origin other than this server.
-pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response {
+pub(super) async fn refuse_other_sites(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let host = headers.get(header::HOST);
-    let other = headers.get_all(header::ORIGIN).iter().find(|origin| !is_own(origin, host));
+    let is_guarded = shared.access.is_guarded();
+    let other = headers.get_all(header::ORIGIN).iter().find(|origin| !is_own(origin, host, is_guarded));
     let Some(other) = other.filter(|_| !request.method().is_safe()) else {
         return next.run(request).await;
     };
@@ -33,9 +36,18 @@ pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response
     problem(StatusCode::FORBIDDEN, &text)
 }
 
-/// Whether host and port are the same, and the host is an address or `localhost`. A missing port is that of the
-/// origin's scheme.
-fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+/// Whether a browser sends a request for a page of this server itself.
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST);
+    let mut origins = headers.get_all(header::ORIGIN).iter().peekable();
+    let is_named = origins.peek().is_some();
+    let is_fetched = headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin");
+    is_fetched && is_named && origins.all(|origin| is_own(origin, host, true))
+}
+
+/// Whether host and port are the same, and the host is an address or `localhost`, or `may_be_name`. A missing port is
+/// that of the origin's scheme.
+fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>, may_be_name: bool) -> bool {
     let parts = || {
         let origin: Uri = origin.to_str().ok()?.parse().ok()?;
         let host: Authority = host?.to_str().ok()?.parse().ok()?;
@@ -48,7 +60,11 @@ fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
         let is_local = name.eq_ignore_ascii_case("localhost")
             || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
         let is_host = origin.host()?.eq_ignore_ascii_case(name);
-        Some(is_local && is_host && origin.port_u16().unwrap_or(port) == host.port_u16().unwrap_or(port))
+        Some(
+            (is_local || may_be_name)
+                && is_host
+                && origin.port_u16().unwrap_or(port) == host.port_u16().unwrap_or(port),
+        )
     };
     parts().unwrap_or(false)
 }
@@ -80,7 +96,25 @@ mod tests {
         ];
         for (origin, host, expected) in cases {
             let host = host.map(HeaderValue::from_static);
-            assert_eq!(is_own(&HeaderValue::from_static(origin), host.as_ref()), expected, "{origin} {host:?}");
+            let origin = HeaderValue::from_static(origin);
+            assert_eq!(is_own(&origin, host.as_ref(), false), expected, "{origin:?} {host:?}");
+            let by_name =
+                expected || origin.as_bytes().strip_prefix(b"http://") == host.as_ref().map(HeaderValue::as_bytes);
+            assert_eq!(is_own(&origin, host.as_ref(), true), by_name, "{origin:?} {host:?}");
         }
+    }
+
+    #[test]
+    fn a_page_of_this_server_names_its_origin() {
+        let is_same = |headers: &[(&'static str, &'static str)]| {
+            let of = |(name, value): &(&'static str, &'static str)| (name.parse().unwrap(), value.parse().unwrap());
+            is_same_origin(&headers.iter().map(of).collect())
+        };
+        let (host, origin) = (("host", "stats.example:8443"), ("origin", "https://stats.example:8443"));
+        assert!(is_same(&[host, origin]) && is_same(&[host, origin, ("sec-fetch-site", "same-origin")]));
+        assert!(!is_same(&[host]), "no browser sends a form without an origin");
+        assert!(!is_same(&[host, origin, ("sec-fetch-site", "cross-site")]));
+        assert!(!is_same(&[host, ("origin", "https://evil.example:8443")]));
+        assert!(!is_same(&[host, ("origin", "null")]));
     }
 }

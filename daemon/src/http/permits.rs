@@ -10,6 +10,7 @@ use daemon_base::listener::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::http::rate::Rates;
 use crate::http::{HttpSettings, busy};
 
 /// The most responses with metrics at a time; each is some 100 KiB.
@@ -35,6 +36,8 @@ pub(crate) struct Permits {
     pub(super) streams: Shares,
     pub(super) metrics: Shares,
     pub(super) partitions: Shares,
+    /// The requests of each client.
+    pub(super) rates: Rates,
 }
 
 impl Permits {
@@ -46,6 +49,7 @@ impl Permits {
             streams: Shares::new(Some("http.max_streams"), settings.max_streams),
             metrics: Shares::new(None, METRICS),
             partitions: Shares::new(None, PARTITIONS),
+            rates: Rates::new(settings.max_requests_per_second),
         }
     }
 }

@@ -13,11 +13,11 @@ use crate::http::chunks::whole;
 use crate::http::{Shared, problem};
 use crate::telemetry::Exposition;
 
-/// The liveness probe: 503 when only a restart can help.
+/// The liveness probe: 503 when only a restart can help. What is wrong and stops nothing is named in further lines.
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     match shared.log.outage().filter(|outage| outage.needs_restart) {
         Some(outage) => unavailable(&outage.reason),
-        None => "ok\n".into_response(),
+        None => format!("ok\n{}", shared.certificates.warnings()).into_response(),
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         return unavailable("stopping");
     }
     match shared.ready.hindrance() {
-        None => "ready\n".into_response(),
+        None => format!("ready\n{}", shared.certificates.warnings()).into_response(),
         Some(reason) => unavailable(&reason),
     }
 }

@@ -18,6 +18,15 @@ pub(crate) fn make(folder: &Path, server: &str) {
     openssl(folder, &format!("x509 -req -in {server}.csr {authority} -days 2 -extfile names -out {server}.pem"));
 }
 
+/// Makes one more certificate, that one of the authorities of [`make`] has signed: `NAME.pem` and `NAME.key`.
+#[allow(dead_code, reason = "not every crate whose tests use this file needs it")]
+pub(crate) fn sign(folder: &Path, name: &str, authority: &str) {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(folder, &format!("req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
+    let signed = format!("-CA {authority}.pem -CAkey {authority}.key -CAcreateserial -days 2 -extfile names");
+    openssl(folder, &format!("x509 -req -in {name}.csr {signed} -out {name}.pem"));
+}
+
 fn openssl(folder: &Path, arguments: &str) {
     let mut openssl = Command::new("openssl");
     openssl.args(arguments.split(' ')).current_dir(folder).stdin(Stdio::null());

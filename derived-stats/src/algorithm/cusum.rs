@@ -19,19 +19,21 @@
 //! | range | score: -1e6 to 1e6 |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
 //! | memory | 176 bytes an object |
-//! | cost | constant for each value, with a square root and two divisions |
+//! | cost | constant for each value, with a square root and a division; two more where the interval is not the period |
 
 use crate::algorithm::ewm_prior::PriorMoments;
 use crate::algorithm::scored::{
-    ALARMS, Clock, Model, Options, Scored, Scores, VERSION, WARM_UP, explain_options, fields, positive, span, threshold,
+    ALARMS, Clock, Model, OfInterval, Options, Scored, Scores, VERSION, WARM_UP, explain_options, fields, positive,
+    span, threshold,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
+use crate::math::{larger, limited, smaller};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of the detector `CUSUM`.
 pub(crate) static ENTRY: Entry = Entry::new("CUSUM", Roles::DETECTOR, SUMMARY, |given| {
     let span = seconds(given);
-    Ok(Scored::built(Cusum { span: span as f64 }, Options::of(given, 1, span)))
+    Ok(Scored::built(Cusum::new(span, given.period_seconds()), Options::of(given, 1, span)))
 })
 .arguments(&[SPAN, ALARMS, SUM_THRESHOLD, WARM_UP.absent_is_times(0, 1)])
 .structured("DetectorResult", &FIELDS)
@@ -98,7 +100,14 @@ fn seconds(given: &Given<'_>) -> u64 {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cusum {
-    span: f64,
+    /// The share of the interval in the span.
+    share: OfInterval,
+}
+
+impl Cusum {
+    fn new(span: u64, period: Option<u64>) -> Self {
+        Self { share: OfInterval::new(1.0, span as f64, period) }
+    }
 }
 
 /// The usual level and the sums of one object.
@@ -121,14 +130,15 @@ impl Model for Cusum {
         if clock.samples() == 1 {
             state.moments = PriorMoments::of_first(x);
         }
+        let root = state.moments.root();
         if clock.is_warm() {
-            let z = (x - state.moments.mean()) / state.moments.deviation(x);
-            let z = z.clamp(-LARGEST_DEVIATION, LARGEST_DEVIATION);
-            state.upper = (state.upper + z - ALLOWANCE).clamp(0.0, LARGEST_SUM);
-            state.lower = (state.lower - z - ALLOWANCE).clamp(0.0, LARGEST_SUM);
+            let z = limited((x - state.moments.mean()) / state.moments.deviation(root, x), LARGEST_DEVIATION);
+            state.upper = larger(smaller(state.upper + z - ALLOWANCE, LARGEST_SUM), 0.0);
+            state.lower = larger(smaller(state.lower - z - ALLOWANCE, LARGEST_SUM), 0.0);
         }
-        let scores = state.moments.scores(if state.upper > state.lower { state.upper } else { -state.lower });
-        state.moments.learn(x, clock.weight(self.span), clock.is_warm());
+        let score = if state.upper > state.lower { state.upper } else { -state.lower };
+        let scores = state.moments.scores(root, score);
+        state.moments.learn(root, x, clock.weight_of(self.share.of(clock.interval())), clock.is_warm());
         scores
     }
 
@@ -159,7 +169,7 @@ mod tests {
     #[test]
     fn a_shift_adds_up_and_a_spike_does_not() {
         let after = |values: &[f64]| {
-            let (model, mut state, mut clock) = (Cusum { span: 1e9 }, Sums::default(), Clock::default());
+            let (model, mut state, mut clock) = (Cusum::new(1_000_000_000, None), Sums::default(), Clock::default());
             let usual = (0..1000).map(|n| f64::from(n % 2));
             usual.chain(values.iter().copied()).fold(0.0, |_, x| {
                 clock.tick(clock.samples() * 60_000_000);

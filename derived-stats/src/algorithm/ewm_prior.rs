@@ -27,21 +27,21 @@
 //! | range | score: -2000 to 2000, 0 before the third value |
 //! | error | a few roundings for each value; a value beyond 1e150 counts as that bound |
 //! | memory | 160 bytes an object |
-//! | cost | constant for each value, with a square root and two divisions |
+//! | cost | constant for each value, with a square root and a division; two more where the interval is not the period |
 
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, THRESHOLD, VERSION, WARM_UP, bounded, explain_options,
-    fields, positive, span,
+    ALARMS, BOUND, Clock, Model, OfInterval, Options, Scored, Scores, THRESHOLD, VERSION, WARM_UP, bounded,
+    explain_options, fields, positive, span,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
-use crate::math::sqrt;
+use crate::math::{larger, limited, smaller, sqrt};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// The menu entry of the detector `EWMPrior`.
 pub(crate) static ENTRY: Entry = Entry::new("EWMPrior", Roles::DETECTOR, SUMMARY, |given| {
     let span = seconds(given);
-    Ok(Scored::built(EwmPrior { span: span as f64 }, Options::of(given, 1, span)))
+    Ok(Scored::built(EwmPrior::new(span, given.period_seconds()), Options::of(given, 1, span)))
 })
 .arguments(&[SPAN, ALARMS, THRESHOLD, WARM_UP.absent_is_times(0, 1)])
 .structured("DetectorResult", &FIELDS)
@@ -87,15 +87,15 @@ pub(crate) const LEAST_SIZE: f64 = 1e-9;
 /// it.
 #[inline]
 pub(crate) fn grown(size: f64, x: f64, weight: f64, is_warm: bool) -> f64 {
-    let most = if is_warm { LARGEST_GROWTH * size.max(LEAST_SIZE) } else { f64::MAX };
-    size + weight * (x.abs().min(most) - size)
+    let most = if is_warm { LARGEST_GROWTH * larger(size, LEAST_SIZE) } else { f64::MAX };
+    size + weight * (smaller(x.abs(), most) - size)
 }
 
 /// A deviation for the score of `x`, at least a share of `size` and of the size of `x`. Without the second, the first
 /// value after zeros would have a score without bound. It is never 0.
 #[inline]
 pub(crate) fn floored(deviation: f64, size: f64, x: f64) -> f64 {
-    deviation.max(FLOOR * size.max(x.abs())) + f64::MIN_POSITIVE
+    larger(deviation, FLOOR * larger(size, x.abs())) + f64::MIN_POSITIVE
 }
 
 /// The width of the band, in deviations.
@@ -119,7 +119,14 @@ pub(crate) const BAND: f64 = 3.0;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EwmPrior {
-    span: f64,
+    /// The share of the interval in the span.
+    share: OfInterval,
+}
+
+impl EwmPrior {
+    fn new(span: u64, period: Option<u64>) -> Self {
+        Self { share: OfInterval::new(1.0, span as f64, period) }
+    }
 }
 
 /// The mean, the variance and the size of the values of one object.
@@ -142,26 +149,32 @@ impl PriorMoments {
         self.mean
     }
 
+    /// The square root of the variance, which the other functions take: it is computed once for each value.
+    #[inline]
+    pub(crate) fn root(&self) -> f64 {
+        sqrt(self.variance)
+    }
+
     /// The deviation of (1) for the value `x`, which is never 0.
     #[inline]
-    pub(crate) fn deviation(&self, x: f64) -> f64 {
-        floored(sqrt(self.variance), self.size.max(self.mean.abs()), x)
+    pub(crate) fn deviation(&self, root: f64, x: f64) -> f64 {
+        floored(root, larger(self.size, self.mean.abs()), x)
     }
 
     /// (2) and (3). `is_warm` is whether there were enough values for the limits.
     #[inline]
-    pub(crate) fn learn(&mut self, x: f64, weight: f64, is_warm: bool) {
+    pub(crate) fn learn(&mut self, root: f64, x: f64, weight: f64, is_warm: bool) {
         self.size = grown(self.size, x, weight, is_warm);
-        let limit = if is_warm { LIMIT * self.deviation(0.0) } else { f64::MAX };
-        let d = (x - self.mean).clamp(-limit, limit);
+        let limit = if is_warm { LIMIT * self.deviation(root, 0.0) } else { f64::MAX };
+        let d = limited(x - self.mean, limit);
         self.mean += weight * d;
         self.variance = (1.0 - weight) * (self.variance + weight * d * d);
     }
 
     /// The band, and a score with its size as strangeness.
     #[inline]
-    pub(crate) fn scores(&self, score: f64) -> Scores {
-        let (mean, width) = (self.mean, BAND * self.deviation(0.0));
+    pub(crate) fn scores(&self, root: f64, score: f64) -> Scores {
+        let (mean, width) = (self.mean, BAND * self.deviation(root, 0.0));
         Scores { score, strangeness: score.abs(), expected: mean, low: mean - width, high: mean + width }
     }
 
@@ -185,14 +198,15 @@ impl Model for EwmPrior {
         PriorMoments::default()
     }
 
-    #[inline]
+    #[inline(always)]
     fn score(&self, state: &mut PriorMoments, x: f64, clock: &Clock) -> Scores {
         if clock.samples() == 1 {
             *state = PriorMoments::of_first(x);
         }
-        let score = if clock.samples() > 2 { (x - state.mean) / state.deviation(x) } else { 0.0 };
-        let scores = state.scores(score);
-        state.learn(x, clock.weight(self.span), clock.is_warm());
+        let root = state.root();
+        let score = if clock.samples() > 2 { (x - state.mean) / state.deviation(root, x) } else { 0.0 };
+        let scores = state.scores(root, score);
+        state.learn(root, x, clock.weight_of(self.share.of(clock.interval())), clock.is_warm());
         scores
     }
 
@@ -219,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_score_is_the_distance_from_the_values_before() {
-        let (model, mut state, mut clock) = (EwmPrior { span: 240.0 }, PriorMoments::default(), Clock::default());
+        let (model, mut state, mut clock) = (EwmPrior::new(240, None), PriorMoments::default(), Clock::default());
         let mut scores = [8.0, 4.0, 12.0, 6.0].map(|x| {
             clock.tick(clock.samples() * 60_000_000);
             model.score(&mut state, x, &clock)
@@ -234,7 +248,7 @@ mod tests {
 
     /// The scores of values a minute apart.
     fn scores(values: impl IntoIterator<Item = f64>) -> (PriorMoments, Vec<f64>) {
-        let (model, mut state, mut clock) = (EwmPrior { span: 7200.0 }, PriorMoments::default(), Clock::default());
+        let (model, mut state, mut clock) = (EwmPrior::new(7200, None), PriorMoments::default(), Clock::default());
         let mut score = |x| {
             clock.tick(clock.samples() * 60_000_000);
             model.score(&mut state, x, &clock).score
@@ -258,7 +272,10 @@ mod tests {
         let (before, _) = scores(usual(3000));
         for glitch in [1e5, 1e19, -1e150] {
             let (state, _) = scores(usual(3000).chain([glitch]).chain(usual(720)));
-            assert!(state.deviation(0.0) < 3.0 * before.deviation(0.0), "{glitch:e}: {state:?}");
+            assert!(
+                state.deviation(state.root(), 0.0) < 3.0 * before.deviation(before.root(), 0.0),
+                "{glitch:e}: {state:?}"
+            );
         }
         let (state, scores) = scores([0.0; 5000].into_iter().chain([50.0; 600]));
         assert!((state.mean() - 50.0).abs() < 1.0 && scores[5100].abs() < 3.0, "{state:?} {}", scores[5100]);

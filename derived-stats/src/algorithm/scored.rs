@@ -7,6 +7,7 @@
 mod alarms;
 mod clock;
 mod controller;
+mod of_interval;
 mod options;
 
 use core::fmt;
@@ -20,8 +21,9 @@ use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alarms::{AlarmState, Alarms, WEEK};
-pub(crate) use self::clock::Clock;
+pub(crate) use self::clock::{ABOVE_ONE, Clock};
 pub(crate) use self::controller::{APART, Controller};
+pub(crate) use self::of_interval::OfInterval;
 pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span, threshold};
 
 /// No number in a state of a model is larger by size: above the square of twice
@@ -105,6 +107,19 @@ impl<M: Model> Scored<M> {
     }
 }
 
+impl<M: Model> Scored<M> {
+    /// Scores a value that is not learned, and returns whether it may raise an alarm. Its true size is not known. It is
+    /// far away, and would determine what is usual.
+    #[cold]
+    #[inline(never)]
+    fn score_flawed<T>(&self, state: &mut ScoredState<T, M::State>, x: f64) -> bool {
+        let mut scored = state.model.clone();
+        state.scores = self.model.score(&mut scored, x, &state.clock);
+        self.model.pass(&mut state.model, &state.clock);
+        self.model.can_alarm(&scored)
+    }
+}
+
 impl<M> Scored<M> {
     /// Whether the warm-up is over.
     fn is_ready(&self, clock: &Clock) -> bool {
@@ -177,25 +192,20 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
         state.clock.samples() == 0
     }
 
+    #[inline]
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError> {
         state.clock.tick(sample.at);
         (state.newest, state.is_bound) = (sample.value, sample.overflowed);
         let value = sample.value.to_f64();
         let x = within(value);
-        let (scores, can_alarm) = match flaw(value, sample.overflowed) {
+        // Stored by each arm: a tuple of both is written to the stack and read back in wider parts, which stalls.
+        let can_alarm = match flaw(value, sample.overflowed) {
             None => {
-                let scores = self.model.score(&mut state.model, x, &state.clock);
-                (scores, self.model.can_alarm(&state.model))
+                state.scores = self.model.score(&mut state.model, x, &state.clock);
+                self.model.can_alarm(&state.model)
             }
-            // The true value is not known. It is far away, and would determine what is usual.
-            Some(_) => {
-                let mut scored = state.model.clone();
-                let scores = self.model.score(&mut scored, x, &state.clock);
-                self.model.pass(&mut state.model, &state.clock);
-                (scores, self.model.can_alarm(&scored))
-            }
+            Some(_) => self.score_flawed(state, x),
         };
-        state.scores = scores;
         let is_armed = self.is_ready(&state.clock) && can_alarm;
         self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);
         if state.scores.score.abs() < self.options.threshold() {
@@ -274,4 +284,15 @@ pub(crate) fn bounded(words: &mut Words<'_>, field: &'static str, bound: f64) ->
 pub(crate) fn positive(words: &mut Words<'_>, field: &'static str, bound: f64) -> Result<f64, RestoreError> {
     let value = bounded(words, field, bound)?;
     if value >= 0.0 { Ok(value) } else { Err(RestoreError::invalid(field, value.to_bits())) }
+}
+
+/// Two single floats within a range.
+pub(crate) fn pair(
+    words: &mut Words<'_>,
+    field: &'static str,
+    range: core::ops::RangeInclusive<f32>,
+) -> Result<[f32; 2], RestoreError> {
+    let word = words.next(field)?;
+    let pair = [(word >> 32) as u32, word as u32].map(f32::from_bits);
+    if pair.iter().all(|value| range.contains(value)) { Ok(pair) } else { Err(RestoreError::invalid(field, word)) }
 }

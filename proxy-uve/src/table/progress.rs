@@ -101,6 +101,11 @@ impl Progress {
         &self.saved.fates
     }
 
+    /// Forgets the counts of the outcomes.
+    pub(super) fn forget_counts(&mut self) {
+        self.saved.fates = Fates::default();
+    }
+
     /// Counts records by their outcome.
     #[inline]
     pub(super) fn count(&mut self, fate: Fate, records: u64) {

@@ -2,13 +2,12 @@
 
 use std::future::poll_fn;
 use std::io::{Error, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWrite as _;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, warn};
@@ -16,6 +15,7 @@ use tracing::{debug, warn};
 use super::open::Open;
 use super::queue::{Dequeued, Queue};
 use super::requests::Requests;
+use super::socket::{Socket, Stream};
 use super::{Client, Closed, LINGER, LINGER_BYTES, Limits, Refusals};
 
 /// The pause after an error of the listener, such as a lack of file descriptors.
@@ -29,7 +29,7 @@ pub(super) const CLOSE_NEXT: Duration = Duration::from_millis(50);
 
 /// A connection to serve.
 pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     /// Its requests, with its entry in the count of its client.
     pub(super) requests: Arc<Requests>,
     /// What it holds to its end.
@@ -38,7 +38,9 @@ pub(super) struct Accepted {
 
 /// A listener with its connections.
 pub(super) struct Acceptor {
-    listener: TcpListener,
+    socket: Socket,
+    /// Whether clients expect TLS, so that a refusal has no text for them.
+    has_tls: bool,
     permits: Arc<Semaphore>,
     open: Arc<Open>,
     queue: Queue,
@@ -49,11 +51,11 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: TcpListener, limits: Limits, refusals: Refusals) -> Self {
+    pub(super) fn new(socket: Socket, has_tls: bool, limits: Limits, refusals: Refusals) -> Self {
         let permits = Arc::new(Semaphore::new(limits.connections));
         let lingering = Arc::new(Semaphore::new(LINGERING.min(limits.connections)));
         let queue = Queue::new(limits.connections);
-        Self { listener, permits, open: Arc::default(), queue, limits, refusals, lingering }
+        Self { socket, has_tls, permits, open: Arc::default(), queue, limits, refusals, lingering }
     }
 
     /// The next connection.
@@ -67,7 +69,7 @@ impl Acceptor {
             }
             let retry = self.queue.retry();
             tokio::select! {
-                accepted = self.listener.accept() => self.accepted(accepted).await,
+                accepted = self.socket.accept() => self.accepted(accepted).await,
                 () = self.open.freed(), if retry.is_some() => {}
                 () = async { if let Some(retry) = retry { sleep_until(retry).await } }, if retry.is_some() => {}
             }
@@ -76,15 +78,15 @@ impl Acceptor {
 
     /// Ends once no connection is left. Those in the queue are closed.
     pub(super) async fn finish(self) {
-        let Self { listener, permits, limits, queue, .. } = self;
-        drop((listener, queue));
+        let Self { socket, permits, limits, queue, .. } = self;
+        drop((socket, queue));
         // All permits: no connection is left. The semaphore is never closed.
         let _ = permits.acquire_many(u32::try_from(limits.connections).unwrap_or(u32::MAX)).await;
     }
 
-    async fn accepted(&mut self, accepted: Result<(TcpStream, SocketAddr), Error>) {
+    async fn accepted(&mut self, accepted: Result<(Stream, IpAddr), Error>) {
         match accepted {
-            Ok((stream, peer)) => self.queue.push(stream, Client::at(peer.ip()).0),
+            Ok((stream, peer)) => self.queue.push(stream, Client::at(peer).0),
             Err(error) if is_of_one_connection(&error) => debug!(%error, "A connection ended before its start."),
             Err(error) => {
                 warn!(%error, "No connection can be accepted; the server tries again each second.");
@@ -94,7 +96,7 @@ impl Acceptor {
     }
 
     /// The first queued connection whose client has room for it. Those that get none are refused.
-    fn admit(&mut self) -> Option<(TcpStream, IpAddr)> {
+    fn admit(&mut self) -> Option<(Stream, IpAddr)> {
         loop {
             match self.queue.dequeue(&self.open, self.limits.per_client)? {
                 Dequeued::Admitted(stream, client) => return Some((stream, client)),
@@ -103,8 +105,8 @@ impl Acceptor {
         }
     }
 
-    /// Responds to a connection that is not served. A client whose buffer is full gets no response.
-    fn refuse(&self, stream: TcpStream, client: IpAddr) {
+    /// Responds to a connection that is not served. A client whose buffer is full, or that expects TLS, gets no response.
+    fn refuse(&self, stream: Stream, client: IpAddr) {
         self.refusals.add(Closed::Refused);
         warn!(
             %client,
@@ -112,6 +114,9 @@ impl Acceptor {
             "A client has all connections that it may have, with requests in flight; further ones get 429. Raise \
              http.max_connections_per_client for a proxy."
         );
+        if self.has_tls {
+            return;
+        }
         let body = r#"{"error":"http.max_connections_per_client connections of this address are in use"}"#;
         let head =
             "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close";
@@ -144,7 +149,7 @@ impl Acceptor {
 }
 
 /// Ends the connection for writes, then reads and drops what the client sends.
-async fn drop_rest(mut stream: TcpStream) -> Result<(), Error> {
+async fn drop_rest(mut stream: Stream) -> Result<(), Error> {
     poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await?;
     let (mut bytes, mut left) = (vec![0; 16 * 1024], LINGER_BYTES);
     while left > 0 {

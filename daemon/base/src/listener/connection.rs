@@ -10,13 +10,16 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, info};
 
 use super::progress::TimedStream;
 use super::requests::Requests;
+use super::socket::Stream;
+use super::tls::ServerTls;
 use super::{Closed, Limits, READING_AFTER_STOP};
 
 /// The most bytes that are buffered in each direction; also the largest head of a request.
@@ -24,14 +27,42 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Serves the requests of a connection until it ends. Returns why it was closed, unless its client closed it or a stop
 /// did.
+///
+/// The handshake of TLS has the time of the first head, which then has it once more. Until it is complete, the connection
+/// is one without a request, of those that are closed first for others.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: Stream,
+    tls: Option<&ServerTls>,
     router: Router,
     limits: Limits,
     requests: Arc<Requests>,
     mut stopping: watch::Receiver<bool>,
 ) -> Option<Closed> {
     let stream = TimedStream::new(stream, Arc::clone(&requests));
+    let Some(tls) = tls else { return serve_requests(stream, router, limits, requests, stopping).await };
+    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    let accepted = tokio::select! {
+        accepted = timeout(limits.header_timeout, handshake) => accepted,
+        () = requests.closed() => return Some(Closed::ForAnother),
+        _ = stopping.wait_for(|stop| *stop) => return None,
+    };
+    match accepted {
+        Ok(Ok(stream)) => serve_requests(stream, router, limits, requests, stopping).await,
+        Ok(Err(error)) => {
+            info!(client = %requests.client(), %error, "A client could not connect: its TLS handshake failed.");
+            Some(Closed::Handshake)
+        }
+        Err(_) => Some(Closed::HeaderTimeout),
+    }
+}
+
+async fn serve_requests(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    router: Router,
+    limits: Limits,
+    requests: Arc<Requests>,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<Closed> {
     let (service, of_service) = (TowerToHyperService::new(router), Arc::clone(&requests));
     let service = service_fn(move |request: Request<Incoming>| {
         let (in_flight, request) = of_service.begin(request);

@@ -1,5 +1,7 @@
 //! A connection that breaks off when its client does not read: hyper has no timeout for writes.
 //!
+//! Under TLS it is below the encryption: what it counts is what the network has taken.
+//!
 //! When it ends before a body does, the rest is read and dropped for a while (RFC 9112, 9.6): a socket that is closed
 //! with unread bytes is reset, and the client may lose the response.
 
@@ -9,15 +11,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::requests::Requests;
+use super::socket::Stream;
 use super::{LINGER, LINGER_AFTER_STOP, LINGER_BYTES, MIN_PROGRESS, STALLED};
 
 /// A stream that fails when its client takes too long to read.
 pub(super) struct TimedStream {
-    stream: TcpStream,
+    stream: Stream,
     requests: Arc<Requests>,
     unread: Option<Unread>,
     lingering: Option<Lingering>,
@@ -38,7 +40,7 @@ struct Lingering {
 }
 
 impl TimedStream {
-    pub(super) fn new(stream: TcpStream, requests: Arc<Requests>) -> Self {
+    pub(super) fn new(stream: Stream, requests: Arc<Requests>) -> Self {
         Self { stream, requests, unread: None, lingering: None }
     }
 

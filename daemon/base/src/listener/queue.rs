@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::accept::CLOSE_NEXT;
 use super::open::{Closing, Open};
+use super::socket::Stream;
 
 /// The most queued connections of a server; fewer with few connections.
 const MAX_QUEUED: usize = 256;
@@ -25,7 +25,7 @@ pub(super) struct Queue {
 /// The queued connections of a client.
 struct Waiters {
     /// With the times since when they wait.
-    streams: VecDeque<(Instant, TcpStream)>,
+    streams: VecDeque<(Instant, Stream)>,
     /// When a connection of the client may be closed for them.
     retry: Instant,
 }
@@ -33,9 +33,9 @@ struct Waiters {
 /// A connection that leaves the queue.
 pub(super) enum Dequeued {
     /// To be served.
-    Admitted(TcpStream, IpAddr),
+    Admitted(Stream, IpAddr),
     /// To be answered with 429.
-    Refused(TcpStream, IpAddr),
+    Refused(Stream, IpAddr),
 }
 
 /// Whether the first queued connection of a client may leave the queue.
@@ -53,7 +53,7 @@ impl Queue {
         Self { by_client: BTreeMap::new(), most: (connections / 4).clamp(2, MAX_QUEUED) }
     }
 
-    pub(super) fn push(&mut self, stream: TcpStream, client: IpAddr) {
+    pub(super) fn push(&mut self, stream: Stream, client: IpAddr) {
         let now = Instant::now();
         let new = || Waiters { streams: VecDeque::new(), retry: now };
         self.by_client.entry(client).or_insert_with(new).streams.push_back((now, stream));
@@ -87,7 +87,7 @@ impl Queue {
         (length > self.most || longest.streams.len() > self.most / 2).then_some(*client)
     }
 
-    fn pop(&mut self, client: IpAddr, now: Instant) -> Option<TcpStream> {
+    fn pop(&mut self, client: IpAddr, now: Instant) -> Option<Stream> {
         let waiters = self.by_client.get_mut(&client)?;
         waiters.retry = now;
         let stream = waiters.streams.pop_front().map(|(_, stream)| stream);

@@ -39,6 +39,11 @@ impl Requests {
         Arc::new(Self { connection, state, is_stopping: AtomicBool::default(), has_stalled: AtomicBool::default() })
     }
 
+    /// The client of the connection.
+    pub(super) fn client(&self) -> std::net::IpAddr {
+        self.connection.client()
+    }
+
     /// Notes whether the connection ends because the server stops.
     pub(super) fn set_stopping(&self, is_stopping: bool) {
         self.is_stopping.store(is_stopping, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use axum::body::{Body, Bytes};
 use axum::routing::{get, post};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -56,7 +56,7 @@ async fn start_with(limits: Limits, refusals: Refusals) -> (SocketAddr, watch::S
         .route("/held", get(|| async { GATE.acquire().await.map(|_| "ok").map_err(|_| "closed") }))
         .route("/body", post(|_: Bytes| async { "ok" }))
         .route("/read", post(read));
-    let serving = tokio::spawn(serve(listener, router, limits, refusals, stopping));
+    let serving = tokio::spawn(serve(listener, None, router, limits, refusals, stopping));
     (address, stop, serving)
 }
 

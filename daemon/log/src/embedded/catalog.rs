@@ -16,14 +16,14 @@ const NEWEST: usize = 128;
 
 /// The durable part of the log.
 #[derive(Debug)]
-pub(super) struct Catalog {
+pub struct Catalog {
     /// The distance in a file between two frames of a log that the index names.
     distance: u32,
     logs: BTreeMap<PartitionId, LogView>,
     files: BTreeMap<(Family, u32), Arc<Segment>>,
-    pub recent: Recent,
+    pub(super) recent: Recent,
     /// The latest time in the log (µs UTC).
-    pub last_at: u64,
+    pub(super) last_at: u64,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +42,8 @@ struct FrameIndex {
 }
 
 impl Catalog {
-    pub(super) fn new(distance: u32) -> Self {
+    /// The catalog of an empty log.
+    pub fn new(distance: u32) -> Self {
         Self { distance, logs: BTreeMap::new(), files: BTreeMap::new(), recent: Recent::default(), last_at: 0 }
     }
 
@@ -57,7 +58,7 @@ impl Catalog {
     }
 
     /// Adds a frame to the index.
-    pub(super) fn index(&mut self, log: PartitionId, entry: Entry) {
+    pub fn index(&mut self, log: PartitionId, entry: Entry) {
         let distance = self.distance.saturating_mul((self.logs.len() / MANY_LOGS).max(1) as u32);
         self.logs.entry(log).or_default().index.push(entry, distance);
     }

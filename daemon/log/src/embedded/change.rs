@@ -15,7 +15,8 @@ use crate::{PartitionId, SinkPosition};
 
 /// One change of the tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Change {
+#[allow(missing_docs, reason = "the types of the fields have the docs")]
+pub enum Change {
     /// A frame was appended to a log: input to the journal, results to their own file.
     Frame(FrameAt),
     /// A chunk of a partition's state has new bytes, or was deleted.
@@ -44,8 +45,10 @@ pub(super) enum Change {
 
 /// A frame and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FrameAt {
+pub struct FrameAt {
+    /// The log that the frame belongs to.
     pub log: PartitionId,
+    /// Where it is.
     pub entry: Entry,
     /// The number of records.
     pub count: u32,
@@ -55,18 +58,21 @@ pub(super) struct FrameAt {
 
 /// The place of a frame by its first offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub struct Entry {
     /// The offset of the first record.
     pub base: u64,
     /// The size of all earlier frames of the same log.
     pub bytes_before: u64,
+    /// Where it is.
     pub place: Place,
 }
 
 /// The place and the checksum of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ChunkAt {
+pub struct ChunkAt {
+    /// Where the chunk is.
     pub place: Place,
+    /// The CRC-32 of its bytes.
     pub crc: u32,
 }
 
@@ -89,7 +95,7 @@ impl Change {
 }
 
 /// Reads stored changes one by one; ends with an error at the first malformed one.
-pub(super) fn decode(mut bytes: &[u8]) -> impl Iterator<Item = Result<Change, String>> {
+pub fn decode(mut bytes: &[u8]) -> impl Iterator<Item = Result<Change, String>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;

@@ -17,7 +17,10 @@ use crate::error::LogError;
 /// Creates a file of the journal with a checkpoint, durably; returns it with its end.
 ///
 /// It has its name only when it is whole, so an interrupted creation leaves no journal.
-pub(super) fn create_journal(
+///
+/// # Errors
+/// [`LogError::Io`] if the file system fails, [`LogError::InvalidArgument`] if the tables are too large.
+pub fn create_journal(
     store: &Path,
     number: u32,
     tables: &Tables,

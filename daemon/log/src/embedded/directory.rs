@@ -41,7 +41,7 @@ const CHECK_BYTES: u64 = 64 * 1024;
 
 /// An open, locked data directory; dropping it releases the lock.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub struct Directory {
     path: PathBuf,
     acknowledged: File,
     _lock: File,
@@ -49,7 +49,10 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Creates or opens the directory, takes the lock and checks the format.
-    pub(super) fn open(path: &Path) -> Result<Self, LogError> {
+    ///
+    /// # Errors
+    /// Those of [`EmbeddedLog::open`](crate::EmbeddedLog::open).
+    pub fn open(path: &Path) -> Result<Self, LogError> {
         let io = |operation| move |source| io_error(operation, path, source);
         check_path(path)?;
         std::fs::create_dir_all(path).map_err(io("create the data directory"))?;
@@ -70,7 +73,8 @@ impl Directory {
         &self.path
     }
 
-    pub(super) fn store_path(&self) -> PathBuf {
+    /// The directory of the segments.
+    pub fn store_path(&self) -> PathBuf {
         store_path(&self.path)
     }
 
@@ -91,7 +95,7 @@ impl Directory {
     /// Records that all writes up to `sequence` are on the disk and may be acknowledged.
     ///
     /// They are durable without it: with an old number the next opening only detects fewer lost writes.
-    pub(super) fn acknowledge(&mut self, sequence: u64) {
+    pub fn acknowledge(&mut self, sequence: u64) {
         let written = self
             .acknowledged
             .seek(SeekFrom::Start(0))
@@ -110,15 +114,16 @@ impl Directory {
             .seek(SeekFrom::Start(0))
             .and_then(|_| self.acknowledged.read_to_end(&mut sealed))
             .map_err(|source| io_error("read the acknowledged write", &self.path, source))?;
-        let stored = sealed.last_chunk().map_or(0, |sequence| u64::from_le_bytes(*sequence));
-        let is_whole = sealed == seal_acknowledged(stored);
-        Ok(Acknowledged { sequence: if is_whole { stored } else { 0 }, file: acknowledged_path(&self.path) })
+        Ok(Acknowledged { sequence: unseal_acknowledged(&sealed).unwrap_or(0), file: acknowledged_path(&self.path) })
     }
 }
 
 /// Copies the files beside the store durably, which its owner may have added to: all but those that belong to one
 /// process, and `VERSION`.
-pub(super) fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
+///
+/// # Errors
+/// [`LogError::Io`] if the file system fails.
+pub fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
     let io = |source| io_error("copy the files beside the store", to, source);
     for entry in std::fs::read_dir(from).map_err(io)? {
         let entry = entry.map_err(io)?;
@@ -134,12 +139,15 @@ pub(super) fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
 }
 
 /// The directory above a path.
-pub(super) fn parent(path: &Path) -> &Path {
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Makes the creation of a directory durable.
-pub(super) fn sync_parent(path: &Path) -> Result<(), LogError> {
+///
+/// # Errors
+/// [`LogError::Io`] if the file system fails.
+pub fn sync_parent(path: &Path) -> Result<(), LogError> {
     let parent = parent(path);
     sync_directory(parent).map_err(|source| io_error("sync the directory above", parent, source))
 }
@@ -150,6 +158,12 @@ fn seal_acknowledged(sequence: u64) -> Vec<u8> {
     checked.extend_from_slice(ACKNOWLEDGED);
     checked.extend_from_slice(&sequence.to_le_bytes());
     [&[1], &crc32fast::hash(&checked).to_le_bytes()[..], &sequence.to_le_bytes()].concat()
+}
+
+/// The number in the file `acknowledged`; `None` if its checksum is wrong.
+pub fn unseal_acknowledged(sealed: &[u8]) -> Option<u64> {
+    let stored = sealed.last_chunk().map_or(0, |sequence| u64::from_le_bytes(*sequence));
+    (sealed == seal_acknowledged(stored)).then_some(stored)
 }
 
 /// The number of the last acknowledged write, and the file that holds it.
@@ -192,7 +206,10 @@ pub(super) fn check_path(path: &Path) -> Result<(), LogError> {
 }
 
 /// Whether the directory exists and has a log of any version.
-pub(super) fn is_log(path: &Path) -> Result<bool, LogError> {
+///
+/// # Errors
+/// [`LogError::Io`] if the file system fails.
+pub fn is_log(path: &Path) -> Result<bool, LogError> {
     match std::fs::metadata(path.join(VERSION_FILE)) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
@@ -203,11 +220,13 @@ pub(super) fn is_log(path: &Path) -> Result<bool, LogError> {
 /// What the checksum of the file covers in front of the number.
 const ACKNOWLEDGED: &[u8] = b"acknowledged";
 
-fn acknowledged_path(path: &Path) -> PathBuf {
+/// The file of the number of the last acknowledged write.
+pub fn acknowledged_path(path: &Path) -> PathBuf {
     path.join("acknowledged")
 }
 
-pub(super) fn store_path(path: &Path) -> PathBuf {
+/// The directory of the segments.
+pub fn store_path(path: &Path) -> PathBuf {
     path.join("store")
 }
 
@@ -275,7 +294,10 @@ fn check_empty(path: &Path) -> Result<(), LogError> {
 }
 
 /// Creates the VERSION file, which makes a directory one of a log.
-pub(super) fn create_version(path: &Path) -> Result<(), LogError> {
+///
+/// # Errors
+/// [`LogError::Io`] if the file system fails.
+pub fn create_version(path: &Path) -> Result<(), LogError> {
     let io = |operation| move |source| io_error(operation, path, source);
     let unfinished = path.join(VERSION_NEW);
     let mut file = File::create(&unfinished).map_err(io("create the VERSION file"))?;
@@ -302,7 +324,7 @@ fn unknown_version(path: &Path, found: String) -> LogError {
 }
 
 /// Creates the error of a failed file operation.
-pub(super) fn io_error(operation: &'static str, path: &Path, source: std::io::Error) -> LogError {
+pub fn io_error(operation: &'static str, path: &Path, source: std::io::Error) -> LogError {
     let path = path.to_owned();
     LogError::Io { operation, path, outcome_unknown: false, source: Arc::new(source) }
 }

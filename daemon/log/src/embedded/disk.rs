@@ -74,7 +74,10 @@ pub(super) fn sync(file: &File, path: &Path) -> io::Result<()> {
 }
 
 /// Puts the names of the files in a directory on the disk.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// That of the file system.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
     trace!(path, SyncDirectory);
     Ok(())

@@ -13,13 +13,16 @@ use crate::embedded::change::{Change, FrameAt};
 use crate::embedded::segment::{Family, Place};
 use crate::frame::{Frame, FrameHeader};
 
-pub(super) const RECORD_LEN: u64 = 32;
-pub(super) const CHANGES_LEN: u64 = 12;
+/// The size of the head of a record.
+pub const RECORD_LEN: u64 = 32;
+/// The size of what is in front of the changes.
+pub const CHANGES_LEN: u64 = 12;
 const FORMAT: u8 = 1;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A write.
     Write,
     /// The first record of a file: its changes give the whole tables.
     Checkpoint,
@@ -27,7 +30,8 @@ pub(super) enum Kind {
 
 /// The head of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RecordHead {
+pub struct RecordHead {
+    /// What the record is.
     pub kind: Kind,
     /// The size of the input frames.
     pub bodies: u32,
@@ -128,7 +132,10 @@ impl RecordHead {
     }
 
     /// Parses and verifies the head of a record; the inner error is another format, not a torn write.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Result<Self, String>, String> {
+    ///
+    /// # Errors
+    /// Why no record begins here.
+    pub fn parse(bytes: &[u8]) -> Result<Result<Self, String>, String> {
         let Some((head, _)) = bytes.split_first_chunk::<{ RECORD_LEN as usize }>() else {
             return Err("it ends within the head of a write".to_owned());
         };
@@ -156,12 +163,15 @@ impl RecordHead {
     }
 
     /// The place of the changes of a record that begins at `at`: block and content.
-    pub(super) fn changes_at(&self, at: u64) -> (u64, usize) {
+    pub fn changes_at(&self, at: u64) -> (u64, usize) {
         (at + RECORD_LEN + u64::from(self.bodies), CHANGES_LEN as usize + self.changes as usize)
     }
 
     /// Verifies the block of changes and returns its content.
-    pub(super) fn open_changes<'a>(&self, block: &'a [u8]) -> Result<&'a [u8], String> {
+    ///
+    /// # Errors
+    /// The check that failed, with the found and the stored value.
+    pub fn open_changes<'a>(&self, block: &'a [u8]) -> Result<&'a [u8], String> {
         let (head, changes) = block.split_at_checked(CHANGES_LEN as usize).ok_or("the changes are cut short")?;
         let stored = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
         let computed = changes_crc(self.sequence, changes);

@@ -15,11 +15,14 @@ const MAX_KEY_BYTES: usize = 1024;
 
 /// An idempotency key with what the log keeps of its append.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct StoredKey {
+pub struct StoredKey {
+    /// The key.
     pub key: Box<str>,
+    /// The checksum of the request's body.
     pub body_crc: u32,
     /// The time of the append (µs UTC).
     pub at: u64,
+    /// The outcome of the append.
     pub outcome: Box<[u8]>,
 }
 

@@ -115,7 +115,10 @@ struct Listing {
 }
 
 /// The segments in a store.
-pub(super) fn files(store: &Path) -> Result<BTreeSet<(Family, u32)>, LogError> {
+///
+/// # Errors
+/// [`LogError::Io`] if the directory cannot be read.
+pub fn files(store: &Path) -> Result<BTreeSet<(Family, u32)>, LogError> {
     list(store).map(|listing| listing.segments)
 }
 

@@ -20,20 +20,24 @@ use crate::embedded::disk;
 use crate::error::LogError;
 
 /// The length of the head of each file.
-pub(super) const HEAD_LEN: u64 = 16;
+pub const HEAD_LEN: u64 = 16;
 const MAGIC: &[u8; 5] = b"DSTAT";
 const FORMAT: u8 = 1;
 
 /// A kind of segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub(super) enum Family {
+pub enum Family {
+    /// Input, and the changes of every write.
     Journal,
+    /// Results.
     Results,
+    /// Chunks of state.
     State,
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 3] = [Self::Journal, Self::Results, Self::State];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Journal, Self::Results, Self::State];
 
     fn name(self) -> &'static str {
         match self {
@@ -52,7 +56,7 @@ impl Family {
     }
 
     /// The name of a file.
-    pub(super) fn file_name(self, number: u32) -> String {
+    pub fn file_name(self, number: u32) -> String {
         format!("{}-{number:010}", self.name())
     }
 
@@ -64,7 +68,7 @@ impl Family {
 
 /// A stored range of bytes of one family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Place {
+pub struct Place {
     /// The number of the file.
     pub segment: u32,
     /// The position of the first byte.
@@ -75,22 +79,28 @@ pub(super) struct Place {
 
 impl Place {
     /// The position after the last byte.
-    pub(super) fn end(self) -> u64 {
+    pub fn end(self) -> u64 {
         u64::from(self.at) + u64::from(self.len)
     }
 }
 
 /// An open file of the store.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub struct Segment {
+    /// Its path.
     pub path: PathBuf,
+    /// Its number in its family.
     pub number: u32,
+    /// The open file.
     pub file: File,
 }
 
 impl Segment {
     /// Creates a file with its head. Neither the file nor its name is on the disk before both are synced.
-    pub(super) fn create(store: &Path, family: Family, number: u32, suffix: &str) -> Result<Self, LogError> {
+    ///
+    /// # Errors
+    /// [`LogError::Io`] if the file system fails.
+    pub fn create(store: &Path, family: Family, number: u32, suffix: &str) -> Result<Self, LogError> {
         let path = store.join(family.file_name(number) + suffix);
         let io = |source| io_error("create a file of the log", &path, source);
         let file = disk::create(&path).map_err(io)?;
@@ -178,7 +188,8 @@ impl Segment {
     }
 }
 
-fn head(family: Family, number: u32) -> [u8; HEAD_LEN as usize] {
+/// The head of a file.
+pub fn head(family: Family, number: u32) -> [u8; HEAD_LEN as usize] {
     let mut head = [0; HEAD_LEN as usize];
     head[..5].copy_from_slice(MAGIC);
     head[5] = family as u8;

@@ -12,7 +12,8 @@ use crate::{Bounds, PartitionId, SinkPosition};
 
 /// The two ends of one log, as offsets and as bytes since its first record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Ends {
+pub struct Ends {
+    /// The retained offsets.
     pub bounds: Bounds,
     /// The size of all deleted frames.
     pub bytes_first: u64,
@@ -31,21 +32,25 @@ impl Ends {
 
 /// The cursor and `meta` of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Head {
+pub struct Head {
+    /// The next input offset to apply.
     pub cursor: u64,
     /// The number of the write that committed the state.
     pub sequence: u64,
+    /// The worker's own data.
     pub meta: Vec<u8>,
 }
 
 /// The ends, the cursor and the state of one input partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Partition {
+pub struct Partition {
+    /// The ends of its input.
     pub ends: Ends,
     /// `None` before the first commit.
     pub head: Option<Head>,
     /// The size of all frames before the one that holds the cursor.
     pub cursor_bytes: u64,
+    /// The chunks of its state.
     pub chunks: BTreeMap<u32, ChunkAt>,
 }
 
@@ -60,45 +65,52 @@ impl Partition {
     }
 
     /// The first offset that is not applied.
-    pub(super) fn applied(&self) -> u64 {
+    pub fn applied(&self) -> u64 {
         self.cursor().unwrap_or(self.ends.bounds.first)
     }
 }
 
 /// What one file has of one log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Part {
+pub struct Part {
     /// The offset after the last record.
     pub end: u64,
     /// The size of all frames of the log up to there.
     pub bytes_end: u64,
     /// The size of the frames in the file.
     pub bytes: u64,
-    /// The times of its first and its last frame (µs UTC).
+    /// The time of its first frame (µs UTC).
     pub oldest_at: u64,
+    /// The time of its last frame (µs UTC).
     pub newest_at: u64,
 }
 
 /// The logs in each file of a family, by number.
-pub(super) type Parts = BTreeMap<u32, BTreeMap<PartitionId, Part>>;
+pub type Parts = BTreeMap<u32, BTreeMap<PartitionId, Part>>;
 
 /// The tables of the writer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tables {
+pub struct Tables {
     /// The number of the last write.
     pub sequence: u64,
     /// The latest time in the log; later records get at least this time (µs UTC).
     pub last_at: u64,
+    /// The input and the states.
     pub partitions: BTreeMap<PartitionId, Partition>,
+    /// The ends of the results.
     pub results: Ends,
+    /// The number of results that were deleted before every sink had read them.
     pub results_dropped: u64,
+    /// The number of each stream.
     pub streams: BTreeMap<String, u16>,
+    /// The position of each sink.
     pub sinks: BTreeMap<String, SinkPosition>,
-    pub keys: Keys,
+    pub(super) keys: Keys,
     /// The partitions that were restored since the log was opened or last failed; only these may commit.
-    pub restored: BTreeSet<PartitionId>,
+    pub(super) restored: BTreeSet<PartitionId>,
     /// The logs in the files of the journal and of the results.
     pub input_parts: Parts,
+    /// The same of the results.
     pub results_parts: Parts,
     /// The ends of the files of results and of state.
     pub file_ends: BTreeMap<(Family, u32), u64>,
@@ -108,7 +120,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Applies a change of a write or of a checkpoint.
-    pub(super) fn apply(&mut self, change: Change) {
+    pub fn apply(&mut self, change: Change) {
         match change {
             Change::Frame(frame) => self.append(frame),
             Change::Chunk { partition, chunk, at } => self.set_chunk(partition, chunk, at),
@@ -182,7 +194,8 @@ impl Tables {
         *known = end.max(*known);
     }
 
-    pub(super) fn ends(&self, log: PartitionId) -> Ends {
+    /// The ends of a log.
+    pub fn ends(&self, log: PartitionId) -> Ends {
         if log == PartitionId::RESULTS {
             return self.results;
         }
@@ -203,7 +216,7 @@ impl Tables {
     }
 
     /// Forgets the frames of a file that is deleted, and counts the results that a sink had not read.
-    pub(super) fn retire(&mut self, family: Family, segment: u32) {
+    pub fn retire(&mut self, family: Family, segment: u32) {
         self.file_ends.remove(&(family, segment));
         let parts = match family {
             Family::Journal => &mut self.input_parts,
@@ -229,12 +242,12 @@ impl Tables {
     }
 
     /// The number of results in the oldest file that a sink has not read.
-    pub(super) fn unread_in(&self, part: &Part) -> u64 {
+    pub fn unread_in(&self, part: &Part) -> u64 {
         part.end.saturating_sub(self.unread_results().max(self.results.bounds.first))
     }
 
     /// Whether all input that a file has of a partition is applied.
-    pub(super) fn is_applied(&self, id: PartitionId, part: &Part) -> bool {
+    pub fn is_applied(&self, id: PartitionId, part: &Part) -> bool {
         let partition = self.partitions.get(&id);
         partition.is_none_or(|it| part.end <= it.applied().max(it.ends.bounds.first))
     }
@@ -248,7 +261,7 @@ impl Tables {
     }
 
     /// The first offset that a registered sink has not read; the end of the results without a sink.
-    pub(super) fn unread_results(&self) -> u64 {
+    pub fn unread_results(&self) -> u64 {
         let slowest = self.sinks.values().map(|sink| sink.next).min();
         slowest.unwrap_or(self.results.bounds.next)
     }

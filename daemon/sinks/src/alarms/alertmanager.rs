@@ -22,6 +22,7 @@ use std::time::Duration;
 use daemon_base::clock::{Clock, micros};
 use daemon_base::stop::Stop;
 use serde_json::Value;
+use ureq::tls::TlsConfig;
 
 use self::alert::{Alert, Shown};
 use self::limit::Limit;
@@ -30,6 +31,7 @@ use super::config::{AlertmanagerConfig, api, base};
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Id, Tracked, Tracker};
 use super::{AlarmSink, Notifier};
+use crate::endpoint::tls;
 
 /// The most alerts of a request.
 const BATCH: usize = 500;
@@ -46,6 +48,7 @@ pub struct AlertmanagerSettings {
     alarms_per_group: usize,
     alerts_per_minute: usize,
     page_url: Option<String>,
+    tls: TlsConfig,
 }
 
 impl AlertmanagerSettings {
@@ -53,7 +56,7 @@ impl AlertmanagerSettings {
     ///
     /// # Errors
     ///
-    /// If a URL is invalid.
+    /// If a URL is invalid, or a file of TLS cannot be used.
     pub fn new(section: &AlertmanagerConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let base = |url: &str| base(url).map(str::to_owned).map_err(anyhow::Error::msg);
@@ -64,6 +67,7 @@ impl AlertmanagerSettings {
             alarms_per_group: section.alarms_per_group,
             alerts_per_minute: section.alerts_per_minute,
             page_url: section.page_url.as_deref().map(base).transpose()?,
+            tls: tls(url, section.tls_files(), "sinks.alertmanager")?,
         }))
     }
 }
@@ -79,9 +83,9 @@ impl AlarmSink {
         telemetry: AlarmTelemetry,
         stop: Stop,
     ) -> Self {
-        let timeout = settings.timeout;
+        let requests = (settings.timeout, settings.tls.clone());
         let notifier = Alertmanager::new(settings, telemetry.clone());
-        Self::new(Box::new(notifier), timeout, clock, telemetry, stop)
+        Self::new(Box::new(notifier), requests, clock, telemetry, stop)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use daemon_base::outbound::agent_config;
 use daemon_base::stop::Stop;
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 
 /// How long a request may go on after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -41,8 +42,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(timeout: Duration, thread: &'static str, stop: Stop) -> Self {
-        let config = agent_config(timeout).http_status_as_error(false);
+    pub(super) fn new((timeout, tls): (Duration, TlsConfig), thread: &'static str, stop: Stop) -> Self {
+        let config = agent_config(timeout).http_status_as_error(false).tls_config(tls);
         let config = config.user_agent(concat!("derived-statsd/", env!("CARGO_PKG_VERSION")));
         Self { agent: config.build().new_agent(), thread, stop }
     }

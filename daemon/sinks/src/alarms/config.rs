@@ -7,6 +7,8 @@ use daemon_base::setting::{Secret, duration};
 use http::Uri;
 use serde::Deserialize;
 
+use crate::endpoint::{TlsFiles, tls_problems};
+
 /// The configuration section `[sinks.alertmanager]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +30,13 @@ pub struct AlertmanagerConfig {
     pub alerts_per_minute: usize,
     /// The URL at which people reach this daemon's page, for links to the charts. Default unset: no links.
     pub page_url: Option<String>,
+    /// A PEM file with further trusted certificate authorities, for https. Default unset: only the authorities of the
+    /// system.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that the client shows to the server, for https. Default unset: none.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate, without a password. Default unset.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for AlertmanagerConfig {
@@ -39,6 +48,9 @@ impl Default for AlertmanagerConfig {
             alarms_per_group: 20,
             alerts_per_minute: 60,
             page_url: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
         }
     }
 }
@@ -64,6 +76,13 @@ pub struct WebhookConfig {
     pub alarms_per_group: usize,
     /// The URL at which people reach this daemon's page, for links to the charts. Default unset: no links.
     pub page_url: Option<String>,
+    /// A PEM file with further trusted certificate authorities, for https. Default unset: only the authorities of the
+    /// system.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that the client shows to the server, for https. Default unset: none.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate, without a password. Default unset.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for WebhookConfig {
@@ -76,27 +95,50 @@ impl Default for WebhookConfig {
             timeout: Duration::from_secs(10),
             alarms_per_group: 20,
             page_url: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
         }
     }
 }
 
 impl AlertmanagerConfig {
+    /// The files of TLS.
+    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
+        TlsFiles {
+            ca: self.ca_file.as_deref(),
+            certificate: self.certificate_file.as_deref(),
+            key: self.key_file.as_deref(),
+        }
+    }
+
     /// Returns the invalid keys, each with a text that names the remedy.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = urls(&[("page_url", &self.page_url)]);
         let url = self.url.as_deref().and_then(|url| api(url).err());
         problems.extend(url.map(|problem| ("url", problem)));
+        problems.extend(self.url.as_deref().map(|url| tls_problems(url, self.tls_files())).unwrap_or_default());
         problems
     }
 }
 
 impl WebhookConfig {
+    /// The files of TLS.
+    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
+        TlsFiles {
+            ca: self.ca_file.as_deref(),
+            certificate: self.certificate_file.as_deref(),
+            key: self.key_file.as_deref(),
+        }
+    }
+
     /// Returns the invalid keys, each with a text that names the remedy.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = urls(&[("url", &self.url), ("page_url", &self.page_url)]);
         if self.secret.is_some() && self.secret_file.is_some() {
             problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
         }
+        problems.extend(self.url.as_deref().map(|url| tls_problems(url, self.tls_files())).unwrap_or_default());
         problems
     }
 }

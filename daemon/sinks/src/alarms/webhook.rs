@@ -18,12 +18,14 @@ use daemon_base::clock::Clock;
 use daemon_base::setting::Secret;
 use daemon_base::stop::Stop;
 use serde_json::{Value, json};
+use ureq::tls::TlsConfig;
 
 use super::client::{Client, Failure};
 use super::config::{WebhookConfig, base};
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Group, Id, Tracked, Tracker, group_of, rfc3339, severity};
 use super::{AlarmSink, Notifier, hmac};
+use crate::endpoint::tls;
 
 /// The settings of the sink.
 #[derive(Clone, Debug)]
@@ -34,6 +36,7 @@ pub struct WebhookSettings {
     timeout: Duration,
     alarms_per_group: usize,
     page_url: Option<String>,
+    tls: TlsConfig,
 }
 
 impl WebhookSettings {
@@ -41,7 +44,7 @@ impl WebhookSettings {
     ///
     /// # Errors
     ///
-    /// If a URL is invalid, or the file of the key cannot be read.
+    /// If a URL is invalid, or a file of the key or of TLS cannot be used.
     pub fn new(section: &WebhookConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let checked = |url: &str| base(url).map(str::to_owned).map_err(anyhow::Error::msg);
@@ -57,6 +60,7 @@ impl WebhookSettings {
             timeout: section.timeout,
             alarms_per_group: section.alarms_per_group,
             page_url: section.page_url.as_deref().map(checked).transpose()?,
+            tls: tls(url, section.tls_files(), "sinks.webhook")?,
         }))
     }
 }
@@ -67,9 +71,9 @@ impl AlarmSink {
 
     /// Creates a sink that posts alarms, and ends a request when `stop` is set.
     pub fn webhook(settings: WebhookSettings, clock: Arc<dyn Clock>, telemetry: AlarmTelemetry, stop: Stop) -> Self {
-        let timeout = settings.timeout;
+        let requests = (settings.timeout, settings.tls.clone());
         let notifier = Webhook { settings, telemetry: telemetry.clone(), sent_at: None };
-        Self::new(Box::new(notifier), timeout, clock, telemetry, stop)
+        Self::new(Box::new(notifier), requests, clock, telemetry, stop)
     }
 }
 

@@ -8,7 +8,7 @@ use daemon_base::setting::duration;
 use http::Uri;
 use serde::Deserialize;
 
-use crate::endpoint::is_in_clear;
+use crate::endpoint::{TlsFiles, is_in_clear, tls_problems};
 
 /// The configuration section `[sinks.influxdb]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -60,6 +60,10 @@ pub struct InfluxConfig {
     /// A PEM file with further trusted certificate authorities, for https. Default unset: only the authorities of the
     /// system.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that the client shows to the server, for https. Default unset: none.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate, without a password. Default unset.
+    pub key_file: Option<PathBuf>,
     /// The tag `host` of Contiv's points. Default unset: the name of this machine. A changed value starts new series.
     pub host: Option<String>,
     /// The tag `server` of Contiv's points, with `{node}` and `{endpoint}` for their addresses; empty for no such tag.
@@ -88,6 +92,8 @@ impl Default for InfluxConfig {
             flush_interval: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
             ca_file: None,
+            certificate_file: None,
+            key_file: None,
             host: None,
             server: "http://{node}:4000/{endpoint}".to_owned(),
         }
@@ -110,16 +116,22 @@ pub enum Precision {
 }
 
 impl InfluxConfig {
+    /// The files of TLS.
+    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
+        TlsFiles {
+            ca: self.ca_file.as_deref(),
+            certificate: self.certificate_file.as_deref(),
+            key: self.key_file.as_deref(),
+        }
+    }
+
     /// Returns the invalid combinations of keys, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Some(url) = &self.url else { return Vec::new() };
         let mut problems = Vec::new();
         match base(url) {
             Err(message) => problems.push(("url", message)),
-            Ok(base) if self.ca_file.is_some() && !base.starts_with("https:") => {
-                problems.push(("ca_file", "a url with http uses no certificate; write https, or remove it".to_owned()));
-            }
-            Ok(_) => {}
+            Ok(base) => problems.extend(tls_problems(base, self.tls_files())),
         }
         problems.extend(self.foreign().map(|(key, version)| {
             let message = format!("belongs to version {version}; set version = {version}, or remove it");

@@ -46,7 +46,6 @@ impl InfluxSettings {
         let Some(url) = &section.url else { return Ok(None) };
         let base = config::base(url).map_err(anyhow::Error::msg).context("sinks.influxdb.url")?;
         let server = config::server_parts(&section.server).map_err(anyhow::Error::msg);
-        let is_https = base.starts_with("https:");
         let api = if section.version == 1 {
             Api::V1 { database: section.database.clone(), retention_policy: section.retention_policy.clone() }
         } else {
@@ -62,11 +61,7 @@ impl InfluxSettings {
             limits: Limits { lines: section.batch_lines, bytes: section.batch_bytes },
             flush_interval: section.flush_interval,
             timeout: section.timeout,
-            tls: if is_https {
-                tls(section.ca_file.as_deref(), "sinks.influxdb.ca_file")?
-            } else {
-                TlsConfig::default()
-            },
+            tls: tls(base, section.tls_files(), "sinks.influxdb")?,
             host: section.host.clone().unwrap_or_else(own_name),
             server: server.context("sinks.influxdb.server")?,
         }))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::setting::{Secret, duration};
 use serde::Deserialize;
 
-use crate::endpoint::{Credentials, ca_file_problem, check_url, is_in_clear};
+use crate::endpoint::{Credentials, TlsFiles, check_url, is_in_clear, tls_problems};
 
 /// The configuration section `[sinks.otlp]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -48,6 +48,10 @@ pub struct OtlpConfig {
     /// A PEM file with further trusted certificate authorities, for https. Default unset: only the authorities of the
     /// system.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that the client shows to the server, for https. Default unset: none.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate, without a password. Default unset.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for OtlpConfig {
@@ -67,17 +71,28 @@ impl Default for OtlpConfig {
             timeout: Duration::from_secs(10),
             refusal_timeout: Duration::from_secs(600),
             ca_file: None,
+            certificate_file: None,
+            key_file: None,
         }
     }
 }
 
 impl OtlpConfig {
+    /// The files of TLS.
+    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
+        TlsFiles {
+            ca: self.ca_file.as_deref(),
+            certificate: self.certificate_file.as_deref(),
+            key: self.key_file.as_deref(),
+        }
+    }
+
     /// Returns the invalid keys and combinations, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Some(url) = &self.url else { return Vec::new() };
         let mut problems = Vec::new();
         problems.extend(check_url(url, "http://127.0.0.1:4318/v1/metrics").err().map(|problem| ("url", problem)));
-        problems.extend(ca_file_problem(url, self.ca_file.as_deref()));
+        problems.extend(tls_problems(url, self.tls_files()));
         problems.extend(attributes(&self.attributes).err().map(|problem| ("attributes", problem)));
         problems.extend(self.credentials().problems());
         problems

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use ureq::tls::TlsConfig;
 
 use super::NAME;
 use super::config::{self, OtlpConfig};
@@ -32,8 +31,7 @@ impl OtlpSettings {
     pub fn new(section: &OtlpConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let ca_file = "sinks.otlp.ca_file";
-        let is_https = url.starts_with("https:");
-        let tls = if is_https { tls(section.ca_file.as_deref(), ca_file)? } else { TlsConfig::default() };
+        let tls = tls(url, section.tls_files(), "sinks.otlp")?;
         let attributes = config::attributes(&section.attributes);
         let mut attributes = attributes.map_err(anyhow::Error::msg).context("sinks.otlp.attributes")?;
         if attributes.iter().all(|(name, _)| name != SERVICE_NAME) {

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use anyhow::Context as _;
-use ureq::tls::TlsConfig;
 
 use super::NAME;
 use super::config::{self, RemoteWriteConfig};
@@ -29,8 +28,7 @@ impl RemoteWriteSettings {
     pub fn new(section: &RemoteWriteConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let ca_file = "sinks.remote_write.ca_file";
-        let is_https = url.starts_with("https:");
-        let tls = if is_https { tls(section.ca_file.as_deref(), ca_file)? } else { TlsConfig::default() };
+        let tls = tls(url, section.tls_files(), "sinks.remote_write")?;
         let labels =
             config::labels(&section.labels).map_err(anyhow::Error::msg).context("sinks.remote_write.labels")?;
         let post = PostSettings {

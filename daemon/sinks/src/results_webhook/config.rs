@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::setting::{Secret, duration};
 use serde::Deserialize;
 
-use crate::endpoint::{ca_file_problem, check_url};
+use crate::endpoint::{TlsFiles, check_url, tls_problems};
 
 /// The configuration section `[sinks.results_webhook]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -36,6 +36,10 @@ pub struct ResultsWebhookConfig {
     /// A PEM file with further trusted certificate authorities, for https. Default unset: only the authorities of the
     /// system.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that the client shows to the server, for https. Default unset: none.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate, without a password. Default unset.
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for ResultsWebhookConfig {
@@ -50,17 +54,28 @@ impl Default for ResultsWebhookConfig {
             timeout: Duration::from_secs(10),
             refusal_timeout: Duration::from_secs(600),
             ca_file: None,
+            certificate_file: None,
+            key_file: None,
         }
     }
 }
 
 impl ResultsWebhookConfig {
+    /// The files of TLS.
+    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
+        TlsFiles {
+            ca: self.ca_file.as_deref(),
+            certificate: self.certificate_file.as_deref(),
+            key: self.key_file.as_deref(),
+        }
+    }
+
     /// Returns the invalid keys and combinations, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Some(url) = &self.url else { return Vec::new() };
         let mut problems = Vec::new();
         problems.extend(check_url(url, "https://hooks.example/results").err().map(|problem| ("url", problem)));
-        problems.extend(ca_file_problem(url, self.ca_file.as_deref()));
+        problems.extend(tls_problems(url, self.tls_files()));
         if self.secret.is_some() && self.secret_file.is_some() {
             problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
         }
@@ -77,6 +92,8 @@ mod tests {
         let cases = [
             ("url = \"ftp://a/hunter2\"", "url", "https://hooks.example/results"),
             ("url = \"http://a\"\nca_file = \"/a\"", "ca_file", "write https"),
+            ("url = \"https://a\"\ncertificate_file = \"/a\"", "key_file", "require each other"),
+            ("url = \"https://a\"\nkey_file = \"/a\"", "certificate_file", "require each other"),
             ("url = \"http://a\"\nsecret = \"hunter2\"\nsecret_file = \"/a\"", "secret_file", "keep one"),
         ];
         for (text, key, expected) in cases {

@@ -145,7 +145,7 @@ impl LegacyServer {
     /// Serves until `stopping` is true, then finishes the requests in flight. Adds the connections that it refuses to
     /// `refusals`.
     pub async fn serve(self, refusals: Refusals, stopping: watch::Receiver<bool>) {
-        listener::serve(self.listener, router(self.shared), self.limits, refusals, stopping).await;
+        listener::serve(self.listener, None, router(self.shared), self.limits, refusals, stopping).await;
     }
 }
 

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use daemon_base::clock::{Clock, micros};
 use serde::Deserialize;
 
-use crate::commands::client::{self, TokenOption};
+use crate::commands::client::{self, ClientOptions};
+
+/// The path of the request.
+const PATH: &str = "/api/v1/partitions";
 
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,10 +59,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When the file of the token cannot be read.
-    pub(super) fn new(base: &str, token: &TokenOption) -> anyhow::Result<Self> {
-        let url = format!("{}/api/v1/partitions", base.trim_end_matches('/'));
-        Ok(Self { client: token.client(Some(TIMEOUT))?, url })
+    /// When a file of the client cannot be used.
+    pub(super) fn new(base: &str, options: &ClientOptions) -> anyhow::Result<Self> {
+        let base = base.trim_end_matches('/');
+        Ok(Self { client: options.client(base, Some(TIMEOUT))?, url: format!("{base}{PATH}") })
     }
 
     /// Sends one request.
@@ -68,7 +71,7 @@ impl Client {
     ///
     /// Fails if there is no response, or not one of this API.
     pub(super) fn poll(&self, clock: &dyn Clock) -> anyhow::Result<Snapshot> {
-        let answer = self.client.get(&self.url);
+        let answer = self.client.get(PATH);
         let mut answer = answer.with_context(|| format!("no answer from {}", self.url))?;
         let status = answer.status();
         let body = answer.body_mut().read_to_string().with_context(|| format!("no answer from {}", self.url))?;

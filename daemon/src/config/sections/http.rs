@@ -4,18 +4,23 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use daemon_base::setting::{address, duration};
+use daemon_base::setting::duration;
 use daemon_sources::timestamp::TimeUnit;
 use serde::Deserialize;
+
+use super::listener::{self, FileMode, ListenAddress, ListenerConfig, Role};
 
 /// `[http]` configures the server for samples, UVEs, results, health and metrics.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
-    /// The address and port to listen on. Default `"127.0.0.1:8081"`: this machine only. Another address needs
-    /// `tokens_file`, or `insecure`. Port 0 binds any free port.
-    #[serde(deserialize_with = "address::deserialize")]
-    pub listen: SocketAddr,
+    /// The address and port to listen on, with all roles and without TLS; `"none"` if only `listeners` count. Default
+    /// `"127.0.0.1:8081"`: this machine only. Another address needs `tokens_file`, or `insecure`. Port 0 binds any free
+    /// port.
+    #[serde(deserialize_with = "listener::listen")]
+    pub listen: Option<SocketAddr>,
+    /// Further listeners, each with its address, roles and certificate. By default none.
+    pub listeners: Vec<ListenerConfig>,
     /// A file with the tokens of clients, which `derived-statsd token` makes: each request but the probes then needs one.
     /// It is read again when it changes. By default none.
     pub tokens_file: Option<PathBuf>,
@@ -40,7 +45,11 @@ pub(crate) struct Http {
     /// The maximum number of event streams, of which one client address has half (at least one); further ones get
     /// status 429. Default 64, from 1 to 1,024.
     pub max_streams: usize,
-    /// The maximum number of connections; beyond it, those that wait for a request or a body are closed for new ones.
+    /// The maximum number of requests a second of one client address, of which it may send five seconds' at once; further
+    /// ones get status 429. Default 0, no limit; up to 1,000,000. The probes are not counted. Set it where clients are not
+    /// trusted to behave, above what a proxy sends for all its clients.
+    pub max_requests_per_second: u32,
+    /// The maximum number of connections of each listener; beyond it, those that wait for a request or a body are closed for new ones.
     /// Default 1,024, from 8 to 65,536, but at most a quarter of the limit of open files. It also holds for
     /// `contiv.listen`, as the next three.
     pub max_connections: usize,
@@ -61,10 +70,29 @@ pub(crate) struct Http {
     pub body_timeout: Duration,
 }
 
+impl Http {
+    /// All listeners: that of `listen` first, if there is one.
+    pub(crate) fn all_listeners(&self) -> impl Iterator<Item = ListenerConfig> + '_ {
+        let plain = |address| ListenerConfig {
+            address: ListenAddress::Tcp(address),
+            roles: Role::all(),
+            tls: None,
+            mode: FileMode::default(),
+        };
+        self.listen.map(plain).into_iter().chain(self.listeners.iter().cloned())
+    }
+
+    /// The key of a listener of [`all_listeners`](Self::all_listeners), by its index.
+    pub(crate) fn listener_key(&self, index: usize) -> &'static str {
+        if index == 0 && self.listen.is_some() { "http.listen" } else { "http.listeners" }
+    }
+}
+
 impl Default for Http {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 8081))),
+            listeners: Vec::new(),
             tokens_file: None,
             insecure: false,
             max_body_bytes: 16 * 1024 * 1024,
@@ -72,6 +100,7 @@ impl Default for Http {
             time_unit: TimeUnit::default(),
             max_readers: 8,
             max_streams: 64,
+            max_requests_per_second: 0,
             max_connections: 1024,
             max_connections_per_client: 256,
             header_timeout: Duration::from_secs(10),

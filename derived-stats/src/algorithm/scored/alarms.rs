@@ -27,8 +27,8 @@
 //! was constant so far, an excess counts as five at most. The first level is the second largest of the first 20 values,
 //! so that a single one of them does not determine it.
 
-use crate::algorithm::scored::{APART, Clock, Controller, bounded, positive};
-use crate::math::ln;
+use crate::algorithm::scored::{APART, Clock, Controller, OfInterval, bounded, pair, positive};
+use crate::math::{larger, limited, ln, smaller};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// Seconds in a week.
@@ -81,6 +81,8 @@ const LARGEST_CLUSTER: f32 = 1e6;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Alarms {
     per_week: f64,
+    /// The share of values above the level that the rate needs.
+    share: OfInterval,
     /// (5).
     controller: Controller,
 }
@@ -105,9 +107,10 @@ pub(crate) struct AlarmState {
 }
 
 impl Alarms {
-    /// `per_week` alarms a week.
-    pub(crate) fn new(per_week: f64) -> Self {
-        Self { per_week, controller: Controller::new(per_week, OFFSET_STEP, FIRST_STEPS) }
+    /// `per_week` alarms a week, of a value for each `period` in seconds if that is known.
+    pub(crate) fn new(per_week: f64, period: Option<u64>) -> Self {
+        let share = OfInterval::new(PER_ALARM * per_week, WEEK, period);
+        Self { per_week, share, controller: Controller::new(per_week, OFFSET_STEP, FIRST_STEPS) }
     }
 
     pub(crate) fn per_week(&self) -> f64 {
@@ -118,7 +121,7 @@ impl Alarms {
     /// raise one, as in the warm-up.
     #[inline]
     pub(crate) fn update(&self, state: &mut AlarmState, strangeness: f64, clock: &Clock, is_armed: bool) {
-        let strangeness = strangeness.min(STRANGEST);
+        let strangeness = smaller(strangeness, STRANGEST);
         // The clock may have stepped back.
         state.above_level = state.above_level.min(clock.last());
         state.above_threshold = state.above_threshold.min(clock.last());
@@ -132,22 +135,28 @@ impl Alarms {
             state.offset = self.controller.fall(state.offset, clock.interval(), clock.age());
         }
         if strangeness > level {
-            state.is_alarm = is_armed && strangeness > self.threshold(state, clock);
-            state.exceed(strangeness, share, clock.last());
-            if state.is_event(clock.last()) {
-                state.offset = self.controller.rise(state.offset, clock.age());
-            }
+            self.exceed(state, strangeness, clock, (share, is_armed));
         } else {
-            state.level = (level - LEVEL_STEP * state.scale() * share).max(0.0);
+            state.level = larger(level - LEVEL_STEP * state.scale() * share, 0.0);
         }
-        state.offset = state.offset.clamp(-LARGEST_OFFSET, LARGEST_OFFSET);
+        state.offset = limited(state.offset, LARGEST_OFFSET);
+    }
+
+    /// Decides about a value above the level, and learns it.
+    #[cold]
+    #[inline(never)]
+    fn exceed(&self, state: &mut AlarmState, strangeness: f64, clock: &Clock, (share, is_armed): (f64, bool)) {
+        state.is_alarm = is_armed && strangeness > self.threshold(state, clock);
+        state.exceed(strangeness, share, clock.last());
+        if state.is_event(clock.last()) {
+            state.offset = self.controller.rise(state.offset, clock.age());
+        }
     }
 
     /// The share of values above the level.
     #[inline]
     fn share(&self, clock: &Clock) -> f64 {
-        let requested = PER_ALARM * self.per_week * clock.interval() / WEEK;
-        requested.max(FIRST_EXCEEDED / clock.samples() as f64).min(LARGEST_SHARE)
+        smaller(clock.at_least(self.share.of(clock.interval()), FIRST_EXCEEDED), LARGEST_SHARE)
     }
 
     /// (4).
@@ -165,6 +174,7 @@ impl Alarms {
 
 impl AlarmState {
     /// The first values: the level is the second largest of them. Until the last of them, the excess is the largest.
+    #[cold]
     fn start(&mut self, strangeness: f64, is_last: bool) {
         let largest = f64::from(self.excess);
         self.level = self.level.max(strangeness.min(largest));
@@ -177,7 +187,7 @@ impl AlarmState {
     /// The scale of (1).
     #[inline]
     fn scale(&self) -> f64 {
-        f64::from(self.excess).max(LEAST_SCALE * self.level)
+        larger(f64::from(self.excess), LEAST_SCALE * self.level)
     }
 
     /// Learns a value above the level.
@@ -284,17 +294,6 @@ impl AlarmState {
     }
 }
 
-/// Two single floats within a range.
-fn pair(
-    words: &mut Words<'_>,
-    field: &'static str,
-    range: core::ops::RangeInclusive<f32>,
-) -> Result<[f32; 2], RestoreError> {
-    let word = words.next(field)?;
-    let pair = [(word >> 32) as u32, word as u32].map(f32::from_bits);
-    if pair.iter().all(|value| range.contains(value)) { Ok(pair) } else { Err(RestoreError::invalid(field, word)) }
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
@@ -308,7 +307,7 @@ mod tests {
     }
 
     fn run(values: impl IntoIterator<Item = f64>) -> (AlarmState, Clock, Vec<bool>) {
-        let (alarms, mut state, mut clock) = (Alarms::new(1.0), AlarmState::default(), Clock::default());
+        let (alarms, mut state, mut clock) = (Alarms::new(1.0, None), AlarmState::default(), Clock::default());
         let mut decide = |(minute, value): (u64, f64)| {
             clock.tick((minute + 1) * 60_000_000);
             alarms.update(&mut state, value, &clock, true);
@@ -420,7 +419,7 @@ mod tests {
     /// 1e-8.
     #[test]
     fn small_steps_add_up() {
-        let (alarms, mut clock) = (Alarms::new(0.01), Clock::default());
+        let (alarms, mut clock) = (Alarms::new(0.01, None), Clock::default());
         let start = AlarmState { level: 20.0, excess: 0.5, offset: 1.0, exceeded: 64, ..AlarmState::default() };
         let mut state = start;
         for second in 0..1_000_000 {

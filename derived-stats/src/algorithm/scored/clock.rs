@@ -1,5 +1,6 @@
 //! The times of one object's values.
 
+use crate::math::{larger, smaller};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// Microseconds in a second.
@@ -40,6 +41,9 @@ pub(crate) struct Clock {
     /// The mean interval in seconds; 0 while the time does not advance.
     mean_interval: f64,
 }
+
+/// A product of doubles that is larger has factors whose exact product is above 1: that needs no division.
+pub(crate) const ABOVE_ONE: f64 = 1.000_001;
 
 /// The number of gaps from which on the weight is the least one.
 const MANY_GAPS: u64 = 1000;
@@ -93,14 +97,22 @@ impl Clock {
         } else if self.first > self.last {
             self.resume(at);
         } else {
-            let gap = at.saturating_sub(self.last) as f64 / SECOND;
-            if before <= FIRST_GAPS && self.is_start_wrong(gap) {
-                (self.first, self.mean_interval) = (self.last, 0.0);
+            let micros = at.saturating_sub(self.last) as f64;
+            // The mean of equal gaps does not change. Most periods end here, without a division.
+            if before <= FIRST_GAPS || micros != self.mean_interval * SECOND {
+                self.add_gap(micros / SECOND, unit);
             }
-            self.mean_interval = mean_interval(self.mean_interval, gap, before, unit);
             self.last = self.last.max(at);
         }
         self.samples = before.saturating_add(1).min(Self::MOST);
+    }
+
+    /// Learns the gap before the newest value, in seconds.
+    fn add_gap(&mut self, gap: f64, unit: f64) {
+        if self.samples <= FIRST_GAPS && self.is_start_wrong(gap) {
+            (self.first, self.mean_interval) = (self.last, 0.0);
+        }
+        self.mean_interval = mean_interval(self.mean_interval, gap, self.samples, unit);
     }
 
     /// Whether one of the first gaps led from a wrong time, such as that of a device which boots in 1970, to the right
@@ -183,14 +195,27 @@ impl Clock {
     /// The mean interval in seconds, never 0.
     #[inline]
     pub(crate) fn interval(&self) -> f64 {
-        if self.mean_interval > 0.0 { self.mean_interval.max(LEAST_INTERVAL) } else { USUAL_INTERVAL }
+        if self.mean_interval > 0.0 { larger(self.mean_interval, LEAST_INTERVAL) } else { USUAL_INTERVAL }
     }
 
     /// The weight of one value in an exponentially weighted mean over `span` seconds. During the first values it is
     /// that of a plain mean, which corrects the bias of the start.
     #[inline]
     pub(crate) fn weight(&self, span: f64) -> f64 {
-        (self.interval() / span).min(1.0).max(1.0 / (self.samples.max(1) as f64))
+        self.weight_of(self.interval() / span)
+    }
+
+    /// [`weight`](Self::weight) for the share of the interval in the span.
+    #[inline]
+    pub(crate) fn weight_of(&self, share: f64) -> f64 {
+        self.at_least(smaller(share, 1.0), 1.0)
+    }
+
+    /// The larger of a share and that of so many of the values: once there are many, without a division.
+    #[inline]
+    pub(crate) fn at_least(&self, share: f64, values: f64) -> f64 {
+        let samples = self.samples.max(1) as f64;
+        if share * samples > ABOVE_ONE * values { share } else { larger(share, values / samples) }
     }
 
     /// The time since the first value, in microseconds.
@@ -337,5 +362,28 @@ mod tests {
             words[index] = word;
             assert!(Clock::restore(&mut Words::new(&words)).is_err(), "word {index} as {word}");
         }
+    }
+
+    #[test]
+    fn a_share_without_a_division_is_the_same() {
+        for (share, values) in [(1.0 / 120.0, 1.0), (0.2 / 1440.0, 5.0), (1.0, 1.0), (1e-9, 1.0)] {
+            for samples in (1..20_000).chain([1 << 40]) {
+                let found = Clock::of(samples, [0, 0], 60.0).at_least(share, values);
+                assert_eq!(found, share.max(values / samples as f64), "{share} after {samples} values");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_of_the_mean_interval_changes_no_bit() {
+        let mut equal = 0;
+        for micros in (0..5_000_000u64).step_by(997).chain([60_000_000, 300_000_000, 604_800_000_001]) {
+            let (micros, gap) = (micros as f64, micros as f64 / SECOND);
+            for mean in [gap, gap.next_up(), gap.next_down()].into_iter().filter(|mean| mean * SECOND == micros) {
+                assert_eq!(mean_interval(mean, gap, FIRST_GAPS + 1, LEAST_INTERVAL), mean, "{micros}");
+                equal += 1;
+            }
+        }
+        assert!(equal > 5000, "{equal}");
     }
 }

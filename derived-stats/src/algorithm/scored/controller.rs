@@ -1,6 +1,6 @@
 //! The control of the rate of alarms.
 
-use crate::algorithm::scored::WEEK;
+use crate::algorithm::scored::{ABOVE_ONE, WEEK};
 
 /// Microseconds in which the steps are larger, because the start is a guess.
 const YOUNG: f64 = 4.0 * WEEK * 1e6;
@@ -27,7 +27,15 @@ impl Controller {
     /// The step at an age in microseconds.
     #[inline]
     fn step(&self, age: u64) -> f64 {
-        self.step * (YOUNG / age.max(1) as f64).clamp(1.0, self.most)
+        let age = age.max(1) as f64;
+        // Most ages need no division.
+        if age >= YOUNG {
+            self.step
+        } else if self.most * age * ABOVE_ONE < YOUNG {
+            self.step * self.most
+        } else {
+            self.step * (YOUNG / age).clamp(1.0, self.most)
+        }
     }
 
     /// The threshold after a value without an event, an interval in seconds after the one before it.
@@ -58,5 +66,15 @@ mod tests {
             assert!((fallen - 1.0).abs() < 1e-9, "{weeks} weeks: {fallen}");
         }
         assert_eq!(controller.rise(0.0, 0), 2.0);
+    }
+
+    #[test]
+    fn the_step_without_a_division_is_the_same() {
+        let controller = Controller::new(1.0, 0.5, 2.0);
+        let weeks = |weeks: u64| weeks * 604_800_000_000;
+        for age in [0, 1, weeks(2) - 1_000_000, weeks(2), weeks(2) + 1, weeks(3), weeks(4) - 1, weeks(4), weeks(9)] {
+            let expected = 0.5 * (YOUNG / age.max(1) as f64).clamp(1.0, 2.0);
+            assert_eq!(controller.step(age), expected, "{age}");
+        }
     }
 }

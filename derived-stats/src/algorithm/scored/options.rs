@@ -72,7 +72,7 @@ impl Options {
     pub(crate) fn of(given: &Given<'_>, first: usize, warm_up: u64) -> Self {
         let seconds = given.whole(first + 2).unwrap_or(warm_up);
         Self {
-            alarms: Alarms::new(given.decimal(first).unwrap_or(DEFAULT_ALARMS)),
+            alarms: Alarms::new(given.decimal(first).unwrap_or(DEFAULT_ALARMS), given.period_seconds()),
             threshold: given.decimal(first + 1).unwrap_or(0.0),
             warm_up: seconds.saturating_mul(1_000_000),
         }

@@ -1,0 +1,140 @@
+//! `derived-statsd check` reads all of a data directory, also of a running daemon, and names what is damaged.
+
+pub(super) mod decode;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use daemon_log::LogError;
+use daemon_log_tools::{Damage, Loss, Report, StateToCheck, check, salvage};
+use derived_stats::Registry;
+use jiff::Timestamp;
+
+use self::decode::StateDecoder;
+use super::print::{USAGE, message, print};
+use crate::commands::config_args::ConfigArgs;
+use crate::config;
+
+/// A block of results without rows: the first byte, version 1, and the number of rows. It takes the place of lost ones.
+const EMPTY_BLOCK: [u8; 6] = [0xb5, 1, 0, 0, 0, 0];
+
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The data directory, or a copy of one.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) directory: PathBuf,
+    /// Write what can be read to this directory, which must be empty or missing, and say what is lost.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) salvage: Option<PathBuf>,
+    /// Its streams are those whose states are decoded; of other streams the checksums are checked.
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Checks the directory, and salvages what can be read if that is asked for. The exit code is 0 if all is sound, 1 if
+/// something is damaged, and 2 if there is no log of this version or it cannot be read.
+///
+/// # Errors
+///
+/// Fails if standard output cannot be written.
+pub(crate) fn run(args: &CheckArgs, registry: &Registry, bad_configuration: u8) -> anyhow::Result<ExitCode> {
+    let loaded = match config::load(&args.config.sources(), registry) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            message(format_args!("{problems}"));
+            return Ok(ExitCode::from(bad_configuration));
+        }
+    };
+    let mut decoder = StateDecoder::new(&loaded);
+    let mut decode = |state: &StateToCheck<'_>| decoder.decode(state);
+    let checked = match &args.salvage {
+        None => check(&args.directory, &mut decode).map(|report| (report, None)),
+        Some(out) => {
+            salvage(&args.directory, out, &EMPTY_BLOCK, &mut decode).map(|(report, loss)| (report, Some((out, loss))))
+        }
+    };
+    let (mut report, salvaged) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return Ok(unreadable(&error)),
+    };
+    check_partitions(&args.directory, &mut report);
+    let mut text = found(&report, decoder.unknown());
+    if let Some((out, loss)) = salvaged {
+        text += &lost(out, loss);
+    }
+    print(&text).context("write to standard output")?;
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Names why a directory cannot be checked.
+pub(super) fn unreadable(error: &LogError) -> ExitCode {
+    message(format_args!("error: {error}"));
+    // What cannot be salvaged at all is damaged, whatever the reason is.
+    ExitCode::from(if matches!(error, LogError::Damaged { .. }) { 1 } else { USAGE })
+}
+
+/// The file that the daemon keeps beside the log: with another number objects lose their states.
+pub(super) fn check_partitions(directory: &Path, report: &mut Report) {
+    let path = directory.join("PARTITIONS");
+    let found = std::fs::read_to_string(&path);
+    let reason = match found.as_deref().map(|text| text.trim().parse::<u16>()) {
+        Ok(Ok(1..)) => return,
+        Ok(_) => format!("it has {:?} instead of the number log.partitions", found.unwrap_or_default().trim_end()),
+        Err(error) => format!("it cannot be read ({error}), and has the number log.partitions"),
+    };
+    report.damage.push(Damage { path, at: None, reason });
+}
+
+/// What a check found, as text.
+pub(super) fn found(report: &Report, unknown: usize) -> String {
+    let mut text = String::new();
+    for damage in &report.damage {
+        text += &format!("DAMAGED {damage}\n");
+    }
+    if report.more > 0 {
+        text += &format!("DAMAGED {} more\n", report.more);
+    }
+    for note in &report.notes {
+        text += &format!("note: {note}\n");
+    }
+    text += &stands_at(report);
+    let Report { files, bytes, states, input, waiting, results, .. } = report;
+    text += &format!(
+        "{files} files, {} MiB: the states of {states} partitions, {input} records of input of which {waiting} are not \
+         applied, {results} records of results.\n",
+        bytes.div_ceil(1024 * 1024),
+    );
+    if unknown > 0 {
+        text += &format!(
+            "Of {unknown} of the states only checksums were checked: they belong to streams that the configuration does \
+             not have, or to the daemon's own index.\n"
+        );
+    }
+    match report.damage.len() as u64 + report.more {
+        0 => text + "Sound.\n",
+        damages => text + &format!("{damages} damages.\n"),
+    }
+}
+
+/// The write at which a log stands, as text.
+pub(super) fn stands_at(report: &Report) -> String {
+    let at = i64::try_from(report.at).ok().and_then(|at| Timestamp::from_microsecond(at).ok());
+    let at = at.map_or_else(|| "an unknown time".to_owned(), |at| at.to_string());
+    format!("The log stands at write {} of {at}.\n", report.write)
+}
+
+fn lost(out: &Path, loss: Loss) -> String {
+    let out = out.display();
+    if loss.is_nothing() {
+        return format!("Salvaged to {out}: nothing is lost.\n");
+    }
+    let Loss { input, applied_input, results, states, writes } = loss;
+    format!(
+        "Salvaged to {out}. Lost are: {input} records of input that were not applied, {applied_input} that were, \
+         {results} records of results, {states} states of partitions, which start over from the input that there is. \
+         {writes} writes from the first damaged one on are left out; their input is kept where it can be read, and applied again.\n"
+    )
+}

@@ -1,0 +1,173 @@
+//! `derived-statsd migrate` makes a data directory with more partitions of one that no daemon has open.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use daemon_alarms::{is_alarm_chunk, retain};
+use daemon_log::{EmbeddedLog, LogConfig, PartitionId};
+use daemon_log_tools::{NewState, Report, StateToCheck, regrow};
+use derived_stats::Registry;
+use proxy_uve::{Plan, Table, TableSettings, partition};
+
+use super::check::{found, stands_at};
+use super::print::{message, print};
+use crate::commands::config_args::ConfigArgs;
+use crate::config;
+use crate::settings;
+
+/// Arguments of `migrate`.
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// The partitions of each stream: a multiple of those that the directory has.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) partitions: u16,
+    /// The data directory.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) directory: PathBuf,
+    /// The data directory to make, which must be empty or missing.
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
+    /// It must have all streams of the directory: their states are split by it.
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Writes the new directory; the old one stays as it is.
+///
+/// # Errors
+///
+/// Fails if a daemon has the directory open, if input is not applied, if a stream is not configured, or if the new
+/// directory cannot be written. Nothing stays of it then.
+pub(crate) fn run(args: &MigrateArgs, registry: &Registry, bad_configuration: u8) -> anyhow::Result<ExitCode> {
+    let loaded = match config::load(&args.config.sources(), registry) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            message(format_args!("{problems}"));
+            return Ok(ExitCode::from(bad_configuration));
+        }
+    };
+    let plans = settings::plans(&loaded.streams).into_iter().map(|plan| (plan.stream().to_string(), plan));
+    let split = Split {
+        plans: plans.collect(),
+        table: settings::table(&loaded.config.aggregation),
+        from: partitions_of(&args.directory)?,
+        to: args.partitions,
+    };
+    let MigrateArgs { directory, new, .. } = args;
+    split.check(directory)?;
+    // Its lock keeps daemons away, and it cuts off what a kill has torn.
+    let lock = EmbeddedLog::open_existing(directory, LogConfig::default());
+    let _lock = lock.with_context(|| format!("open the log in {}", directory.display()))?;
+    let to = split.to;
+    let mut objects = 0;
+    let report = regrow(directory, new, &[("PARTITIONS", format!("{to}\n"))], &mut |state| {
+        let (states, moved) = split.state(state)?;
+        objects += moved;
+        Ok(states)
+    });
+    let report = report.with_context(|| format!("write the log in {}", new.display()))?;
+    if !report.is_sound() {
+        return refuse(&report, directory);
+    }
+    let (name, stands) = (new.display(), stands_at(&report));
+    print(&format!(
+        "Made {name} with {to} partitions of each stream, and with the states of {objects} objects. {stands}Start the \
+         daemon with log.data_dir = {:?} and log.partitions = {to}.\n",
+        name.to_string(),
+    ))
+    .context("write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse(report: &Report, directory: &Path) -> anyhow::Result<ExitCode> {
+    print(&found(report, 0)).context("write to standard output")?;
+    message(format_args!("error: {} is damaged; restore a copy, or salvage it first", directory.display()));
+    Ok(ExitCode::FAILURE)
+}
+
+/// The number of partitions that the directory was made with.
+fn partitions_of(directory: &Path) -> anyhow::Result<u16> {
+    let path = directory.join("PARTITIONS");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let number = text.trim().parse().ok().filter(|number| *number > 0);
+    number.with_context(|| format!("{} has {:?} instead of a number of partitions", path.display(), text.trim()))
+}
+
+/// How states are split.
+struct Split {
+    plans: BTreeMap<String, Arc<Plan>>,
+    table: TableSettings,
+    from: u16,
+    to: u16,
+}
+
+impl Split {
+    /// Checks that each old partition is split into whole new ones.
+    fn check(&self, directory: &Path) -> anyhow::Result<()> {
+        let Self { from, to, .. } = *self;
+        ensure!(
+            to > from && to.is_multiple_of(from),
+            "{} has {from} partitions of each stream, and {to} is no multiple of them that is larger; name {}, say",
+            directory.display(),
+            u32::from(from) * 2,
+        );
+        Ok(())
+    }
+
+    /// The states of the new partitions whose keys were in the old one, and the number of their objects.
+    fn state(&self, state: &StateToCheck<'_>) -> Result<(Vec<NewState>, usize), String> {
+        let old = state.partition;
+        let Some(plan) = self.plans.get(state.stream) else {
+            // A source, the index or the view: it has no input, and a state in its first partition only.
+            if old.partition == 0 && state.cursor == 0 {
+                let (meta, chunks) = (state.meta.to_vec(), state.chunks.to_vec());
+                return Ok((vec![NewState { partition: old, meta, chunks }], 0));
+            }
+            return Err(
+                "the stream is not configured, so its states cannot be split; give the configuration that the \
+                        daemon runs with (--config)"
+                    .to_owned(),
+            );
+        };
+        let mut states = Vec::new();
+        let mut objects = 0;
+        for new in (old.partition..self.to).step_by(usize::from(self.from)) {
+            let (new, moved) = self.part(state, plan, PartitionId::new(old.stream, new))?;
+            states.push(new);
+            objects += moved;
+        }
+        Ok((states, objects))
+    }
+
+    /// The part of a state whose keys belong to the partition `new`.
+    fn part(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>, new: PartitionId) -> Result<(NewState, usize), String> {
+        let is_own = |key: &[u8]| partition(key, u32::from(self.to)) == u32::from(new.partition);
+        let all = state.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+        let (of_alarms, of_table): (Vec<_>, Vec<_>) = all.partition(|(chunk, _)| is_alarm_chunk(*chunk));
+        let restored = Table::restore(Arc::clone(plan), self.table, state.meta, of_table);
+        let (mut table, report) = restored.map_err(|error| error.to_string())?;
+        if !report.is_unchanged() {
+            return Err(format!(
+                "the configuration is not the one that the states were saved with ({report}); start the daemon with it, stop \
+                 it, and try again"
+            ));
+        }
+        table.retain(is_own);
+        if new.partition != state.partition.partition {
+            table.forget_counts();
+        }
+        let objects = table.objects();
+        let snapshot = table.snapshot();
+        let chunks = snapshot.chunks.into_iter().filter_map(|(chunk, bytes)| Some((chunk, bytes?)));
+        let mut chunks: Vec<_> = chunks.collect();
+        for (chunk, bytes) in of_alarms {
+            let part = retain(chunk, bytes, |key| is_own(key.as_bytes())).map_err(|error| error.to_string())?;
+            chunks.extend(part.map(|part| (chunk, part)));
+        }
+        Ok((NewState { partition: new, meta: snapshot.meta, chunks }, objects))
+    }
+}

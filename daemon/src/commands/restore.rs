@@ -1,0 +1,73 @@
+//! `derived-statsd restore` makes a data directory of a copy.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use daemon_log_tools::{StateToCheck, restore};
+use derived_stats::Registry;
+
+use super::check::decode::StateDecoder;
+use super::check::{check_partitions, found, stands_at, unreadable};
+use super::print::{message, print};
+use crate::commands::config_args::ConfigArgs;
+use crate::config;
+
+/// Arguments of `restore`.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The copy, which `backup` made.
+    #[arg(value_name = "COPY")]
+    pub(crate) copy: PathBuf,
+    /// The data directory to make, which must be empty or missing.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) directory: PathBuf,
+    /// Link the files that nothing changes any more, and copy the others only: quick, but damage of a linked file is
+    /// damage of the copy, too.
+    #[arg(long)]
+    pub(crate) link: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// Checks the copy, and copies or links its files. The exit code is 0 if that is done, 1 if the copy is damaged or the
+/// directory cannot be written, and 2 if the copy is none.
+///
+/// # Errors
+///
+/// Fails if standard output cannot be written.
+pub(crate) fn run(args: &RestoreArgs, registry: &Registry, bad_configuration: u8) -> anyhow::Result<ExitCode> {
+    let loaded = match config::load(&args.config.sources(), registry) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            message(format_args!("{problems}"));
+            return Ok(ExitCode::from(bad_configuration));
+        }
+    };
+    let mut decoder = StateDecoder::new(&loaded);
+    let mut decode = |state: &StateToCheck<'_>| decoder.decode(state);
+    let RestoreArgs { copy, directory, link, .. } = args;
+    let restored = match restore(copy, directory, *link, &mut decode) {
+        Ok(restored) => restored,
+        Err(error) => return Ok(unreadable(&error)),
+    };
+    let mut report = restored.report;
+    if !report.is_sound() {
+        print(&found(&report, decoder.unknown())).context("write to standard output")?;
+        message(format_args!(
+            "error: the copy is damaged and {} was not written; `derived-statsd check --salvage NEW {}` writes what can be \
+             read",
+            directory.display(),
+            copy.display(),
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
+    check_partitions(copy, &mut report);
+    let [copied, linked] = [restored.copied, restored.linked].map(|bytes| bytes.div_ceil(1024 * 1024));
+    let (to, from, stands) = (directory.display(), copy.display(), stands_at(&report));
+    let mut text = format!("Restored {to} from {from}: {copied} MiB copied, {linked} MiB linked. {stands}");
+    report.damage.iter().for_each(|damage| text += &format!("DAMAGED {damage}\n"));
+    print(&text).context("write to standard output")?;
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,283 @@
+//! `derived-statsd size` computes what a number of objects and samples takes: memory, disk, CPU, partitions, retention.
+
+mod measured;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use daemon_base::setting::duration;
+use derived_stats::column::{DownstreamColumn, InlineColumn, WindowColumn};
+use derived_stats::{Context, Number, Registry, SourceId, Spec, ValueType};
+
+use self::measured::*;
+use super::print::{print, refuse};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Objects of a column that is measured.
+const OBJECTS: usize = 64;
+
+/// Arguments of `size`.
+#[derive(Args, Debug)]
+pub(crate) struct SizeArgs {
+    /// The objects of each stream.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    objects: u64,
+    /// The streams: metrics of these objects.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=65_000))]
+    streams: u64,
+    /// The samples per second of all streams together.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    rate: u64,
+    /// The annotations of each stream, without period: each gives an object a result in each period.
+    #[arg(long = "annotation", value_name = "ANNOTATION", default_values = ["1-raw:DSSum", "1.DSSum-raw:DSAnomaly:EWM:0.1"])]
+    annotations: Vec<String>,
+    /// The period of the results.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
+    period: Duration,
+    /// How long samples and results are kept.
+    #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration::parse)]
+    retention: Duration,
+    /// The length of a key, such as `ObjectVNTable:default-domain:demo:vn1`.
+    #[arg(long, value_name = "N", default_value_t = KEY_BYTES, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    key_bytes: u64,
+    /// Where samples, results and states are kept.
+    #[arg(long, value_name = "LOG", default_value = "embedded")]
+    log: LogOfSize,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum LogOfSize {
+    Embedded,
+    Kafka,
+}
+
+/// The bytes of one object's states in the memory of its table.
+#[derive(Debug, Default)]
+struct StateBytes {
+    windows: u64,
+    rest: u64,
+    /// What accumulates: pipelines that begin alike share their windows.
+    seen: BTreeSet<String>,
+}
+
+/// Prints the size. The exit code is 2 for a bad annotation.
+///
+/// # Errors
+///
+/// Fails if standard output cannot be written.
+pub(crate) fn run(args: &SizeArgs, registry: &Registry) -> anyhow::Result<ExitCode> {
+    let mut states = StateBytes::default();
+    for annotation in &args.annotations {
+        match Spec::parse(annotation, Context::new(ValueType::U64).with_registry(registry)) {
+            Ok(spec) => states.add(&spec),
+            Err(error) => return Ok(refuse(&error)),
+        }
+    }
+    print(&Size::new(args, &states).text(args)).context("write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl StateBytes {
+    /// Adds the states of a pipeline, after a minute of samples of three sources.
+    fn add(&mut self, spec: &Spec) {
+        let value = |n: u64| Number::U64(1000 + n % 17);
+        let at = |n: u64| n * 1_000_000;
+        if let Some(mut window) = WindowColumn::new(spec) {
+            for n in 0..60 {
+                for slot in 0..OBJECTS {
+                    // A sample that does not fit takes no memory.
+                    let _ = window.update_from(slot, SourceId::new(n % 3), at(n), value(n));
+                }
+            }
+            window.shrink(OBJECTS);
+            if self.seen.insert(spec.window_identity().unwrap_or_default()) {
+                self.windows += (window.bytes() / OBJECTS) as u64;
+            }
+        } else if let Some(mut inline) = InlineColumn::new(spec) {
+            for n in 0..60 {
+                (0..OBJECTS).for_each(|slot| {
+                    let _ = inline.update(slot, at(n), value(n));
+                });
+            }
+            self.rest += (inline.bytes() / OBJECTS) as u64;
+        }
+        if let Some(mut detector) = DownstreamColumn::new(spec) {
+            detector.reserve(OBJECTS);
+            self.rest += (detector.bytes() / OBJECTS) as u64;
+        }
+    }
+}
+
+/// What the arguments take.
+#[derive(Debug, PartialEq)]
+struct Size {
+    /// Objects of all streams.
+    objects: u64,
+    results_per_second: f64,
+    table_bytes: u64,
+    view_bytes: u64,
+    memory_mib: u64,
+    cores: f64,
+    workers: u64,
+    partitions: u64,
+    samples_mib: u64,
+    results_mib: u64,
+    states_mib: u64,
+    disk_mib: u64,
+}
+
+impl Size {
+    fn new(args: &SizeArgs, states: &StateBytes) -> Self {
+        let objects = args.objects.saturating_mul(args.streams);
+        let types = args.annotations.len() as u64;
+        let period = args.period.as_secs_f64().max(1.0);
+        let results_per_second = (objects as f64) * types as f64 / period;
+        let longer = args.key_bytes.saturating_sub(KEY_BYTES);
+        let state = OPEN_WINDOWS * states.windows + states.rest;
+        let table_bytes = OBJECT_BYTES + longer + state;
+        let view_bytes = types * VIEW_RESULT_BYTES + longer;
+        let kafka = args.log == LogOfSize::Kafka;
+        let per_sample = if kafka { KAFKA_CPU_S / 1e6 } else { 1.0 / EMBEDDED_PER_CORE as f64 };
+        let rate = args.rate as f64;
+        let further = (results_per_second - RESULTS_PER_SAMPLE * rate).max(0.0);
+        let cores = rate * per_sample + further * RESULT_NS / 1e9;
+        // Half of a core is left for what comes in bursts: all windows close at once.
+        let by_rate = if kafka { args.rate.div_ceil(KAFKA_PER_WORKER) } else { 1 };
+        let workers = ((2.0 * cores).ceil() as u64).max(by_rate).max(1);
+        let mib = |bytes: f64| (bytes / MIB as f64).ceil() as u64;
+        let memory = objects as f64 * (table_bytes + view_bytes) as f64;
+        let fixed = FIXED_MIB + if kafka { workers * KAFKA_WORKER_MIB } else { 0 };
+        let kept = args.retention.as_secs_f64();
+        let sample = if kafka { KAFKA_RECORD_BYTES + longer } else { SAMPLE_DISK_BYTES + longer };
+        let samples_mib = mib(rate * kept * sample as f64);
+        let results_mib = mib(results_per_second * kept * RESULT_DISK_BYTES as f64);
+        let states_mib = mib(objects as f64 * state_disk_bytes(longer, state) as f64 * STATE_COPIES as f64);
+        Self {
+            objects,
+            results_per_second,
+            table_bytes,
+            view_bytes,
+            memory_mib: mib(memory) + fixed,
+            cores,
+            workers,
+            // Each worker has several, so that one more worker, or one less, shares the load evenly.
+            partitions: (4 * workers).max(8).next_multiple_of(4),
+            samples_mib,
+            results_mib,
+            states_mib,
+            disk_mib: samples_mib + results_mib + states_mib + DISK_FIXED_MIB,
+        }
+    }
+
+    fn text(&self, args: &SizeArgs) -> String {
+        let mut lines = self.computing(args);
+        lines.extend(match args.log {
+            LogOfSize::Embedded => self.keeping_embedded(args),
+            LogOfSize::Kafka => self.keeping_on_kafka(args),
+        });
+        let limit = (2 * args.objects.div_ceil(self.partitions)).max(1000);
+        lines.push(("limit", format!("aggregation.max_objects_per_partition = {limit}, twice an even share")));
+        lines.into_iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
+    }
+
+    /// What the daemon needs to compute.
+    fn computing(&self, args: &SizeArgs) -> Vec<(&'static str, String)> {
+        let Self { objects, results_per_second, table_bytes, view_bytes, memory_mib, cores, workers, .. } = *self;
+        let (types, period) = (args.annotations.len(), args.period);
+        let results = format!("{results_per_second:.0} a second: {types} of each of {objects} objects in {period:?}");
+        let each = if args.log == LogOfSize::Kafka { ", the view in each daemon" } else { "" };
+        let memory =
+            format!("{memory_mib} MiB: {table_bytes} bytes an object in a table, {view_bytes} in the view{each}");
+        let give = workers.max(2);
+        let cpu = format!("{cores:.2} cores on average; give it {give} cores, workers.threads = {workers}");
+        vec![("results", results), ("memory", memory), ("CPU", cpu)]
+    }
+
+    /// What the disk of the embedded log keeps, and the settings for it.
+    fn keeping_embedded(&self, args: &SizeArgs) -> Vec<(&'static str, String)> {
+        let Self { partitions, samples_mib, results_mib, states_mib, disk_mib, .. } = *self;
+        let partitions = format!("log.partitions = {partitions}; `derived-statsd migrate` makes more of them later");
+        let disk =
+            format!("{disk_mib} MiB: {samples_mib} of samples, {results_mib} of results, {states_mib} of states");
+        let [input, results] = [samples_mib, results_mib].map(|mib| mib.max(1) * MIB);
+        let age = args.retention.as_secs();
+        let retention = format!(
+            "log.retention.max_input_bytes = {input}, max_results_bytes = {results}, and {age} s for both ages"
+        );
+        vec![("partitions", partitions), ("disk", disk), ("retention", retention)]
+    }
+
+    /// What the brokers keep.
+    fn keeping_on_kafka(&self, args: &SizeArgs) -> Vec<(&'static str, String)> {
+        let Self { partitions, workers, samples_mib, results_mib, states_mib, .. } = *self;
+        let partitions = format!("{partitions} of each input topic, with all daemons together {workers} workers");
+        let kept = args.retention;
+        let topics = format!(
+            "{samples_mib} MiB of input and {results_mib} MiB of results in {kept:?}, before compression and replication; \
+             {states_mib} MiB of states, compacted"
+        );
+        vec![("partitions", partitions), ("topics", topics)]
+    }
+}
+
+/// The state of an object on the disk: what both built-in types take, with the states in place of theirs.
+fn state_disk_bytes(longer: u64, state: u64) -> u64 {
+    let built_in = OPEN_WINDOWS * 16 + 32;
+    (STATE_DISK_BYTES + longer + state).saturating_sub(built_in)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: SizeArgs,
+    }
+
+    fn size(arguments: &str) -> (Size, String) {
+        let args = Command::parse_from(format!("size {arguments}").split_whitespace()).args;
+        let mut states = StateBytes::default();
+        for annotation in &args.annotations {
+            states.add(&Spec::parse(annotation, Context::new(ValueType::U64)).expect("a good annotation"));
+        }
+        let size = Size::new(&args, &states);
+        let text = size.text(&args);
+        (size, text)
+    }
+
+    #[test]
+    fn a_million_objects_are_within_what_the_memory_test_holds() {
+        let (size, text) = size("--objects 1000000 --rate 100000");
+        let per_object = (size.memory_mib - FIXED_MIB) * MIB / 1_000_000;
+        assert!((400..=OBJECT_BYTES_OF_ALL).contains(&per_object), "{per_object}: {text}");
+        assert_eq!((size.table_bytes, size.view_bytes), (190, 300), "both types share their windows");
+        assert!((size.cores - 0.156).abs() < 0.01, "{text}");
+    }
+
+    #[test]
+    fn more_of_anything_never_takes_less() {
+        let (base, _) = size("--objects 10000 --rate 1000");
+        for more in [
+            "--objects 20000 --rate 1000",
+            "--objects 10000 --rate 1000000",
+            "--objects 10000 --rate 1000 --streams 3",
+            "--objects 10000 --rate 1000 --key-bytes 200",
+            "--objects 10000 --rate 1000 --retention 7d",
+            "--objects 10000 --rate 1000 --period 10s",
+            "--objects 10000 --rate 1000 --annotation 1.DSSum-raw:DSAnomaly:Seasonal --annotation 1-raw:DSTopK:3",
+        ] {
+            let (size, text) = size(more);
+            assert!(size != base, "{more}");
+            assert!(size.memory_mib >= base.memory_mib && size.disk_mib >= base.disk_mib, "{more}: {text}");
+            assert!(size.cores >= base.cores && size.partitions >= base.partitions, "{more}: {text}");
+        }
+    }
+}

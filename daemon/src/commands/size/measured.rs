@@ -1,0 +1,98 @@
+//! The measured constants from which a size is computed, all of them, each with its place in
+//! `docs/src/design/performance.md` or `docs/src/operations/files.md`. A test compares them with those pages.
+
+/// Memory of a table for an object of a stream, with a key of [`KEY_BYTES`] and without its states: 190 bytes with both
+/// built-in types and three open windows, less the 3 · 16 bytes of the sums and the 32 of the detector.
+pub(super) const OBJECT_BYTES: u64 = 190 - 3 * 16 - 32;
+
+/// The length of a key in [`OBJECT_BYTES`]; it is in the table and in the view.
+pub(super) const KEY_BYTES: u64 = 50;
+
+/// The windows of an object that are open at once.
+pub(super) const OPEN_WINDOWS: u64 = 3;
+
+/// Memory of the view for a result of an object: 300 bytes at most with the two results of both built-in types.
+pub(super) const VIEW_RESULT_BYTES: u64 = 300 / 2;
+
+/// Memory of the whole daemon for an object with both built-in types, at most; the tests hold it for a million objects.
+#[cfg(test)]
+pub(super) const OBJECT_BYTES_OF_ALL: u64 = 500;
+
+/// Memory that does not grow with the objects, in MiB: an empty daemon, and copies on their way.
+pub(super) const FIXED_MIB: u64 = 16 + 24;
+
+/// What a sample, a result and a state (of both built-in types) take on the disk, in bytes.
+pub(super) const SAMPLE_DISK_BYTES: u64 = 60;
+pub(super) const RESULT_DISK_BYTES: u64 = 50;
+pub(super) const STATE_DISK_BYTES: u64 = 400;
+
+/// How many times the states are on the disk: half of a file is not in use.
+pub(super) const STATE_COPIES: u64 = 2;
+
+/// The open files of each kind, and states that are not in use, in MiB.
+pub(super) const DISK_FIXED_MIB: u64 = 256;
+
+/// Samples per second of a core, from HTTP to committed results on the embedded log, with [`RESULTS_PER_SAMPLE`].
+pub(super) const EMBEDDED_PER_CORE: u64 = 640_000;
+
+/// The results of a sample in the job of [`EMBEDDED_PER_CORE`] and [`KAFKA_CPU_S`]: 1.88 million of 2 million samples.
+pub(super) const RESULTS_PER_SAMPLE: f64 = 0.94;
+
+/// CPU seconds of a million records of Kafka, both built-in types, two workers.
+pub(super) const KAFKA_CPU_S: f64 = 3.51;
+
+/// CPU nanoseconds of a further result: the close and the view, 200 ns each, and a fifth more for the log.
+pub(super) const RESULT_NS: f64 = 480.0;
+
+/// Records per second of one worker on Kafka, of both types, while the broker has the other core.
+pub(super) const KAFKA_PER_WORKER: u64 = 327_000;
+
+/// Memory of a worker on Kafka, in MiB: what is fetched ahead and the results of a transaction.
+pub(super) const KAFKA_WORKER_MIB: u64 = 90;
+
+/// A record of a collector on Kafka before compression: key and XML.
+pub(super) const KAFKA_RECORD_BYTES: u64 = 41 + 112;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pages have the sentences and rows that the constants were taken from.
+    #[test]
+    fn the_constants_are_those_of_the_pages() {
+        let performance = include_str!("../../../../docs/src/design/performance.md");
+        let files = include_str!("../../../../docs/src/operations/files.md");
+        let performance = performance.split_whitespace().collect::<Vec<_>>().join(" ");
+        let files = files.split_whitespace().collect::<Vec<_>>().join(" ");
+        let object = OBJECT_BYTES + OPEN_WINDOWS * 16 + 32;
+        let view = 2 * VIEW_RESULT_BYTES;
+        let [samples, cores] = [EMBEDDED_PER_CORE / 1_000, KAFKA_PER_WORKER / 1_000];
+        let in_performance = [
+            format!("{object} bytes an object with three open windows, {KEY_BYTES}-byte keys and both built-in types"),
+            format!("a test asserts at most {view} with its growth"),
+            format!("At most {OBJECT_BYTES_OF_ALL} for a million objects"),
+            "less the 16 MB of an empty daemon".to_owned(),
+            "24 MiB for what does not grow with them".to_owned(),
+            format!("embedded log, records per CPU-second | 400,000 | 1 M | {samples},000 to"),
+            "1.88 million results".to_owned(),
+            format!("| both types, 1 worker | {cores} ("),
+            format!("| both types, 2 workers | 362 (351 to 374) | {KAFKA_CPU_S} |"),
+            format!("a second worker takes about {KAFKA_WORKER_MIB} MiB"),
+            "a key of 41 bytes, 112 bytes of XML".to_owned(),
+            "200 ns each".to_owned(),
+            "| `DSSum` | 16 |".to_owned(),
+            "| `DSAnomaly:EWM:0.1` | 32 |".to_owned(),
+        ];
+        for text in in_performance {
+            assert!(performance.contains(&text), "docs/src/design/performance.md has no {text:?}");
+        }
+        let in_files = [
+            format!("A sample takes about {SAMPLE_DISK_BYTES} bytes, a result {RESULT_DISK_BYTES}"),
+            format!("both built-in types {STATE_DISK_BYTES} (in the files twice that)"),
+            format!("twice the states of all objects, and {DISK_FIXED_MIB} MiB"),
+        ];
+        for text in in_files {
+            assert!(files.contains(&text), "docs/src/operations/files.md has no {text:?}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The sessions of browsers: a login gives a cookie in place of the token, which the browser then does not keep.
+//!
+//! The cookie is 256 random bits; the server has its hash in memory, with the hash of the token. A session ends after
+//! [`MAX_AGE`], with the logout, with the daemon, and once its token is not in the file any more.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+
+use crate::tokens::{Token, TokenHash, hash_of};
+
+/// How long a session lasts.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
+
+/// The most sessions: the oldest ends for a new one.
+const MAX_SESSIONS: usize = 1024;
+
+/// The name of the cookie.
+const COOKIE: &str = "derived-statsd-session";
+
+/// The sessions of a server.
+#[derive(Debug, Default)]
+pub(super) struct Sessions(Mutex<HashMap<TokenHash, Session>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    /// Of the token that the browser has logged in with.
+    token: TokenHash,
+    /// By the monotonic clock.
+    end: Duration,
+}
+
+impl Sessions {
+    /// Begins a session with a token at monotonic time `now`; returns the value of the header `Set-Cookie`.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no random bytes.
+    pub(super) fn begin(&self, token: TokenHash, now: Duration, is_secure: bool) -> std::io::Result<String> {
+        let id = Token::random()?;
+        let mut sessions = self.lock();
+        sessions.retain(|_, session| session.end > now);
+        if sessions.len() >= MAX_SESSIONS
+            && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.end).map(|(id, _)| *id)
+        {
+            sessions.remove(&oldest);
+        }
+        sessions.insert(hash_of(id.reveal()), Session { token, end: now + MAX_AGE });
+        Ok(cookie(id.reveal(), MAX_AGE, is_secure))
+    }
+
+    /// The token of the session of a cookie, if it has not ended by `now`.
+    pub(super) fn token(&self, id: &TokenHash, now: Duration) -> Option<TokenHash> {
+        self.lock().get(id).filter(|session| session.end > now).map(|session| session.token)
+    }
+
+    /// Ends the session of a cookie; returns the value of `Set-Cookie` that removes the cookie.
+    pub(super) fn end(&self, id: Option<&TokenHash>, is_secure: bool) -> String {
+        if let Some(id) = id {
+            self.lock().remove(id);
+        }
+        cookie("", Duration::ZERO, is_secure)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TokenHash, Session>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hash of the session that the cookie of a request has.
+pub(super) fn id_of(headers: &HeaderMap) -> Option<TokenHash> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, id)| hash_of(id))
+}
+
+/// A cookie that no script reads and no page of another site sends, and that under TLS no request without it has.
+fn cookie(id: &str, age: Duration, is_secure: bool) -> String {
+    let secure = if is_secure { "; Secure" } else { "" };
+    format!("{COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", age.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(cookie: &str) -> TokenHash {
+        let mut headers = HeaderMap::new();
+        let pair = cookie.split(';').next().unwrap();
+        headers.insert(header::COOKIE, format!("a=b; {pair}; {COOKIE}x=y").parse().unwrap());
+        id_of(&headers).unwrap()
+    }
+
+    #[test]
+    fn a_session_ends_with_its_time_its_logout_and_for_newer_ones() {
+        let sessions = Sessions::default();
+        let token = hash_of("token");
+        let at = Duration::from_secs;
+        let first = sessions.begin(token, at(0), true).unwrap();
+        assert!(first.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"), "{first}");
+        assert!(!first.contains("token"), "{first}");
+        let second = sessions.begin(token, at(1), false).unwrap();
+        assert!(!second.contains("Secure") && second != first, "{second}");
+        assert_eq!(sessions.token(&id(&first), at(43_199)), Some(token));
+        assert_eq!(sessions.token(&id(&first), at(43_200)), None);
+        assert!(sessions.end(Some(&id(&second)), false).contains("session=; Path=/; Max-Age=0"));
+        assert_eq!(sessions.token(&id(&second), at(2)), None);
+        assert_eq!(sessions.token(&hash_of(""), at(2)), None);
+        for _ in 1..MAX_SESSIONS {
+            sessions.begin(token, at(3), false).unwrap();
+        }
+        assert_eq!(sessions.token(&id(&first), at(3)), Some(token));
+        sessions.begin(token, at(4), false).unwrap();
+        assert_eq!(sessions.token(&id(&first), at(4)), None, "the oldest has made room");
+        assert_eq!(sessions.lock().len(), MAX_SESSIONS);
+    }
+}

@@ -208,6 +208,26 @@ fn member(
     .context("join the consumer group; check the [kafka] settings")
 }
 
+/// What makes the shards of a worker.
+fn builder(
+    settings: &WorkerSettings,
+    own: &KafkaSettings,
+    streams: &Streams,
+    shared: &Shared,
+    admission: &Arc<Admission>,
+) -> ShardBuilder {
+    ShardBuilder {
+        streams: streams.plans.clone(),
+        table: settings.table,
+        block_bytes: own.results.block_bytes(),
+        telemetry: Arc::clone(&shared.group),
+        clock: Arc::clone(&shared.clock),
+        configuration: streams.configuration.clone(),
+        admission: Arc::clone(admission),
+        foreign: streams.names.iter().map(|stream| own.names.foreign(stream).cloned()).collect(),
+    }
+}
+
 fn worker(
     settings: &WorkerSettings,
     own: &KafkaSettings,
@@ -219,16 +239,7 @@ fn worker(
     let (member, failures) = (member(own, streams, &shared.group, admission, number)?, health.failures());
     let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
         .context("start a client; check the [kafka] settings")?;
-    let builder = ShardBuilder {
-        streams: streams.plans.clone(),
-        table: settings.table,
-        block_bytes: own.results.block_bytes(),
-        telemetry: Arc::clone(&shared.group),
-        clock: Arc::clone(&shared.clock),
-        configuration: streams.configuration.clone(),
-        admission: Arc::clone(admission),
-        foreign: streams.names.iter().map(|stream| own.names.foreign(stream).cloned()).collect(),
-    };
+    let builder = builder(settings, own, streams, shared, admission);
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,

@@ -226,9 +226,8 @@ impl<S: StateStore> RestoreThread<S> {
         let mut objects = 0;
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
-            let input_id = self.topology.input_id(stream);
             let records = records.remove(&partition).unwrap_or_default();
-            let shard = match self.builder.build(id, &plan, &records, input_id) {
+            let shard = match self.builder.build(id, &plan, &records, self.topology.input_id(stream)) {
                 Ok(shard) => shard,
                 Err(NotRestored::OtherConfiguration(reason)) => {
                     warn!(

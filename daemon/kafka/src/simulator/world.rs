@@ -27,7 +27,6 @@ use crate::simulator::brokers::{Brokers, SHARDS};
 use crate::simulator::coordinator::Coordinator;
 use crate::simulator::random::Random;
 use crate::simulator::{Mutation, Tally};
-use crate::telemetry::GroupTelemetry;
 use crate::topic_id::TopicId;
 use crate::topology::{Shape, Topology};
 
@@ -131,7 +130,6 @@ impl World {
     fn build(random: Random, mutation: Mutation, kinds: Kinds, wall: u64, steps: u32) -> Rc<Self> {
         let clock = Arc::new(ManualClock::at(wall));
         let table = TableSettings::default().with_close_per_record(kinds.close_per_record);
-        let telemetry: Arc<GroupTelemetry> = Arc::default();
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         Rc::new(Self {
             random,
@@ -144,7 +142,7 @@ impl World {
                 streams: vec![stream(true)],
                 table,
                 block_bytes: MAX_BLOCK_BYTES,
-                telemetry,
+                telemetry: Arc::default(),
                 clock: shared,
                 configuration: Configuration::default(),
                 admission: Arc::default(),

@@ -327,7 +327,7 @@ fn a_stream_with_a_topic_takes_no_series_and_has_problems_of_its_own() {
         "http_requests-load: takes the messages of the topic collectd on Kafka; an object of the table Service for each \
          value of host.name; the samples are plain values (f64)"
     );
-    let cases: [(fn(&mut StreamConfig), &str); 6] = [
+    let cases: [Wrong; 6] = [
         (|it| it.topic = Some("a b".to_owned()), "topic: \"a b\" is no topic"),
         (|it| it.object.push("job".to_owned()), "object: messages have no labels"),
         (|it| it.conditions = BTreeMap::from([("a".to_owned(), "b".to_owned())]), "where: messages have no labels"),

@@ -213,16 +213,7 @@ fn router(current: Current) -> Router {
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/results/metrics", get(results_metrics::get))
         .route("/api/v1/tap", get(tap::get))
-        .route(
-            "/api/v1/config",
-            get(configuration::get).post(configuration::post).route_layer(middleware::from_fn(refuse_parameters)),
-        )
-        .route(
-            "/api/v1/config/streams/{name}",
-            post(configuration::post_stream)
-                .delete(configuration::delete_stream)
-                .route_layer(middleware::from_fn(refuse_parameters)),
-        )
+        .merge(configuration_routes())
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/status", get(overview::status).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/proxies", get(overview::proxies).route_layer(middleware::from_fn(refuse_parameters)))
@@ -247,6 +238,21 @@ fn router(current: Current) -> Router {
         .layer(middleware::from_fn(origin::refuse_other_sites))
         .layer(middleware::from_fn_with_state(current.clone(), count))
         .with_state(current)
+}
+
+/// The routes of the configuration.
+fn configuration_routes() -> Router<Current> {
+    Router::new()
+        .route(
+            "/api/v1/config",
+            get(configuration::get).post(configuration::post).route_layer(middleware::from_fn(refuse_parameters)),
+        )
+        .route(
+            "/api/v1/config/streams/{name}",
+            post(configuration::post_stream)
+                .delete(configuration::delete_stream)
+                .route_layer(middleware::from_fn(refuse_parameters)),
+        )
 }
 
 /// The routes of InfluxDB's clients.

@@ -192,16 +192,7 @@ fn router(current: Current, listener: &Arc<ListenerInfo>) -> Router {
         .route("/api/v1/results/stream", get(stream::get))
         .route("/api/v1/results/metrics", get(results_metrics::get))
         .route("/api/v1/tap", get(tap::get))
-        .route(
-            "/api/v1/config",
-            get(configuration::get).post(configuration::post).route_layer(middleware::from_fn(refuse_parameters)),
-        )
-        .route(
-            "/api/v1/config/streams/{name}",
-            post(configuration::post_stream)
-                .delete(configuration::delete_stream)
-                .route_layer(middleware::from_fn(refuse_parameters)),
-        )
+        .merge(configuration_routes())
         .route("/api/v1/partitions", get(status::partitions).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/status", get(overview::status).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/proxies", get(overview::proxies).route_layer(middleware::from_fn(refuse_parameters)))
@@ -237,6 +228,21 @@ fn page_routes() -> Router<Current> {
         .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/login", get(login::form).post(login::login).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/logout", post(login::logout).route_layer(middleware::from_fn(refuse_parameters)))
+}
+
+/// The routes of the configuration.
+fn configuration_routes() -> Router<Current> {
+    Router::new()
+        .route(
+            "/api/v1/config",
+            get(configuration::get).post(configuration::post).route_layer(middleware::from_fn(refuse_parameters)),
+        )
+        .route(
+            "/api/v1/config/streams/{name}",
+            post(configuration::post_stream)
+                .delete(configuration::delete_stream)
+                .route_layer(middleware::from_fn(refuse_parameters)),
+        )
 }
 
 /// The routes of InfluxDB's clients.

@@ -171,6 +171,17 @@ fn each_refusal_of_a_signal_is_written_at_once() {
     }
 }
 
+/// The detector has taken all values of 30 windows, of which the last two are open.
+fn goes_on(configured: &Configured) {
+    let counts = results(&configured.data()).into_iter().filter_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        line["data"]["value"]["samples"].as_u64()
+    });
+    let counts: Vec<_> = counts.collect();
+    assert!(counts.is_sorted_by(|before, after| *after == before + 1), "the detector began anew: {counts:?}");
+    assert_eq!(counts.last(), Some(&28), "{counts:?}");
+}
+
 /// A configuration that is valid, and with which no daemon can start: the client of the brokers refuses the property.
 fn unusable() -> String {
     text(&[SUM, SCORE])
@@ -219,14 +230,7 @@ fn a_start_that_fails_leaves_the_configuration_before_in_force_and_its_states() 
     assert_eq!((status, &answer["added"][0]), (200, &format!("{SUM}-{STREAM}").into()), "{answer}");
     assert_eq!(std::fs::read_dir(configured.path()).unwrap().count(), 3, "no file is left over");
     daemon.stop();
-    let counts = results(&configured.data()).into_iter().filter_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        line["data"]["value"]["samples"].as_u64()
-    });
-    let counts: Vec<_> = counts.collect();
-    assert!(counts.is_sorted_by(|before, after| *after == before + 1), "the detector began anew: {counts:?}");
-    // The last two windows are open.
-    assert_eq!(counts.last(), Some(&28), "{counts:?}");
+    goes_on(&configured);
 }
 
 #[test]

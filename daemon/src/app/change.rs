@@ -139,16 +139,15 @@ impl Running {
         let engine = &self.engine;
         if engine.local.is_some() && !*engine.ready.borrow() {
             tell(Outcome::Unavailable("the daemon is starting; try again when GET /readyz returns 200".to_owned()));
-            return Ok(Applied::Goes(self));
+            return Ok(Applied::Goes(Box::new(self)));
         }
         let switched = tokio::task::spawn_blocking(move || self.switch(wanted, &stop_by)).await;
         Ok(match switched.context("change the configuration")?? {
             Switched::No(running, outcome) => {
                 tell(outcome);
-                Applied::Goes(*running)
+                Applied::Goes(running)
             }
-            Switched::Yes(running, outcome, shared) => {
-                let mut running = *running;
+            Switched::Yes(mut running, outcome, shared) => {
                 running.settle(outcome, shared, tell);
                 Applied::Goes(running)
             }
@@ -188,7 +187,7 @@ impl Running {
 
 /// What runs after a change.
 pub(super) enum Applied {
-    Goes(Running),
+    Goes(Box<Running>),
     /// A stop came during the change.
     Stopped(Remains),
 }

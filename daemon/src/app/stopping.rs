@@ -83,12 +83,12 @@ pub(super) async fn until_stop(
         let change = running.next_change(changes);
         let change = match next_event(stopping, failed.clone(), servers, change).await {
             Event::Change(change) => change,
-            Event::Stop { failure } => return Ok((Remains::Engine(running.into_engine()), failure)),
+            Event::Stop { failure } => return Ok((Remains::engine(running), failure)),
         };
         let stop_by = StopBy::default();
         match stopping.during(&stop_by, running.apply(change, stop_by.clone())).await? {
-            Applied::Goes(next) if stop_by.is_set() => return Ok((Remains::Engine(next.into_engine()), false)),
-            Applied::Goes(next) => running = next,
+            Applied::Goes(next) if stop_by.is_set() => return Ok((Remains::engine(*next), false)),
+            Applied::Goes(next) => running = *next,
             Applied::Stopped(remains) => return Ok((remains, false)),
         }
     }
@@ -134,12 +134,16 @@ pub(super) async fn drain(mut servers: JoinSet<()>, remains: Remains, mut stoppi
 
 /// The parts that run when the stop begins.
 pub(super) enum Remains {
-    Engine(Engine),
+    Engine(Box<Engine>),
     /// Those that go on over a change: a stop came during one.
     Base(Box<Base>),
 }
 
 impl Remains {
+    fn engine(running: Running) -> Self {
+        Self::Engine(Box::new(running.into_engine()))
+    }
+
     /// Stops them within `grace`.
     pub(super) fn stop(self, grace: Duration) {
         match self {

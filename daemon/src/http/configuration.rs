@@ -117,7 +117,9 @@ pub(super) async fn delete_stream(State(shared): State<Arc<Shared>>, Path(name):
 /// The text of a body, if the configuration may be changed by a request.
 async fn body_text(shared: &Shared, client: Client, headers: &HeaderMap, body: Body) -> Result<String, Response> {
     // Before the body is read.
-    is_allowed(shared)?;
+    if let Some(refusal) = refusal(shared) {
+        return Err(refusal);
+    }
     let bounds = shared.bodies.configuration;
     let encoded = shared.bodies.read(bounds, client, headers, body, shared.stopping.clone()).await;
     let text = encoded.and_then(|encoded| encoded.text(bounds)).map_err(|refusal| refusal.into_response())?;
@@ -125,21 +127,22 @@ async fn body_text(shared: &Shared, client: Client, headers: &HeaderMap, body: B
         .map_err(|_| problem(StatusCode::BAD_REQUEST, "the body is not UTF-8; send the configuration file as it is"))
 }
 
-fn is_allowed(shared: &Shared) -> Result<(), Response> {
+/// Why no request may change the configuration, if none may.
+fn refusal(shared: &Shared) -> Option<Response> {
     if shared.configuration.is_none() {
-        return Err(none());
+        return Some(none());
     }
     if shared.access.is_guarded() {
-        return Ok(());
+        return None;
     }
     let text = "a change over HTTP needs a token with the scope `admin`, and http.tokens_file is not set; set it, or \
                 edit the file and send SIGHUP";
-    Err(problem(StatusCode::FORBIDDEN, text))
+    Some(problem(StatusCode::FORBIDDEN, text))
 }
 
 /// Requests a change, and waits for its outcome.
 async fn change(shared: &Shared, wanted: Wanted) -> Response {
-    if let Err(refusal) = is_allowed(shared) {
+    if let Some(refusal) = refusal(shared) {
         return refusal;
     }
     let Some(configuration) = &shared.configuration else { return none() };

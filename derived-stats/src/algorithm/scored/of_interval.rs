@@ -1,7 +1,7 @@
 //! What depends on the mean interval alone.
 
-/// `factor * interval / divisor` for the mean interval of an object. Its value for the length of the period is computed once:
-/// an object without gaps has that interval, and its values need no division.
+/// `factor * interval / divisor` for the mean interval of an object. Its value for the length of the period is computed
+/// once: an object without gaps has that interval, and its values need no division.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct OfInterval {
     factor: f64,

@@ -427,6 +427,21 @@ fn a_configuration_is_changed_daemon_by_daemon_and_every_window_is_given_once() 
     b.stop();
 }
 
+/// Waits until the daemon shows that generation 1 is in force: `a` works with it, and `b` waits with the one before.
+fn wait_for_generations(daemon: &Daemon) {
+    let in_force = |members: &Value| {
+        let members = members.as_array().unwrap().iter();
+        let mut found: Vec<_> =
+            members.map(|it| (it["instance"].as_str(), it["generation"].as_u64(), &it["works"])).collect();
+        found.sort_by_key(|(instance, ..)| *instance);
+        found == [(Some("a"), Some(1), &json!(true)), (Some("b"), Some(0), &json!(false))]
+    };
+    daemon.wait_for("/api/v1/config", |(_, body)| {
+        let group = serde_json::from_str::<Value>(body).unwrap()["group"].take();
+        (group["generation"] == 1 && in_force(&group["members"])).then_some(())
+    });
+}
+
 /// The daemon does not restart: it leaves the group, and joins it again with the other configuration.
 #[test]
 fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
@@ -439,11 +454,8 @@ fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
     std::fs::write(&file, "").unwrap();
     let [a, b] = ["a", "b"].map(|name| {
         let mut command = group.command("run", name, &[]);
-        Daemon::spawn({
-            command.arg("--config").arg(&file);
-            command
-        })
-        .expect(name)
+        command.arg("--config").arg(&file);
+        Daemon::spawn(command).expect(name)
     });
     group.publish(&input.samples[..third]);
     is_ready(&a);
@@ -460,22 +472,7 @@ fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
     a.wait_until_said("The configuration was taken over by this daemon");
     is_ready(&a);
     // `a` works with the new one, and `b` waits with the old one.
-    let in_force = |members: &Value| {
-        let found = members
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|it| (it["instance"].as_str(), it["generation"].as_u64(), &it["works"]));
-        let mut found: Vec<_> = found.collect();
-        found.sort_by_key(|(instance, ..)| *instance);
-        found == [(Some("a"), Some(1), &json!(true)), (Some("b"), Some(0), &json!(false))]
-    };
-    for daemon in [&a, &b] {
-        daemon.wait_for("/api/v1/config", |(_, body)| {
-            let group = serde_json::from_str::<Value>(body).unwrap()["group"].take();
-            (group["generation"] == 1 && in_force(&group["members"])).then_some(())
-        });
-    }
+    [&a, &b].into_iter().for_each(wait_for_generations);
     group.publish(&input.samples[third..2 * third]);
     b.signal("HUP");
     b.wait_until_said("The configuration was taken over by this daemon");

@@ -57,12 +57,18 @@ fn sums(group: &Group<'_>) -> BTreeMap<(String, u64), Vec<u64>> {
     sums
 }
 
-#[test]
-fn every_sample_counts_once_over_kills_and_what_is_none_is_a_dead_letter() {
-    let group = Group::bare(&BROKER, "json", PARTITIONS);
-    BROKER.create_topic("collectd", PARTITIONS, &[]);
-    let streams = streams("collectd");
-    let mut daemon: Daemon = group.daemon_with("a", &settings(&streams));
+/// Messages that are no samples, each with the reason.
+const BAD: [(i32, &str, &str, &str); 6] = [
+    (0, "h0", r#"{"ts":1488000000000,"load":[1]}"#, "`host.k8s\\.name` is missing"),
+    (0, "h0", r#"{"host":{"k8s.name":"h0"},"ts":"soon","load":[1]}"#, "`ts` is \"soon\", not a number of milliseconds"),
+    (0, "h0", r#"{"host":{"k8s.name":"h0"},"ts":1488000000000}"#, "`load.0` is missing"),
+    (0, "h0", "{", "not JSON"),
+    (0, "Host:h0", r#"{"ts":1488000000000000,"value":1}"#, "is missing"),
+    (0, "", r#"{"host":{"k8s.name":"h0"},"ts":1488000000000,"load":[1]}"#, "has no key"),
+];
+
+/// Produces samples for twelve windows, and kills the daemon now and then; returns the sum of each object and window.
+fn produce_over_kills(group: &Group<'_>, daemon: &mut Daemon, streams: &str) -> BTreeMap<(String, u64), u64> {
     let (mut random, mut expected) = (Random(17), BTreeMap::<(String, u64), u64>::new());
     for window in 0..12 {
         let messages: Vec<_> = (0..200)
@@ -78,23 +84,32 @@ fn every_sample_counts_once_over_kills_and_what_is_none_is_a_dead_letter() {
             std::thread::sleep(Duration::from_millis(random.below(1500)));
             daemon.signal("KILL");
             daemon.wait();
-            daemon = group.daemon_with("a", &settings(&streams));
+            *daemon = group.daemon_with("a", &settings(streams));
         }
     }
-    let bad = [
-        (0, "h0", r#"{"ts":1488000000000,"load":[1]}"#, "`host.k8s\\.name` is missing"),
-        (
-            0,
-            "h0",
-            r#"{"host":{"k8s.name":"h0"},"ts":"soon","load":[1]}"#,
-            "`ts` is \"soon\", not a number of milliseconds",
-        ),
-        (0, "h0", r#"{"host":{"k8s.name":"h0"},"ts":1488000000000}"#, "`load.0` is missing"),
-        (0, "h0", "{", "not JSON"),
-        (0, "Host:h0", r#"{"ts":1488000000000000,"value":1}"#, "is missing"),
-        (0, "", r#"{"host":{"k8s.name":"h0"},"ts":1488000000000,"load":[1]}"#, "has no key"),
-    ];
-    BROKER.produce("collectd", bad.map(|(partition, key, payload, _)| (partition, key, payload)));
+    expected
+}
+
+fn assert_dead_letters(group: &Group<'_>) {
+    let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
+    assert_eq!(letters.len(), BAD.len());
+    for (letter, (_, key, payload, reason)) in letters.iter().zip(BAD) {
+        let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap();
+        assert_eq!((text(&letter.payload).as_str(), text(&letter.key).as_str()), (payload, key));
+        let header = letter.headers.iter().find(|(name, _)| name == "reason").unwrap();
+        let found = String::from_utf8_lossy(&header.1);
+        assert!(found.contains(reason), "{payload}: {found}");
+    }
+}
+
+#[test]
+fn every_sample_counts_once_over_kills_and_what_is_none_is_a_dead_letter() {
+    let group = Group::bare(&BROKER, "json", PARTITIONS);
+    BROKER.create_topic("collectd", PARTITIONS, &[]);
+    let streams = streams("collectd");
+    let mut daemon: Daemon = group.daemon_with("a", &settings(&streams));
+    let expected = produce_over_kills(&group, &mut daemon, &streams);
+    BROKER.produce("collectd", BAD.map(|(partition, key, payload, _)| (partition, key, payload)));
     // Closes all windows of every partition.
     let last = (0..10).map(|object| message(object, START + 20 * PERIOD, 1));
     BROKER.produce("collectd", last);
@@ -107,15 +122,7 @@ fn every_sample_counts_once_over_kills_and_what_is_none_is_a_dead_letter() {
     for (key, sum) in &expected {
         assert_eq!(found[key], [*sum], "{key:?}");
     }
-    let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
-    assert_eq!(letters.len(), bad.len());
-    for (letter, (_, key, payload, reason)) in letters.iter().zip(bad) {
-        let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap();
-        assert_eq!((text(&letter.payload).as_str(), text(&letter.key).as_str()), (payload, key));
-        let header = letter.headers.iter().find(|(name, _)| name == "reason").unwrap();
-        let found = String::from_utf8_lossy(&header.1);
-        assert!(found.contains(reason), "{payload}: {found}");
-    }
+    assert_dead_letters(&group);
 }
 
 #[test]

@@ -216,6 +216,16 @@ fn a_daemon_that_was_down_for_longer_than_a_window_deletes_nothing() {
 /// Another stream than that of the network.
 const OTHER: &str = "UveVirtualNetworkAgent-ingress_flow_count";
 
+/// Sends samples of the other stream for the time of an outage: the daemon runs all that time, as its log shows.
+fn push_others(daemon: &Daemon) {
+    let end = SystemTime::now() + OUTAGE;
+    let other = || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+        assert_eq!(daemon.post(line("other", "ingress_flow_count", now, 1).as_bytes(), None).unwrap().0, 200);
+    };
+    repeat(other, || SystemTime::now() > end);
+}
+
 #[test]
 fn a_stream_that_was_not_configured_for_longer_than_a_window_deletes_nothing() {
     for is_running in [true, false] {
@@ -247,16 +257,7 @@ fn a_stream_that_was_not_configured_for_longer_than_a_window_deletes_nothing() {
                 daemon = start();
             }
             if change == 1 {
-                // The daemon runs all that time, as its log shows.
-                let end = SystemTime::now() + OUTAGE;
-                let other = || {
-                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
-                    assert_eq!(
-                        daemon.post(line("other", "ingress_flow_count", now, 1).as_bytes(), None).unwrap().0,
-                        200
-                    );
-                };
-                repeat(other, || SystemTime::now() > end);
+                push_others(&daemon);
             }
         }
         push(&daemon, || has_values(&daemon, NETWORK, 5));

@@ -236,7 +236,7 @@ fn log(outcome: &Outcome) {
             let reasons = reasons.join("; ");
             warn!(
                 name: ANSWER, %reasons,
-                "The configuration is not valid; nothing has changed. Correct it and send SIGHUP again."
+                "The configuration is not valid; nothing has changed. Correct it and send it again."
             );
         }
         Outcome::Refused(reasons) => {

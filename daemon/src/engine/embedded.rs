@@ -218,12 +218,16 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         found => found.with_context(|| format!("read {}", path.display()))?,
     };
+    let (found, directory) = (found.trim(), directory.display());
+    let is_multiple = found.parse().is_ok_and(|found: u16| found > 0 && partitions > found && partitions % found == 0);
+    let makes = match is_multiple {
+        true => format!(": `derived-statsd migrate --partitions {partitions} {directory} NEW` makes one of this one"),
+        false => String::new(),
+    };
     anyhow::ensure!(
-        found.trim() == partitions.to_string(),
-        "the log in {0} was made with log.partitions={1}, not {partitions}; set that, or use another log.data_dir: \
-         `derived-statsd migrate --partitions {partitions} {0} NEW` makes one with more",
-        directory.display(),
-        found.trim(),
+        found == partitions.to_string(),
+        "the log in {directory} was made with log.partitions={found}, not {partitions}; set that, or use another \
+         log.data_dir{makes}"
     );
     Ok(())
 }

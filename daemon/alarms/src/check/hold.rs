@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use derived_stats::entry::Role;
-use derived_stats::{MetricKind, Number, Pipeline, Spec};
+use derived_stats::{MetricKind, Number, Pipeline, Spec, ValueType};
 use proxy_uve::UveDescription;
 use proxy_uve::schema::ProxyType;
 
@@ -90,7 +90,7 @@ fn run(
         let swing = if period % 2 == 0 { swing } else { -swing };
         let value = if period < before { LEVEL + swing } else { (after + swing).max(0.0) };
         let start = u64::from(period) * PERIOD;
-        pipeline.update(start, Number::F64(value).to_type(spec.value_type())?).ok()?;
+        pipeline.update(start, number_of(value, spec.value_type())).ok()?;
         let found = pipeline.close_period(start + PERIOD)?.forced().and_then(|result| result.number(field));
         if period < before {
             continue;
@@ -103,11 +103,19 @@ fn run(
     Some(longest)
 }
 
+/// The number of a type that is nearest to a value, which is not negative.
+fn number_of(value: f64, of_type: ValueType) -> Number {
+    match of_type {
+        ValueType::U64 => Number::U64(value.round() as u64),
+        ValueType::I64 => Number::I64(value.round() as i64),
+        ValueType::F64 => Number::F64(value),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use derived_stats::ValueType;
     use proxy_uve::{Plan, StreamName};
 
     use super::*;

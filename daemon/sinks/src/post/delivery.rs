@@ -62,6 +62,8 @@ pub(super) struct Delivery {
     failures: u32,
     /// The monotonic time since when the server refuses every request.
     refused_since: Option<Duration>,
+    /// Whether the server has taken a request since the start.
+    has_delivered: bool,
     is_failure_logged: bool,
     /// The monotonic time of the last log message of each kind.
     logged_at: BTreeMap<&'static str, Duration>,
@@ -74,8 +76,18 @@ impl Delivery {
         clock: Arc<dyn Clock>,
         telemetry: PostTelemetry,
     ) -> Self {
-        let (failures, refused_since, is_failure_logged, logged_at) = Default::default();
-        Self { settings, remote, clock, telemetry, failures, refused_since, is_failure_logged, logged_at }
+        let (failures, refused_since, has_delivered, is_failure_logged, logged_at) = Default::default();
+        Self {
+            settings,
+            remote,
+            clock,
+            telemetry,
+            failures,
+            refused_since,
+            has_delivered,
+            is_failure_logged,
+            logged_at,
+        }
     }
 
     #[cfg(test)]
@@ -136,9 +148,17 @@ impl Delivery {
                 let is_rejection = error.outcome == "server_error" && payload.is_rejection(&error.text);
                 if is_rejection { Ok(Outcome::Rejected(error.text)) } else { Err(error) }
             });
+            let classified = match classified {
+                // Bad items are left out by a success here. So this is a wrong path or receiver, until one was right.
+                Ok(Outcome::Rejected(text)) if self.settings.ends_server_errors && !self.has_delivered => {
+                    Err(retryable("refused", &text))
+                }
+                other => other,
+            };
             self.telemetry.requested(classified.as_ref().map_or_else(|error| error.outcome, Outcome::label));
             match classified {
                 Ok(outcome) => {
+                    self.has_delivered |= matches!(outcome, Outcome::Accepted(_));
                     self.answered();
                     return Ok(outcome);
                 }

@@ -301,6 +301,24 @@ fn a_server_error_that_may_blame_the_request_ends_after_a_while_where_the_payloa
 }
 
 #[test]
+fn a_request_that_is_rejected_before_any_was_taken_is_repeated_where_a_success_names_bad_items() {
+    let mut rig = Rig::new();
+    rig.sink.delivery.limit_server_errors();
+    let answer = |status| Ok(Answer { status, ..Answer::default() });
+    // A wrong path, which is then put right.
+    rig.server.with(|state| state.script.extend(vec![answer(400); 3]));
+    rig.append([1, 2]);
+    rig.run_to_end().unwrap();
+    assert_eq!(rig.server.requests(), vec![vec![1, 2]; 4]);
+    assert_eq!(rig.telemetry.counts("rejected"), (2, 0));
+    rig.server.with(|state| state.script.extend(vec![answer(400); 3]));
+    rig.append([3, 4]);
+    rig.run_to_end().unwrap();
+    assert_eq!(rig.server.requests(), [vec![3, 4], vec![3], vec![4]]);
+    assert_eq!(rig.telemetry.counts("rejected"), (2, 2));
+}
+
+#[test]
 fn what_is_too_large_is_halved() {
     let mut rig = Rig::new();
     let answer = || Ok(Answer { status: 413, ..Answer::default() });

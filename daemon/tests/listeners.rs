@@ -84,6 +84,14 @@ fn a_listener_serves_the_paths_of_its_roles_and_names_role_and_listener_for_othe
     assert!(status == 404 && body.contains("the role ingest"), "{status} {body}");
     assert_ne!(curl(&["--data", "x", &format!("http://127.0.0.1:{port}/api/v1/samples")]).unwrap().0, 404);
     assert_eq!((tcp("/ping").0, tcp("/healthz").0, tcp("/metrics").0), (204, 404, 404));
+    // What changes the configuration is of the role admin, with all that is under it.
+    let stream = "http://x/api/v1/config/streams/UveVirtualNetworkAgent-x";
+    for arguments in [&["--data", "x"][..], &["-X", "DELETE"]] {
+        let answer = curl(&[arguments, &["--unix-socket", &socket, stream]].concat()).unwrap();
+        assert!(!answer.1.contains("needs a listener"), "{answer:?}");
+        let answer = curl(&[arguments, &[&format!("http://127.0.0.1:{port}/api/v1/config/streams/S-x")]].concat()).unwrap();
+        assert!(answer.1.contains("needs a listener with the role admin"), "{answer:?}");
+    }
     // A path that does not exist is that of no role.
     assert!(tcp("/no-such-path").1.contains("does not exist"));
     assert_eq!(daemon.get("/metrics").0, 200, "http.listen has all roles");

@@ -140,22 +140,37 @@ impl Split {
             states.push(new);
             objects += moved;
         }
+        let of_state = self.restored(state, plan)?.objects();
+        if objects != of_state {
+            return Err(format!(
+                "{} of its {of_state} objects are of another partition: the log was not made with {} partitions, as its file \
+                 PARTITIONS has it; correct that file, or restore a copy",
+                of_state - objects,
+                self.from,
+            ));
+        }
         Ok((states, objects))
     }
 
-    /// The part of a state whose keys belong to the partition `new`.
-    fn part(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>, new: PartitionId) -> Result<(NewState, usize), String> {
-        let is_own = |key: &[u8]| partition(key, u32::from(self.to)) == u32::from(new.partition);
+    /// The table of a state.
+    fn restored(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>) -> Result<Table, String> {
         let all = state.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-        let (of_alarms, of_table): (Vec<_>, Vec<_>) = all.partition(|(chunk, _)| is_alarm_chunk(*chunk));
+        let of_table = all.filter(|(chunk, _)| !is_alarm_chunk(*chunk));
         let restored = Table::restore(Arc::clone(plan), self.table, state.meta, of_table);
-        let (mut table, report) = restored.map_err(|error| error.to_string())?;
+        let (table, report) = restored.map_err(|error| error.to_string())?;
         if !report.is_unchanged() {
             return Err(format!(
                 "the configuration is not the one that the states were saved with ({report}); start the daemon with it, stop \
                  it, and try again"
             ));
         }
+        Ok(table)
+    }
+
+    /// The part of a state whose keys belong to the partition `new`.
+    fn part(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>, new: PartitionId) -> Result<(NewState, usize), String> {
+        let is_own = |key: &[u8]| partition(key, u32::from(self.to)) == u32::from(new.partition);
+        let mut table = self.restored(state, plan)?;
         table.retain(is_own);
         if new.partition != state.partition.partition {
             table.forget_counts();
@@ -164,7 +179,8 @@ impl Split {
         let snapshot = table.snapshot();
         let chunks = snapshot.chunks.into_iter().filter_map(|(chunk, bytes)| Some((chunk, bytes?)));
         let mut chunks: Vec<_> = chunks.collect();
-        for (chunk, bytes) in of_alarms {
+        for (chunk, bytes) in state.chunks.iter().filter(|(chunk, _)| is_alarm_chunk(*chunk)) {
+            let (chunk, bytes) = (*chunk, bytes.as_slice());
             let part = retain(chunk, bytes, |key| is_own(key.as_bytes())).map_err(|error| error.to_string())?;
             chunks.extend(part.map(|part| (chunk, part)));
         }

@@ -180,7 +180,8 @@ fn roles_of(route: &str) -> &'static [Role] {
         "/health" | "/ping" => &[Role::Probes, Role::Ingest],
         "/api/v1/samples" | "/api/v1/partials" | "/api/v1/write" | "/v1/metrics" => &[Role::Ingest],
         "/write" | "/api/v2/write" | "/query" => &[Role::Ingest],
-        "/api/v1/config" => &[Role::Admin],
+        // With all that is under it.
+        config if config.starts_with("/api/v1/config") => &[Role::Admin],
         "/metrics" | "/api/v1/partitions" | "/api/v1/status" => &[Role::Query, Role::Admin],
         _ => &[Role::Query],
     }

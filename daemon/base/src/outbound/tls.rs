@@ -1,8 +1,12 @@
 //! TLS of HTTP clients: whom they trust, and the certificate that they show.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::setting::file;
@@ -31,10 +35,11 @@ pub struct ClientTlsFiles {
 ///
 /// # Errors
 ///
-/// When a file cannot be read, or has no certificate or key in PEM. The text names `setting`, from which the files come.
+/// When a file cannot be read, or has no certificate or key in PEM that can be used, or the key is of another
+/// certificate. The text names `setting`, from which the files come.
 pub fn client_tls(files: &ClientTlsFiles, setting: &str) -> anyhow::Result<TlsConfig> {
     let mut authorities =
-        files.ca.as_deref().map(|path| certificates_of(path, setting)).transpose()?.unwrap_or_default();
+        files.ca.as_deref().map(|path| authorities_of(path, setting)).transpose()?.unwrap_or_default();
     // A file that cannot be read counts as missing.
     let system = SYSTEM_AUTHORITIES.iter().find_map(|path| std::fs::read(path).ok());
     authorities.extend(certificates(&system.unwrap_or_default()));
@@ -53,7 +58,32 @@ fn own_certificate(certificate: &Path, key: &Path, setting: &str) -> anyhow::Res
             key.display()
         )
     })?;
+    check_pair(&chain, &key).map_err(|error| {
+        anyhow::anyhow!("{setting}: {} and its key cannot be used together ({error})", certificate.display())
+    })?;
     Ok(ClientCert::new_with_certs(&chain, key))
+}
+
+/// Checks that a client can show this certificate with this key: ureq does that at the first connection, and panics.
+fn check_pair(chain: &[Certificate<'static>], key: &PrivateKey<'static>) -> Result<(), String> {
+    let chain = chain.iter().map(|it| CertificateDer::from(it.der().to_vec())).collect();
+    let key = PrivateKeyDer::try_from(key.der().to_vec())?;
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let builder = builder.with_root_certificates(RootCertStore::empty());
+    builder.with_client_auth_cert(chain, key).map(drop).map_err(|error| error.to_string())
+}
+
+/// The certificates of a file with authorities to trust.
+fn authorities_of(path: &Path, setting: &str) -> anyhow::Result<Vec<Certificate<'static>>> {
+    let authorities = certificates_of(path, setting)?;
+    let mut roots = RootCertStore::empty();
+    for authority in &authorities {
+        roots.add(CertificateDer::from(authority.der().to_vec())).map_err(|error| {
+            anyhow::anyhow!("{setting}: {} has a certificate that cannot be used ({error})", path.display())
+        })?;
+    }
+    Ok(authorities)
 }
 
 /// The certificates of a file, at least one.

@@ -89,7 +89,8 @@ fn a_listener_serves_the_paths_of_its_roles_and_names_role_and_listener_for_othe
     for arguments in [&["--data", "x"][..], &["-X", "DELETE"]] {
         let answer = curl(&[arguments, &["--unix-socket", &socket, stream]].concat()).unwrap();
         assert!(!answer.1.contains("needs a listener"), "{answer:?}");
-        let answer = curl(&[arguments, &[&format!("http://127.0.0.1:{port}/api/v1/config/streams/S-x")]].concat()).unwrap();
+        let answer =
+            curl(&[arguments, &[&format!("http://127.0.0.1:{port}/api/v1/config/streams/S-x")]].concat()).unwrap();
         assert!(answer.1.contains("needs a listener with the role admin"), "{answer:?}");
     }
     // A path that does not exist is that of no role.

@@ -98,7 +98,10 @@ impl Browser {
              const look = () => {{ let found = false; try {{ found = ({expression}); }} catch {{}} \
              if (found) done(true); else if (performance.now() > end) done(false); else setTimeout(look, 20); }}; look();"
         );
-        if self.run(&script) != json!(true) {
+        let body = json!({ "script": format!("const done = arguments[arguments.length - 1]; {script}"), "args": [] });
+        // A script ends without a result when its page goes, as after a form is sent: it is asked of the next page.
+        let found = (0..5).find_map(|_| self.try_post("/execute/async", &body).ok());
+        if found != Some(json!(true)) {
             let text = self.value("document.body.innerText");
             panic!("waited in vain for {expression} in\n{}", text.as_str().unwrap_or_default());
         }

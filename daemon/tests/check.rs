@@ -65,6 +65,9 @@ fn a_running_daemons_directory_is_sound_and_damage_is_named_with_file_and_byte()
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let named = format!("DAMAGED {} at byte ", file.display());
     assert!(said(&output).contains(&named) && said(&output).contains("records of the results are missing"));
+    std::fs::write(log.join("PARTITIONS"), "1\n").unwrap();
+    let output = run("check", &[&log]);
+    assert!(said(&output).contains("PARTITIONS has 1 partitions only"), "{}", said(&output));
     std::fs::remove_file(log.join("PARTITIONS")).unwrap();
     let output = run("check", &[&log]);
     assert!(said(&output).contains("PARTITIONS: it cannot be read"), "{}", said(&output));

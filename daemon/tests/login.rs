@@ -13,7 +13,7 @@ use ureq::http::{Request, Response};
 
 use crate::support::broker::free_ports;
 use crate::support::browser::Browser;
-use crate::support::{Daemon, certificates};
+use crate::support::{Daemon, certificates, wait_until};
 
 /// A new token, and its line for the file.
 fn token(name: &str, scopes: &str) -> (String, String) {
@@ -115,6 +115,12 @@ fn a_session_ends_with_its_token_and_so_do_open_streams() {
         assert!(stream.lines().all(|line| line.is_ok()), "the stream ends in order");
     }
     assert_eq!(send(&daemon, "GET", "/metrics", &[("cookie", &session)], "").status(), 401);
+    // A token that comes back brings no session back.
+    std::fs::write(folder.path().join("tokens"), format!("{gone_line}{kept_line}")).unwrap();
+    let status = |header| send(&daemon, "GET", "/metrics", &[header], "").status();
+    let back = bearer(&gone);
+    wait_until("the token is back", || (status(("authorization", &back)) == 200).then_some(()));
+    assert_eq!(status(("cookie", &session)), 401);
     // An empty line comes every 15 s.
     assert_eq!(lasting.read_line(&mut String::new()).unwrap(), 1, "this one goes on");
     drop(lasting);

@@ -97,4 +97,11 @@ fn what_cannot_be_split_is_refused_with_the_remedy_and_leaves_nothing() {
     assert!(said(&output).contains("the stream is not configured") && !new.exists(), "{}", said(&output));
     let output = command("run", &old, &["log.partitions=4"]).output().unwrap();
     assert!(said(&output).contains("derived-statsd migrate --partitions 4"), "{}", said(&output));
+    // A file that somebody has edited: objects would be left behind.
+    std::fs::write(old.join("PARTITIONS"), "4\n").unwrap();
+    let output = migrate(8, &old, &new);
+    assert!(said(&output).contains("objects are of another partition") && !new.exists(), "{}", said(&output));
+    std::fs::write(old.join("PARTITIONS"), "1\n").unwrap();
+    let output = command("run", &old, &["log.partitions=1"]).output().unwrap();
+    assert!(said(&output).contains("the log has 2 partitions or more"), "{}", said(&output));
 }

@@ -112,8 +112,11 @@ fn a_token_is_replaced_without_a_restart_and_a_broken_file_changes_nothing() {
     std::fs::write(&file, format!("{new_line}nonsense\n")).unwrap();
     wait_until("the broken file is noticed", || daemon.stderr().contains("tokens:2: expected a name").then_some(()));
     assert_eq!((status(&old), status(&new)), (200, 200));
+    let warnings = || ask(&daemon, "GET", "/api/v1/status", Some(&format!("Bearer {new}")), "").1;
+    assert!(warnings().contains("tokens:2: expected a name"), "{}", warnings());
     std::fs::write(&file, &new_line).unwrap();
     wait_until("the old token is gone", || (status(&old) == 401).then_some(()));
     assert_eq!(status(&new), 200);
+    assert!(warnings().contains("\"warnings\":[]"), "{}", warnings());
     daemon.stop();
 }

@@ -73,6 +73,7 @@ pub(crate) fn read(path: &Path, decode: &mut DecodeState<'_>) -> Result<(Content
     let empty_result = Vec::new();
     let mut content = Content { store, snapshot, history, readable, report, acknowledged, empty_result };
     content.read_journals();
+    content.check_acknowledged(path);
     content.check_heads();
     content.find_missing_files();
     content.read_results();
@@ -101,6 +102,14 @@ fn read_acknowledged(path: &Path, report: &mut Report) -> u64 {
 }
 
 impl Content {
+    /// The first write may end before it is acknowledged; with more of them the file of the last one is not empty.
+    fn check_acknowledged(&mut self, path: &Path) {
+        let file = acknowledged_path(path);
+        if self.history.newest > 1 && std::fs::metadata(&file).is_ok_and(|file| file.len() == 0) {
+            self.report.damaged(file, Some(0), "it is empty, and the journal has several writes");
+        }
+    }
+
     /// The number of writes from the first one that cannot be read on.
     pub(crate) fn lost_writes(&self) -> u64 {
         self.acknowledged.max(self.history.newest).saturating_sub(self.history.tables.sequence)

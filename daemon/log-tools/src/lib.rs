@@ -3,7 +3,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`snapshot`] | the files of a log at one moment |
-//! | [`backup`], [`restore`](mod@restore) | copies |
+//! | [`backup`](mod@backup), [`restore`](mod@restore) | copies |
 //! | [`walk`], [`history`] | the blocks of a file, one by one, and the tables that they give |
 //! | [`check`](mod@check), [`states`] | the check of every file, and of the states |
 //! | [`salvage`](mod@salvage), [`rebuild`] | a new log of what can be read of a damaged one |

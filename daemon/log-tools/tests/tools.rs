@@ -156,6 +156,16 @@ fn the_stored_directory_of_the_format_is_sound() {
 }
 
 #[test]
+fn an_empty_file_of_acknowledged_writes_is_damage_of_a_log_with_several() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("log");
+    write(&path);
+    std::fs::write(path.join("acknowledged"), "").unwrap();
+    let report = check(&path, &mut decodes).unwrap();
+    assert!(report.damage.iter().any(|damage| damage.path.ends_with("acknowledged")), "{:?}", report.damage);
+}
+
+#[test]
 fn every_missing_file_is_damage_and_what_the_others_have_is_salvaged() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("log");

@@ -49,7 +49,12 @@ pub(crate) fn run(args: &CheckArgs, registry: &Registry, bad_configuration: u8) 
         }
     };
     let mut decoder = StateDecoder::new(&loaded);
-    let mut decode = |state: &StateToCheck<'_>| decoder.decode(state);
+    let partitions = std::fs::read_to_string(args.directory.join("PARTITIONS"));
+    let partitions = partitions.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u16::MAX);
+    let mut decode = |state: &StateToCheck<'_>| match state.partition.partition {
+        outside if outside >= partitions => Err(format!("the file PARTITIONS has {partitions} partitions only")),
+        _ => decoder.decode(state),
+    };
     let checked = match &args.salvage {
         None => check(&args.directory, &mut decode).map(|report| (report, None)),
         Some(out) => {

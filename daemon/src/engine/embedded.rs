@@ -194,10 +194,16 @@ fn shares(
 fn keep_partitions(log: &EmbeddedLog, directory: &Path, partitions: u16) -> anyhow::Result<()> {
     check_partitions(directory, partitions)?;
     let path = partitions_file(directory);
+    let least = log.least_partitions().context("read the partitions of the log")?;
     if path.exists() {
+        anyhow::ensure!(
+            least <= partitions,
+            "{} has {partitions}, and the log has {least} partitions or more: with a lower number objects lose their states; \
+             correct the file and log.partitions, or restore a copy",
+            path.display(),
+        );
         return Ok(());
     }
-    let least = log.least_partitions().context("read the partitions of the log")?;
     anyhow::ensure!(
         least == 0,
         "{0} is missing, which has the log.partitions that the log was made with: {least} or more; with another number \

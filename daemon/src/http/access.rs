@@ -7,7 +7,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -50,6 +50,8 @@ pub(crate) struct Access(Option<Guard>);
 pub(super) struct Guard {
     path: PathBuf,
     tokens: RwLock<Arc<Tokens>>,
+    /// Why the file cannot be used now.
+    problem: Mutex<Option<String>>,
     pub(super) sessions: Sessions,
 }
 
@@ -69,7 +71,7 @@ impl Access {
     pub(crate) fn new(path: Option<PathBuf>) -> Result<Self, String> {
         let guard = path.map(|path| {
             let tokens = RwLock::new(Arc::new(Tokens::read(&path)?));
-            Ok::<_, String>(Guard { path, tokens, sessions: Sessions::default() })
+            Ok::<_, String>(Guard { path, tokens, problem: Mutex::default(), sessions: Sessions::default() })
         });
         guard.transpose().map(Self)
     }
@@ -84,10 +86,15 @@ impl Access {
         self.0.is_some()
     }
 
+    /// Why the file of tokens cannot be used now, so that those before it stay valid.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.0.as_ref()?.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Reads the file again whenever it changes, until the stop. A file that cannot be used leaves the tokens as they are.
     pub(crate) fn reload_on_change(&self, stop: &Stop) {
         let Some(guard) = &self.0 else { return };
-        let (mut read, mut reported) = (None, None);
+        let mut read = None;
         while stop.rest(INTERVAL) {
             let version = version(&guard.path);
             if version.is_some() && version == read {
@@ -95,17 +102,18 @@ impl Access {
             }
             match Tokens::read(&guard.path) {
                 Ok(tokens) => {
-                    (read, reported) = (version, None);
+                    read = version;
+                    guard.set_problem(None);
                     if *guard.tokens() != tokens {
-                        *guard.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+                        guard.replace(tokens);
                         info!(file = %guard.path.display(), "The tokens of clients have changed.");
                     }
                 }
-                Err(reason) if reported.as_ref() != Some(&reason) => {
-                    error!(%reason, "The file of tokens cannot be used; the tokens before it stay valid.");
-                    reported = Some(reason);
+                Err(reason) => {
+                    if guard.set_problem(Some(reason.clone())) {
+                        error!(%reason, "The file of tokens cannot be used; the tokens before it stay valid.");
+                    }
                 }
-                Err(_) => {}
             }
         }
     }
@@ -120,6 +128,21 @@ fn version(path: &Path) -> Option<(i64, i64, u64, u64)> {
 impl Guard {
     pub(super) fn tokens(&self) -> Arc<Tokens> {
         Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the tokens, and ends the sessions of those that are gone.
+    fn replace(&self, tokens: Tokens) {
+        let is_there = |token: &TokenHash| tokens.check(token, Scope::Read) != Verdict::Unknown;
+        self.sessions.retain(is_there);
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    /// Sets why the file cannot be used; returns whether that is another reason than before.
+    fn set_problem(&self, problem: Option<String>) -> bool {
+        let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other = *known != problem;
+        *known = problem;
+        is_other
     }
 
     /// What a credential allows at monotonic time `now`.

@@ -133,7 +133,7 @@ fn status_of(shared: &Shared) -> serde_json::Value {
         "ready": reason.is_none(),
         "reason": reason,
         "needs_restart": outage,
-        "warnings": shared.certificates.problems().map(|(_, reason)| reason).collect::<Vec<_>>(),
+        "warnings": shared.certificates.problems().map(|(_, reason)| reason).chain(shared.access.problem()).collect::<Vec<_>>(),
         "results": bounds.map(|bounds| json!({ "first": bounds.first, "next": bounds.next })),
         "sinks": sinks.collect::<Vec<_>>(),
     })

@@ -56,6 +56,11 @@ impl Sessions {
         self.lock().get(id).filter(|session| session.end > now).map(|session| session.token)
     }
 
+    /// Ends the sessions of the tokens that are not there any more.
+    pub(super) fn retain(&self, is_there: impl Fn(&TokenHash) -> bool) {
+        self.lock().retain(|_, session| is_there(&session.token));
+    }
+
     /// Ends the session of a cookie; returns the value of `Set-Cookie` that removes the cookie.
     pub(super) fn end(&self, id: Option<&TokenHash>, is_secure: bool) -> String {
         if let Some(id) = id {

@@ -107,6 +107,7 @@ impl Reconfigure for Configured {
     }
 
     fn prepare(&self, wanted: Wanted) -> Result<Prepared, Outcome> {
+        self.sources.file.as_deref().map_or(Ok(()), check_is_file)?;
         let (text, stream) = match wanted {
             Wanted::Sources => (None, None),
             Wanted::Text(text) => (Some(text), None),
@@ -156,6 +157,18 @@ fn has_stream(loaded: &Loaded, name: &str) -> bool {
     series.any(|stream| stream.name == name) || loaded.streams.names().any(|found| found.to_string() == name)
 }
 
+/// Checks that a path is that of a file, as far as it can be asked: the opening of a pipe without a writer never ends.
+fn check_is_file(path: &Path) -> Result<(), Outcome> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            let path = path.display();
+            let reason = format!("{path} is no regular file; put a file there, or restart the daemon to read it once");
+            Err(Outcome::Refused(vec![reason]))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn staged(file: &Path, text: &str) -> anyhow::Result<StagedFile> {
     // A link stays one.
     let to = std::fs::canonicalize(file).context("follow the path")?;
@@ -185,6 +198,17 @@ fn take_access(new: &File, old: &Metadata) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_regular_file_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("statsd.toml");
+        assert!(check_is_file(&file).is_ok(), "that it is missing is said when it is read");
+        std::fs::write(&file, "").unwrap();
+        assert!(check_is_file(&file).is_ok());
+        assert!(matches!(check_is_file(directory.path()), Err(Outcome::Refused(_))));
+        assert!(matches!(check_is_file(Path::new("/dev/null")), Err(Outcome::Refused(_))));
+    }
 
     #[test]
     fn a_staged_file_has_the_mode_the_group_and_the_owner_of_the_old_one() {

@@ -128,9 +128,9 @@ impl DaemonBuilder {
             Command::Tap(args) => commands::tap::run(&args),
             Command::Top(args) => commands::top::run(&args),
             Command::Validate(args) => commands::validate::run(&args, &registry, BAD_CONFIGURATION),
-            Command::Check(args) => commands::check::run(&args, &registry, BAD_CONFIGURATION),
-            Command::Migrate(args) => commands::migrate::run(&args, &registry, BAD_CONFIGURATION),
-            Command::Restore(args) => commands::restore::run(&args, &registry, BAD_CONFIGURATION),
+            Command::Check(args) => loaded(&args.config, &registry, |loaded| commands::check::run(&args, &loaded)),
+            Command::Migrate(args) => loaded(&args.config, &registry, |loaded| commands::migrate::run(&args, &loaded)),
+            Command::Restore(args) => loaded(&args.config, &registry, |loaded| commands::restore::run(&args, &loaded)),
             Command::Completions(args) => commands::generate::completions(&args, Cli::command()),
             Command::Man(args) => commands::generate::man(&args, Cli::command()),
             Command::Health(args) => commands::health::run(&args),
@@ -159,31 +159,43 @@ impl DaemonBuilder {
     }
 }
 
+/// Loads the configuration, and does `work`.
+fn loaded(
+    args: &ConfigArgs,
+    registry: &Registry,
+    work: impl FnOnce(Loaded) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    match config::load(&args.sources(), registry) {
+        Ok(loaded) => work(loaded),
+        Err(problems) => {
+            message(format_args!("{problems}"));
+            Ok(ExitCode::from(BAD_CONFIGURATION))
+        }
+    }
+}
+
 /// Loads the configuration, starts logging, and does `work`.
 fn configured(
     args: &ConfigArgs,
     registry: &Registry,
     work: impl FnOnce(Loaded) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let loaded = match config::load(&args.sources(), registry) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            message(format_args!("{problems}"));
-            return Ok(ExitCode::from(BAD_CONFIGURATION));
+    loaded(args, registry, |loaded| {
+        let _logging = match logging::start(loaded.config.logging.format) {
+            Ok(logging) => logging,
+            Err(error) => {
+                message(format_args!("{error:#}"));
+                return Ok(ExitCode::from(BAD_CONFIGURATION));
+            }
+        };
+        for notice in &loaded.notices {
+            tracing::warn!("{notice}");
         }
-    };
-    let _logging = match logging::start(loaded.config.logging.format) {
-        Ok(logging) => logging,
-        Err(error) => {
-            message(format_args!("{error:#}"));
-            return Ok(ExitCode::from(BAD_CONFIGURATION));
-        }
-    };
-    for notice in &loaded.notices {
-        tracing::warn!("{notice}");
-    }
-    let Err(error) = work(loaded) else { return Ok(ExitCode::SUCCESS) };
-    let Some(problems) = commands::preflight::problems(&error, &args.sources(), registry) else { return Err(error) };
-    message(format_args!("error: {error:#}\n{problems}"));
-    Ok(ExitCode::from(BAD_CONFIGURATION))
+        let Err(error) = work(loaded) else { return Ok(ExitCode::SUCCESS) };
+        let Some(problems) = commands::preflight::problems(&error, &args.sources(), registry) else {
+            return Err(error);
+        };
+        message(format_args!("error: {error:#}\n{problems}"));
+        Ok(ExitCode::from(BAD_CONFIGURATION))
+    })
 }

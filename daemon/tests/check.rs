@@ -147,8 +147,13 @@ fn a_copy_is_restored_and_runs_on_and_a_damaged_one_is_refused() {
         let output = run("restore", &[&copy, to]);
         assert!(said(&output).contains("is not empty"), "{}", said(&output));
     }
-    damage(&copy, "results");
     let nowhere = directory.path().join("nowhere");
+    let partitions = std::fs::read(copy.join("PARTITIONS")).unwrap();
+    std::fs::write(copy.join("PARTITIONS"), "1\n").unwrap();
+    let output = run("restore", &[&copy, &nowhere]);
+    assert!(said(&output).contains("PARTITIONS has 1 partitions only") && !nowhere.exists(), "{}", said(&output));
+    std::fs::write(copy.join("PARTITIONS"), partitions).unwrap();
+    damage(&copy, "results");
     let output = run("restore", &[&copy, &nowhere]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("at byte") && said(&output).contains("--salvage") && !nowhere.exists());

@@ -9,13 +9,13 @@ use anyhow::Context as _;
 use clap::Args;
 use daemon_log::LogError;
 use daemon_log_tools::{Damage, Loss, Report, StateToCheck, check, salvage};
-use derived_stats::Registry;
 use jiff::Timestamp;
 
 use self::decode::StateDecoder;
 use super::print::{USAGE, message, print};
 use crate::commands::config_args::ConfigArgs;
-use crate::config;
+use crate::config::Loaded;
+use crate::engine::partitions_file;
 
 /// A block of results without rows: the first byte, version 1, and the number of rows. It takes the place of lost ones.
 const EMPTY_BLOCK: [u8; 6] = [0xb5, 1, 0, 0, 0, 0];
@@ -40,21 +40,9 @@ pub(crate) struct CheckArgs {
 /// # Errors
 ///
 /// Fails if standard output cannot be written.
-pub(crate) fn run(args: &CheckArgs, registry: &Registry, bad_configuration: u8) -> anyhow::Result<ExitCode> {
-    let loaded = match config::load(&args.config.sources(), registry) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            message(format_args!("{problems}"));
-            return Ok(ExitCode::from(bad_configuration));
-        }
-    };
-    let mut decoder = StateDecoder::new(&loaded);
-    let partitions = std::fs::read_to_string(args.directory.join("PARTITIONS"));
-    let partitions = partitions.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u16::MAX);
-    let mut decode = |state: &StateToCheck<'_>| match state.partition.partition {
-        outside if outside >= partitions => Err(format!("the file PARTITIONS has {partitions} partitions only")),
-        _ => decoder.decode(state),
-    };
+pub(crate) fn run(args: &CheckArgs, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    let mut decoder = StateDecoder::new(loaded, partitions_of(&args.directory).ok());
+    let mut decode = |state: &StateToCheck<'_>| decoder.decode(state);
     let checked = match &args.salvage {
         None => check(&args.directory, &mut decode).map(|report| (report, None)),
         Some(out) => {
@@ -83,14 +71,19 @@ pub(super) fn unreadable(error: &LogError) -> ExitCode {
 
 /// The file that the daemon keeps beside the log: with another number objects lose their states.
 pub(super) fn check_partitions(directory: &Path, report: &mut Report) {
-    let path = directory.join("PARTITIONS");
+    report.damage.extend(partitions_of(directory).err());
+}
+
+/// The number of partitions that a directory was made with.
+pub(super) fn partitions_of(directory: &Path) -> Result<u16, Damage> {
+    let path = partitions_file(directory);
     let found = std::fs::read_to_string(&path);
-    let reason = match found.as_deref().map(|text| text.trim().parse::<u16>()) {
-        Ok(Ok(1..)) => return,
+    let reason = match found.as_deref().map(|text| text.trim().parse()) {
+        Ok(Ok(number @ 1..)) => return Ok(number),
         Ok(_) => format!("it has {:?} instead of the number log.partitions", found.unwrap_or_default().trim_end()),
         Err(error) => format!("it cannot be read ({error}), and has the number log.partitions"),
     };
-    report.damage.push(Damage { path, at: None, reason });
+    Err(Damage { path, at: None, reason })
 }
 
 /// What a check found, as text.

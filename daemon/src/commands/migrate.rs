@@ -10,13 +10,12 @@ use clap::Args;
 use daemon_alarms::{is_alarm_chunk, retain};
 use daemon_log::{EmbeddedLog, LogConfig, PartitionId};
 use daemon_log_tools::{NewState, Report, StateToCheck, regrow};
-use derived_stats::Registry;
 use proxy_uve::{Plan, Table, TableSettings, partition};
 
-use super::check::{found, stands_at};
+use super::check::{found, partitions_of, stands_at};
 use super::print::{message, print};
 use crate::commands::config_args::ConfigArgs;
-use crate::config;
+use crate::config::Loaded;
 use crate::settings;
 
 /// Arguments of `migrate`.
@@ -42,19 +41,12 @@ pub(crate) struct MigrateArgs {
 ///
 /// Fails if a daemon has the directory open, if input is not applied, if a stream is not configured, or if the new
 /// directory cannot be written. Nothing stays of it then.
-pub(crate) fn run(args: &MigrateArgs, registry: &Registry, bad_configuration: u8) -> anyhow::Result<ExitCode> {
-    let loaded = match config::load(&args.config.sources(), registry) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            message(format_args!("{problems}"));
-            return Ok(ExitCode::from(bad_configuration));
-        }
-    };
+pub(crate) fn run(args: &MigrateArgs, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let plans = settings::plans(&loaded.streams).into_iter().map(|plan| (plan.stream().to_string(), plan));
     let split = Split {
         plans: plans.collect(),
         table: settings::table(&loaded.config.aggregation),
-        from: partitions_of(&args.directory)?,
+        from: partitions_of(&args.directory).map_err(anyhow::Error::msg)?,
         to: args.partitions,
     };
     let MigrateArgs { directory, new, .. } = args;
@@ -89,20 +81,20 @@ fn refuse(report: &Report, directory: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// The number of partitions that the directory was made with.
-fn partitions_of(directory: &Path) -> anyhow::Result<u16> {
-    let path = directory.join("PARTITIONS");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let number = text.trim().parse().ok().filter(|number| *number > 0);
-    number.with_context(|| format!("{} has {:?} instead of a number of partitions", path.display(), text.trim()))
-}
-
 /// How states are split.
 struct Split {
     plans: BTreeMap<String, Arc<Plan>>,
     table: TableSettings,
     from: u16,
     to: u16,
+}
+
+/// A part of a state.
+struct StatePart {
+    state: NewState,
+    objects: usize,
+    /// The objects of the whole state.
+    of_state: usize,
 }
 
 impl Split {
@@ -134,13 +126,13 @@ impl Split {
             );
         };
         let mut states = Vec::new();
-        let mut objects = 0;
+        let (mut objects, mut of_state) = (0, 0);
         for new in (old.partition..self.to).step_by(usize::from(self.from)) {
-            let (new, moved) = self.part(state, plan, PartitionId::new(old.stream, new))?;
-            states.push(new);
-            objects += moved;
+            let part = self.part(state, plan, PartitionId::new(old.stream, new))?;
+            states.push(part.state);
+            objects += part.objects;
+            of_state = part.of_state;
         }
-        let of_state = self.restored(state, plan)?.objects();
         if objects != of_state {
             return Err(format!(
                 "{} of its {of_state} objects are of another partition: the log was not made with {} partitions, as its file \
@@ -152,25 +144,20 @@ impl Split {
         Ok((states, objects))
     }
 
-    /// The table of a state.
-    fn restored(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>) -> Result<Table, String> {
+    /// The part of a state whose keys belong to the partition `new`.
+    fn part(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>, new: PartitionId) -> Result<StatePart, String> {
+        let is_own = |key: &[u8]| partition(key, u32::from(self.to)) == u32::from(new.partition);
         let all = state.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-        let of_table = all.filter(|(chunk, _)| !is_alarm_chunk(*chunk));
+        let (of_alarms, of_table): (Vec<_>, Vec<_>) = all.partition(|(chunk, _)| is_alarm_chunk(*chunk));
         let restored = Table::restore(Arc::clone(plan), self.table, state.meta, of_table);
-        let (table, report) = restored.map_err(|error| error.to_string())?;
+        let (mut table, report) = restored.map_err(|error| error.to_string())?;
         if !report.is_unchanged() {
             return Err(format!(
                 "the configuration is not the one that the states were saved with ({report}); start the daemon with it, stop \
                  it, and try again"
             ));
         }
-        Ok(table)
-    }
-
-    /// The part of a state whose keys belong to the partition `new`.
-    fn part(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>, new: PartitionId) -> Result<(NewState, usize), String> {
-        let is_own = |key: &[u8]| partition(key, u32::from(self.to)) == u32::from(new.partition);
-        let mut table = self.restored(state, plan)?;
+        let of_state = table.objects();
         table.retain(is_own);
         if new.partition != state.partition.partition {
             table.forget_counts();
@@ -179,11 +166,11 @@ impl Split {
         let snapshot = table.snapshot();
         let chunks = snapshot.chunks.into_iter().filter_map(|(chunk, bytes)| Some((chunk, bytes?)));
         let mut chunks: Vec<_> = chunks.collect();
-        for (chunk, bytes) in state.chunks.iter().filter(|(chunk, _)| is_alarm_chunk(*chunk)) {
-            let (chunk, bytes) = (*chunk, bytes.as_slice());
+        for (chunk, bytes) in of_alarms {
             let part = retain(chunk, bytes, |key| is_own(key.as_bytes())).map_err(|error| error.to_string())?;
             chunks.extend(part.map(|part| (chunk, part)));
         }
-        Ok((NewState { partition: new, meta: snapshot.meta, chunks }, objects))
+        let state = NewState { partition: new, meta: snapshot.meta, chunks };
+        Ok(StatePart { state, objects, of_state })
     }
 }

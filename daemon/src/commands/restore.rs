@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use daemon_log_tools::{StateToCheck, restore};
-use derived_stats::Registry;
 
 use super::check::decode::StateDecoder;
-use super::check::{check_partitions, found, stands_at, unreadable};
+use super::check::{check_partitions, found, partitions_of, stands_at, unreadable};
 use super::print::{message, print};
 use crate::commands::config_args::ConfigArgs;
-use crate::config;
+use crate::config::Loaded;
 
 /// Arguments of `restore`.
 #[derive(Args, Debug)]
@@ -37,15 +36,8 @@ pub(crate) struct RestoreArgs {
 /// # Errors
 ///
 /// Fails if standard output cannot be written.
-pub(crate) fn run(args: &RestoreArgs, registry: &Registry, bad_configuration: u8) -> anyhow::Result<ExitCode> {
-    let loaded = match config::load(&args.config.sources(), registry) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            message(format_args!("{problems}"));
-            return Ok(ExitCode::from(bad_configuration));
-        }
-    };
-    let mut decoder = StateDecoder::new(&loaded);
+pub(crate) fn run(args: &RestoreArgs, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    let mut decoder = StateDecoder::new(loaded, partitions_of(&args.copy).ok());
     let mut decode = |state: &StateToCheck<'_>| decoder.decode(state);
     let RestoreArgs { copy, directory, link, .. } = args;
     let restored = match restore(copy, directory, *link, &mut decode) {

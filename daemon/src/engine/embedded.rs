@@ -238,7 +238,8 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
     Ok(())
 }
 
-fn partitions_file(directory: &Path) -> PathBuf {
+/// The file with the number of partitions that the log in a directory was made with.
+pub(crate) fn partitions_file(directory: &Path) -> PathBuf {
     directory.join("PARTITIONS")
 }
 

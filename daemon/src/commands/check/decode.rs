@@ -16,20 +16,23 @@ use crate::settings;
 pub(crate) struct StateDecoder {
     streams: BTreeMap<String, Arc<StreamPlan>>,
     table: TableSettings,
+    /// The number of partitions of each stream, if it is known.
+    partitions: Option<u16>,
     /// The number of states of other streams.
     unknown: usize,
 }
 
 impl StateDecoder {
-    /// A decoder for the streams of a configuration.
-    pub(crate) fn new(loaded: &Loaded) -> Self {
+    /// A decoder for the streams of a configuration, each with so many partitions.
+    pub(crate) fn new(loaded: &Loaded, partitions: Option<u16>) -> Self {
         let observations = Observations::default();
         let stream = |plan| StreamPlan::new(plan, &observations).with_alarms(&loaded.streams.alarms);
         let streams = settings::plans(&loaded.streams).into_iter().map(|plan| {
             let name = plan.stream().to_string();
             (name, Arc::new(stream(plan)))
         });
-        Self { streams: streams.collect(), table: settings::table(&loaded.config.aggregation), unknown: 0 }
+        let table = settings::table(&loaded.config.aggregation);
+        Self { streams: streams.collect(), table, partitions, unknown: 0 }
     }
 
     /// The number of states that were not decoded, because their streams are not configured.
@@ -39,6 +42,9 @@ impl StateDecoder {
 
     /// Decodes a state; returns why it cannot be decoded.
     pub(crate) fn decode(&mut self, state: &StateToCheck<'_>) -> Result<(), String> {
+        if let Some(partitions) = self.partitions.filter(|partitions| state.partition.partition >= *partitions) {
+            return Err(format!("the file PARTITIONS has {partitions} partitions only"));
+        }
         let Some(stream) = self.streams.get(state.stream) else {
             self.unknown += 1;
             return Ok(());

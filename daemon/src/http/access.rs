@@ -5,8 +5,7 @@
 //! is read again when it changes, so that a token is replaced without a restart; a response that is a stream ends then,
 //! if its token is not there any more.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use daemon_base::clock::Clock;
+use daemon_base::setting::file;
 use daemon_base::stop::Stop;
 use tracing::{error, info};
 
@@ -96,7 +96,7 @@ impl Access {
         let Some(guard) = &self.0 else { return };
         let mut read = None;
         while stop.rest(INTERVAL) {
-            let version = version(&guard.path);
+            let version = file::version(&guard.path);
             if version.is_some() && version == read {
                 continue;
             }
@@ -117,12 +117,6 @@ impl Access {
             }
         }
     }
-}
-
-/// What changes with a file's content, owner or permissions; `None` if there is no file.
-fn version(path: &Path) -> Option<(i64, i64, u64, u64)> {
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.ctime(), file.ctime_nsec(), file.ino(), file.len()))
 }
 
 impl Guard {

@@ -111,6 +111,7 @@ impl OpenEntry {
 
     /// Adds at most [`BATCH`] results.
     fn add_rows(&mut self, epoch: &mut Epoch, rows: &[Row<'_>], kept: &mut [KeptNumber; BATCH]) {
+        debug_assert!(rows.len() <= BATCH, "{} results in a batch", rows.len());
         rows.iter().for_each(|row| self.add_start(row.start));
         let (mut numbers, mut hashes) = ([None; BATCH], [0; BATCH]);
         let (mut row, mut unknown) = (0, 0);
@@ -166,14 +167,11 @@ impl ResultIndex {
     /// Adds a record with these results; nothing if it was added before. With the same record again, directly after it,
     /// the results are further ones.
     ///
-    /// `kept` has, for the first results, the numbers of their objects that an earlier call left there, and gets the
-    /// present ones: an object whose number is known is neither hashed nor looked up.
+    /// `kept` has for each result, at most [`BATCH`], the number of its object that an earlier call left there, and gets
+    /// the present one: an object whose number is known is neither hashed nor looked up.
     fn add_rows(&mut self, record: RecordHead, rows: &[Row<'_>], kept: &mut [KeptNumber; BATCH]) {
-        let Some((epoch, open)) = self.begin(record) else { return };
-        let (first, others) = rows.split_at(rows.len().min(BATCH));
-        open.add_rows(epoch, first, kept);
-        for rows in others.chunks(BATCH) {
-            open.add_rows(epoch, rows, &mut [KeptNumber::default(); BATCH]);
+        if let Some((epoch, open)) = self.begin(record) {
+            open.add_rows(epoch, rows, kept);
         }
     }
 

@@ -1,7 +1,6 @@
 //! TLS of servers: certificates from files, which are read again when they change.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -121,15 +120,11 @@ impl Watched<'_> {
     }
 }
 
-/// What changes with the content, owner or permissions of each file; `None` if there is no file.
-type Versions = [Option<(i64, i64, u64, u64)>; 3];
+/// The versions of the files; `None` for one that is not there.
+type Versions = [Option<file::Version>; 3];
 
 fn versions(files: &TlsFiles) -> Versions {
-    let version = |path: &Path| {
-        let file = std::fs::metadata(path).ok()?;
-        Some((file.ctime(), file.ctime_nsec(), file.ino(), file.len()))
-    };
-    [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()].map(|path| version(path?))
+    [Some(&files.certificate), Some(&files.key), files.client_ca.as_ref()].map(|path| file::version(path?))
 }
 
 fn read(files: &TlsFiles) -> Result<ServerConfig, String> {

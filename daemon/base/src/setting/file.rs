@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 /// The largest file that the configuration reads: 1 MiB. Such files have kilobytes; a device or a log has no end.
@@ -29,6 +30,20 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// As [`read`], and when the file is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| Error::new(ErrorKind::InvalidData, error.utf8_error()))
+}
+
+/// The version of a file: another one after a change of its content, owner or permissions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Version {
+    changed: (i64, i64),
+    inode: u64,
+    bytes: u64,
+}
+
+/// The version of a file; `None` if there is no file.
+pub fn version(path: &Path) -> Option<Version> {
+    let file = std::fs::metadata(path).ok()?;
+    Some(Version { changed: (file.ctime(), file.ctime_nsec()), inode: file.ino(), bytes: file.len() })
 }
 
 #[cfg(test)]

@@ -62,9 +62,9 @@ fn commit(log: &EmbeddedLog, partition: u16, results: RecordBuffer, at: u64) {
     log.commit(vec![PartitionCommit { partition, cursor: 0, meta: vec![], chunks: vec![], results }], at).unwrap();
 }
 
-/// The kept numbers of objects that the index gets for the first time.
-fn no_numbers() -> [KeptNumber; BATCH] {
-    [KeptNumber::default(); BATCH]
+/// Adds results of a record whose objects have no kept numbers.
+fn add_rows(index: &mut ResultIndex, record: RecordHead, rows: &[Row<'_>]) {
+    rows.chunks(BATCH).for_each(|rows| index.add_rows(record, rows, &mut [KeptNumber::default(); BATCH]));
 }
 
 /// Adds the results of a log from an offset on to the index, as the view does.
@@ -78,7 +78,7 @@ fn follow(log: &EmbeddedLog, index: &mut ResultIndex, from: u64) {
         for record in batch.records() {
             let (offset, bytes, committed) = (record.offset, record.payload.len(), record.appended_at);
             let head = RecordHead { offset, bytes, committed };
-            reader.each_batch(offset, record.payload, |rows| index.add_rows(head, rows, &mut no_numbers())).unwrap();
+            reader.each_batch(offset, record.payload, |rows| add_rows(index, head, rows)).unwrap();
         }
         next = batch.next_offset();
     }
@@ -355,11 +355,8 @@ fn a_day_of_minutes_of_100_000_objects_is_read_block_by_block_from_a_small_index
         let start = FIRST + minute * MINUTE;
         rows.iter_mut().for_each(|row| row.start = start);
         for block in rows.chunks(ROWS) {
-            index.add_rows(
-                RecordHead { offset: next, bytes: 65 * block.len(), committed: start },
-                block,
-                &mut no_numbers(),
-            );
+            let head = RecordHead { offset: next, bytes: 65 * block.len(), committed: start };
+            add_rows(&mut index, head, block);
             next += 1;
         }
     }
@@ -396,7 +393,7 @@ fn add(index: &mut ResultIndex, offset: u64, objects: impl Iterator<Item = u64>)
     let keys: Vec<String> = objects.map(key).collect();
     let rows: Vec<Row<'_>> = keys.iter().map(|key| row(key, &shape, offset * MINUTE)).collect();
     let head = RecordHead { offset, bytes: ENTRY_BYTES as usize, committed: offset };
-    index.add_rows(head, &rows, &mut no_numbers());
+    add_rows(index, head, &rows);
 }
 
 /// The offsets that a history of an object reads.
@@ -505,7 +502,7 @@ fn numbers_kept_with_the_objects_give_the_index_that_their_keys_give() {
             rows.extend(shapes.map(|shape| Row { deleted: below(8) >= kept, ..row(key, shape, offset * MINUTE) }));
         }
         let record = RecordHead { offset, bytes: ENTRY_BYTES as usize, committed: offset };
-        without.add_rows(record, &rows, &mut no_numbers());
+        add_rows(&mut without, record, &rows);
         let all = Some(RecordIndex::new(&mut with, record));
         view.writer().apply_all(&rows, all, |row, apply| {
             if row.start % 7 != 0 {

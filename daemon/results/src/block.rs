@@ -64,6 +64,9 @@ mod flag {
     pub(super) const ALL: u8 = 15;
 }
 
+/// A block without results, which takes the place of a lost one; of the first version, so that each build reads it.
+pub const EMPTY: [u8; HEADER_LEN] = [MAGIC, 1, 0, 0, 0, 0];
+
 /// Whether a record of the results log is a block.
 pub fn is_block(record: &[u8]) -> bool {
     record.first() == Some(&MAGIC)

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use daemon_log::LogError;
 use daemon_log_tools::{Damage, Loss, Report, StateToCheck, check, salvage};
+use daemon_results::block;
 use jiff::Timestamp;
 
 use self::decode::StateDecoder;
@@ -16,9 +17,6 @@ use super::print::{USAGE, message, print};
 use crate::commands::config_args::ConfigArgs;
 use crate::config::Loaded;
 use crate::engine::partitions_file;
-
-/// A block of results without rows: the first byte, version 1, and the number of rows. It takes the place of lost ones.
-const EMPTY_BLOCK: [u8; 6] = [0xb5, 1, 0, 0, 0, 0];
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]
@@ -46,7 +44,7 @@ pub(crate) fn run(args: &CheckArgs, loaded: &Loaded) -> anyhow::Result<ExitCode>
     let checked = match &args.salvage {
         None => check(&args.directory, &mut decode).map(|report| (report, None)),
         Some(out) => {
-            salvage(&args.directory, out, &EMPTY_BLOCK, &mut decode).map(|(report, loss)| (report, Some((out, loss))))
+            salvage(&args.directory, out, &block::EMPTY, &mut decode).map(|(report, loss)| (report, Some((out, loss))))
         }
     };
     let (mut report, salvaged) = match checked {

@@ -503,3 +503,10 @@ fn every_form_of_result_gives_the_json_of_a_table_without_blocks() {
         assert_eq!(found, expected.collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn an_empty_block_has_no_rows() {
+    let mut reader = BlockReader::default();
+    assert!(reader.rows(&EMPTY).unwrap().batch().unwrap().is_empty());
+    assert_eq!((is_block(&EMPTY), declared_rows(&EMPTY)), (true, 0));
+}

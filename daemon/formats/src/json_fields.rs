@@ -1,4 +1,4 @@
-//! Samples in JSON of any shape: a configuration says where key, time, value and source are.
+//! Samples in JSON of any shape: a configuration has the paths of key, time, value and source.
 //!
 //! A message is one JSON value (RFC 8259, <https://www.rfc-editor.org/rfc/rfc8259>), and one sample. A *path* leads to a
 //! field: the names of the objects with `.` between them, such as `host.name`. An element of an array is named by its

@@ -4,8 +4,8 @@
 //! after a kill or by another daemon, is the same sample. A message that is none is passed on with its reason, and ends
 //! among the dead letters as it came.
 //!
-//! All messages of an object must be in one shard, as everywhere. The partition of a message without key is no matter of
-//! its object, so where there are several shards it is none.
+//! All messages of an object must be in one shard, as in other topics. The partition of a message without key does not
+//! depend on its object, so where there are several shards such a message is refused.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use proxy_uve::wire::encode_json;
 
 use crate::member::Incoming;
 
-/// The first byte of a payload that is no sample; no form of a sample begins with it.
+/// The first byte of a payload that is not a sample; no form of a sample begins with it.
 const REFUSED: u8 = 0;
 
 /// The integers below are exact in a double: 2^53.
@@ -129,7 +129,7 @@ impl Converted {
     }
 }
 
-/// Appends the payload of a message that is no sample.
+/// Appends the payload of a message that is not a sample.
 fn refuse(reason: &str, payload: &[u8], out: &mut Vec<u8>) {
     out.push(REFUSED);
     out.extend_from_slice(&(reason.len() as u32).to_le_bytes());
@@ -137,7 +137,7 @@ fn refuse(reason: &str, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// The reason and the message of a payload that [`ForeignTopic::convert`] has made of one that is no sample.
+/// The reason and the message of a payload that [`ForeignTopic::convert`] has made of one that is not a sample.
 pub(crate) fn refused(payload: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = payload.strip_prefix(&[REFUSED])?.split_first_chunk()?;
     let (reason, message) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;

@@ -13,6 +13,9 @@
 //! in total; then it is dropped. With N = 1, which is the default, a source counts in the periods in which it has
 //! samples. Sources that report about once a period have no sample in some periods, because of the jitter of their
 //! clocks: N = 2 or 3 keeps the total from falling in these.
+//! N periods are also the range of these algorithms: with periods of a minute, 60 of them are the last hour. A
+//! [sliding window](crate::algorithm::Windowed) of last values would keep a list of sources in each of its 257 buckets,
+//! for the same result.
 //!
 //! *Order.* A sample that is older than the newest one of its source adds nothing, but the source is not silent. The
 //! order of the samples makes no difference to the result, and states [merge](Algorithm::merge): the union of the

@@ -23,8 +23,8 @@
 
 use crate::algorithm::ewm_prior::PriorMoments;
 use crate::algorithm::scored::{
-    ALARMS, Clock, Model, OfInterval, Options, Scored, Scores, VERSION, WARM_UP, explain_options, fields, positive,
-    span, threshold,
+    ALARMS, Clock, Model, Options, Scored, Scores, Share, VERSION, WARM_UP, explain_options, fields, positive, span,
+    threshold,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::math::{larger, limited, smaller};
@@ -101,12 +101,12 @@ fn seconds(given: &Given<'_>) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cusum {
     /// The share of the interval in the span.
-    share: OfInterval,
+    share: Share,
 }
 
 impl Cusum {
     fn new(span: u64, period: Option<u64>) -> Self {
-        Self { share: OfInterval::new(1.0, span as f64, period) }
+        Self { share: Share::new([1.0, span as f64], 1.0, 1.0, period) }
     }
 }
 
@@ -138,7 +138,7 @@ impl Model for Cusum {
         }
         let score = if state.upper > state.lower { state.upper } else { -state.lower };
         let scores = state.moments.scores(root, score);
-        state.moments.learn(root, x, clock.weight_of(self.share.of(clock.interval())), clock.is_warm());
+        state.moments.learn(root, x, self.share.of(clock), clock.is_warm());
         scores
     }
 

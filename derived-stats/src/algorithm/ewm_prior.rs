@@ -31,8 +31,8 @@
 
 use crate::algorithm::large::LARGEST;
 use crate::algorithm::scored::{
-    ALARMS, BOUND, Clock, Model, OfInterval, Options, Scored, Scores, THRESHOLD, VERSION, WARM_UP, bounded,
-    explain_options, fields, positive, span,
+    ALARMS, BOUND, Clock, Model, Options, Scored, Scores, Share, THRESHOLD, VERSION, WARM_UP, bounded, explain_options,
+    fields, positive, span,
 };
 use crate::entry::{Argument, Entry, Explanation, Field, Given, Roles};
 use crate::math::{larger, limited, smaller, sqrt};
@@ -120,12 +120,12 @@ pub(crate) const BAND: f64 = 3.0;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EwmPrior {
     /// The share of the interval in the span.
-    share: OfInterval,
+    share: Share,
 }
 
 impl EwmPrior {
     fn new(span: u64, period: Option<u64>) -> Self {
-        Self { share: OfInterval::new(1.0, span as f64, period) }
+        Self { share: Share::new([1.0, span as f64], 1.0, 1.0, period) }
     }
 }
 
@@ -206,7 +206,7 @@ impl Model for EwmPrior {
         let root = state.root();
         let score = if clock.samples() > 2 { (x - state.mean) / state.deviation(root, x) } else { 0.0 };
         let scores = state.scores(root, score);
-        state.learn(root, x, clock.weight_of(self.share.of(clock.interval())), clock.is_warm());
+        state.learn(root, x, self.share.of(clock), clock.is_warm());
         scores
     }
 

@@ -7,8 +7,8 @@
 mod alarms;
 mod clock;
 mod controller;
-mod of_interval;
 mod options;
+mod share;
 
 use core::fmt;
 
@@ -21,10 +21,10 @@ use crate::report::Report;
 use crate::saved::{RestoreError, WordWriter, Words};
 
 pub(crate) use self::alarms::{AlarmState, Alarms, WEEK};
-pub(crate) use self::clock::{ABOVE_ONE, Clock};
+pub(crate) use self::clock::Clock;
 pub(crate) use self::controller::{APART, Controller};
-pub(crate) use self::of_interval::OfInterval;
 pub(crate) use self::options::{ALARMS, Options, THRESHOLD, WARM_UP, explain_options, span, threshold};
+pub(crate) use self::share::Share;
 
 /// No number in a state of a model is larger by size: above the square of twice
 /// [`LARGEST`](crate::algorithm::large::LARGEST).
@@ -194,17 +194,20 @@ impl<T: Numeric, M: Model> Algorithm<T> for Scored<M> {
 
     #[inline]
     fn update(&self, state: &mut Self::State, sample: Sample<T>) -> Result<(), UpdateError> {
+        let before = state.clock.last();
         state.clock.tick(sample.at);
+        if state.clock.last() < before {
+            state.alarm.step_back(state.clock.last());
+        }
         (state.newest, state.is_bound) = (sample.value, sample.overflowed);
-        let value = sample.value.to_f64();
-        let x = within(value);
+        let x = sample.value.to_f64();
         // Stored by each arm: a tuple of both is written to the stack and read back in wider parts, which stalls.
-        let can_alarm = match flaw(value, sample.overflowed) {
+        let can_alarm = match flaw(x, sample.overflowed) {
             None => {
                 state.scores = self.model.score(&mut state.model, x, &state.clock);
                 self.model.can_alarm(&state.model)
             }
-            Some(_) => self.score_flawed(state, x),
+            Some(_) => self.score_flawed(state, within(x)),
         };
         let is_armed = self.is_ready(&state.clock) && can_alarm;
         self.options.alarms().update(&mut state.alarm, state.scores.strangeness, &state.clock, is_armed);

@@ -55,7 +55,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 pub(crate) static ENTRY: Entry = Entry::new("SeasonalSmall", Roles::DETECTOR, SUMMARY, |given| {
     let options = Options::of(given, 0, DAY_SECONDS);
     let alarms = options.alarms().per_week();
-    let controller = Controller::new(alarms, STEP, FIRST_STEPS);
+    let controller = Controller::new(alarms, STEP, FIRST_STEPS, given.period_seconds());
     Ok(Built::detector(SeasonalSmall { options, controller }).with_alarms(alarms))
 })
 .arguments(&[ALARMS, SCORE_THRESHOLD, WARM_UP.absent_is(DAY_SECONDS)])

@@ -27,8 +27,8 @@
 //! was constant so far, an excess counts as five at most. The first level is the second largest of the first 20 values,
 //! so that a single one of them does not determine it.
 
-use crate::algorithm::scored::{APART, Clock, Controller, OfInterval, bounded, pair, positive};
-use crate::math::{larger, limited, ln, smaller};
+use crate::algorithm::scored::{APART, Clock, Controller, Share, bounded, pair, positive};
+use crate::math::{larger, ln, smaller};
 use crate::saved::{RestoreError, WordWriter, Words};
 
 /// Seconds in a week.
@@ -82,7 +82,7 @@ const LARGEST_CLUSTER: f32 = 1e6;
 pub(crate) struct Alarms {
     per_week: f64,
     /// The share of values above the level that the rate needs.
-    share: OfInterval,
+    share: Share,
     /// (5).
     controller: Controller,
 }
@@ -109,8 +109,8 @@ pub(crate) struct AlarmState {
 impl Alarms {
     /// `per_week` alarms a week, of a value for each `period` in seconds if that is known.
     pub(crate) fn new(per_week: f64, period: Option<u64>) -> Self {
-        let share = OfInterval::new(PER_ALARM * per_week, WEEK, period);
-        Self { per_week, share, controller: Controller::new(per_week, OFFSET_STEP, FIRST_STEPS) }
+        let share = Share::new([PER_ALARM * per_week, WEEK], FIRST_EXCEEDED, LARGEST_SHARE, period);
+        Self { per_week, share, controller: Controller::new(per_week, OFFSET_STEP, FIRST_STEPS, period) }
     }
 
     pub(crate) fn per_week(&self) -> f64 {
@@ -119,27 +119,24 @@ impl Alarms {
 
     /// Decides whether the newest value raises an alarm, and learns it. `is_armed` is false for a value that cannot
     /// raise one, as in the warm-up.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn update(&self, state: &mut AlarmState, strangeness: f64, clock: &Clock, is_armed: bool) {
         let strangeness = smaller(strangeness, STRANGEST);
-        // The clock may have stepped back.
-        state.above_level = state.above_level.min(clock.last());
-        state.above_threshold = state.above_threshold.min(clock.last());
         if clock.samples() <= FIRST_VALUES {
             state.start(strangeness, clock.samples() == FIRST_VALUES);
             return;
         }
-        let (share, level) = (self.share(clock), state.level);
         state.is_alarm = false;
         if is_armed {
-            state.offset = self.controller.fall(state.offset, clock.interval(), clock.age());
+            let offset = self.controller.fall(state.offset, clock.interval(), clock.age());
+            state.offset = larger(offset, -LARGEST_OFFSET);
         }
+        let (share, level) = (self.share.of(clock), state.level);
         if strangeness > level {
             self.exceed(state, strangeness, clock, (share, is_armed));
         } else {
             state.level = larger(level - LEVEL_STEP * state.scale() * share, 0.0);
         }
-        state.offset = limited(state.offset, LARGEST_OFFSET);
     }
 
     /// Decides about a value above the level, and learns it.
@@ -149,19 +146,13 @@ impl Alarms {
         state.is_alarm = is_armed && strangeness > self.threshold(state, clock);
         state.exceed(strangeness, share, clock.last());
         if state.is_event(clock.last()) {
-            state.offset = self.controller.rise(state.offset, clock.age());
+            state.offset = smaller(self.controller.rise(state.offset, clock.age()), LARGEST_OFFSET);
         }
-    }
-
-    /// The share of values above the level.
-    #[inline]
-    fn share(&self, clock: &Clock) -> f64 {
-        smaller(clock.at_least(self.share.of(clock.interval()), FIRST_EXCEEDED), LARGEST_SHARE)
     }
 
     /// (4).
     pub(crate) fn threshold(&self, state: &AlarmState, clock: &Clock) -> f64 {
-        let mut expected = self.share(clock) * WEEK / clock.interval();
+        let mut expected = self.share.of(clock) * WEEK / clock.interval();
         if state.exceeded < MEMORY as u16 {
             let weeks = clock.age() as f64 / (1e6 * WEEK);
             expected = expected.min(f64::from(state.exceeded.max(1)) / weeks);
@@ -175,6 +166,7 @@ impl Alarms {
 impl AlarmState {
     /// The first values: the level is the second largest of them. Until the last of them, the excess is the largest.
     #[cold]
+    #[inline(never)]
     fn start(&mut self, strangeness: f64, is_last: bool) {
         let largest = f64::from(self.excess);
         self.level = self.level.max(strangeness.min(largest));
@@ -188,6 +180,13 @@ impl AlarmState {
     #[inline]
     fn scale(&self) -> f64 {
         larger(f64::from(self.excess), LEAST_SCALE * self.level)
+    }
+
+    /// The clock stepped back to a time.
+    #[cold]
+    pub(crate) fn step_back(&mut self, to: u64) {
+        self.above_level = self.above_level.min(to);
+        self.above_threshold = self.above_threshold.min(to);
     }
 
     /// Learns a value above the level.

@@ -48,6 +48,18 @@ pub(crate) const ABOVE_ONE: f64 = 1.000_001;
 /// The number of gaps from which on the weight is the least one.
 const MANY_GAPS: u64 = 1000;
 
+/// A whole number as a double. Processors convert signed numbers in one instruction, and unsigned ones in eight.
+#[inline]
+pub(crate) fn rounded(number: u64) -> f64 {
+    if number <= i64::MAX as u64 { number as i64 as f64 } else { number as f64 }
+}
+
+/// A number of at most [`Clock::MOST`], which a double holds.
+#[inline]
+fn exact(samples: u64) -> f64 {
+    samples as i64 as f64
+}
+
 /// The weight of the gap numbered `count`, from 1 on.
 #[inline]
 fn weight_of_gap(count: u64) -> f64 {
@@ -89,22 +101,37 @@ impl Clock {
     /// [`tick`](Self::tick) for times that are multiples of a unit, in seconds.
     #[inline]
     pub(crate) fn tick_in(&mut self, unit: f64, at: u64) {
-        let before = self.samples;
-        if before == 0 {
+        if self.samples > FIRST_GAPS && self.first <= self.last && self.last <= at {
+            self.advance(unit, at);
+        } else {
+            self.tick_rarely(unit, at);
+        }
+        self.samples = (self.samples + 1).min(Self::MOST);
+    }
+
+    /// [`tick_in`](Self::tick_in) for a later time, or the same.
+    #[inline]
+    fn advance(&mut self, unit: f64, at: u64) {
+        let micros = rounded(at.saturating_sub(self.last));
+        // The mean of equal gaps does not change. Most periods end here, without a division.
+        if self.samples <= FIRST_GAPS || micros != self.mean_interval * SECOND {
+            self.add_gap(micros / SECOND, unit);
+        }
+        self.last = self.last.max(at);
+    }
+
+    /// [`tick_in`](Self::tick_in) for any time.
+    #[inline(never)]
+    fn tick_rarely(&mut self, unit: f64, at: u64) {
+        if self.samples == 0 {
             (self.first, self.last) = (at, at);
         } else if self.last.saturating_sub(at) > LARGEST_STEP_BACK {
             self.step_back(at);
         } else if self.first > self.last {
             self.resume(at);
         } else {
-            let micros = at.saturating_sub(self.last) as f64;
-            // The mean of equal gaps does not change. Most periods end here, without a division.
-            if before <= FIRST_GAPS || micros != self.mean_interval * SECOND {
-                self.add_gap(micros / SECOND, unit);
-            }
-            self.last = self.last.max(at);
+            self.advance(unit, at);
         }
-        self.samples = before.saturating_add(1).min(Self::MOST);
     }
 
     /// Learns the gap before the newest value, in seconds.
@@ -171,7 +198,7 @@ impl Clock {
     /// The number of values before the newest one.
     #[inline]
     pub(crate) fn earlier(&self) -> f64 {
-        self.samples.saturating_sub(1) as f64
+        exact(self.samples.saturating_sub(1))
     }
 
     /// Whether there were enough values before the newest one for a score and for limits of what one value teaches.
@@ -214,7 +241,7 @@ impl Clock {
     /// The larger of a share and that of so many of the values: once there are many, without a division.
     #[inline]
     pub(crate) fn at_least(&self, share: f64, values: f64) -> f64 {
-        let samples = self.samples.max(1) as f64;
+        let samples = exact(self.samples.max(1));
         if share * samples > ABOVE_ONE * values { share } else { larger(share, values / samples) }
     }
 

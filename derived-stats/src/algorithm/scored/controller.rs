@@ -1,9 +1,10 @@
 //! The control of the rate of alarms.
 
-use crate::algorithm::scored::{ABOVE_ONE, WEEK};
+use crate::algorithm::scored::WEEK;
+use crate::algorithm::scored::share::interval_of;
 
 /// Microseconds in which the steps are larger, because the start is a guess.
-const YOUNG: f64 = 4.0 * WEEK * 1e6;
+const YOUNG: u64 = 4 * WEEK as u64 * 1_000_000;
 
 /// Alarms that are not farther apart, in microseconds, are one event.
 pub(crate) const APART: u64 = 3_600_000_000;
@@ -17,31 +18,49 @@ pub(crate) struct Controller {
     step: f64,
     /// The factor of the first steps. It falls with the age, and is 1 after four weeks.
     most: f64,
+    /// Microseconds in which the factor is the largest.
+    youngest: u64,
+    /// The length of the period in seconds, and the falls of a value of it: of the youngest and of the old.
+    period: f64,
+    falls: [f64; 2],
 }
 
 impl Controller {
-    pub(crate) const fn new(per_week: f64, step: f64, most: f64) -> Self {
-        Self { per_week, step, most }
+    /// `step` is that after four weeks, `most` the factor of the first ones. `period` is in seconds.
+    pub(crate) fn new(per_week: f64, step: f64, most: f64, period: Option<u64>) -> Self {
+        let period = interval_of(period);
+        let falls = [step * most, step].map(|step| fall(step, per_week, period));
+        Self { per_week, step, most, youngest: (YOUNG as f64 / most) as u64, period, falls }
     }
 
     /// The step at an age in microseconds.
     #[inline]
     fn step(&self, age: u64) -> f64 {
-        let age = age.max(1) as f64;
-        // Most ages need no division.
         if age >= YOUNG {
             self.step
-        } else if self.most * age * ABOVE_ONE < YOUNG {
+        } else if age < self.youngest {
             self.step * self.most
         } else {
-            self.step * (YOUNG / age).clamp(1.0, self.most)
+            self.step * (YOUNG as f64 / age.max(1) as f64).clamp(1.0, self.most)
         }
     }
 
     /// The threshold after a value without an event, an interval in seconds after the one before it.
     #[inline]
     pub(crate) fn fall(&self, threshold: f64, interval: f64, age: u64) -> f64 {
-        threshold - self.step(age) * self.per_week * interval * (1.0 / WEEK)
+        let [youngest, old] = self.falls;
+        // Of an object without gaps nothing is left to compute.
+        let fall = match interval == self.period {
+            true if age >= YOUNG => old,
+            true if age < self.youngest => youngest,
+            _ => self.fall_of_any(interval, age),
+        };
+        threshold - fall
+    }
+
+    #[inline(never)]
+    fn fall_of_any(&self, interval: f64, age: u64) -> f64 {
+        fall(self.step(age), self.per_week, interval)
     }
 
     /// The threshold after an event.
@@ -51,13 +70,18 @@ impl Controller {
     }
 }
 
+/// The fall of a value of an interval in seconds.
+fn fall(step: f64, per_week: f64, interval: f64) -> f64 {
+    step * per_week * interval * (1.0 / WEEK)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_week_with_the_requested_events_changes_nothing() {
-        let controller = Controller::new(3.0, 0.5, 4.0);
+        let controller = Controller::new(3.0, 0.5, 4.0, Some(60));
         for (weeks, step) in [(1, 2.0), (2, 1.0), (4, 0.5), (50, 0.5)] {
             let age = weeks * 604_800_000_000;
             let risen = (0..3).fold(1.0, |threshold, _| controller.rise(threshold, age));
@@ -70,11 +94,15 @@ mod tests {
 
     #[test]
     fn the_step_without_a_division_is_the_same() {
-        let controller = Controller::new(1.0, 0.5, 2.0);
+        let [controller, periodic] = [None, Some(60)].map(|period| Controller::new(1.0, 0.5, 2.0, period));
         let weeks = |weeks: u64| weeks * 604_800_000_000;
         for age in [0, 1, weeks(2) - 1_000_000, weeks(2), weeks(2) + 1, weeks(3), weeks(4) - 1, weeks(4), weeks(9)] {
-            let expected = 0.5 * (YOUNG / age.max(1) as f64).clamp(1.0, 2.0);
+            let expected = 0.5 * (YOUNG as f64 / age.max(1) as f64).clamp(1.0, 2.0);
             assert_eq!(controller.step(age), expected, "{age}");
+            for interval in [60.0, 61.0, 0.001] {
+                let falls = [&controller, &periodic].map(|controller| controller.fall(9.0, interval, age));
+                assert_eq!(falls, [9.0 - expected * interval * (1.0 / WEEK); 2], "{age}, {interval} s");
+            }
         }
     }
 }

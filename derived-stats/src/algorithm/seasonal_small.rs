@@ -13,7 +13,8 @@
 //! (3) is the gate of `Seasonal`. A value with g above the threshold raises an alarm. (4) is the stochastic
 //! approximation (H. Robbins, S. Monro, 1951) of the rate of alarms: the threshold is stationary only at the requested
 //! rate. It starts at the maximum of the warm-up, extrapolated to the time between two alarms. The step is 0.15; in the
-//! first four weeks it is larger, up to 0.6.
+//! first four weeks it is larger, up to 0.6. Alarms less than an hour apart are one event, which counts once and once more
+//! for each six hours that it goes on; meanwhile the threshold does not fall.
 //!
 //! | | |
 //! |---|---|
@@ -157,11 +158,16 @@ impl SeasonalSmall {
             state.set_threshold((state.threshold() + beyond).min(LARGEST_START));
         }
         let age = state.age() * 1_000_000;
-        let mut threshold = self.controller.fall(state.threshold(), interval, age);
+        let is_event = u64::from(state.since_alarm) * 1_000_000 <= APART;
+        let mut threshold = state.threshold();
+        if !is_event {
+            threshold = self.controller.fall(threshold, interval, age);
+        }
         if g > threshold && g > 0.0 {
-            if u64::from(state.since_alarm) * 1_000_000 > APART {
-                threshold = self.controller.rise(threshold, age);
-            }
+            threshold = match is_event {
+                true => self.controller.last(threshold, interval, age),
+                false => self.controller.rise(threshold, age),
+            };
             state.since_alarm = 0;
             // An explicit threshold removes alarms, and changes nothing that is learned.
             state.set(State::Alarm, score(state) >= self.options.threshold());

@@ -3,7 +3,7 @@
 use derived_stats::entry::Role;
 
 use crate::series::{KINDS, Kind, Series};
-use crate::subject::{DAY, START, Subject, WEEK, detectors};
+use crate::subject::{DAY, START, Subject, WEEK, detectors, pairs};
 
 const WEEKS: u64 = 12;
 const SEEDS: u64 = 3;
@@ -37,6 +37,28 @@ fn the_number_of_false_alarms_is_the_requested_one() {
             }
         }
     }
+}
+
+/// An alarm that never ends is one event, however many values it has. So values are counted here, at intervals around the
+/// hour that separates two events.
+#[test]
+fn alarms_end_at_every_interval() {
+    let mut failures = Vec::new();
+    let rare = [300, 900, 1800, 3540, 3600, 3660, 7200, 21_600].map(|interval| ("", interval, 8, &KINDS[..]));
+    // Where the strangeness of CUSUM lasts for hours, there are not so many separate events.
+    let often = [60, 300, 3600].map(|interval| (":alarms=84", interval, 200, &[Kind::Level, Kind::Counts][..]));
+    for (entry, (options, interval, most, kinds)) in pairs(rare.into_iter().chain(often)) {
+        for &kind in kinds {
+            let (mut subject, mut series) = (Subject::new(entry, options), Series::new(kind, 5, interval));
+            subject.run((START, START + WEEKS * WEEK), interval, |seconds| series.value(seconds));
+            let (values, name) = (subject.alarm_values, &subject.name);
+            println!("{name}, {kind:?} every {interval} s: {values} values with an alarm in {WEEKS} weeks");
+            if values > most * WEEKS {
+                failures.push(format!("{name}, {kind:?} every {interval} s: {values} values with an alarm"));
+            }
+        }
+    }
+    assert_eq!(failures, [""; 0]);
 }
 
 #[test]

@@ -44,17 +44,22 @@ fn missing_periods_raise_no_alarm() {
 fn a_flat_line_that_moves_once_raises_one_alarm() {
     let mut failures = Vec::new();
     for entry in detectors() {
-        for (flat, level) in [(36.0, 50.0), (0.0, 50.0), (0.0, 1e9), (0.0, 1e-3)] {
+        let moves =
+            [(36.0, 50.0), (0.0, 50.0), (0.0, 1e9), (0.0, 1e-3), (48.0, 0.0), (1.0, 0.0), (-1e6, 0.0), (9.0, 5.0)];
+        for (flat, level) in moves {
             let (mut subject, moved) = (Subject::new(entry, ""), START + 3 * WEEK);
             subject.run((START, moved), 60, |_| flat);
             assert!(subject.alarms.is_empty(), "{}: a flat line", subject.name);
-            subject.run((moved, moved + WEEK), 60, |_| level);
+            subject.run((moved, moved + 2 * DAY), 60, |_| level);
+            let early = subject.alarm_values;
+            subject.run((moved + 2 * DAY, moved + WEEK), 60, |_| level);
             let (first, late) = (subject.alarms.first(), subject.alarms_in((moved + 2 * DAY, moved + WEEK)));
-            println!("{}, {flat} to {level}: {late} alarms from the third day on", subject.name);
+            let values = subject.alarm_values - early;
+            println!("{}, {flat} to {level}: {late} alarms from the third day on, {values} values", subject.name);
             // An object that never moved before has no tail to learn a threshold from, so there are some more than by
             // chance.
-            if first != Some(&moved) || late > 5 {
-                failures.push(format!("{}, {flat} to {level}: {first:?} and {late}", subject.name));
+            if first != Some(&moved) || late > 5 || values > 60 {
+                failures.push(format!("{}, {flat} to {level}: {first:?}, {late} with {values} values", subject.name));
             }
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct Subject {
     state: State,
     /// The starts of alarms that are more than an hour apart, in seconds.
     pub(crate) alarms: Vec<u64>,
+    /// The number of values with an alarm.
+    pub(crate) alarm_values: u64,
     newest_alarm: u64,
 }
 
@@ -49,7 +51,8 @@ impl Subject {
     pub(crate) fn new(entry: &Entry, options: &str) -> Self {
         let spec = compile(entry, options);
         let state = spec.start();
-        Self { name: format!("{}{options}", entry.name()), spec, state, alarms: Vec::new(), newest_alarm: 0 }
+        let name = format!("{}{options}", entry.name());
+        Self { name, spec, state, alarms: Vec::new(), alarm_values: 0, newest_alarm: 0 }
     }
 
     /// Takes a value; returns whether it raises an alarm.
@@ -57,6 +60,7 @@ impl Subject {
         self.spec.update(&mut self.state, seconds * 1_000_000, Number::F64(value)).unwrap();
         let is_alarm = self.number(Role::Alarm) == 1.0;
         if is_alarm {
+            self.alarm_values += 1;
             if seconds.abs_diff(self.newest_alarm) > HOUR {
                 self.alarms.push(seconds);
             }

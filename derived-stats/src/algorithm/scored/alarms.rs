@@ -22,10 +22,11 @@
 //! once. (5) is again a stochastic approximation, of the rate of alarms itself: the offset is stationary only at the
 //! requested rate, whatever the tail is. The step is 0.5, and in the first four weeks up to 1.
 //!
-//! Alarms less than an hour apart are one event. An event counts once in (5), and an excess counts as five times the
-//! mean at most in (2), so that an anomaly hardly changes the threshold. Before there is a mean, as in a series that
-//! was constant so far, an excess counts as five at most. The first level is the second largest of the first 20 values,
-//! so that a single one of them does not determine it.
+//! Alarms less than an hour apart are one event. An event counts once in (5), and once more for each six hours that it
+//! goes on; meanwhile the offset does not fall. An excess counts as five times the mean at most in (2), so that an anomaly
+//! hardly changes the threshold. Before there is a mean, as in a series that was constant so far, an excess counts as five
+//! at most. The first level is the second largest of the first 20 values, so that a single one of them does not determine
+//! it.
 
 use crate::algorithm::scored::{APART, Clock, Controller, Share, bounded, pair, positive};
 use crate::math::{larger, ln, smaller};
@@ -127,7 +128,7 @@ impl Alarms {
             return;
         }
         state.is_alarm = false;
-        if is_armed {
+        if is_armed && !state.is_event(clock.last()) {
             let offset = self.controller.fall(state.offset, clock.interval(), clock.age());
             state.offset = larger(offset, -LARGEST_OFFSET);
         }
@@ -145,8 +146,14 @@ impl Alarms {
     fn exceed(&self, state: &mut AlarmState, strangeness: f64, clock: &Clock, (share, is_armed): (f64, bool)) {
         state.is_alarm = is_armed && strangeness > self.threshold(state, clock);
         state.exceed(strangeness, share, clock.last());
-        if state.is_event(clock.last()) {
-            state.offset = smaller(self.controller.rise(state.offset, clock.age()), LARGEST_OFFSET);
+        if state.is_alarm {
+            let (offset, interval, age) = (state.offset, clock.interval(), clock.age());
+            let risen = match state.is_event(clock.last()) {
+                true => self.controller.last(offset, interval, age),
+                false => self.controller.rise(offset, age),
+            };
+            state.offset = smaller(risen, LARGEST_OFFSET);
+            state.above_threshold = clock.last();
         }
     }
 
@@ -209,13 +216,10 @@ impl AlarmState {
         self.level = level + LEVEL_STEP * self.scale() * (1.0 - share);
     }
 
-    /// Whether the newest value starts an event; notes its alarm.
-    fn is_event(&mut self, at: u64) -> bool {
-        if !self.is_alarm {
-            return false;
-        }
-        let before = core::mem::replace(&mut self.above_threshold, at);
-        before == 0 || at.saturating_sub(before) > APART
+    /// Whether a value of this time, without an alarm so far, is in the event of the newest alarm.
+    #[inline]
+    fn is_event(&self, at: u64) -> bool {
+        self.above_threshold != 0 && at.saturating_sub(self.above_threshold) <= APART
     }
 
     /// Takes back the alarm of the newest value, and nothing that was learned from it. The learned threshold does not

@@ -2,12 +2,16 @@
 
 use crate::algorithm::scored::WEEK;
 use crate::algorithm::scored::share::interval_of;
+use crate::math::smaller;
 
 /// Microseconds in which the steps are larger, because the start is a guess.
 const YOUNG: u64 = 4 * WEEK as u64 * 1_000_000;
 
 /// Alarms that are not farther apart, in microseconds, are one event.
 pub(crate) const APART: u64 = 3_600_000_000;
+
+/// The seconds after which an event that goes on counts once more.
+const LASTING: f64 = 6.0 * 3600.0;
 
 /// The stochastic approximation (H. Robbins, S. Monro, 1951) of a threshold: it rises by a step with each event, and
 /// falls by as many steps in a week as events are requested. It is stationary only at the requested rate, whatever the
@@ -63,6 +67,13 @@ impl Controller {
         fall(self.step(age), self.per_week, interval)
     }
 
+    /// The threshold after a value of an event that goes on, an interval in seconds after the one before it: it rises by
+    /// a step in six hours. An event counts once, so that an incident hardly changes the threshold; but one without an
+    /// end is no event, and a threshold that everything exceeds would never rise.
+    pub(crate) fn last(&self, threshold: f64, interval: f64, age: u64) -> f64 {
+        threshold + self.step(age) * smaller(interval * (1.0 / LASTING), 1.0)
+    }
+
     /// The threshold after an event.
     #[inline]
     pub(crate) fn rise(&self, threshold: f64, age: u64) -> f64 {
@@ -90,6 +101,15 @@ mod tests {
             assert!((fallen - 1.0).abs() < 1e-9, "{weeks} weeks: {fallen}");
         }
         assert_eq!(controller.rise(0.0, 0), 2.0);
+    }
+
+    #[test]
+    fn an_event_that_lasts_counts_once_more_in_six_hours() {
+        let controller = Controller::new(3.0, 0.5, 4.0, Some(60));
+        let age = 10 * YOUNG;
+        let risen = (0..360).fold(1.0, |threshold, _| controller.last(threshold, 60.0, age));
+        assert!((risen - 1.5f64).abs() < 1e-9, "{risen}");
+        assert_eq!(controller.last(1.0, 86_400.0, age), 1.5, "a value counts once at most");
     }
 
     #[test]

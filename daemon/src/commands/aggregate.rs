@@ -55,7 +55,7 @@ pub(crate) use self::check::{check_key, too_long};
 pub(crate) use self::job::{Job, Parts};
 pub(crate) use self::lines::{Found, Lines};
 pub(crate) use self::names::AttributeNames;
-pub(crate) use self::rows::{RowFormat, Rows};
+pub(crate) use self::rows::{Flawed, RowFormat, Rows};
 
 /// The exit code of a bad annotation, schema or output, the same as for any wrong argument.
 pub(crate) const BAD_ARGUMENT: u8 = 2;
@@ -156,35 +156,33 @@ pub(crate) fn run(args: &AggregateArgs, registry: &Registry) -> anyhow::Result<E
     commit.commit()?;
     progress.finish_and_clear();
     summarise(&outcome, &job, args, clock.monotonic());
-    check_complete(&outcome, args)?;
+    check_complete(&outcome)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// An error if a result or a state has no row.
-fn check_complete(outcome: &Outcome, args: &AggregateArgs) -> anyhow::Result<()> {
-    let remedy = match args.partial {
-        true => "choose an algorithm with fewer counters or a larger error",
-        false => "choose an algorithm whose results are whole",
-    };
-    anyhow::ensure!(outcome.incomplete == 0, "the output is incomplete; {remedy}");
+/// An error if a partial state has no row.
+fn check_complete(outcome: &Outcome) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        outcome.too_long == 0,
+        "the output is incomplete; choose an algorithm with fewer counters or a larger error"
+    );
     Ok(())
 }
 
 /// Prints the totals on standard error, and why records were left out.
 fn summarise(outcome: &Outcome, job: &Job, args: &AggregateArgs, took: Duration) {
-    let Outcome { records, bad_lines, objects, rows, incomplete, fates } = outcome;
+    let Outcome { records, bad_lines, objects, rows, too_long, flawed, fates } = outcome;
     let seconds = took.as_secs_f64();
     let rate = *records as f64 / seconds.max(f64::EPSILON);
     message(format_args!(
         "{records} records of {objects} objects gave {rows} {} in {seconds:.1} s ({rate:.0} records/s)",
         if args.partial { "partial states" } else { "rows" }
     ));
-    if *incomplete > 0 {
-        let reason = match args.partial {
-            true => "partial states are longer than a line may be",
-            false => "results lack a number for one of their columns",
-        };
-        message(format_args!("{incomplete} {reason} and were left out"));
+    if *too_long > 0 {
+        message(format_args!("{too_long} partial states are longer than a line may be and were left out"));
+    }
+    if flawed.count > 0 {
+        message(format_args!("{flawed}"));
     }
     if *bad_lines > 0 {
         message(format_args!("{bad_lines} bad lines were left out"));

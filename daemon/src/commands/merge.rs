@@ -87,8 +87,8 @@ fn summarise(tables: &Tables<'_>, bad: u64, took: Duration) {
     let totals = tables.totals();
     let (states, objects, rows, seconds) = (totals.states, totals.objects, totals.rows, took.as_secs_f64());
     message(format_args!("{states} partial states of {objects} objects gave {rows} rows in {seconds:.1} s"));
-    if totals.incomplete > 0 {
-        message(format_args!("{} results lack a number for one of their columns and were left out", totals.incomplete));
+    if totals.flawed.count > 0 {
+        message(format_args!("{}", totals.flawed));
     }
     if bad > 0 {
         message(format_args!("{bad} bad lines were left out"));

@@ -9,7 +9,7 @@
 //! | | |
 //! |---|---|
 //! | unit and type | those of the algorithm; `range` in seconds |
-//! | error | time: up to one bucket, 1/256 to 1/128 of the range; otherwise that of the algorithm's merge |
+//! | error | time: a sample leaves up to two buckets early, of 1/256 to 1/128 of the range; otherwise that of the algorithm's merge |
 //! | memory | 8 bytes an object, and from the first sample on up to 257 buckets: 8 bytes and a state |
 //! | cost | amortised constant for each sample: each bucket is merged twice; three merges for a read, one for each bucket if some have expired since the newest sample |
 //!

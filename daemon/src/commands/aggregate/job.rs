@@ -81,6 +81,9 @@ impl Job {
     }
 }
 
+/// The names in a row that are not those of numbers of the result.
+const ROW_NAMES: [&str; 5] = ["result", "key", "attr", "window", "error"];
+
 /// The plan of a job.
 fn plan(stream: StreamName, types: &[Arc<ProxyType>], parts: Parts) -> Result<Plan, NotMergeable> {
     if parts == Parts::None {
@@ -99,6 +102,12 @@ fn column_names(description: &Description) -> anyhow::Result<Vec<String>> {
         "the result of {} has no column with a number; choose an algorithm that has one",
         description.algorithm()
     );
+    if let Some(name) = names.iter().find(|name| ROW_NAMES.contains(&name.as_str())) {
+        bail!(
+            "a number in the result of {} is named `{name}`, as a part of every row is; choose another name",
+            description.algorithm()
+        );
+    }
     Ok(names)
 }
 

@@ -27,7 +27,7 @@ use crate::commands::aggregate::blocks::Blocks;
 use crate::commands::aggregate::job::Job;
 use crate::commands::aggregate::names::AttributeNames;
 use crate::commands::aggregate::ordered::Ordered;
-use crate::commands::aggregate::rows::RowFormat;
+use crate::commands::aggregate::rows::{Flawed, RowFormat};
 use crate::commands::aggregate::shard::Common;
 
 /// The totals of a run.
@@ -37,8 +37,9 @@ pub(crate) struct Outcome {
     pub(crate) bad_lines: u64,
     pub(crate) objects: usize,
     pub(crate) rows: u64,
-    /// Results that lack a number for one of their columns and have no row.
-    pub(crate) incomplete: u64,
+    /// Partial states that are too long for a row.
+    pub(crate) too_long: u64,
+    pub(crate) flawed: Flawed,
     pub(crate) fates: Fates,
 }
 
@@ -101,7 +102,8 @@ impl Outcome {
         self.bad_lines += part.bad_lines;
         self.objects += part.objects;
         self.rows += part.rows;
-        self.incomplete += part.incomplete;
+        self.too_long += part.too_long;
+        self.flawed.merge(part.flawed);
         self.fates.add_all(&part.fates);
     }
 }

@@ -13,7 +13,12 @@
 //! `window` is the start of the window in microseconds; for an inline result it is the timestamp of the sample. With a
 //! schema or the built-in types each row begins with `Type.attribute`. Doubles are printed with the shortest digits
 //! that parse to the same double; an integral double is printed as an integer. A warm-up has rows, silence has none.
+//!
+//! A number that a result does not have, such as the third value of a `DSTopK:3` that saw two, is an empty cell, and no
+//! member of an object. A flawed result, such as a sum that stopped at the bound of its type, has its `error` in JSON; CSV
+//! has no column for it, and both count it.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,8 +93,10 @@ pub(crate) struct Rows {
     attribute: Vec<u8>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) count: u64,
-    /// The number of results without a row, because one of their columns has no number.
-    pub(crate) incomplete: u64,
+    /// The number of partial states without a row, because it would be too long.
+    pub(crate) too_long: u64,
+    /// The number of rows whose result is flawed, and the first reason.
+    pub(crate) flawed: Flawed,
 }
 
 impl Rows {
@@ -100,7 +107,7 @@ impl Rows {
             Kind::Json => json(&mut text, attribute),
             Kind::Partial => text.extend_from_slice(attribute.as_bytes()),
         }
-        Self { format, attribute: text, bytes: Vec::new(), count: 0, incomplete: 0 }
+        Self { format, attribute: text, bytes: Vec::new(), count: 0, too_long: 0, flawed: Flawed::default() }
     }
 
     /// Adds a row of a window that ends at `end`.
@@ -131,7 +138,9 @@ impl Rows {
             if index > 0 {
                 out.push(b',');
             }
-            number(out, value);
+            if let Some(value) = value {
+                number(out, value);
+            }
         }
         out.push(b'\n');
     }
@@ -150,13 +159,48 @@ impl Rows {
         out.extend_from_slice(&self.attribute);
         out.extend_from_slice(b",\"window\":");
         number(out, Number::U64(result.start));
-        for (name, value) in values(output) {
+        for (name, value) in values(output).filter_map(|(name, value)| Some((name, value?))) {
             out.push(b',');
             json(out, name);
             out.push(b':');
             number(out, value);
         }
+        if let Some(error) = output.error() {
+            out.extend_from_slice(b",\"error\":");
+            json(out, error);
+        }
         out.extend_from_slice(b"}\n");
+    }
+}
+
+/// Results whose numbers are flawed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Flawed {
+    pub(crate) count: u64,
+    /// The text of the first one.
+    error: &'static str,
+}
+
+impl Flawed {
+    fn add(&mut self, error: &'static str, count: u64) {
+        if self.count == 0 {
+            self.error = error;
+        }
+        self.count += count;
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.add(other.error, other.count);
+    }
+}
+
+impl fmt::Display for Flawed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, error } = self;
+        write!(
+            f,
+            "{count} results are flawed, such as: {error}; rows of JSON (--out FILE.ndjson) have the `error` of each"
+        )
     }
 }
 
@@ -170,10 +214,8 @@ impl ResultSink for Rows {
         let Some(output) = result.report.as_ref().any().filter(|_| !result.silent) else {
             return;
         };
-        if !output.record().is_whole() && values(output).count() < output.description().columns().len() {
-            // A CSV row with fewer cells would be misread.
-            self.incomplete += 1;
-            return;
+        if let Some(error) = output.error() {
+            self.flawed.add(error, 1);
         }
         let is_json = self.format.kind == Kind::Json;
         self.row(subject.end, |rows| match is_json {
@@ -200,16 +242,16 @@ impl ResultSink for Rows {
         });
         if self.bytes.len() - before > MAX_PARTIAL_LENGTH {
             self.bytes.truncate(before);
-            self.incomplete += 1;
+            self.too_long += 1;
         } else {
             self.count += 1;
         }
     }
 }
 
-/// The numbers of a result in the order of their columns.
-fn values<'o>(output: &'o Output<'_>) -> impl Iterator<Item = (&'o str, Number)> + 'o {
-    output.description().columns().iter().filter_map(|(index, name)| Some((&**name, output.record().get(*index)?)))
+/// The columns of a result in their order, with its numbers.
+fn values<'o>(output: &'o Output<'_>) -> impl Iterator<Item = (&'o str, Option<Number>)> + 'o {
+    output.description().columns().iter().map(|(index, name)| (&**name, output.record().get(*index)))
 }
 
 #[inline]

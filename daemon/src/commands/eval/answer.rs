@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use derived_stats::entry::ResultType;
-use derived_stats::{Output, Report};
+use derived_stats::entry::{FieldKind, ResultType};
+use derived_stats::{DescribedField, Output, Report};
 use serde::Serialize;
 
 /// The answer of one pipeline.
@@ -12,7 +12,7 @@ struct Answer<'o> {
     report: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'o Output<'o>>,
-    /// The error beside a number. Structured results contain their error.
+    /// The error beside a result that does not contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
 }
@@ -22,9 +22,16 @@ impl<'o> Answer<'o> {
 
     fn of(report: &'o Report<Output<'o>>) -> Self {
         let result = report.as_ref().any();
-        let number = result.filter(|output| output.description().result_type() == ResultType::Number);
-        Self { report: report.name(), result, error: number.and_then(|output| output.error()) }
+        let bare = result.filter(|output| !contains_error(output));
+        Self { report: report.name(), result, error: bare.and_then(|output| output.error()) }
     }
+}
+
+/// Whether the JSON of a result has its error: those structured results do in which the original's have a field for it.
+fn contains_error(output: &Output<'_>) -> bool {
+    let description = output.description();
+    let has_field = |field: &DescribedField| field.field().kind() == FieldKind::Flaw && field.field().is_original();
+    description.result_type() != ResultType::Number && description.fields().iter().any(has_field)
 }
 
 /// The answer of a map of pipelines.
@@ -102,6 +109,15 @@ mod tests {
     fn an_overflowed_number_has_an_error_beside_it() {
         let text = line("raw:DSSum", ValueType::U64, &[Number::U64(u64::MAX), Number::U64(1)]);
         insta::assert_snapshot!(text, @r#"{"report":"ok","result":18446744073709551615,"error":"overflow: the sum left the range of its type, the value is the bound"}"#);
+    }
+
+    #[test]
+    fn a_flawed_structured_result_has_its_error_once() {
+        let small = [1e-300, 2e-300, 3.0].map(Number::F64);
+        let text = line("raw:DSPercentile:50", ValueType::F64, &small);
+        assert_eq!(text.matches("error").count(), 1, "{text}");
+        let text = line("raw:DSEWM:0.5", ValueType::F64, &[Number::F64(1e200)]);
+        assert_eq!(text.matches("error").count(), 1, "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use proxy_uve::wire::PartialState;
 use proxy_uve::{Fate, PartialRecord, Plan, Position, Table, TableSettings};
 
-use crate::commands::aggregate::{AttributeNames, RowFormat, Rows, sorted};
+use crate::commands::aggregate::{AttributeNames, Flawed, RowFormat, Rows, sorted};
 
 /// The tables of all attributes.
 pub(super) struct Tables<'p> {
@@ -31,8 +31,7 @@ pub(super) struct Totals {
     pub(super) states: u64,
     pub(super) objects: usize,
     pub(super) rows: u64,
-    /// Results that lack a number for one of their columns and have no row.
-    pub(super) incomplete: u64,
+    pub(super) flawed: Flawed,
 }
 
 impl<'p> Tables<'p> {
@@ -120,7 +119,7 @@ impl<'p> Tables<'p> {
             totals.states += table.fates().aggregated;
             totals.objects += table.objects();
             totals.rows += table.sink().count;
-            totals.incomplete += table.sink().incomplete;
+            totals.flawed.merge(table.sink().flawed);
         }
         totals
     }

@@ -13,6 +13,7 @@ use crate::commands::aggregate::batch::{Batch, Decoder, SHARDS};
 use crate::commands::aggregate::blocks::Blocks;
 use crate::commands::aggregate::job::Job;
 use crate::commands::aggregate::ordered::Ordered;
+use crate::commands::aggregate::rows::Rows;
 use crate::commands::aggregate::shard::{Common, Shard};
 
 /// The state that all threads share.
@@ -91,8 +92,9 @@ impl<'a> Worker<'a> {
             outcome.bad_lines = report.bad_lines();
         }
         for (objects, sink, fates) in self.shards.iter().flat_map(Shard::totals) {
-            let (rows, incomplete) = (sink.count, sink.incomplete);
-            outcome.add(&Outcome { records: fates.total(), bad_lines: 0, objects, rows, incomplete, fates: *fates });
+            let &Rows { count: rows, too_long, flawed, .. } = sink;
+            let (records, fates) = (fates.total(), *fates);
+            outcome.add(&Outcome { records, bad_lines: 0, objects, rows, too_long, flawed, fates });
         }
         Ok(outcome)
     }

@@ -1,21 +1,22 @@
-# The daemon in a small image. Two stages: the first has the compiler and what librdkafka is built with, the second runs.
+# The daemon in a small image. Two stages: the first has the compiler and what librdkafka is built with, the second has the
+# program, its libraries and certificates, and nothing else: no shell, no package manager. packaging/test-image runs its
+# root without Docker.
 FROM rust:1-bookworm AS build
 WORKDIR /source
 COPY . .
 # The caches survive between builds, but are no part of the image: so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
     cargo build --locked --release --package daemon --bin derived-statsd \
-    && strip -o /derived-statsd target/release/derived-statsd
+    && strip -o /derived-statsd target/release/derived-statsd \
+    && packaging/image-root /derived-statsd /image
 
-FROM debian:bookworm-slim
-# libssl3: TLS to brokers. ca-certificates: whose certificates to trust.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates libssl3 zlib1g \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /var/lib/derived-statsd --create-home derived-statsd
-COPY --from=build /derived-statsd /usr/local/bin/derived-statsd
-USER derived-statsd
+FROM scratch
+COPY --from=build /image /
+# Who copies from another stage owns the files, unless the line names somebody.
+COPY --from=build --chown=10001:10001 /image/var/lib/derived-statsd /var/lib/derived-statsd
+USER 10001:10001
 WORKDIR /var/lib/derived-statsd
+ENV PATH=/usr/bin
 # The only place that is written to: the container runs with --read-only.
 VOLUME /var/lib/derived-statsd
 EXPOSE 8081

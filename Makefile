@@ -55,6 +55,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon --all-features --lib bytes_of_a_history
 	benches/detect --quick
 	packaging/test-deb
+	packaging/test-image
 	$(MAKE) fuzz
 
 detect-bench: ## The quality of every detector on recorded and generated series, beside other systems; see docs/src/design/detection.md

@@ -84,3 +84,8 @@ pub mod sink {
     pub use daemon_results::record::{RecordReader, Stored};
     pub use daemon_sinks::Sink;
 }
+
+/// The examples of the book's page on embedding, `docs/src/guide/embedding.md`, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/src/guide/embedding.md")]
+struct Embedding;

@@ -1,4 +1,5 @@
-//! The program of `examples/own_algorithm`: its algorithm `CountAbove` in every command that compiles annotations.
+//! The program of `examples/own_algorithm`: its algorithm `CountAbove` in every command that compiles annotations, also
+//! as `docs/src/guide/embedding.md` shows it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -1,4 +1,4 @@
-//! The program of `examples/own_parts`: a source and a sink of its own in the daemon.
+//! The program of `examples/own_parts`: a source and a sink of its own in the daemon, as in `docs/src/guide/embedding.md`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use support::alertmanager::Alertmanager;
 use support::broker::free_ports;
 use support::browser::Browser;
-use support::{Daemon, line, wait_until};
+use support::series::{block, run_block};
+use support::{Daemon, command, line, wait_until};
 use tempfile::TempDir;
 
 const MINUTE: u64 = 60_000_000;
@@ -381,6 +382,33 @@ fn shows_when_it_fired_and_ended(browser: &Browser, first: u64) {
     browser.wait(&format!("{label}.includes(', 2 alarms.')"));
     browser.click("[aria-labelledby=alarms] tbody button");
     browser.wait("document.querySelectorAll('.mark.fired').length === 1");
+}
+
+/// The tutorial of the book with the samples of its commands, and its pictures. `docs/commands` runs all of them.
+#[test]
+fn the_tutorial_leads_to_an_alarm_and_a_chart_with_a_marked_anomaly() {
+    const TUTORIAL: &str = include_str!("../../docs/src/guide/first-results.md");
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("stats.toml");
+    std::fs::write(&config, block(TUTORIAL, "[log]")).unwrap();
+    let mut run = command("run", &folder.path().join("data"), &[]);
+    run.arg("--config").arg(&config);
+    let daemon = Daemon::spawn(run).unwrap();
+    run_block(block(TUTORIAL, "samples() {"), folder.path(), daemon.address());
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    let alarms = "document.querySelector('[aria-labelledby=alarms]')";
+    browser.wait(&format!("{alarms}.querySelector('tbody a').textContent === 'default-domain:demo:vn7'"));
+    browser.wait("document.querySelectorAll('[aria-label=\"Loudest objects\"] tbody tr').length === 10");
+    looked_at(&browser, "tutorial-overview");
+    browser.click("[aria-labelledby=alarms] tbody a");
+    browser.wait("document.querySelectorAll('.u-over').length === 2");
+    browser.wait("document.querySelectorAll('.mark.fired').length === 1");
+    browser.wait("document.querySelectorAll('[aria-labelledby=anomalies] tbody tr').length > 0");
+    looked_at(&browser, "tutorial-object");
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
 }
 
 /// The alert of an object and that of its group of so many alarms.

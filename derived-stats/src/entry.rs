@@ -9,7 +9,7 @@
 //! 1. write `algorithm/<name>.rs`;
 //! 2. add its `mod`, its `pub use` and its row of the table to `algorithm.rs`;
 //! 3. add its entry to `MENU` in `menu.rs`;
-//! 4. add its row to `docs/src/reference/annotations.md`;
+//! 4. write the tables of the book with `cargo run -p derived-stats --example menu`;
 //! 5. add a pipeline for each of its roles to `PIPELINES` in `tests/golden/states.rs`, and write the files with
 //!    `cargo test -p derived-stats --test golden -- --ignored record_`.
 //!

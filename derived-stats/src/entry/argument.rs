@@ -142,6 +142,14 @@ impl Argument {
         }
     }
 
+    /// The index of the argument whose value, times the factor, is the default, if the default depends on another one.
+    pub fn absent_by(&self) -> Option<(usize, u64)> {
+        match self.absent? {
+            Absent::Times(index, factor) => Some((index, factor)),
+            Absent::Decimal(_) | Absent::Whole(_) => None,
+        }
+    }
+
     /// The argument with the value `text`, as annotations contain it: `alarms=2`, or the text itself.
     pub fn written(&self, text: &str) -> String {
         if self.named { alloc::format!("{}={text}", self.name) } else { text.to_string() }

@@ -1,5 +1,8 @@
 //! The tables of the documentation contain the entries of the menu with their roles, and no others.
 
+#[path = "../../examples/menu/tables.rs"]
+mod tables;
+
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -40,6 +43,20 @@ fn the_tables_of_the_documentation_are_the_menu() {
     let expected: BTreeSet<_> = menu().iter().map(|entry| (entry.name().to_owned(), roles(entry.roles()))).collect();
     assert_eq!(rows("../docs/src/reference/annotations.md", "| algorithm | where |"), expected);
     assert_eq!(rows("src/algorithm.rs", "| annotation | where |"), expected);
+}
+
+#[test]
+fn the_tables_of_the_book_follow_from_the_menu() {
+    for table in tables::tables() {
+        let path = format!("{}/{}", env!("CARGO_MANIFEST_DIR"), table.page);
+        let page = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let name = table.name;
+        let written = table.replaced_in(&page).unwrap_or_else(|error| panic!("{error}"));
+        assert!(
+            page == written,
+            "{path} has another table {name}: write it with `cargo run -p derived-stats --example menu`"
+        );
+    }
 }
 
 /// The bytes of an object in a column, without what its state allocates.

@@ -24,7 +24,7 @@ use tracing::info;
 
 use crate::engine::{Base, Engine, EngineSettings, Failure};
 use crate::extensions::Extensions;
-use crate::http::{Access, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
+use crate::http::{Access, Certificates, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
 use crate::service_manager;
 
@@ -119,9 +119,10 @@ async fn serve(
         .and_then(|engine| own.start(engine))
         .context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
+    let certificates = Certificates::of(&settings.http.listeners, settings.legacy.as_ref());
     keep_tokens_current(&mut engine, Arc::clone(&access))?;
-    keep_certificates_current(&mut engine, &settings.http)?;
-    let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access);
+    keep_certificates_current(&mut engine, &certificates)?;
+    let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access, certificates);
     let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, memory);
     server.announce();
     let _ready_file = ready_file.map(|path| announce(&path, &server, page.as_ref())).transpose()?;
@@ -161,8 +162,8 @@ fn keep_tokens_current(engine: &mut Engine, access: Arc<Access>) -> anyhow::Resu
 }
 
 /// Starts the thread that reads the certificates of the listeners again, if there are any.
-fn keep_certificates_current(engine: &mut Engine, settings: &HttpSettings) -> anyhow::Result<()> {
-    let servers: Vec<_> = settings.listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
+fn keep_certificates_current(engine: &mut Engine, certificates: &Certificates) -> anyhow::Result<()> {
+    let servers: Vec<_> = certificates.servers().cloned().collect();
     if servers.is_empty() {
         return Ok(());
     }

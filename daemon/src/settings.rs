@@ -18,6 +18,7 @@ use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::app::{AppSettings, NotStarted};
 use crate::config::{Aggregation, Config, Http, ListenAddress, ListenerConfig, Loaded, LogKind, Role, Streams};
+use crate::config::tls;
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::{Access, HttpSettings, ListenerSettings};
 
@@ -191,6 +192,7 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
             Some(port) => format!("{host}-{port}"),
         }
     };
+    tls::check(config, "kafka")?;
     KafkaSettings::new(&config.kafka, &config.aggregation.cluster_id, instance)
 }
 

@@ -10,12 +10,11 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
 use crate::support::broker::free_ports;
-use crate::support::{Daemon, certificates, command, wait_until};
+use crate::support::{Daemon, certificates, command, curl, wait_until};
 
 /// A setting with these listeners.
 fn listeners(listeners: &[String]) -> String {
@@ -27,19 +26,6 @@ fn with_tls(port: u16, folder: &Path, more: &str) -> String {
     let folder = folder.display();
     let files = format!("certificate = \"{folder}/server.pem\", key = \"{folder}/server.key\"{more}");
     format!("{{address = \"127.0.0.1:{port}\", tls = {{{files}}}}}")
-}
-
-/// Status and body of what curl gets, or its message.
-fn curl(arguments: &[&str]) -> Result<(u16, String), String> {
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "60", "--write-out", "\n%{http_code}"]);
-    let output = curl.args(arguments).stdin(Stdio::null()).output().expect("curl is there");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n').unwrap_or_default();
-    match output.status.success() {
-        true => Ok((status.parse().unwrap(), body.to_owned())),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
 }
 
 /// Exit code and messages of `validate` for one listener.

@@ -5,6 +5,7 @@
 //! created: `access(2)` checks permissions.
 
 mod data_dir;
+mod tls;
 
 use std::path::{Path, PathBuf};
 
@@ -30,9 +31,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     if let Err((key, problem)) = crate::settings::access(&survey.config.http) {
         survey.add_problem(key, &problem);
     }
-    if let Err((key, problem)) = crate::settings::listeners(&survey.config.http) {
-        survey.add_problem(key, &problem);
-    }
+    tls::check(&mut survey);
     if let Some(path) = survey.config.sinks.file.path.clone() {
         check_result_file(&mut survey, &path);
     }

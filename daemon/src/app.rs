@@ -1,6 +1,7 @@
 //! `derived-statsd run`: the engine behind an HTTP server, until a signal.
 
 mod change;
+mod expiry;
 mod signals;
 mod staged_file;
 mod start;
@@ -30,6 +31,7 @@ use crate::service_manager;
 
 use self::change::Running;
 pub(crate) use self::change::{Prepared, Reconfigure};
+use self::expiry::Expiry;
 pub(crate) use self::signals::{Hangups, StopSignals};
 pub(crate) use self::staged_file::StagedFile;
 pub(crate) use self::start::start_scraper;
@@ -49,6 +51,8 @@ pub(crate) struct AppSettings {
     pub http: HttpSettings,
     /// Who may use the server.
     pub access: Arc<Access>,
+    /// The certificates that the daemon shows, each with its setting.
+    pub certificates: Vec<(String, PathBuf)>,
     /// The streams of labelled series.
     pub rules: Vec<Rule>,
     /// How long stopping may take.
@@ -114,6 +118,7 @@ async fn serve(
     let memory = SourceMemory::default();
     let page = bind_page(&settings, &memory.latest, &clock).await?;
     let (access, grace) = (Arc::clone(&settings.access), settings.grace);
+    let certificates_shown = settings.certificates.clone();
     let mut engine = start_engine(&settings, &memory, Base::new(Arc::clone(&clock)))
         .map_err(|failed| failed.error)
         .and_then(|engine| own.start(engine))
@@ -132,7 +137,7 @@ async fn serve(
         info!(address = %page.address(), "Listening for Contiv's page.");
         servers.spawn(page.serve(running.engine_mut().telemetry.http.refusals.clone(), stopping));
     }
-    inform_service_manager(running.engine_mut())?;
+    start_helpers(running.engine_mut(), &certificates_shown)?;
     hangups.change(running.current());
     let failed = running.failed();
     let mut stop = Stopping::new(signals, stop, clock, grace);
@@ -177,6 +182,21 @@ fn keep_certificates_current(engine: &mut Engine, certificates: &Certificates) -
 fn announce(path: &Path, server: &Server, page: Option<&LegacyServer>) -> anyhow::Result<ReadyFile> {
     let listeners = server.addresses().map(ToString::to_string).collect();
     ReadyFile::write(path, server.address(), listeners, page.map(LegacyServer::address))
+}
+
+/// Starts what ends with each engine: the threads that watch the expiry of the daemon's certificates, and that tell the
+/// service manager about the daemon.
+fn start_helpers(engine: &mut Engine, certificates: &[(String, PathBuf)]) -> anyhow::Result<()> {
+    let (telemetry, clock) = (Arc::clone(&engine.telemetry), Arc::clone(&engine.clock));
+    telemetry.certificates.forget();
+    if !certificates.is_empty() {
+        let mut expiry = Expiry::new(certificates);
+        engine.add_helper("certificate-expiry", move |stop| {
+            expiry.watch(&telemetry.certificates, &*clock, stop);
+            Ok(())
+        })?;
+    }
+    inform_service_manager(engine)
 }
 
 /// Starts the thread that tells the service manager about the daemon, if there is one.

@@ -35,6 +35,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http).map_err(not_started)?,
         access: access(&loaded.config.http).map_err(not_started)?,
+        certificates: tls::own_certificates(&loaded.config),
         rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })

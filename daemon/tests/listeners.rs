@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -295,4 +296,33 @@ fn validate_names_a_certificate_that_cannot_be_used() {
     assert!(code == 64 && said.contains("d.toml:3:"), "{said}");
     let expected = ["the listener at 127.0.0.1:8443", "empty.pem has no certificate in PEM"];
     assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+}
+
+#[test]
+fn the_end_of_the_certificates_of_listeners_and_clients_is_a_metric_and_near_it_a_message() {
+    let folder = TempDir::new().unwrap();
+    certificates::make(folder.path(), "server");
+    certificates::sign(folder.path(), "client", "authority");
+    let [port] = free_ports();
+    let set = listeners(&[with_tls(port, folder.path(), "")]);
+    let own = [("certificate_file", "client.pem"), ("key_file", "client.key")];
+    let [certificate, key] = own.map(|(key, name)| format!("sinks.webhook.{key}={}", path(folder.path(), name)));
+    let url = "sinks.webhook.url=https://127.0.0.1:1";
+    let daemon = Daemon::start(&folder.path().join("data"), &[&set, url, &certificate, &key]);
+    let ends = |name: &str| {
+        let openssl = ["x509", "-noout", "-enddate", "-dateopt", "iso_8601", "-in", &path(folder.path(), name)];
+        let output = Command::new("openssl").args(openssl).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let end = text.trim().strip_prefix("notAfter=").unwrap();
+        let seconds = Command::new("date").args(["--utc", "--date", end, "+%s"]).output().unwrap();
+        String::from_utf8(seconds.stdout).unwrap().trim().to_owned()
+    };
+    for (setting, name) in [("http.listeners 1", "server.pem"), ("sinks.webhook.certificate_file", "client.pem")] {
+        let line =
+            format!("derived_statsd_certificate_expiry_timestamp_seconds{{setting=\"{setting}\"}} {}\n", ends(name));
+        daemon.wait_for("/metrics", |(_, metrics)| metrics.contains(&line).then_some(()));
+    }
+    // They are valid for two days.
+    daemon.wait_until_said("A certificate of this daemon expires soon.");
+    daemon.stop();
 }

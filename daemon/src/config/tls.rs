@@ -1,5 +1,7 @@
 //! The files of TLS that the sections of a configuration name.
 
+use std::path::PathBuf;
+
 use daemon_base::outbound::ClientTlsFiles;
 use daemon_kafka::KafkaConfig;
 
@@ -48,6 +50,20 @@ pub(crate) fn check(config: &Config, section: &str) -> anyhow::Result<()> {
     checked.map_err(|(key, problem)| anyhow::anyhow!("{section}.{key}: {problem}"))
 }
 
+/// The certificates that the daemon shows to clients and servers, each with its setting.
+pub(crate) fn own_certificates(config: &Config) -> Vec<(String, PathBuf)> {
+    let listeners = config.http.listeners.iter().zip(1..);
+    let listeners = listeners.filter_map(|(listener, number): (_, usize)| {
+        let tls = listener.tls.as_ref()?;
+        Some((format!("http.listeners {number}"), tls.certificate.clone()))
+    });
+    let contiv = config.contiv.listen_tls.iter();
+    let contiv = contiv.map(|tls| ("contiv.listen_tls".to_owned(), tls.certificate.clone()));
+    let shown = clients(config).into_iter();
+    let shown = shown.filter_map(|(section, files)| Some((format!("{section}.certificate_file"), files.certificate?)));
+    listeners.chain(contiv).chain(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +85,15 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(found, expected);
         assert_eq!(clients(&Config::default()), []);
+    }
+
+    #[test]
+    fn the_certificates_of_listeners_and_of_clients_are_found() {
+        let text = "contiv.listen_tls = { certificate = \"/c\", key = \"k\" }\nopserver.servers = \"https://a\"\n\
+                    opserver.certificate_file = \"/o\"\n[[http.listeners]]\naddress = \"[::1]:1\"\n\
+                    [[http.listeners]]\naddress = \"[::1]:2\"\ntls = { certificate = \"/l\", key = \"k\" }\n";
+        let found = own_certificates(&toml::from_str(text).unwrap());
+        let expected = [("http.listeners 2", "/l"), ("contiv.listen_tls", "/c"), ("opserver.certificate_file", "/o")];
+        assert_eq!(found, expected.map(|(setting, path)| (setting.to_owned(), PathBuf::from(path))));
     }
 }

@@ -73,6 +73,13 @@ impl Survey {
         }
     }
 
+    /// Whether a flag or the environment sets one of these keys, so that the file does not.
+    pub(crate) fn is_overridden(&self, keys: &[&str]) -> bool {
+        let is_over =
+            |key: &&str| matches!(self.layers.location(key), SourceLocation::Flag(_) | SourceLocation::Variable(_));
+        keys.iter().any(is_over)
+    }
+
     /// Adds a problem with the setting `key`, at its source location.
     pub(crate) fn add_problem(&mut self, key: &str, message: &str) {
         self.problems.push(Problem::new(self.layers.location(key), format!("`{key}`: {message}")));

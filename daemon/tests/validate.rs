@@ -409,3 +409,37 @@ fn a_certificate_of_contivs_page_without_its_key_is_a_problem() {
     assert!(problems(&listen("client.key"), &[]).contains("`contiv.listen_tls`: "));
     assert_eq!(validate(&listen("server.key"), &[]).code, Some(0));
 }
+
+#[test]
+fn one_mistake_in_a_listener_or_its_guard_is_one_problem() {
+    for (listener, key) in [
+        (
+            "[http]\nlisten = \"none\"\n[[http.listeners]]\naddress = \"127.0.0.1:1\"\nroles = [\"all\"]",
+            "http.listeners",
+        ),
+        ("[http]\nlisten = \"0.0.0.0:1\"\ntokens_file = 5", "http.tokens_file"),
+        ("[http]\nlisten = \"0.0.0.0:1\"\ninsecure = \"yes\"", "http.insecure"),
+    ] {
+        let found = problems(&format!("{listener}\n[log]\ndata_dir = \"$DIR/data\"\n"), &[]);
+        assert!(found.contains(&format!("`{key}`: ")) && found.ends_with(": 1 problem\n"), "{found}");
+    }
+}
+
+#[test]
+fn a_name_that_the_log_cannot_store_is_a_problem_with_its_length() {
+    let name = format!("S-{}", "a".repeat(254));
+    let listed = format!("[log]\ndata_dir = \"$DIR/data\"\n[aggregation]\nuve_proxy_list = \"{name}:AggProxySum\"\n");
+    let series = format!(
+        "[log]\ndata_dir = \"$DIR/data\"\n[[streams]]\nmetric = \"m\"\nname = \"{name}\"\nobject = [\"job\"]\naggregations = [\"AggProxySum\"]\n"
+    );
+    for (text, place) in [(listed, "a.toml:4:1: `aggregation.uve_proxy_list`"), (series, "a.toml:5:1: `streams.name`")]
+    {
+        let found = problems(&text, &[]);
+        let expected = format!(
+            "{place}: the name `S-{}…` has 256 bytes, and a stream has 255 at most; shorten it",
+            "a".repeat(38)
+        );
+        assert!(found.contains(&expected), "{found}");
+        assert_eq!(validate(&text.replace(&name, &name[..255]), &[]).code, Some(0), "{place}");
+    }
+}

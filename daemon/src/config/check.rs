@@ -124,7 +124,10 @@ impl Checks<'_> {
             self.add_problem("http.header_timeout", &message);
         }
         for (key, message) in listeners::problems(config) {
-            self.add_problem(key, &message);
+            // The list with the listeners may be missing because of a fault that has its own problem.
+            if key != "http.listen" || !self.0.is_refused("http.listeners") {
+                self.add_problem(key, &message);
+            }
         }
     }
 

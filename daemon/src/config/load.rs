@@ -73,6 +73,11 @@ impl Survey {
         }
     }
 
+    /// Whether one of these keys has a value that was not accepted, and is a problem for that already.
+    pub(crate) fn is_refused(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.layers.is_refused(key))
+    }
+
     /// Whether a flag or the environment sets one of these keys, so that the file does not.
     pub(crate) fn is_overridden(&self, keys: &[&str]) -> bool {
         let is_over =

@@ -1,6 +1,7 @@
 //! `derived-statsd run`: the engine behind an HTTP server, until a signal.
 
 mod change;
+mod expiry;
 mod signals;
 mod staged_file;
 mod start;
@@ -24,12 +25,13 @@ use tracing::info;
 
 use crate::engine::{Base, Engine, EngineSettings, Failure};
 use crate::extensions::Extensions;
-use crate::http::{Access, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
+use crate::http::{Access, Certificates, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
 use crate::service_manager;
 
 use self::change::Running;
 pub(crate) use self::change::{Prepared, Reconfigure};
+use self::expiry::Expiry;
 pub(crate) use self::signals::{Hangups, StopSignals};
 pub(crate) use self::staged_file::StagedFile;
 pub(crate) use self::start::start_scraper;
@@ -49,6 +51,8 @@ pub(crate) struct AppSettings {
     pub http: HttpSettings,
     /// Who may use the server.
     pub access: Arc<Access>,
+    /// The certificates that the daemon shows, each with its setting.
+    pub certificates: Vec<(String, PathBuf)>,
     /// The streams of labelled series.
     pub rules: Vec<Rule>,
     /// How long stopping may take.
@@ -114,14 +118,16 @@ async fn serve(
     let memory = SourceMemory::default();
     let page = bind_page(&settings, &memory.latest, &clock).await?;
     let (access, grace) = (Arc::clone(&settings.access), settings.grace);
+    let certificates_shown = settings.certificates.clone();
     let mut engine = start_engine(&settings, &memory, Base::new(Arc::clone(&clock)))
         .map_err(|failed| failed.error)
         .and_then(|engine| own.start(engine))
         .context(NotStarted)?;
     let (stop, stopping) = watch::channel(false);
+    let certificates = Certificates::of(&settings.http.listeners, settings.legacy.as_ref());
     keep_tokens_current(&mut engine, Arc::clone(&access))?;
-    keep_certificates_current(&mut engine, &settings.http)?;
-    let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access);
+    keep_certificates_current(&mut engine, &certificates)?;
+    let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access, certificates);
     let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, memory);
     server.announce();
     let _ready_file = ready_file.map(|path| announce(&path, &server, page.as_ref())).transpose()?;
@@ -131,7 +137,7 @@ async fn serve(
         info!(address = %page.address(), "Listening for Contiv's page.");
         servers.spawn(page.serve(running.engine_mut().telemetry.http.refusals.clone(), stopping));
     }
-    inform_service_manager(running.engine_mut())?;
+    start_helpers(running.engine_mut(), &certificates_shown)?;
     hangups.change(running.current());
     let failed = running.failed();
     let mut stop = Stopping::new(signals, stop, clock, grace);
@@ -161,8 +167,8 @@ fn keep_tokens_current(engine: &mut Engine, access: Arc<Access>) -> anyhow::Resu
 }
 
 /// Starts the thread that reads the certificates of the listeners again, if there are any.
-fn keep_certificates_current(engine: &mut Engine, settings: &HttpSettings) -> anyhow::Result<()> {
-    let servers: Vec<_> = settings.listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
+fn keep_certificates_current(engine: &mut Engine, certificates: &Certificates) -> anyhow::Result<()> {
+    let servers: Vec<_> = certificates.servers().cloned().collect();
     if servers.is_empty() {
         return Ok(());
     }
@@ -176,6 +182,21 @@ fn keep_certificates_current(engine: &mut Engine, settings: &HttpSettings) -> an
 fn announce(path: &Path, server: &Server, page: Option<&LegacyServer>) -> anyhow::Result<ReadyFile> {
     let listeners = server.addresses().map(ToString::to_string).collect();
     ReadyFile::write(path, server.address(), listeners, page.map(LegacyServer::address))
+}
+
+/// Starts what ends with each engine: the threads that watch the expiry of the daemon's certificates, and that tell the
+/// service manager about the daemon.
+fn start_helpers(engine: &mut Engine, certificates: &[(String, PathBuf)]) -> anyhow::Result<()> {
+    let (telemetry, clock) = (Arc::clone(&engine.telemetry), Arc::clone(&engine.clock));
+    telemetry.certificates.forget();
+    if !certificates.is_empty() {
+        let mut expiry = Expiry::new(certificates);
+        engine.add_helper("certificate-expiry", move |stop| {
+            expiry.watch(&telemetry.certificates, &*clock, stop);
+            Ok(())
+        })?;
+    }
+    inform_service_manager(engine)
 }
 
 /// Starts the thread that tells the service manager about the daemon, if there is one.

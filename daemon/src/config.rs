@@ -30,6 +30,7 @@ mod robustness;
 mod sections;
 mod streams;
 mod tables;
+pub(crate) mod tls;
 
 use daemon_alarms::config::AlarmConfig;
 use daemon_kafka::KafkaConfig;

@@ -43,7 +43,7 @@ use crate::telemetry::Telemetry;
 use crate::view::{EventHub, UveView};
 
 pub(crate) use self::base::Base;
-pub(crate) use self::embedded::{EmbeddedSettings, check_partitions, partitions_file};
+pub(crate) use self::embedded::{EmbeddedSettings, PARTITIONS, check_partitions, partitions_file};
 pub(crate) use self::failure::{Failure, permanent_damage};
 pub(crate) use self::kafka::publisher;
 use self::readiness::Readiness;

@@ -144,9 +144,9 @@ impl Common {
         clock: Arc<dyn Clock>,
         stopping: watch::Receiver<bool>,
         access: Arc<Access>,
+        certificates: Certificates,
     ) -> Self {
         let (permits, bodies) = (Arc::new(Permits::new(settings)), Arc::new(Bodies::new(settings)));
-        let certificates = Certificates::of(&settings.listeners);
         Self { clock, stopping, time_unit: settings.time_unit, permits, bodies, access, certificates }
     }
 }

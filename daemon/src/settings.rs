@@ -5,6 +5,7 @@ use std::sync::Arc;
 use daemon_base::listener::{Limits, ServerTls};
 use daemon_base::observation::Observations;
 use daemon_kafka::{ForeignTopic, KafkaConfig, KafkaSettings, Names};
+use daemon_log::files::START_OVER_FILE;
 use daemon_partition::{Taps, WorkerSettings};
 use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
@@ -17,6 +18,7 @@ use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
 use crate::app::{AppSettings, NotStarted};
+use crate::config::tls;
 use crate::config::{Aggregation, Config, Http, ListenAddress, ListenerConfig, Loaded, LogKind, Role, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
 use crate::http::{Access, HttpSettings, ListenerSettings};
@@ -34,6 +36,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http).map_err(not_started)?,
         access: access(&loaded.config.http).map_err(not_started)?,
+        certificates: tls::own_certificates(&loaded.config),
         rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })
@@ -122,7 +125,7 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
             commit_interval,
             alarms: Arc::clone(&loaded.streams.alarms),
             observations: Observations::default(),
-            start_over: config.log.data_dir.join(START_OVER),
+            start_over: config.log.data_dir.join(START_OVER_FILE),
             partitions: config.log.partitions,
             may_start_over: false,
             taps: Taps::default(),
@@ -191,11 +194,9 @@ fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {
             Some(port) => format!("{host}-{port}"),
         }
     };
+    tls::check(config, "kafka")?;
     KafkaSettings::new(&config.kafka, &config.aggregation.cluster_id, instance)
 }
-
-/// The file that accepts the loss of states that cannot be used.
-const START_OVER: &str = "START-OVER";
 
 /// Objects that a record closes: a window of a million is through after as many records as come in a second, and none
 /// of them takes longer than some tens of microseconds.

@@ -4,6 +4,7 @@
 //! (fates, objects, sizes) are read at the scrape.
 
 mod alarms;
+mod certificates;
 mod changes;
 mod exposition;
 mod history;
@@ -38,6 +39,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use proxy_uve::Fate;
 
+pub(crate) use self::certificates::CertificateTelemetry;
 pub(crate) use self::changes::ConfigurationTelemetry;
 pub(crate) use self::exposition::Exposition;
 use crate::logging;
@@ -67,6 +69,7 @@ pub(crate) struct Telemetry {
     pub alarms: AlarmTelemetry,
     pub http: HttpTelemetry,
     pub configuration: ConfigurationTelemetry,
+    pub certificates: CertificateTelemetry,
 }
 
 /// What the HTTP server counts.
@@ -161,6 +164,7 @@ impl Telemetry {
         self.alarms.register(registry);
         self.http.register(registry);
         self.configuration.register(registry);
+        self.certificates.register(registry);
         registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status, view }));
         #[cfg(target_os = "linux")]
         all.register_collector(Box::new(process::ProcessMetrics));

@@ -158,3 +158,43 @@ fn a_copy_is_restored_and_runs_on_and_a_damaged_one_is_refused() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("at byte") && said(&output).contains("--salvage") && !nowhere.exists());
 }
+
+#[test]
+fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given() {
+    let directory = TempDir::new().unwrap();
+    let log = written(directory.path());
+    let number = std::fs::read_to_string(log.join("PARTITIONS")).unwrap();
+    let out = directory.path().join("out");
+    std::fs::write(log.join("PARTITIONS"), "many\n").unwrap();
+    let writing = |partitions: Option<&str>| {
+        let given: Vec<_> = partitions.into_iter().flat_map(|number| ["--partitions", number]).map(Path::new).collect();
+        let arguments = |first: &[&'static str], last: [&Path; 2]| {
+            let mut all: Vec<_> = given.clone();
+            all.extend(first.iter().map(Path::new));
+            all.extend(last);
+            all.into_iter().map(Path::to_owned).collect::<Vec<_>>()
+        };
+        [("restore", arguments(&[], [&log, &out])), ("check", arguments(&["--salvage"], [&out, &log]))]
+    };
+    let attempts =
+        [(None, "give it with --partitions N"), (Some("1"), "more partitions than 1"), (Some("3"), "if there are 3")];
+    for (given, expected) in attempts {
+        for (command, arguments) in writing(given) {
+            let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+            assert!(said(&output).contains(expected), "{command} {given:?}: {}", said(&output));
+            assert!(output.status.code() == Some(1) && !out.exists(), "{}", said(&output));
+        }
+    }
+    for (command, arguments) in writing(Some(number.trim())) {
+        let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", said(&output));
+        assert_eq!(std::fs::read_to_string(out.join("PARTITIONS")).unwrap(), number, "{command}");
+        assert_eq!(run("check", &[&out]).status.code(), Some(0), "{command}");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+    std::fs::write(log.join("PARTITIONS"), &number).unwrap();
+    for (command, arguments) in writing(Some("1")) {
+        let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        assert!(said(&output).contains("leave --partitions out") && !out.exists(), "{}", said(&output));
+    }
+}

@@ -10,12 +10,12 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::support::broker::free_ports;
-use crate::support::{Daemon, certificates, command, wait_until};
+use crate::support::{Daemon, certificates, command, curl, wait_until};
 
 /// A setting with these listeners.
 fn listeners(listeners: &[String]) -> String {
@@ -27,19 +27,6 @@ fn with_tls(port: u16, folder: &Path, more: &str) -> String {
     let folder = folder.display();
     let files = format!("certificate = \"{folder}/server.pem\", key = \"{folder}/server.key\"{more}");
     format!("{{address = \"127.0.0.1:{port}\", tls = {{{files}}}}}")
-}
-
-/// Status and body of what curl gets, or its message.
-fn curl(arguments: &[&str]) -> Result<(u16, String), String> {
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "60", "--write-out", "\n%{http_code}"]);
-    let output = curl.args(arguments).stdin(Stdio::null()).output().expect("curl is there");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n').unwrap_or_default();
-    match output.status.success() {
-        true => Ok((status.parse().unwrap(), body.to_owned())),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
 }
 
 /// Exit code and messages of `validate` for one listener.
@@ -309,4 +296,33 @@ fn validate_names_a_certificate_that_cannot_be_used() {
     assert!(code == 64 && said.contains("d.toml:3:"), "{said}");
     let expected = ["the listener at 127.0.0.1:8443", "empty.pem has no certificate in PEM"];
     assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+}
+
+#[test]
+fn the_end_of_the_certificates_of_listeners_and_clients_is_a_metric_and_near_it_a_message() {
+    let folder = TempDir::new().unwrap();
+    certificates::make(folder.path(), "server");
+    certificates::sign(folder.path(), "client", "authority");
+    let [port] = free_ports();
+    let set = listeners(&[with_tls(port, folder.path(), "")]);
+    let own = [("certificate_file", "client.pem"), ("key_file", "client.key")];
+    let [certificate, key] = own.map(|(key, name)| format!("sinks.webhook.{key}={}", path(folder.path(), name)));
+    let url = "sinks.webhook.url=https://127.0.0.1:1";
+    let daemon = Daemon::start(&folder.path().join("data"), &[&set, url, &certificate, &key]);
+    let ends = |name: &str| {
+        let openssl = ["x509", "-noout", "-enddate", "-dateopt", "iso_8601", "-in", &path(folder.path(), name)];
+        let output = Command::new("openssl").args(openssl).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let end = text.trim().strip_prefix("notAfter=").unwrap();
+        let seconds = Command::new("date").args(["--utc", "--date", end, "+%s"]).output().unwrap();
+        String::from_utf8(seconds.stdout).unwrap().trim().to_owned()
+    };
+    for (setting, name) in [("http.listeners 1", "server.pem"), ("sinks.webhook.certificate_file", "client.pem")] {
+        let line =
+            format!("derived_statsd_certificate_expiry_timestamp_seconds{{setting=\"{setting}\"}} {}\n", ends(name));
+        daemon.wait_for("/metrics", |(_, metrics)| metrics.contains(&line).then_some(()));
+    }
+    // They are valid for two days.
+    daemon.wait_until_said("A certificate of this daemon expires soon.");
+    daemon.stop();
 }

@@ -82,6 +82,8 @@ fn a_session_has_the_scopes_of_its_token_and_ends_with_the_logout() {
     let own = post(ask, &[("origin", &origin), ("sec-fetch-site", "same-origin")]);
     assert!(!matches!(own, 401 | 403), "{own}");
     assert_eq!(post("/api/v1/samples", &[("origin", &origin)]), 403, "the token lacks the scope");
+    let bare = send(&daemon, "POST", "/logout", &[("cookie", &pair)], "");
+    assert_eq!((bare.status().as_u16(), get("/metrics")), (403, 200), "no browser sends a logout without its origin");
     let logout = send(&daemon, "POST", "/logout", &[("cookie", &pair), ("origin", &origin)], "");
     assert!(cookie(&logout).1.starts_with("Path=/; Max-Age=0;"), "{logout:?}");
     assert_eq!(get("/metrics"), 401);
@@ -144,6 +146,7 @@ fn a_browser_is_led_to_the_login_and_a_script_gets_no_challenge() {
     daemon.stop();
     let open = Daemon::start(&folder.path().join("open"), &[]);
     assert_eq!(send(&open, "GET", "/login", &[], "").status(), 404, "there are no tokens");
+    assert!(open.get("/api/v1/status").1.contains("\"session\":null"));
     open.stop();
 }
 
@@ -201,5 +204,11 @@ fn an_operator_logs_in_sees_the_page_and_logs_out() {
     browser.wait("document.querySelector('#token') !== null");
     browser.open(&daemon.url("/"));
     browser.wait("location.pathname === '/login'");
+    // The page itself has the button, too.
+    browser.enter("#token", &secret);
+    browser.click("#login");
+    browser.wait("location.pathname === '/' && document.querySelector('#logout') !== null");
+    browser.click("#logout");
+    browser.wait("location.pathname === '/login' && document.querySelector('#token') !== null");
     daemon.stop();
 }

@@ -24,6 +24,9 @@ const BYTES_PER_OBJECT: u64 = 500;
 /// it, a test of fewer does not.
 const FIXED_BYTES: u64 = 24 << 20;
 
+/// What a daemon without objects takes, of the two parts that `derived-statsd size` adds to the objects.
+const EMPTY_BYTES: u64 = 16 << 20;
+
 fn body(objects: std::ops::Range<u64>, window: u64) -> String {
     let ts = START + window * PERIOD + PERIOD / 2;
     objects.fold(String::new(), |mut body, object| {
@@ -43,6 +46,7 @@ fn the_daemon_takes_at_most_500_bytes_an_object() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &[]);
     let empty = daemon.peak_resident_bytes();
+    assert!(empty <= EMPTY_BYTES, "{empty} bytes without an object");
     for window in 0..8 {
         for from in (0..objects).step_by(10_000) {
             let body = body(from..objects.min(from + 10_000), window);
@@ -55,4 +59,55 @@ fn the_daemon_takes_at_most_500_bytes_an_object() {
     assert!(taken <= limit, "{taken} bytes, {} an object; at most {limit}", taken / objects);
     println!("{} bytes an object at the peak", taken / objects);
     daemon.stop();
+}
+
+/// The MiB in front of a text that `derived-statsd size` prints.
+fn printed_mib(text: &str, before: &str) -> f64 {
+    let end = text.find(before).unwrap_or_else(|| panic!("no {before:?}: {text}"));
+    text[..end].trim_end().rsplit([' ', ':']).next().unwrap().parse().unwrap()
+}
+
+/// What `size` prints for a job is what the job takes on the disk, within the factor of two that its page states.
+#[test]
+fn the_disk_takes_what_size_prints_for_the_same_job() {
+    const OBJECTS: u64 = 40_000;
+    const WINDOWS: u64 = 16;
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["aggregation.allowed_lateness=0s"]);
+    for window in 0..=WINDOWS {
+        for from in (0..OBJECTS).step_by(10_000) {
+            let body = body(from..from + 10_000, window);
+            assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
+        }
+    }
+    daemon.wait_until_applied();
+    let metric = |name: &str| -> f64 {
+        let metrics = daemon.get("/metrics").1;
+        let line = metrics.lines().find(|line| line.starts_with(&format!("derived_statsd_{name}"))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (input, states) = (metric("log_input_bytes"), metric("state_bytes"));
+    let results: u64 = std::fs::read_dir(data.path().join("store"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("results-"))
+        .map(|entry| entry.metadata().unwrap().len())
+        .sum();
+    daemon.stop();
+    // One sample of each object in each window of a minute.
+    let seconds = WINDOWS * PERIOD / 1_000_000;
+    let arguments = format!("size --objects {OBJECTS} --rate {} --retention {seconds}s", OBJECTS * WINDOWS / seconds);
+    let size = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd")).args(arguments.split(' ')).output();
+    let text = String::from_utf8(size.unwrap().stdout).unwrap();
+    let taken = [
+        (" of samples", input * WINDOWS as f64 / (WINDOWS + 1) as f64),
+        (" of results", results as f64),
+        // They are there twice: half of a file is not in use.
+        (" of states", 2.0 * states),
+    ];
+    for (before, bytes) in taken {
+        let (mib, printed) = (bytes / f64::from(1 << 20), printed_mib(&text, before));
+        println!("{printed} MiB{before} are {mib:.1}");
+        assert!(printed >= mib / 1.2 && printed <= 2.0 * mib + 1.0, "{printed} MiB{before} are {mib:.1}: {text}");
+    }
 }

@@ -1,6 +1,9 @@
 //! `derived-statsd validate` reports all problems at once.
 
 mod binary;
+#[path = "support/certificates.rs"]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod certificates;
 mod sandesh;
 
 use binary::{Run, command, finish};
@@ -341,5 +344,102 @@ fn a_log_of_another_number_of_partitions_is_a_problem() {
     for (partitions, kind) in [("log.partitions=4", "log.kind=embedded"), ("log.partitions=5", "log.kind=kafka")] {
         let run = validate(partitions, kind);
         assert_eq!(run.code, Some(0), "{partitions} {kind}: {}", run.stderr);
+    }
+}
+
+/// The sections with a client, each with a key with which it uses TLS.
+const WITH_TLS: [(&str, &str); 10] = [
+    ("contiv", "netplugin_tls = true"),
+    ("kafka", "security = \"ssl\""),
+    ("opserver", "servers = \"https://a\""),
+    ("sinks.alertmanager", "url = \"https://a\""),
+    ("sinks.influxdb", "url = \"https://a\""),
+    ("sinks.otlp", "url = \"https://a\""),
+    ("sinks.redis", "url = \"rediss://a\""),
+    ("sinks.remote_write", "url = \"https://a\""),
+    ("sinks.results_webhook", "url = \"https://a\""),
+    ("sinks.webhook", "url = \"https://a\""),
+];
+
+#[test]
+fn files_of_tls_that_cannot_be_used_are_problems_of_their_settings() {
+    let folder = TempDir::new().expect("a directory for tests");
+    certificates::make(folder.path(), "server");
+    certificates::sign(folder.path(), "client", "authority");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let fifo = std::process::Command::new("mkfifo").arg(path("fifo")).status();
+    assert!(fifo.is_ok_and(|status| status.success()));
+    let own = |certificate: &str, key: &str| {
+        format!("certificate_file = {:?}\nkey_file = {:?}", path(certificate), path(key))
+    };
+    let cases = [
+        (format!("ca_file = {:?}", path("missing.pem")), "ca_file", "missing.pem cannot be read (No such file"),
+        (format!("ca_file = {:?}", path("server.key")), "ca_file", "server.key has no certificate in PEM"),
+        (format!("ca_file = {:?}", path("fifo")), "ca_file", "fifo cannot be read (it is not a regular file"),
+        (own("missing.pem", "client.key"), "certificate_file", "missing.pem cannot be read"),
+        (own("client.pem", "client.pem"), "key_file", "client.pem has no private key in PEM"),
+        (own("client.pem", "server.key"), "key_file", "cannot be used together"),
+        (own("client.pem", "client.key"), "", ""),
+    ];
+    for (section, url) in WITH_TLS {
+        for (keys, key, expected) in &cases {
+            let run = validate(&format!("[log]\ndata_dir = \"$DIR/data\"\n[{section}]\n{url}\n{keys}\n"), &[]);
+            let is_reported = run.stderr.contains(&format!("`{section}.{key}`: ")) && run.stderr.contains(expected);
+            let expected_code = if key.is_empty() { 0 } else { 64 };
+            assert!(run.code == Some(expected_code), "{section} {keys}: {}", run.stderr);
+            assert!(key.is_empty() || is_reported && run.stderr.contains(": 1 problem\n"), "{section}: {}", run.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_certificate_of_contivs_page_without_its_key_is_a_problem() {
+    let folder = TempDir::new().expect("a directory for tests");
+    certificates::make(folder.path(), "server");
+    certificates::sign(folder.path(), "client", "authority");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let listen = |key: &str| {
+        format!(
+            "[log]\ndata_dir = \"$DIR/data\"\n[contiv]\nlisten = \"127.0.0.1:1\"\n\
+             listen_tls = {{ certificate = {:?}, key = {:?} }}",
+            path("server.pem"),
+            path(key)
+        )
+    };
+    assert!(problems(&listen("client.key"), &[]).contains("`contiv.listen_tls`: "));
+    assert_eq!(validate(&listen("server.key"), &[]).code, Some(0));
+}
+
+#[test]
+fn one_mistake_in_a_listener_or_its_guard_is_one_problem() {
+    for (listener, key) in [
+        (
+            "[http]\nlisten = \"none\"\n[[http.listeners]]\naddress = \"127.0.0.1:1\"\nroles = [\"all\"]",
+            "http.listeners",
+        ),
+        ("[http]\nlisten = \"0.0.0.0:1\"\ntokens_file = 5", "http.tokens_file"),
+        ("[http]\nlisten = \"0.0.0.0:1\"\ninsecure = \"yes\"", "http.insecure"),
+    ] {
+        let found = problems(&format!("{listener}\n[log]\ndata_dir = \"$DIR/data\"\n"), &[]);
+        assert!(found.contains(&format!("`{key}`: ")) && found.ends_with(": 1 problem\n"), "{found}");
+    }
+}
+
+#[test]
+fn a_name_that_the_log_cannot_store_is_a_problem_with_its_length() {
+    let name = format!("S-{}", "a".repeat(254));
+    let listed = format!("[log]\ndata_dir = \"$DIR/data\"\n[aggregation]\nuve_proxy_list = \"{name}:AggProxySum\"\n");
+    let series = format!(
+        "[log]\ndata_dir = \"$DIR/data\"\n[[streams]]\nmetric = \"m\"\nname = \"{name}\"\nobject = [\"job\"]\naggregations = [\"AggProxySum\"]\n"
+    );
+    for (text, place) in [(listed, "a.toml:4:1: `aggregation.uve_proxy_list`"), (series, "a.toml:5:1: `streams.name`")]
+    {
+        let found = problems(&text, &[]);
+        let expected = format!(
+            "{place}: the name `S-{}…` has 256 bytes, and a stream has 255 at most; shorten it",
+            "a".repeat(38)
+        );
+        assert!(found.contains(&expected), "{found}");
+        assert_eq!(validate(&text.replace(&name, &name[..255]), &[]).code, Some(0), "{place}");
     }
 }

@@ -30,6 +30,7 @@
 #![deny(missing_docs)]
 
 pub mod backoff;
+pub mod certificate;
 pub mod clock;
 pub mod disk_use;
 pub mod failpoint;

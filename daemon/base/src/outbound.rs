@@ -12,7 +12,7 @@ use ureq::config::ConfigBuilder;
 use ureq::typestate::AgentScope;
 
 pub use self::authorization::Authorization;
-pub use self::tls::{ClientTlsFiles, client_tls};
+pub use self::tls::{ClientTls, ClientTlsFiles, TLS_FILE_KEYS, TlsFileProblem, certificate_hint};
 
 /// Returns the configuration of an HTTP client whose `timeout` covers a whole request, from name resolution to the last
 /// byte. The client follows no redirect and uses no proxy of the environment: it connects to configured servers only.

@@ -83,6 +83,15 @@ pub struct KafkaConfig {
     pub properties: Vec<String>,
 }
 
+daemon_base::has_tls_files!(KafkaConfig);
+
+impl KafkaConfig {
+    /// Whether the brokers are reached by TLS.
+    pub fn has_tls(&self) -> bool {
+        matches!(self.security, Security::SaslSsl | Security::Ssl)
+    }
+}
+
 impl Default for KafkaConfig {
     fn default() -> Self {
         Self {

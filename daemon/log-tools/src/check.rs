@@ -87,7 +87,11 @@ pub(crate) fn read(path: &Path, decode: &mut DecodeState<'_>) -> Result<(Content
 /// The number of the last acknowledged write; 0 if it cannot be read.
 fn read_acknowledged(path: &Path, report: &mut Report) -> u64 {
     let file = acknowledged_path(path);
-    let found = std::fs::read(&file).map_err(|error| error.to_string());
+    let is_other = file.metadata().is_ok_and(|found| !found.is_file());
+    let found = match is_other {
+        true => Err("it is not a regular file".to_owned()),
+        false => std::fs::read(&file).map_err(|error| error.to_string()),
+    };
     match found.map(|sealed| unseal_acknowledged(&sealed).ok_or(sealed.is_empty())) {
         Ok(Ok(sequence)) => return sequence,
         // A log that was opened and never written.

@@ -29,5 +29,5 @@ pub use self::check::check;
 pub use self::regrow::{NewState, SplitState, regrow};
 pub use self::report::{Damage, Report};
 pub use self::restore::{Restored, restore};
-pub use self::salvage::{Loss, salvage};
+pub use self::salvage::{Loss, Owned, salvage};
 pub use self::states::{DecodeState, StateToCheck};

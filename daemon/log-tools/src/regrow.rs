@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use daemon_log::files::{Family, Head, Partition, copy_beside, io_error, sync_parent};
+use daemon_log::files::{Family, Head, Partition, copy_beside, sync_parent};
 use daemon_log::{LogError, PartitionId};
 
 use crate::check::{Content, read};
 use crate::rebuild::Rebuild;
 use crate::report::Report;
-use crate::restore::create_empty;
+use crate::restore::{create_empty, write_beside};
 use crate::salvage::{Loss, remove_acknowledged};
 use crate::states::{StateToCheck, read_chunk};
 
@@ -69,10 +69,7 @@ fn write(
 ) -> Result<(), LogError> {
     copy_beside(path, out)?;
     remove_acknowledged(out)?;
-    for (name, text) in beside {
-        let file = out.join(name);
-        std::fs::write(&file, text).map_err(|source| io_error("write", &file, source))?;
-    }
+    write_beside(out, beside)?;
     let tables = &content.history.tables;
     let mut rebuild = Rebuild::begin(out, tables)?;
     rebuild.begin_log(PartitionId::RESULTS, tables.results.bounds.first, tables.results.bytes_first);

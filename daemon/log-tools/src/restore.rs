@@ -59,20 +59,37 @@ pub(crate) fn create_empty(path: &Path) -> Result<Created, LogError> {
     Ok(Created { path: path.to_owned(), is_new })
 }
 
-/// Makes the directory `to`, which must be empty or missing, a data directory with the content of the copy `from`. With
-/// `link`, files that no process changes any more are hard links, if both are on one file system. Nothing is written if
-/// the copy is damaged: the report has the damage then, and no byte is copied.
+/// Writes files of the owner of a log beside its store, each with its content.
+pub(crate) fn write_beside(to: &Path, beside: &[(&str, String)]) -> Result<(), LogError> {
+    for (name, text) in beside {
+        let file = to.join(name);
+        let written = std::fs::write(&file, text).and_then(|()| File::open(&file)?.sync_all());
+        written.map_err(|source| io_error("write", &file, source))?;
+    }
+    Ok(())
+}
+
+/// Makes the directory `to`, which must be empty or missing, a data directory with the content of the copy `from`.
+/// `beside` are files for the owner of the log, with their content, in place of those of the copy. With `link`, files that
+/// no process changes any more are hard links, if both are on one file system. Nothing is written if the copy is damaged:
+/// the report has the damage then, and no byte is copied.
 ///
 /// # Errors
 /// Those of [`check`](crate::check()), and [`LogError::Io`] or [`LogError::InvalidArgument`] if `to` cannot be written.
-pub fn restore(from: &Path, to: &Path, link: bool, decode: &mut DecodeState<'_>) -> Result<Restored, LogError> {
+pub fn restore(
+    from: &Path,
+    to: &Path,
+    link: bool,
+    beside: &[(&str, String)],
+    decode: &mut DecodeState<'_>,
+) -> Result<Restored, LogError> {
     let report = check(from, decode)?;
     let mut restored = Restored { report, copied: 0, linked: 0 };
     if !restored.report.is_sound() {
         return Ok(restored);
     }
     let created = create_empty(to)?;
-    let copied = copy(from, to, link);
+    let copied = copy(from, to, link, beside);
     if copied.is_err() {
         created.remove();
     }
@@ -80,8 +97,9 @@ pub fn restore(from: &Path, to: &Path, link: bool, decode: &mut DecodeState<'_>)
     Ok(restored)
 }
 
-fn copy(from: &Path, to: &Path, link: bool) -> Result<(u64, u64), LogError> {
+fn copy(from: &Path, to: &Path, link: bool, beside: &[(&str, String)]) -> Result<(u64, u64), LogError> {
     copy_beside(from, to)?;
+    write_beside(to, beside)?;
     let store = store_path(to);
     let io = |source| io_error("write the directory", &store, source);
     std::fs::create_dir(&store).map_err(io)?;

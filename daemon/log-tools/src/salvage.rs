@@ -15,7 +15,7 @@ use daemon_log::{LogError, PartitionId};
 use crate::check::{Content, read};
 use crate::rebuild::Rebuild;
 use crate::report::Report;
-use crate::restore::create_empty;
+use crate::restore::{create_empty, write_beside};
 use crate::states::{DecodeState, read_chunk};
 use crate::walk::{Block, Walk};
 
@@ -30,6 +30,8 @@ pub struct Loss {
     pub results: u64,
     /// States of partitions.
     pub states: u64,
+    /// States that the owner of the log makes again of the rest.
+    pub rebuilt: u64,
     /// Writes from the first one that cannot be read on. Their input is kept if it can be read; the workers apply it again.
     pub writes: u64,
 }
@@ -41,9 +43,19 @@ impl Loss {
     }
 }
 
+/// What the owner of a log adds to a salvaged one.
+#[derive(Clone, Debug, Default)]
+pub struct Owned<'o> {
+    /// A record of results without any, for those that are lost.
+    pub empty_result: Vec<u8>,
+    /// The streams whose states the owner makes again of the rest.
+    pub rebuilt: &'o [&'o str],
+    /// Files beside the store, with their content, in place of those of the log.
+    pub beside: Vec<(&'static str, String)>,
+}
+
 /// Writes what can be read of the log in `path` to the directory `out`, which must be empty or missing; returns what the
-/// check of `path` found, and the loss. `empty_result` is a record of results without any, for those that are lost. Nothing
-/// stays of an attempt that fails.
+/// check of `path` found, and the loss. Nothing stays of an attempt that fails.
 ///
 /// # Errors
 /// Those of [`check`](crate::check()), and [`LogError::Io`] if `out` cannot be written. [`LogError::Damaged`] if no journal
@@ -51,11 +63,11 @@ impl Loss {
 pub fn salvage(
     path: &Path,
     out: &Path,
-    empty_result: &[u8],
+    owned: &Owned<'_>,
     decode: &mut DecodeState<'_>,
 ) -> Result<(Report, Loss), LogError> {
     let (mut content, damaged) = read(path, decode)?;
-    content.empty_result = empty_result.to_vec();
+    content.empty_result.clone_from(&owned.empty_result);
     if !content.history.is_known {
         return Err(LogError::Damaged {
             path: content.store,
@@ -64,15 +76,22 @@ pub fn salvage(
         });
     }
     let created = create_empty(out)?;
-    let salvaged = write(path, out, &content, &damaged);
+    let salvaged = write(path, out, owned, &content, &damaged);
     if salvaged.is_err() {
         created.remove();
     }
     salvaged.map(|loss| (content.report, loss))
 }
 
-fn write(path: &Path, out: &Path, content: &Content, damaged: &BTreeSet<PartitionId>) -> Result<Loss, LogError> {
+fn write(
+    path: &Path,
+    out: &Path,
+    owned: &Owned<'_>,
+    content: &Content,
+    damaged: &BTreeSet<PartitionId>,
+) -> Result<Loss, LogError> {
     copy_beside(path, out)?;
+    write_beside(out, &owned.beside)?;
     remove_acknowledged(out)?;
     let tables = &content.history.tables;
     let mut loss = Loss { writes: content.lost_writes(), ..Loss::default() };
@@ -85,7 +104,10 @@ fn write(path: &Path, out: &Path, content: &Content, damaged: &BTreeSet<Partitio
     }
     content.fill_up(&mut rebuild, PartitionId::RESULTS, tables.results.bounds.next, &mut loss)?;
     for (id, partition) in &tables.partitions {
-        content.copy_state(&mut rebuild, *id, partition, damaged, &mut loss)?;
+        if !content.copy_state(&mut rebuild, *id, partition, damaged)? {
+            let is_rebuilt = owned.rebuilt.contains(&content.stream(*id));
+            *(if is_rebuilt { &mut loss.rebuilt } else { &mut loss.states }) += 1;
+        }
     }
     let end = rebuild.end(PartitionId::RESULTS);
     rebuild.tables_mut().sinks.values_mut().for_each(|sink| sink.next = sink.next.min(end));
@@ -162,25 +184,21 @@ impl Content {
         rebuild.fill(log, until, written_at, payload)
     }
 
-    /// Copies the state of a partition, unless it is damaged.
+    /// Copies the state of a partition; false if it is damaged.
     fn copy_state(
         &self,
         rebuild: &mut Rebuild,
         id: PartitionId,
         partition: &Partition,
         damaged: &BTreeSet<PartitionId>,
-        loss: &mut Loss,
-    ) -> Result<(), LogError> {
-        let Some(mut head) = partition.head.clone() else { return Ok(()) };
+    ) -> Result<bool, LogError> {
+        let Some(mut head) = partition.head.clone() else { return Ok(true) };
         let chunks = partition.chunks.iter().map(|(chunk, at)| Some((*chunk, read_chunk(&self.snapshot, *at).ok()?)));
         let chunks: Option<Vec<_>> = chunks.collect();
-        let Some(chunks) = chunks.filter(|_| !damaged.contains(&id)) else {
-            loss.states += 1;
-            return Ok(());
-        };
+        let Some(chunks) = chunks.filter(|_| !damaged.contains(&id)) else { return Ok(false) };
         let bounds = rebuild.tables_mut().ends(id).bounds;
         head.cursor = head.cursor.clamp(bounds.first, bounds.next);
-        rebuild.state(id, head, chunks)
+        rebuild.state(id, head, chunks).map(|()| true)
     }
 
     /// Counts the records of a range as lost.

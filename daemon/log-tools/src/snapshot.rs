@@ -84,11 +84,20 @@ impl Snapshot {
     }
 }
 
+/// Opens a file, and returns its size. To open a pipe waits for its writer.
+fn open_regular(path: &Path) -> std::io::Result<(u64, File)> {
+    if !path.metadata()?.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let file = File::open(path)?;
+    Ok((file.metadata()?.len(), file))
+}
+
 impl Source {
     /// Opens a file; `None` if it is not there.
     fn open(store: &Path, (family, number): FileId) -> Result<Option<Self>, LogError> {
         let path = store.join(family.file_name(number));
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let opened = open_regular(&path);
         match opened {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(io_error("open a file of the log", &path, source)),

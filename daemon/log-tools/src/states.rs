@@ -70,8 +70,10 @@ impl Content {
         let Some(cursor) = partition.head.as_ref().map(|head| head.cursor) else { return };
         if !(bounds.first..=bounds.next).contains(&cursor) {
             let reason = format!(
-                "the cursor of partition {id} is {cursor}, outside the retained offsets {} to {}",
-                bounds.first, bounds.next
+                "the cursor of partition {id} ({}) is {cursor}, outside the retained offsets {} to {}",
+                self.stream(id),
+                bounds.first,
+                bounds.next
             );
             self.report.damaged(&self.store, None, reason);
         }
@@ -89,7 +91,8 @@ impl Content {
                 }
                 Err(reason) => {
                     let path = self.store.join(Family::State.file_name(at.place.segment));
-                    let reason = format!("chunk {chunk} of the state of partition {id}: {reason}");
+                    let stream = self.stream(id);
+                    let reason = format!("chunk {chunk} of the state of partition {id} ({stream}): {reason}");
                     self.report.damaged(path, Some(u64::from(at.place.at)), reason);
                     chunks = None;
                 }

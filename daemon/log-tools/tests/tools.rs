@@ -10,7 +10,7 @@ use daemon_log::{
     AppendBatch, EmbeddedLog, Idempotency, Log as _, LogConfig, LogError, PartitionCommit, PartitionId,
     PartitionLog as _, RecordBuffer, SinkPosition,
 };
-use daemon_log_tools::{Loss, StateToCheck, backup, check, restore, salvage};
+use daemon_log_tools::{Loss, Owned, StateToCheck, backup, check, restore, salvage};
 use tempfile::TempDir;
 
 const P: PartitionId = PartitionId::new(0, 0);
@@ -184,7 +184,7 @@ fn every_missing_file_is_damage_and_what_the_others_have_is_salvaged() {
         assert!(!report.is_sound(), "{name} is missing");
         let text: String = report.damage.iter().map(ToString::to_string).collect();
         assert!(text.contains(&name) || name.starts_with("journal"), "{name}: {text}");
-        let salvaged = salvage(&damaged, &out, b"", &mut decodes);
+        let salvaged = salvage(&damaged, &out, &Owned::default(), &mut decodes);
         if name.starts_with("journal") {
             let error = salvaged.unwrap_err();
             assert!(error.to_string().contains("checkpoint") && !out.exists(), "{error}");
@@ -223,7 +223,7 @@ fn a_flipped_bit_is_named_or_changes_nothing_and_what_is_salvaged_lacks_what_is_
             let case = format!("{} at {at}", file.display());
             let report = check(&damaged, &mut decodes).unwrap();
             named += usize::from(!report.is_sound());
-            let Ok((_, loss)) = salvage(&damaged, &out, b"", &mut decodes) else {
+            let Ok((_, loss)) = salvage(&damaged, &out, &Owned::default(), &mut decodes) else {
                 assert!(!report.is_sound() && file.to_str().unwrap().contains("journal"), "{case}");
                 continue;
             };
@@ -272,7 +272,7 @@ fn input_behind_damage_of_the_journal_is_salvaged_and_applied_again() {
     let changes = input + bytes[input..].iter().position(|byte| *byte == b'C').unwrap();
     bytes[changes + 14] ^= 1;
     std::fs::write(&journal, bytes).unwrap();
-    let (report, loss) = salvage(&path, &out, b"", &mut decodes).unwrap();
+    let (report, loss) = salvage(&path, &out, &Owned::default(), &mut decodes).unwrap();
     let text: String = report.damage.iter().map(ToString::to_string).collect();
     assert!(text.contains(&format!("{} at byte {changes}", journal.display())), "{text}");
     assert!(loss.writes > 0 && (loss.input, loss.applied_input) == (0, 0), "{loss:?}");
@@ -311,8 +311,63 @@ fn a_state_that_its_worker_cannot_decode_is_damage_and_left_out() {
     let report = check(&path, &mut decode).unwrap();
     assert_eq!((report.damage.len(), report.states), (1, 1), "{report:?}");
     assert!(report.damage[0].to_string().contains("partition 0/1 (stream) does not decode: it is of another"));
-    let (_, loss) = salvage(&path, &out, b"", &mut decode).unwrap();
+    let (_, loss) = salvage(&path, &out, &Owned::default(), &mut decode).unwrap();
     assert_eq!(loss, Loss { states: 1, ..Loss::default() });
+    let rebuilt = Owned { rebuilt: &["stream"], ..Owned::default() };
+    let (_, loss) = salvage(&path, &dir.path().join("again"), &rebuilt, &mut decode).unwrap();
+    assert_eq!(loss, Loss { rebuilt: 1, ..Loss::default() }, "the owner makes it again");
+}
+
+#[test]
+fn a_pipe_named_as_a_file_of_the_log_is_an_error_and_not_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("log");
+    write(&path);
+    for name in ["store/state-1000", "store/journal-1000", "acknowledged"] {
+        let pipe = path.join(name);
+        let _ = std::fs::remove_file(&pipe);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let found = match check(&path, &mut decodes) {
+            Ok(report) => report.damage.iter().map(ToString::to_string).collect(),
+            Err(error) => error.to_string(),
+        };
+        assert!(found.contains("it is not a regular file") && found.contains(name), "{name}: {found}");
+        std::fs::remove_file(&pipe).unwrap();
+    }
+}
+
+#[test]
+fn no_copy_has_the_permission_to_lose_states() {
+    let dir = TempDir::new().unwrap();
+    let [data, copy, restored, salvaged] = ["data", "copy", "restored", "salvaged"].map(|name| dir.path().join(name));
+    write(&data);
+    std::fs::write(data.join("START-OVER"), "").unwrap();
+    std::fs::write(data.join("OTHER"), "kept").unwrap();
+    backup(&data, &copy, None).unwrap();
+    std::fs::write(copy.join("START-OVER"), "").unwrap();
+    let beside = [("OTHER", "replaced".to_owned())];
+    restore(&copy, &restored, false, &beside, &mut decodes).unwrap();
+    salvage(&copy, &salvaged, &Owned::default(), &mut decodes).unwrap();
+    std::fs::remove_file(copy.join("START-OVER")).unwrap();
+    for (path, other) in [(&copy, "kept"), (&restored, "replaced"), (&salvaged, "kept")] {
+        assert!(!path.join("START-OVER").exists(), "{}", path.display());
+        assert_eq!(std::fs::read_to_string(path.join("OTHER")).unwrap(), other, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_directory_above_that_is_missing_and_an_interrupted_restore_have_their_remedies() {
+    let dir = TempDir::new().unwrap();
+    let [data, copy] = ["data", "copy"].map(|name| dir.path().join(name));
+    write(&data);
+    backup(&data, &copy, None).unwrap();
+    let deep = dir.path().join("missing").join("new");
+    let error = restore(&copy, &deep, false, &[], &mut decodes).unwrap_err().to_string();
+    assert!(error.contains("create the directory above it") && !error.contains("free space"), "{error}");
+    // What a killed restore leaves.
+    std::fs::remove_file(copy.join("VERSION")).unwrap();
+    let error = EmbeddedLog::open(&copy, LogConfig::default()).unwrap_err().to_string();
+    assert!(error.contains("if a restore or a copy into it was interrupted, remove it"), "{error}");
 }
 
 #[test]
@@ -370,12 +425,12 @@ fn a_directory_is_restored_from_a_sound_copy_only_and_must_be_empty() {
     let log = EmbeddedLog::open(&data, config()).unwrap();
     write_much(&log, 0..10);
     backup(&data, &copy, None).unwrap();
-    let refused = restore(&copy, &data, false, &mut decodes).unwrap_err();
+    let refused = restore(&copy, &data, false, &[], &mut decodes).unwrap_err();
     assert!(refused.to_string().contains("is not empty, it has"), "{refused}");
-    let restored = restore(&copy, &again, false, &mut decodes).unwrap();
+    let restored = restore(&copy, &again, false, &[], &mut decodes).unwrap();
     assert!(restored.linked == 0 && restored.report.write > 0);
     std::fs::create_dir(&linked).unwrap();
-    let restored = restore(&copy, &linked, true, &mut decodes).unwrap();
+    let restored = restore(&copy, &linked, true, &[], &mut decodes).unwrap();
     assert!(restored.linked > 0 && restored.copied > 0, "{restored:?}");
     for path in [&again, &linked] {
         assert!(check(path, &mut decodes).unwrap().is_sound());
@@ -385,6 +440,6 @@ fn a_directory_is_restored_from_a_sound_copy_only_and_must_be_empty() {
     let file = files(&copy.join("store")).pop().unwrap();
     std::fs::remove_file(file).unwrap();
     let damaged = dir.path().join("damaged");
-    let restored = restore(&copy, &damaged, false, &mut decodes).unwrap();
+    let restored = restore(&copy, &damaged, false, &[], &mut decodes).unwrap();
     assert!(!restored.report.is_sound() && restored.copied == 0 && !damaged.exists());
 }

@@ -123,7 +123,7 @@ pub enum LogError {
     #[error(
         "cannot {operation} at {}: {source}; {}",
         path.display(),
-        remedy(source).unwrap_or("free space or repair the disk, the log recovers without a restart")
+        remedy_of(source)
     )]
     Io {
         /// The operation, as it follows "cannot".
@@ -238,6 +238,15 @@ pub enum LogError {
         /// The format that this program reads and writes.
         known: u32,
     },
+}
+
+/// What an operator does after a failure of the file system.
+fn remedy_of(error: &std::io::Error) -> &'static str {
+    remedy(error).unwrap_or_else(|| match error.kind() {
+        std::io::ErrorKind::InvalidInput => "move away what is there",
+        std::io::ErrorKind::NotFound => "create the directory above it, or put back what is missing",
+        _ => "free space or repair the disk, the log recovers without a restart",
+    })
 }
 
 impl LogError {

@@ -49,8 +49,8 @@ pub mod files {
     pub use crate::embedded::change::{Change, ChunkAt, Entry, FrameAt, decode};
     pub use crate::embedded::checkpoint::create_journal;
     pub use crate::embedded::directory::{
-        Directory, acknowledged_path, copy_beside, create_version, io_error, is_log, parent, store_path, sync_parent,
-        unseal_acknowledged,
+        Directory, START_OVER_FILE, acknowledged_path, copy_beside, create_version, io_error, is_log, parent,
+        store_path, sync_parent, unseal_acknowledged,
     };
     pub use crate::embedded::disk::sync_directory;
     pub use crate::embedded::journal::{CHANGES_LEN, Kind, RECORD_LEN, RecordHead};

@@ -61,6 +61,8 @@ export interface Status {
   needs_restart: string | null;
   results: { first: number; next: number } | null;
   sinks: { name: string; lag: number | null; durable: boolean }[];
+  /** The name of the token of the session; null without a session. */
+  session: string | null;
 }
 
 export interface Partition {

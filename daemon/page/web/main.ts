@@ -1,6 +1,6 @@
 // The frame of the page: views by address, the health of the daemon, and the timers that end with a view.
 
-import { type Status, get } from "./api";
+import { type Status, get, request } from "./api";
 import { append, h, setText } from "./dom";
 import { object } from "./object";
 import { overview } from "./overview";
@@ -21,6 +21,7 @@ const HEALTH = 2000;
 const main = document.getElementById("main") as HTMLElement;
 const health = document.getElementById("health") as HTMLElement;
 const nav = document.getElementById("nav") as HTMLElement;
+const session = document.getElementById("session") as HTMLElement;
 const links = VIEWS.map(([name, label]) => h("a", { href: link(name) }, label));
 let shown: View | undefined;
 let status: Status | undefined;
@@ -50,12 +51,32 @@ function show(isFirst: boolean): void {
   scrollTo(0, 0);
 }
 
+/** Ends the session; the browser then has no right to the page. */
+async function logOut(): Promise<void> {
+  try {
+    await request("/logout", { method: "POST" });
+    location.assign("/login");
+  } catch (error) {
+    setText(health, error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Shows who is logged in, and the button that ends the session; nothing without a session. */
+function showSession(name: string | null): void {
+  if (name === null || session.childElementCount > 0) {
+    return;
+  }
+  const button = h("button", { id: "logout", title: `Logged in as ${name}`, onclick: () => void logOut() }, "Log out");
+  session.replaceChildren(button);
+}
+
 async function readHealth(): Promise<void> {
   try {
     status = await get<Status>("/api/v1/status");
     const state = status.needs_restart ? "bad" : status.ready ? "good" : "warn";
     health.className = `health ${state}`;
     const reason = status.needs_restart ?? status.reason;
+    showSession(status.session);
     setText(health, reason ? `Not ready: ${reason}` : "Ready");
   } catch (error) {
     health.className = "health bad";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use daemon_base::outbound::{Authorization, ClientTlsFiles, client_tls};
+use daemon_base::outbound::{Authorization, ClientTlsFiles, TlsFileProblem};
 use daemon_base::setting::Secret;
 use http::Uri;
 use ureq::tls::TlsConfig;
@@ -24,44 +24,14 @@ pub(crate) fn is_in_clear(url: &str) -> bool {
     !local && uri.is_some_and(|uri| uri.scheme_str() == Some("http"))
 }
 
-/// The files of TLS that a section names.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TlsFiles<'s> {
-    /// `ca_file`.
-    pub ca: Option<&'s Path>,
-    /// `certificate_file`.
-    pub certificate: Option<&'s Path>,
-    /// `key_file`.
-    pub key: Option<&'s Path>,
-}
-
-/// The TLS of a client of the server at `url`, which trusts the authorities of the system and of the files of `section`,
-/// and shows the certificate of the files.
-pub(crate) fn tls(url: &str, files: TlsFiles<'_>, section: &str) -> anyhow::Result<TlsConfig> {
-    if !url.starts_with("https:") {
-        return Ok(TlsConfig::default());
-    }
-    let owned = |path: &Path| path.to_owned();
-    let certificate = files.certificate.map(owned).zip(files.key.map(owned));
-    let files = ClientTlsFiles { ca: files.ca.map(owned), certificate };
-    client_tls(&files, &format!("{section}.ca_file, certificate_file or key_file"))
+/// The TLS of a client of the server at `url`, with the files of `section`.
+pub(crate) fn tls(url: &str, files: &ClientTlsFiles, section: &str) -> anyhow::Result<TlsConfig> {
+    if url.starts_with("https:") { files.config(section) } else { Ok(TlsConfig::default()) }
 }
 
 /// What is wrong with the files of a section whose server has this URL, each with its key.
-pub(crate) fn tls_problems(url: &str, files: TlsFiles<'_>) -> Vec<(&'static str, String)> {
-    let TlsFiles { ca, certificate, key } = files;
-    let mut problems = Vec::new();
-    if !url.starts_with("https:") {
-        let set = [("ca_file", ca), ("certificate_file", certificate), ("key_file", key)];
-        let useless = set.into_iter().filter(|(_, path)| path.is_some());
-        let text = "a url with http uses no certificate; write https, or remove it";
-        problems.extend(useless.map(|(key, _)| (key, text.to_owned())));
-    }
-    if certificate.is_some() != key.is_some() {
-        let lacking = if key.is_none() { "key_file" } else { "certificate_file" };
-        problems.push((lacking, "certificate_file and key_file require each other; set both or neither".to_owned()));
-    }
-    problems
+pub(crate) fn tls_problems(url: &str, files: &ClientTlsFiles) -> Vec<TlsFileProblem> {
+    files.problems(url.starts_with("https:"), "a url with http uses no certificate; write https")
 }
 
 /// Validates the URL of an endpoint. The problem never shows the URL, which may contain a password or a token.

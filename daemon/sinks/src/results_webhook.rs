@@ -49,7 +49,7 @@ impl ResultsWebhookSettings {
             ca_file,
             url: url.clone(),
             timeout: section.timeout,
-            tls: tls(url, section.tls_files(), "sinks.results_webhook")?,
+            tls: tls(url, &section.tls_files(), "sinks.results_webhook")?,
             max_items: section.batch_results,
             max_bytes: section.batch_bytes,
             flush_interval: section.flush_interval,

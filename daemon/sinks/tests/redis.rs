@@ -539,7 +539,7 @@ fn passwords_and_users_are_needed_where_the_server_has_them() {
 fn a_connection_with_tls_needs_the_authority_of_the_server() {
     let folder = TempDir::new().unwrap();
     certificates::make(folder.path(), "server");
-    let (redis, port) = Redis::start_with_tls(folder.path());
+    let (redis, port) = Redis::start_with_tls(folder.path(), "no");
     let mut results = Results::new();
     windows(&mut results, 0..3);
     let section = |authority: &Path| format!("url = \"rediss://127.0.0.1:{port}\"\nca_file = {authority:?}");
@@ -548,6 +548,26 @@ fn a_connection_with_tls_needs_the_authority_of_the_server() {
     assert!(redis.dump().is_empty());
     wrong.stop();
     let right = Running::with(&results, &section(&folder.path().join("authority.pem")), None, None);
+    wait_for_dump(&redis, &undisturbed(&results));
+    right.stop();
+}
+
+#[test]
+fn a_server_that_requires_a_certificate_gets_that_of_the_settings() {
+    let folder = TempDir::new().unwrap();
+    certificates::make(folder.path(), "server");
+    certificates::sign(folder.path(), "client", "authority");
+    let (redis, port) = Redis::start_with_tls(folder.path(), "yes");
+    let mut results = Results::new();
+    windows(&mut results, 0..3);
+    let file = |name: &str| folder.path().join(name);
+    let without = format!("url = \"rediss://127.0.0.1:{port}\"\nca_file = {:?}", file("authority.pem"));
+    let refused = Running::with(&results, &without, None, None);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(redis.dump().is_empty());
+    refused.stop();
+    let own = format!("certificate_file = {:?}\nkey_file = {:?}", file("client.pem"), file("client.key"));
+    let right = Running::with(&results, &format!("{without}\n{own}"), None, None);
     wait_for_dump(&redis, &undisturbed(&results));
     right.stop();
 }

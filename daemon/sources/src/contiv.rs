@@ -119,7 +119,7 @@ impl Scraper {
     fn new(parts: Parts, store: ScrapeStore, stop: Stop, clock_interval: Duration, spawn: Box<Spawn>) -> Self {
         let Parts { settings, clock, telemetry, latest, observer, .. } = parts;
         let coverage = Coverage::new(observer, micros(settings.interval));
-        let getter = Getter::new(settings.timeout, settings.max_body_bytes);
+        let getter = Getter::new(settings.timeout, settings.max_body_bytes, settings.tls.clone());
         let discovery = (!settings.etcd.is_empty()).then(|| Discovery::new(&settings, &getter));
         let mut schedule = Schedule::new(settings.jitter, settings.concurrency);
         schedule.set_nodes(settings.nodes.iter().cloned());

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 use daemon_log::LogError;
-use daemon_log_tools::{Damage, Loss, Report, StateToCheck, check, salvage};
+use daemon_log_tools::{Damage, Loss, Owned, Report, StateToCheck, check, salvage};
 use daemon_results::block;
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use self::decode::StateDecoder;
 use super::print::{USAGE, message, print};
 use crate::commands::config_args::ConfigArgs;
 use crate::config::Loaded;
-use crate::engine::partitions_file;
+use crate::engine::{PARTITIONS, RESULT_INDEX, VIEW_CHECKPOINT, partitions_file};
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]
@@ -27,6 +27,9 @@ pub(crate) struct CheckArgs {
     /// Write what can be read to this directory, which must be empty or missing, and say what is lost.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) salvage: Option<PathBuf>,
+    /// The partitions of each stream (log.partitions), where the file PARTITIONS of the directory cannot be read.
+    #[arg(long, value_name = "N", requires = "salvage", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) partitions: Option<u16>,
     /// Its streams are those whose states are decoded; of other streams the checksums are checked.
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
@@ -39,25 +42,77 @@ pub(crate) struct CheckArgs {
 ///
 /// Fails if standard output cannot be written.
 pub(crate) fn run(args: &CheckArgs, loaded: &Loaded) -> anyhow::Result<ExitCode> {
-    let mut decoder = StateDecoder::new(loaded, partitions_of(&args.directory).ok());
+    let mut owned = Owned { empty_result: block::EMPTY.to_vec(), rebuilt: &REBUILT, beside: Vec::new() };
+    if args.salvage.is_some() {
+        match partitions_beside(&args.directory, args.partitions, loaded) {
+            Ok(beside) => owned.beside = beside,
+            Err(problem) => return Ok(refused(&problem)),
+        }
+    }
+    let partitions = partitions_of(&args.directory).ok().or(args.partitions);
+    let mut decoder = StateDecoder::new(loaded, partitions);
     let mut decode = |state: &StateToCheck<'_>| decoder.decode(state);
     let checked = match &args.salvage {
         None => check(&args.directory, &mut decode).map(|report| (report, None)),
         Some(out) => {
-            salvage(&args.directory, out, &block::EMPTY, &mut decode).map(|(report, loss)| (report, Some((out, loss))))
+            salvage(&args.directory, out, &owned, &mut decode).map(|(report, loss)| (report, Some((out, loss))))
         }
     };
     let (mut report, salvaged) = match checked {
         Ok(checked) => checked,
         Err(error) => return Ok(unreadable(&error)),
     };
-    check_partitions(&args.directory, &mut report);
+    if args.partitions.is_none() {
+        check_partitions(&args.directory, &mut report);
+    }
     let mut text = found(&report, decoder.unknown());
     if let Some((out, loss)) = salvaged {
         text += &lost(out, loss);
     }
     print(&text).context("write to standard output")?;
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The streams of the daemon's own indexes: a start makes their states of the results.
+const REBUILT: [&str; 2] = [RESULT_INDEX, VIEW_CHECKPOINT];
+
+/// The file PARTITIONS to write in place of that of `directory`: none if that can be read, and `given` otherwise, if the
+/// states of the log fit it.
+///
+/// # Errors
+///
+/// What is wrong with it, with the remedy: no directory is made whose number of partitions is not known.
+pub(super) fn partitions_beside(
+    directory: &Path,
+    given: Option<u16>,
+    loaded: &Loaded,
+) -> Result<Vec<(&'static str, String)>, String> {
+    match (partitions_of(directory), given) {
+        (Ok(found), Some(given)) if found != given => Err(format!(
+            "{} was made with {found} partitions, not {given}; leave --partitions out",
+            directory.display()
+        )),
+        (Ok(_), _) => Ok(Vec::new()),
+        (Err(_), Some(given)) => {
+            let mut decoder = StateDecoder::given(loaded, given);
+            // Its damage is reported by what follows.
+            let _ = check(directory, &mut |state| decoder.decode(state));
+            let beside = vec![(PARTITIONS, format!("{given}\n"))];
+            decoder.misfit().map_or(Ok(beside), Err)
+        }
+        // Without a store it is no log, which is another problem.
+        (Err(_), None) if !directory.join("store").is_dir() => Ok(Vec::new()),
+        (Err(damage), None) => Err(format!(
+            "{damage}; give it with --partitions N, the log.partitions of the daemon: with another number objects lose \
+             their states"
+        )),
+    }
+}
+
+/// Names why nothing was written.
+pub(super) fn refused(problem: &str) -> ExitCode {
+    message(format_args!("error: nothing was written: {problem}"));
+    ExitCode::FAILURE
 }
 
 /// Names why a directory cannot be checked.
@@ -127,10 +182,15 @@ fn lost(out: &Path, loss: Loss) -> String {
     if loss.is_nothing() {
         return format!("Salvaged to {out}: nothing is lost.\n");
     }
-    let Loss { input, applied_input, results, states, writes } = loss;
-    format!(
+    let Loss { input, applied_input, results, states, rebuilt, writes } = loss;
+    let rebuilt = match rebuilt {
+        0 => String::new(),
+        count => format!("The next start makes {count} damaged indexes again, of the results.\n"),
+    };
+    let text = format!(
         "Salvaged to {out}. Lost are: {input} records of input that were not applied, {applied_input} that were, \
          {results} records of results, {states} states of partitions, which start over from the input that there is. \
          {writes} writes from the first damaged one on are left out; their input is kept where it can be read, and applied again.\n"
-    )
+    );
+    text + &rebuilt
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use daemon_base::outbound::{ClientTlsFiles, client_tls};
+use daemon_base::outbound::ClientTlsFiles;
 use daemon_base::setting::Secret;
 use ureq::Agent;
 
@@ -52,9 +52,12 @@ impl ClientOptions {
             return Ok(Client { agent, base: "http://localhost".to_owned(), authorization });
         }
         if url.starts_with("https:") {
-            let certificate = self.certificate.clone().zip(self.key.clone());
-            let files = ClientTlsFiles { ca: self.ca.clone(), certificate };
-            config = config.tls_config(client_tls(&files, "--ca, --certificate or --key")?);
+            let [ca, certificate, key] = [&self.ca, &self.certificate, &self.key].map(Clone::clone);
+            let tls = ClientTlsFiles { ca, certificate, key }.read().map_err(|(key, problem)| {
+                // The options have the names of the settings without `_file`.
+                anyhow::anyhow!("--{}: {problem}", key.trim_end_matches("_file"))
+            })?;
+            config = config.tls_config(tls.config());
         }
         // With a redirect the token would go to another server.
         let agent = config.max_redirects(0).build().new_agent();

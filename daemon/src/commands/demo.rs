@@ -34,7 +34,7 @@ use crate::commands::print;
 use crate::config::{Loaded, Streams};
 use crate::engine::{Engine, Failure};
 use crate::extensions::Extensions;
-use crate::http::{Common, Current, Server};
+use crate::http::{Certificates, Common, Current, Server};
 use crate::settings;
 
 /// The interval at which the table is drawn.
@@ -97,7 +97,7 @@ async fn show(
     engine.add_sink(BoardSink::new(Arc::clone(&board)))?;
     let (stop, stopping) = watch::channel(false);
     let contiv = contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?;
-    let common = Common::new(&http, Arc::clone(&clock), stopping, Arc::default());
+    let common = Common::new(&http, Arc::clone(&clock), stopping, Arc::default(), Certificates::default());
     let shared = app::shared(&engine, &settings, &common, None);
     let serving = tokio::spawn(server.serve(Current::new(shared)));
     let simulation = Simulation::seeded(7, period);

@@ -16,6 +16,7 @@ use super::check::{found, partitions_of, stands_at};
 use super::print::{message, print};
 use crate::commands::config_args::ConfigArgs;
 use crate::config::Loaded;
+use crate::engine::PARTITIONS;
 use crate::settings;
 
 /// Arguments of `migrate`.
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &MigrateArgs, loaded: &Loaded) -> anyhow::Result<ExitCod
     let _lock = lock.with_context(|| format!("open the log in {}", directory.display()))?;
     let to = split.to;
     let mut objects = 0;
-    let report = regrow(directory, new, &[("PARTITIONS", format!("{to}\n"))], &mut |state| {
+    let report = regrow(directory, new, &[(PARTITIONS, format!("{to}\n"))], &mut |state| {
         let (states, moved) = split.state(state)?;
         objects += moved;
         Ok(states)

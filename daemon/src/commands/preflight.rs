@@ -5,6 +5,7 @@
 //! created: `access(2)` checks permissions.
 
 mod data_dir;
+mod tls;
 
 use std::path::{Path, PathBuf};
 
@@ -27,12 +28,14 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     if survey.config.log.kind == LogKind::Embedded && !survey.config.log.data_dir.as_os_str().is_empty() {
         check_data_dir(&mut survey);
     }
-    if let Err((key, problem)) = crate::settings::access(&survey.config.http) {
+    // A guard that is set, with a value that is not accepted, is one problem and not also a listener without a guard.
+    let guards = ["http.insecure", "http.tokens_file"];
+    if let Err((key, problem)) = crate::settings::access(&survey.config.http)
+        && !survey.is_refused(&guards)
+    {
         survey.add_problem(key, &problem);
     }
-    if let Err((key, problem)) = crate::settings::listeners(&survey.config.http) {
-        survey.add_problem(key, &problem);
-    }
+    tls::check(&mut survey);
     if let Some(path) = survey.config.sinks.file.path.clone() {
         check_result_file(&mut survey, &path);
     }

@@ -193,7 +193,8 @@ impl Size {
         let memory =
             format!("{memory_mib} MiB: {table_bytes} bytes an object in a table, {view_bytes} in the view{each}");
         let give = workers.max(2);
-        let cpu = format!("{cores:.2} cores on average; give it {give} cores, workers.threads = {workers}");
+        let average = if cores < 0.01 { "less than 0.01".to_owned() } else { format!("{cores:.2}") };
+        let cpu = format!("{average} cores on average; give it {give} cores, workers.threads = {workers}");
         vec![("results", results), ("memory", memory), ("CPU", cpu)]
     }
 
@@ -260,6 +261,13 @@ mod tests {
         assert!((400..=OBJECT_BYTES_OF_ALL).contains(&per_object), "{per_object}: {text}");
         assert_eq!((size.table_bytes, size.view_bytes), (190, 300), "both types share their windows");
         assert!((size.cores - 0.156).abs() < 0.01, "{text}");
+    }
+
+    #[test]
+    fn a_little_cpu_is_not_none() {
+        let (_, text) = size("--objects 10 --rate 1");
+        assert!(text.contains("CPU         less than 0.01 cores on average; give it 2 cores"), "{text}");
+        assert!(size("--objects 10 --rate 10000").1.contains("CPU         0.02 cores on average"));
     }
 
     #[test]

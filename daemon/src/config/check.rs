@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daemon_base::setting::address::authority;
+use daemon_base::setting::address::server;
 use daemon_base::setting::duration;
 use daemon_sources::contiv::{ETCD_PORT, NETMASTER_PORT};
 use daemon_sources::opserver::PORT as OPSERVER_PORT;
@@ -52,6 +52,9 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
     }
     if config.sinks.otlp.sends_secret_in_clear() {
         notices.push("sinks.otlp.url: http sends the secret unencrypted; use https".to_owned());
+    }
+    if config.opserver.sends_secret_in_clear() {
+        notices.push("opserver.servers: http sends the password unencrypted; write https://host:port".to_owned());
     }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
@@ -121,7 +124,10 @@ impl Checks<'_> {
             self.add_problem("http.header_timeout", &message);
         }
         for (key, message) in listeners::problems(config) {
-            self.add_problem(key, &message);
+            // The list with the listeners may be missing because of a fault that has its own problem.
+            if key != "http.listen" || !self.0.is_refused("http.listeners") {
+                self.add_problem(key, &message);
+            }
         }
     }
 
@@ -149,15 +155,15 @@ impl Checks<'_> {
 
     fn opserver(&mut self, config: &Config) {
         let section = &config.opserver;
-        for server in &section.servers {
-            match authority(server, OPSERVER_PORT) {
+        for text in &section.servers {
+            match server(text, OPSERVER_PORT) {
                 Err(message) => self.add_problem("opserver.servers", &message),
-                Ok(authority)
-                    if config.http.all_listeners().any(|own| own.address.to_string() == authority.as_str()) =>
+                Ok(server)
+                    if config.http.all_listeners().any(|own| own.address.to_string() == server.authority.as_str()) =>
                 {
                     self.add_problem(
                         "opserver.servers",
-                        &format!("{server:?} is a listener of this daemon; name another server"),
+                        &format!("{text:?} is a listener of this daemon; name another server"),
                     );
                 }
                 Ok(_) => {}
@@ -171,6 +177,9 @@ impl Checks<'_> {
             let message = "user and password_file require each other; set both or neither";
             self.add_problem_of("opserver.user", "opserver.password_file", message);
         }
+        for (key, message) in section.tls_problems() {
+            self.add_problem_of(&format!("opserver.{key}"), "opserver.certificate_file", &message);
+        }
     }
 
     fn contiv(&mut self, config: &Config) {
@@ -178,6 +187,9 @@ impl Checks<'_> {
         self.servers("contiv.nodes", &section.nodes, section.netplugin_port);
         self.servers("contiv.etcd", &section.etcd, ETCD_PORT);
         self.servers("contiv.netmaster", section.netmaster.as_slice(), NETMASTER_PORT);
+        for (key, message) in section.tls_problems() {
+            self.add_problem_of(&format!("contiv.{key}"), "contiv.certificate_file", &message);
+        }
         if section.interval.subsec_nanos() > 0 {
             self.add_problem("contiv.interval", "timestamps of points are whole seconds; set whole seconds");
         }
@@ -189,8 +201,8 @@ impl Checks<'_> {
     }
 
     fn servers(&mut self, key: &str, servers: &[String], port: u16) {
-        for server in servers {
-            if let Err(message) = authority(server, port) {
+        for text in servers {
+            if let Err(message) = server(text, port) {
                 self.add_problem(key, &message);
             }
         }
@@ -427,7 +439,9 @@ mod tests {
     fn invalid_settings_of_the_poller_are_rejected() {
         check_all(&[
             ("opserver.servers", "http://10.0.0.5:8081 b", true),
-            ("opserver.servers", "https://10.0.0.5:8081", false),
+            ("opserver.servers", "https://10.0.0.5:8081", true),
+            ("opserver.servers", "https://127.0.0.1:8081", false),
+            ("opserver.ca_file", "/a", false),
             ("opserver.servers", "127.0.0.1:8081", false),
             ("opserver.uve_types", "virtual-network vrouter", true),
             ("opserver.uve_types", "ObjectVNTable", false),
@@ -445,6 +459,10 @@ mod tests {
             ("contiv.nodes", "10.0.0.5 n2:91", true),
             ("contiv.nodes", "https://n1", false),
             ("contiv.etcd", "n1/v2", false),
+            ("contiv.etcd", "https://n1", true),
+            ("contiv.netmaster", "https://n1:9999", true),
+            ("contiv.ca_file", "/a", false),
+            ("contiv.listen_tls", "{certificate = \"c\", key = \"k\"}", false),
             ("contiv.netmaster", "me@n1", false),
             ("contiv.netmaster", "n1", true),
             ("contiv.netplugin_port", "0", false),

@@ -3,7 +3,7 @@
 //! Every setting is deserialized alone before it is merged, so that one bad value does not hide the next. Its location
 //! is stored, so that a later check can report it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use derived_stats::annotation::nearest;
 use serde::Deserialize;
@@ -20,6 +20,8 @@ pub(super) struct Layers {
     locations: BTreeMap<String, SourceLocation>,
     /// The location of each line of a text that several settings of one source make.
     lines: BTreeMap<String, Vec<SourceLocation>>,
+    /// The keys with a value that was not accepted.
+    refused: BTreeSet<String>,
     /// In the order found.
     pub(super) problems: Vec<Problem>,
 }
@@ -29,8 +31,16 @@ impl Layers {
     pub(super) fn set(&mut self, path: &[&str], value: Value, location: SourceLocation) {
         match try_alone(path, &value) {
             Ok(()) => self.merge(path, value, location),
-            Err(error) => self.add_problem(location, format!("`{}`: {error}", path.join("."))),
+            Err(error) => {
+                self.add_problem(location, format!("`{}`: {error}", path.join(".")));
+                self.refused.insert(path.join("."));
+            }
         }
+    }
+
+    /// Whether the key has a value that was not accepted, so that what lacks it is no further problem.
+    pub(super) fn is_refused(&self, key: &str) -> bool {
+        self.refused.contains(key)
     }
 
     /// Sets `key`, a dotted path, to the value of `text`. The first of these forms that the key accepts counts: a TOML

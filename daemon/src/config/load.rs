@@ -73,6 +73,18 @@ impl Survey {
         }
     }
 
+    /// Whether one of these keys has a value that was not accepted, and is a problem for that already.
+    pub(crate) fn is_refused(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.layers.is_refused(key))
+    }
+
+    /// Whether a flag or the environment sets one of these keys, so that the file does not.
+    pub(crate) fn is_overridden(&self, keys: &[&str]) -> bool {
+        let is_over =
+            |key: &&str| matches!(self.layers.location(key), SourceLocation::Flag(_) | SourceLocation::Variable(_));
+        keys.iter().any(is_over)
+    }
+
     /// Adds a problem with the setting `key`, at its source location.
     pub(crate) fn add_problem(&mut self, key: &str, message: &str) {
         self.problems.push(Problem::new(self.layers.location(key), format!("`{key}`: {message}")));

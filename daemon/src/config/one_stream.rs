@@ -4,6 +4,9 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Tab
 
 use super::tables::STREAMS;
 
+/// The mark that some editors put before UTF-8.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+
 /// The key of a stream of proxy types.
 const TYPES: &str = "types";
 
@@ -23,6 +26,17 @@ enum Form {
 ///
 /// When the file or the keys are not TOML, the keys are of no form, or there is no such stream to remove.
 pub(crate) fn edit(text: &str, list_in_force: &str, name: &str, keys: Option<&str>) -> Result<String, String> {
+    check_name(name)?;
+    // The parser takes both away.
+    let (mark, plain) = text.strip_prefix(BYTE_ORDER_MARK).map_or(("", text), |plain| (BYTE_ORDER_MARK, plain));
+    let edited = edited(plain, list_in_force, name, keys)?;
+    let is_crlf = plain.contains('\n')
+        && plain.lines().count() == plain.matches("\r\n").count() + usize::from(!plain.ends_with('\n'));
+    let lines = if is_crlf { edited.replace("\r\n", "\n").replace('\n', "\r\n") } else { edited };
+    Ok(mark.to_owned() + &lines)
+}
+
+fn edited(text: &str, list_in_force: &str, name: &str, keys: Option<&str>) -> Result<String, String> {
     let mut file: DocumentMut = text.parse().map_err(|error| format!("the file in place is not TOML: {error}"))?;
     let (types, series) = match keys.map(|keys| form(name, keys)).transpose()? {
         None => (None, None),
@@ -31,6 +45,7 @@ pub(crate) fn edit(text: &str, list_in_force: &str, name: &str, keys: Option<&st
     };
     let in_file = file.get("aggregation").and_then(|section| section.get("uve_proxy_list")).and_then(Item::as_str);
     let list = in_file.unwrap_or(list_in_force).to_owned();
+    check_is_once(&list, file.get(STREAMS), name)?;
     let next = list_with(&list, name, types.as_deref());
     if next != list {
         set_list(&mut file, next.clone())?;
@@ -40,6 +55,36 @@ pub(crate) fn edit(text: &str, list_in_force: &str, name: &str, keys: Option<&st
         return Err(format!("there is no stream `{name}` to remove; GET /api/v1/config shows those that there are"));
     }
     Ok(file.to_string())
+}
+
+/// A name with a blank or a colon would be another entry of the list.
+fn check_name(name: &str) -> Result<(), String> {
+    match name.chars().find(|&letter| letter.is_whitespace() || letter.is_control() || letter == ':') {
+        Some(letter) => {
+            Err(format!("{name:?} is not a name of a stream, because of {letter:?}; write `Struct-attribute`"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Two streams of one name are an error of the file, of which an edit would change one.
+fn check_is_once(list: &str, streams: Option<&Item>, name: &str) -> Result<(), String> {
+    let listed = list.split_whitespace().filter(|entry| entry.split(':').next() == Some(name)).count();
+    let has_name = |table: &dyn TableLike| has_name(table, name);
+    let series = match streams {
+        Some(Item::ArrayOfTables(tables)) => tables.iter().filter(|table| has_name(*table)).count(),
+        Some(Item::Value(Value::Array(tables))) => {
+            tables.iter().filter_map(Value::as_inline_table).filter(|table| has_name(*table)).count()
+        }
+        _ => 0,
+    };
+    if listed + series > 1 {
+        return Err(format!(
+            "the file in place has {} streams of the name `{name}`; keep one of them in the file, or post the whole file",
+            listed + series
+        ));
+    }
+    Ok(())
 }
 
 fn form(name: &str, keys: &str) -> Result<Form, String> {
@@ -59,7 +104,10 @@ fn form(name: &str, keys: &str) -> Result<Form, String> {
             "`{other}` does not go with `types`; leave it out, or leave `types` out and use the keys of [[streams]]"
         ));
     }
-    let types = types.as_array().and_then(texts).filter(|types| !types.is_empty());
+    // Another character would begin another entry of the list, or another type.
+    let is_name =
+        |name: &&str| !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    let types = types.as_array().and_then(texts).filter(|types| !types.is_empty() && types.iter().all(is_name));
     let types = types.ok_or_else(|| {
         let found = table.get(TYPES).map(ToString::to_string).unwrap_or_default();
         format!("`types`: expected a list of names of proxy types such as [\"AggProxySum\"], found {}", found.trim())
@@ -202,8 +250,47 @@ partitions = 2
     }
 
     #[test]
+    fn line_ends_and_the_byte_order_mark_stay() {
+        let windows = |text: &str| text.replace('\n', "\r\n");
+        for (keys, name) in [(Some("types = [\"X\"]"), "C-c"), (Some("metric = \"m\"\n"), "d-d"), (None, "A-a")] {
+            let expected = edit(FILE, "", name, keys).unwrap();
+            assert_eq!(edit(&windows(FILE), "", name, keys).unwrap(), windows(&expected), "{name}");
+            let marked = |text: &str| format!("\u{feff}{text}");
+            assert_eq!(edit(&marked(FILE), "", name, keys).unwrap(), marked(&expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn of_two_streams_of_one_name_none_is_changed() {
+        let series = "[[streams]]\nname = \"a-b\"\nmetric = \"m\"\n";
+        for file in [
+            format!("{series}{series}"),
+            format!("[aggregation]\nuve_proxy_list = \"a-b:X\"\n{series}"),
+            "[aggregation]\nuve_proxy_list = \"a-b:X a-b:Y\"\n".to_owned(),
+            "streams = [{ name = \"a-b\" }, { name = \"a-b\" }]\n".to_owned(),
+        ] {
+            for keys in [None, Some("metric = \"n\""), Some("types = [\"X\"]")] {
+                let error = edit(&file, "", "a-b", keys).unwrap_err();
+                assert!(error.contains("has 2 streams of the name `a-b`"), "{file}: {error}");
+            }
+            assert!(edit(&file, "", "c-d", Some("metric = \"n\"")).is_ok(), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_would_be_more_than_one_entry_is_refused() {
+        for name in ["a b", "a:X", "a\tb", "a\n"] {
+            let error = edit(FILE, "", name, Some("types = [\"X\"]")).unwrap_err();
+            assert!(error.contains("is not a name of a stream"), "{name}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_stream_is_refused_with_a_remedy() {
         for (keys, expected) in [
+            (Some("types = [\"X E-e:Y\"]"), "found [\"X E-e:Y\"]"),
+            (Some("types = [\"X:Y\"]"), "found [\"X:Y\"]"),
+            (Some("types = [\"\"]"), "found [\"\"]"),
             (Some("types = 3"), "expected a list of names of proxy types such as [\"AggProxySum\"], found 3"),
             (Some("types = []"), "found []"),
             (Some("types = [\"X\"]\nmetric = \"m\""), "`metric` does not go with `types`"),

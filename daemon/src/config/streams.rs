@@ -14,12 +14,18 @@ use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
 
 use super::layers::Layers;
 use super::problem::SourceLocation;
-use super::{alarms, mapped};
+use super::{alarms, mapped, tables};
 use crate::config::Config;
 
 const LIST: &str = "aggregation.uve_proxy_list";
 const PERIOD: &str = "aggregation.period";
 const FILES: &str = "aggregation.schema_files";
+
+/// The longest name of a stream that a log stores.
+const MAX_NAME_BYTES: usize = 255;
+
+/// The characters of a longer name that a message has.
+const SHOWN: usize = 40;
 
 /// The compiled streams and proxy types.
 #[derive(Clone, Debug)]
@@ -48,7 +54,7 @@ impl Streams {
         match ProxyList::parse(&aggregation.uve_proxy_list, &schema) {
             Ok(proxies) => {
                 let mut streams = Self { schema, proxies, mapped: Vec::new(), alarms: Arc::default() };
-                if !mapped::add(config, registry, &mut streams, layers) {
+                if !mapped::add(config, registry, &mut streams, layers) || !streams.have_short_names(config, layers) {
                     return None;
                 }
                 streams.alarms = Arc::new(alarms::build(&config.alarms, &streams, layers)?);
@@ -62,6 +68,25 @@ impl Streams {
                 None
             }
         }
+    }
+
+    /// Whether the log can store the names; adds a problem for each that is too long.
+    fn have_short_names(&self, config: &Config, layers: &mut Layers) -> bool {
+        let before = layers.problems.len();
+        for name in self.names().map(ToString::to_string).filter(|name| name.len() > MAX_NAME_BYTES) {
+            let element = config.streams.iter().position(|stream| stream.name == name);
+            let (key, location) = match element {
+                Some(index) => ("streams.name", layers.element_location(tables::STREAMS, index, "name")),
+                None => (LIST, layers.location(LIST)),
+            };
+            let length = name.len();
+            let start: String = name.chars().take(SHOWN).collect();
+            let message = format!(
+                "the name `{start}…` has {length} bytes, and a stream has {MAX_NAME_BYTES} at most; shorten it"
+            );
+            layers.add_problem(location, format!("`{key}`: {message}"));
+        }
+        layers.problems.len() == before
     }
 
     /// The number of streams.

@@ -238,9 +238,12 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
     Ok(())
 }
 
+/// The file with the number of partitions that a log was made with.
+pub(crate) const PARTITIONS: &str = "PARTITIONS";
+
 /// The file with the number of partitions that the log in a directory was made with.
 pub(crate) fn partitions_file(directory: &Path) -> PathBuf {
-    directory.join("PARTITIONS")
+    directory.join(PARTITIONS)
 }
 
 /// Notices a disk that takes no writes before a write fails, also while nobody writes.

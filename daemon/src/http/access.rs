@@ -166,9 +166,8 @@ pub(super) async fn authorize(State(shared): State<Arc<Shared>>, request: Reques
         (credential, verdict) => return refusal(&request, &path, scope, credential, verdict),
     };
     let is_session = matches!(credential, Credential::Session(_));
-    if is_session && !request.method().is_safe() && !origin::is_same_origin(request.headers()) {
-        let text = "a request with the cookie of a session needs the header Origin with the address of this server";
-        return problem(StatusCode::FORBIDDEN, text);
+    if is_session && !request.method().is_safe() && !is_same_origin(&request) {
+        return other_origin();
     }
     let response = next.run(request).await;
     if !STREAMS.contains(&&*path) {
@@ -176,6 +175,16 @@ pub(super) async fn authorize(State(shared): State<Arc<Shared>>, request: Reques
     }
     let (access, clock) = (Arc::clone(&shared.access), Arc::clone(&shared.clock));
     response.map(|body| until::ended(body, withdrawn(access, clock, credential, scope)))
+}
+
+fn is_same_origin(request: &Request) -> bool {
+    origin::is_same_origin(request.headers(), origin::is_tls(request.extensions()))
+}
+
+/// The response to a request with a cookie that no page of this server sends.
+pub(super) fn other_origin() -> Response {
+    let text = "a request with the cookie of a session needs the header Origin with the address of this server";
+    problem(StatusCode::FORBIDDEN, text)
 }
 
 /// The response to a request whose credential does not allow it.

@@ -16,6 +16,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use daemon_base::listener::{self, ServerTls, Socket};
+use daemon_sources::contiv::LegacySettings;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tracing::{error, info};
@@ -38,12 +39,17 @@ pub(crate) struct ListenerSettings {
 pub(crate) struct Certificates(Arc<[(String, Arc<ServerTls>)]>);
 
 impl Certificates {
-    pub(super) fn of(listeners: &[ListenerSettings]) -> Self {
-        let with_tls = listeners.iter().filter_map(|listener| {
-            let tls = listener.tls.clone()?;
-            Some((listener.address.to_string(), tls))
-        });
+    /// Those of the server, and of the server for Contiv's page.
+    pub(crate) fn of(listeners: &[ListenerSettings], page: Option<&LegacySettings>) -> Self {
+        let http = listeners.iter().map(|listener| (listener.address.to_string(), &listener.tls));
+        let page = page.map(|page| (page.listen.to_string(), &page.tls));
+        let with_tls = http.chain(page).filter_map(|(address, tls)| Some((address, tls.clone()?)));
         Self(with_tls.collect())
+    }
+
+    /// The certificates.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<ServerTls>> {
+        self.0.iter().map(|(_, tls)| tls)
     }
 
     /// The listeners whose files cannot be used as they are now, each with the reason.

@@ -14,8 +14,9 @@ use daemon_base::outbound::percent_decoded;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::http::access::Guard;
+use crate::http::access::{Guard, other_origin};
 use crate::http::listeners::ListenerInfo;
+use crate::http::origin::is_same_origin;
 use crate::http::sessions::id_of;
 use crate::http::{Shared, problem};
 use crate::tokens::hash_of;
@@ -47,12 +48,19 @@ pub(super) fn redirect() -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, "/login"), (header::CACHE_CONTROL, "no-store")]).into_response()
 }
 
+/// The name of the token of a browser that is logged in.
+pub(super) fn name_of_session(shared: &Shared, headers: &HeaderMap) -> Option<String> {
+    let guard = shared.access.guard()?;
+    let token = guard.sessions.token(&id_of(headers)?, shared.clock.monotonic())?;
+    guard.tokens().name_of(&token).map(str::to_owned)
+}
+
 /// Shows the form, or who is logged in and the button that ends the session.
 pub(super) async fn form(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    let Some(guard) = shared.access.guard() else { return no_tokens() };
-    let session = id_of(&headers).and_then(|id| guard.sessions.token(&id, shared.clock.monotonic()));
-    let tokens = guard.tokens();
-    match session.and_then(|token| tokens.name_of(&token)) {
+    if shared.access.guard().is_none() {
+        return no_tokens();
+    }
+    match name_of_session(&shared, &headers) {
         // A name has letters, digits and -_.@ only if `token` has made it.
         Some(name) => {
             let name: String = name.chars().filter(|letter| !"<>&".contains(*letter)).collect();
@@ -113,7 +121,11 @@ pub(super) async fn logout(
     headers: HeaderMap,
 ) -> Response {
     let Some(guard) = shared.access.guard() else { return no_tokens() };
-    let cookie = guard.sessions.end(id_of(&headers).as_ref(), listener.is_tls);
+    let session = id_of(&headers);
+    if session.is_some() && !is_same_origin(&headers, listener.is_tls) {
+        return other_origin();
+    }
+    let cookie = guard.sessions.end(session.as_ref(), listener.is_tls);
     done(cookie, is_form(&headers), "/login")
 }
 

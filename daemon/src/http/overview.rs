@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
 use daemon_sinks::redis::RedisSink;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::http::chunks::whole;
-use crate::http::{Shared, json, problem};
+use crate::http::{Shared, json, login, problem};
 use crate::view::{Loud, UveView, split_key};
 
 /// The objects of a response, unless the request names another number.
@@ -102,13 +102,18 @@ pub(super) async fn loudest(
 }
 
 /// The state of the whole daemon, with the reasons for what is wrong.
-pub(super) async fn status(State(shared): State<Arc<Shared>>, Extension(client): Extension<Client>) -> Response {
+pub(super) async fn status(
+    State(shared): State<Arc<Shared>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+) -> Response {
+    let session = login::name_of_session(&shared, &headers);
     let permit = match shared.permits.partitions.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };
     // On Kafka the bounds are read from the brokers.
-    let read = tokio::task::spawn_blocking(move || (serde_json::to_vec(&status_of(&shared)), permit));
+    let read = tokio::task::spawn_blocking(move || (serde_json::to_vec(&status_of(&shared, session)), permit));
     match read.await {
         Ok((Ok(body), permit)) => {
             ([(axum::http::header::CONTENT_TYPE, "application/json")], whole(body, permit)).into_response()
@@ -117,7 +122,7 @@ pub(super) async fn status(State(shared): State<Arc<Shared>>, Extension(client):
     }
 }
 
-fn status_of(shared: &Shared) -> serde_json::Value {
+fn status_of(shared: &Shared, session: Option<String>) -> serde_json::Value {
     let stopping = shared.stopping.borrow().then(|| "stopping".to_owned());
     let reason = stopping.or_else(|| shared.ready.hindrance());
     let outage = shared.log.outage().filter(|outage| outage.needs_restart).map(|outage| outage.reason);
@@ -136,6 +141,7 @@ fn status_of(shared: &Shared) -> serde_json::Value {
         "warnings": shared.certificates.problems().map(|(_, reason)| reason).chain(shared.access.problem()).collect::<Vec<_>>(),
         "results": bounds.map(|bounds| json!({ "first": bounds.first, "next": bounds.next })),
         "sinks": sinks.collect::<Vec<_>>(),
+        "session": session,
     })
 }
 

@@ -14,8 +14,8 @@ use crate::tokens::{Token, TokenHash, hash_of};
 /// How long a session lasts.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
 
-/// The most sessions: the oldest ends for a new one.
-const MAX_SESSIONS: usize = 1024;
+/// The most sessions of a token: its oldest ends for a new one, so that one that is used by many ends no other's.
+const MAX_SESSIONS_OF_TOKEN: usize = 256;
 
 /// The name of the cookie.
 const COOKIE: &str = "derived-statsd-session";
@@ -42,8 +42,10 @@ impl Sessions {
         let id = Token::random()?;
         let mut sessions = self.lock();
         sessions.retain(|_, session| session.end > now);
-        if sessions.len() >= MAX_SESSIONS
-            && let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.end).map(|(id, _)| *id)
+        let of_token = || sessions.iter().filter(|(_, session)| session.token == token);
+        // Sessions of tokens that are not in the file any more have ended, so that the file bounds those of all tokens.
+        if of_token().count() >= MAX_SESSIONS_OF_TOKEN
+            && let Some(oldest) = of_token().min_by_key(|(_, session)| session.end).map(|(id, _)| *id)
         {
             sessions.remove(&oldest);
         }
@@ -113,12 +115,24 @@ mod tests {
         assert!(sessions.end(Some(&id(&second)), false).contains("session=; Path=/; Max-Age=0"));
         assert_eq!(sessions.token(&id(&second), at(2)), None);
         assert_eq!(sessions.token(&hash_of(""), at(2)), None);
-        for _ in 1..MAX_SESSIONS {
+        for _ in 1..MAX_SESSIONS_OF_TOKEN {
             sessions.begin(token, at(3), false).unwrap();
         }
         assert_eq!(sessions.token(&id(&first), at(3)), Some(token));
         sessions.begin(token, at(4), false).unwrap();
         assert_eq!(sessions.token(&id(&first), at(4)), None, "the oldest has made room");
-        assert_eq!(sessions.lock().len(), MAX_SESSIONS);
+        assert_eq!(sessions.lock().len(), MAX_SESSIONS_OF_TOKEN);
+    }
+
+    #[test]
+    fn the_logins_of_one_token_end_no_session_of_another() {
+        let sessions = Sessions::default();
+        let (other, token) = (hash_of("other"), hash_of("token"));
+        let at = Duration::from_secs;
+        let kept = sessions.begin(other, at(0), false).unwrap();
+        for _ in 0..1025 {
+            sessions.begin(token, at(1), false).unwrap();
+        }
+        assert_eq!(sessions.token(&id(&kept), at(2)), Some(other));
     }
 }

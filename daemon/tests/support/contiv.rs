@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use super::broker::{free_ports, guard};
 use super::outage::{Outage, Switch};
-use super::{Answer, agent, answer, wait_until};
+use super::{Answer, agent, answer, curl, wait_until};
 
 /// `simulate contiv` as a process, killed on drop.
 pub(crate) struct Cluster {
@@ -163,30 +164,45 @@ pub(crate) struct Etcd {
     address: String,
     server: Child,
     guard: Child,
+    /// The folder of its certificates and of the client's, if it has TLS.
+    certificates: Option<PathBuf>,
 }
 
 impl Etcd {
     /// Starts etcd. A test fails if it is not installed; `.ci/setup` installs it.
     pub(crate) fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// Starts one that serves by TLS and requires certificates of clients, with the files `server`, `client` and
+    /// `authority` of a folder.
+    pub(crate) fn start_with_tls(certificates: &Path) -> Self {
+        Self::start_with(Some(certificates.to_owned()))
+    }
+
+    fn start_with(certificates: Option<PathBuf>) -> Self {
         let folder = TempDir::new().unwrap();
         let [client, peer] = free_ports();
         let [address, peer] = [client, peer].map(|port| format!("127.0.0.1:{port}"));
         let mut command = Command::new("etcd");
         command.args(["--enable-v2=true", "--name", "test", "--log-level", "error", "--data-dir"]).arg(folder.path());
         for (flag, address) in [("client-urls", &address), ("peer-urls", &peer)] {
-            let url = format!("http://{address}");
+            let scheme = if certificates.is_some() && flag == "client-urls" { "https" } else { "http" };
+            let url = format!("{scheme}://{address}");
             let advertise = if flag == "peer-urls" { "initial-advertise-peer-urls" } else { "advertise-client-urls" };
             command.args([format!("--listen-{flag}={url}"), format!("--{advertise}={url}")]);
         }
         command.arg(format!("--initial-cluster=test=http://{peer}"));
+        if let Some(certificates) = &certificates {
+            let files = [("cert-file", "server.pem"), ("key-file", "server.key"), ("trusted-ca-file", "authority.pem")];
+            command.args(files.map(|(flag, name)| format!("--{flag}={}", certificates.join(name).display())));
+            command.arg("--client-cert-auth");
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let server = command.spawn().unwrap_or_else(|error| panic!("etcd does not start ({error}); run .ci/setup"));
         let guard = guard(server.id(), folder.path());
-        let etcd = Self { _folder: folder, address, server, guard };
-        wait_until("etcd", || {
-            let health = answer(agent().get(format!("http://{}/health", etcd.address)).call());
-            health.filter(|(_, body)| body.contains("true"))
-        });
+        let etcd = Self { _folder: folder, address, server, guard, certificates };
+        wait_until("etcd", || etcd.ask(&[], "/health").filter(|(_, body)| body.contains("true")));
         etcd
     }
 
@@ -197,16 +213,28 @@ impl Etcd {
     /// Registers a node as Netplugin does.
     pub(crate) fn add(&self, host: &str) {
         let entry = json!({ "ServiceName": "netplugin", "Role": "", "TTL": 60, "HostAddr": host, "Port": 9002 });
-        let request = agent().put(self.key(host)).send_form([("value", entry.to_string())]);
-        assert_eq!(answer(request).unwrap().0, 201);
+        let value = format!("value={entry}");
+        let answer = self.ask(&["--request", "PUT", "--data-urlencode", &value], &Self::key(host));
+        assert_eq!(answer.unwrap().0, 201);
     }
 
     pub(crate) fn remove(&self, host: &str) {
-        assert_eq!(answer(agent().delete(self.key(host)).call()).unwrap().0, 200);
+        assert_eq!(self.ask(&["--request", "DELETE"], &Self::key(host)).unwrap().0, 200);
     }
 
-    fn key(&self, host: &str) -> String {
-        format!("http://{}/v2/keys/contiv.io/service/netplugin/{host}:9002", self.address)
+    fn key(host: &str) -> String {
+        format!("/v2/keys/contiv.io/service/netplugin/{host}:9002")
+    }
+
+    /// Status and body of a request; `None` without an answer.
+    fn ask(&self, arguments: &[&str], path: &str) -> Option<Answer> {
+        let Some(certificates) = &self.certificates else {
+            return curl(&[arguments, &[&format!("http://{}{path}", self.address)]].concat()).ok();
+        };
+        let [authority, certificate, key] =
+            ["authority.pem", "client.pem", "client.key"].map(|name| certificates.join(name).display().to_string());
+        let tls = ["--cacert", &authority, "--cert", &certificate, "--key", &key];
+        curl(&[arguments, &tls, &[&format!("https://{}{path}", self.address)]].concat()).ok()
     }
 }
 

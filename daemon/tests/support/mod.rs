@@ -24,6 +24,7 @@ pub(crate) mod redis;
 pub(crate) mod result_series;
 pub(crate) mod series;
 pub(crate) mod strict_influxdb;
+pub(crate) mod tls;
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
@@ -330,6 +331,19 @@ fn keep_lines(pipe: impl Read + Send + 'static, text: Arc<Mutex<String>>) -> Joi
             text.push('\n');
         }
     })
+}
+
+/// Status and body of what curl gets, or its message.
+pub(crate) fn curl(arguments: &[&str]) -> Result<Answer, String> {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "60", "--write-out", "\n%{http_code}"]);
+    let output = curl.args(arguments).stdin(Stdio::null()).output().expect("curl is there");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (body, status) = text.rsplit_once('\n').unwrap_or_default();
+    match output.status.success() {
+        true => Ok((status.parse().unwrap(), body.to_owned())),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
 }
 
 /// Waits until `check` gives something.

@@ -50,8 +50,9 @@ impl Redis {
         redis
     }
 
-    /// Starts a server with TLS, too; returns it, the port and the file of its authority.
-    pub(crate) fn start_with_tls(certificates: &Path) -> (Self, u16) {
+    /// Starts a server with TLS, too; returns it and its port. It requires certificates of clients if `auth_clients` is
+    /// `yes`, and none if it is `no`.
+    pub(crate) fn start_with_tls(certificates: &Path, auth_clients: &str) -> (Self, u16) {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = |name: &str| certificates.join(name).display().to_string();
         let (certificate, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
@@ -65,7 +66,7 @@ impl Redis {
             "--tls-ca-cert-file",
             &authority,
             "--tls-auth-clients",
-            "no",
+            auth_clients,
         ];
         (Self::start_with(&tls, ""), port)
     }

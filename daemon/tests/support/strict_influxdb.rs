@@ -16,10 +16,9 @@ use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
 use influxdb_line_protocol::{FieldValue, parse_lines};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::tls::server_config;
 
 /// The only accepted values.
 pub(crate) const ORG: &str = "an org & more";
@@ -80,21 +79,7 @@ impl StrictInfluxDb {
     /// Starts a TLS server, with the certificate and the key in files. With the authorities of a file, it requires
     /// certificates of clients.
     pub(crate) fn start_tls(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Self {
-        let certificates = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(key).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-        let config = match client_ca {
-            None => config.unwrap().with_no_client_auth(),
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                CertificateDer::pem_file_iter(path).unwrap().for_each(|root| roots.add(root.unwrap()).unwrap());
-                let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-                config.unwrap().with_client_cert_verifier(clients.unwrap())
-            }
-        };
-        let config = config.with_single_cert(certificates, key).unwrap();
-        Self::serve(Some(Arc::new(config)))
+        Self::serve(Some(server_config(certificate, key, client_ca)))
     }
 
     fn serve(tls: Option<Arc<ServerConfig>>) -> Self {

@@ -170,9 +170,5 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
-    // To open a pipe waits for its writer.
-    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-        return Err(format!("{} is not a file; name one", path.display()));
-    }
-    file::read(path).map_err(|error| format!("{} cannot be read ({error})", path.display()))
+    file::read_regular(path).map_err(|error| format!("{} cannot be read ({error})", path.display()))
 }

@@ -1,6 +1,7 @@
 //! Addresses to listen on and servers to connect to, with errors that show how to write one.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context as _;
 use http::uri::Authority;
@@ -21,37 +22,68 @@ pub fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     deserialize(deserializer).map(Some)
 }
 
-/// Parses the host and port of a server. The scheme `http://` may stand before them; `port` is the default port.
+/// A server to connect to; its text is the base of its URLs, `http://host:port` or `https://host:port`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Server {
+    /// Whether it is reached by TLS.
+    pub has_tls: bool,
+    /// Host and port.
+    pub authority: Authority,
+}
+
+impl Server {
+    /// Whether it is on this machine.
+    pub fn is_local(&self) -> bool {
+        let host = self.authority.host().trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.has_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority)
+    }
+}
+
+/// Parses the host and port of a server. The scheme `http://` or `https://` may stand before them, without one it is
+/// reached without TLS; `port` is the default port of both.
 ///
 /// # Errors
 ///
 /// A sentence that says what is wrong and what to write.
-pub fn authority(server: &str, port: u16) -> Result<Authority, String> {
-    if server.contains('@') {
+pub fn server(text: &str, port: u16) -> Result<Server, String> {
+    if text.contains('@') {
         // The text may contain a password, so the error does not.
         return Err("a server contains a user; remove it, and use the settings for credentials".to_owned());
     }
-    if server.starts_with("https://") {
-        return Err(format!("{server:?} needs TLS, which this client does not support; name a local proxy that does"));
-    }
-    let refuse = || format!("{server:?} is not a server; write `host:port` or `http://host:port`");
-    let plain = server.strip_prefix("http://").unwrap_or(server);
+    let refuse = || format!("{text:?} is not a server; write `host:port`, `http://host:port` or `https://host:port`");
+    let (has_tls, plain) = match text.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix("http://").unwrap_or(text)),
+    };
     let authority: Authority = plain.strip_suffix('/').unwrap_or(plain).parse().map_err(|_| refuse())?;
-    match authority.host() {
+    let authority = match authority.host() {
         "" => Err(refuse()),
         host if host == authority.as_str() => format!("{host}:{port}").parse().map_err(|_| refuse()),
         _ => authority.port_u16().is_some().then_some(authority).ok_or_else(refuse),
-    }
+    };
+    Ok(Server { has_tls, authority: authority? })
 }
 
-/// Parses each server in a list as [`authority`] does. `key` is the setting that has the list, for the error.
+/// Parses each server in a list as [`server`] does. `key` is the setting that has the list, for the error.
 ///
 /// # Errors
 ///
 /// When one cannot be parsed: the key and what is wrong with the first of them.
-pub fn authorities(servers: &[String], port: u16, key: &'static str) -> anyhow::Result<Vec<Authority>> {
-    let authorities = servers.iter().map(|server| authority(server, port)).collect::<Result<_, _>>();
-    authorities.map_err(anyhow::Error::msg).context(key)
+pub fn servers(texts: &[String], port: u16, key: &'static str) -> anyhow::Result<Vec<Server>> {
+    let servers = texts.iter().map(|text| server(text, port)).collect::<Result<_, _>>();
+    servers.map_err(anyhow::Error::msg).context(key)
+}
+
+/// Whether one of these servers is reached by TLS.
+pub fn has_tls<'s>(texts: impl IntoIterator<Item = &'s String>) -> bool {
+    texts.into_iter().any(|text| text.starts_with("https://"))
 }
 
 #[cfg(test)]
@@ -61,26 +93,28 @@ mod tests {
     #[test]
     fn a_server_is_host_and_port_with_or_without_a_scheme() {
         let cases = [
-            ("a:1", "a:1"),
-            ("http://a:1/", "a:1"),
-            ("a.example", "a.example:8081"),
-            ("http://10.0.0.5", "10.0.0.5:8081"),
-            ("[::1]:80", "[::1]:80"),
-            ("[::1]", "[::1]:8081"),
+            ("a:1", "http://a:1"),
+            ("http://a:1/", "http://a:1"),
+            ("https://a:1/", "https://a:1"),
+            ("https://a", "https://a:8081"),
+            ("a.example", "http://a.example:8081"),
+            ("http://10.0.0.5", "http://10.0.0.5:8081"),
+            ("[::1]:80", "http://[::1]:80"),
+            ("https://[::1]", "https://[::1]:8081"),
         ];
         for (text, expected) in cases {
-            let authority = authority(text, 8081).map(|authority| authority.to_string());
-            assert_eq!(authority.as_deref(), Ok(expected), "{text}");
+            let server = server(text, 8081).map(|server| server.to_string());
+            assert_eq!(server.as_deref(), Ok(expected), "{text}");
         }
     }
 
     #[test]
     fn what_is_not_a_server_is_refused_without_showing_its_password() {
-        for text in ["", "http://", "ftp://a:1", "a:1/path", "a b", "a:x", ":80", "a:70000", "https://a:1"] {
-            assert!(authority(text, 1).is_err(), "{text:?} was taken");
+        for text in ["", "http://", "ftp://a:1", "a:1/path", "a b", "a:x", ":80", "a:70000", "https://"] {
+            assert!(server(text, 1).is_err(), "{text:?} was taken");
         }
         for text in ["http://me:hunter2@a:1", "https://me:hunter2@a:1", "me:hunter2@a b"] {
-            let error = authority(text, 1).unwrap_err();
+            let error = server(text, 1).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
         }
     }

@@ -23,6 +23,19 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a file of at most [`MAX_BYTES`] that is not a pipe, a device or a directory: to open a pipe waits for its writer.
+///
+/// # Errors
+///
+/// As [`read`], and when it is not a regular file.
+pub fn read_regular(path: &Path) -> Result<Vec<u8>> {
+    if std::fs::metadata(path)?.is_file() {
+        read(path)
+    } else {
+        Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file; name one"))
+    }
+}
+
 /// Reads a text file of at most [`MAX_BYTES`].
 ///
 /// # Errors
@@ -55,6 +68,14 @@ mod tests {
         let error = read(Path::new("/dev/zero")).unwrap_err();
         assert_eq!(error.to_string(), "it is larger than 1048576 bytes, which no such file is; name another file");
         assert_eq!(read_text(Path::new("/dev/null")).unwrap(), "");
+    }
+
+    #[test]
+    fn a_device_and_a_directory_are_no_regular_files() {
+        for path in ["/dev/null", "/"] {
+            let error = read_regular(Path::new(path)).unwrap_err();
+            assert_eq!(error.to_string(), "it is not a regular file; name one", "{path}");
+        }
     }
 
     #[test]

@@ -35,6 +35,10 @@ const VERSION_NEW: &str = "VERSION.new";
 const LOCK_FILE: &str = "LOCK";
 const DISK_CHECK: &str = "disk-check";
 
+/// The file by which an operator accepts that states of this directory are lost at its next start. No copy has it: the
+/// loss of its states is another one.
+pub const START_OVER_FILE: &str = "START-OVER";
+
 /// The size of the file that shows whether the disk has space: many blocks, because a small write of the store fits
 /// into the rest of a block that it has already, also on a full disk.
 const CHECK_BYTES: u64 = 64 * 1024;
@@ -119,7 +123,7 @@ impl Directory {
 }
 
 /// Copies the files beside the store durably, which its owner may have added to: all but those that belong to one
-/// process, and `VERSION`.
+/// process or one start, and `VERSION`.
 ///
 /// # Errors
 /// [`LogError::Io`] if the file system fails.
@@ -128,8 +132,8 @@ pub fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
     for entry in std::fs::read_dir(from).map_err(io)? {
         let entry = entry.map_err(io)?;
         let name = entry.file_name();
-        let is_left_out = [LOCK_FILE, VERSION_FILE, VERSION_NEW, DISK_CHECK].iter().any(|left_out| name == *left_out);
-        if is_left_out || !entry.file_type().map_err(io)?.is_file() {
+        let left_out = [LOCK_FILE, VERSION_FILE, VERSION_NEW, DISK_CHECK, START_OVER_FILE];
+        if left_out.iter().any(|left_out| name == *left_out) || !entry.file_type().map_err(io)?.is_file() {
             continue;
         }
         let copy = to.join(&name);
@@ -287,7 +291,13 @@ fn check_empty(path: &Path) -> Result<(), LogError> {
     for entry in entries {
         let name = entry.map_err(io("list the data directory"))?.file_name();
         if name != LOCK_FILE && name != VERSION_NEW {
-            return Err(unknown_version(path, format!("none, and contains {}", name.display())));
+            return Err(unknown_version(
+                path,
+                format!(
+                    "none, and contains {} (if a restore or a copy into it was interrupted, remove it and start that again)",
+                    name.display()
+                ),
+            ));
         }
     }
     Ok(())

@@ -67,7 +67,7 @@ impl AlertmanagerSettings {
             alarms_per_group: section.alarms_per_group,
             alerts_per_minute: section.alerts_per_minute,
             page_url: section.page_url.as_deref().map(base).transpose()?,
-            tls: tls(url, section.tls_files(), "sinks.alertmanager")?,
+            tls: tls(url, &section.tls_files(), "sinks.alertmanager")?,
         }))
     }
 }

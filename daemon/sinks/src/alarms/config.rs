@@ -7,7 +7,7 @@ use daemon_base::setting::{Secret, duration};
 use http::Uri;
 use serde::Deserialize;
 
-use crate::endpoint::{TlsFiles, tls_problems};
+use crate::endpoint::tls_problems;
 
 /// The configuration section `[sinks.alertmanager]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -102,43 +102,27 @@ impl Default for WebhookConfig {
     }
 }
 
-impl AlertmanagerConfig {
-    /// The files of TLS.
-    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
-        TlsFiles {
-            ca: self.ca_file.as_deref(),
-            certificate: self.certificate_file.as_deref(),
-            key: self.key_file.as_deref(),
-        }
-    }
+daemon_base::has_tls_files!(AlertmanagerConfig, WebhookConfig);
 
+impl AlertmanagerConfig {
     /// Returns the invalid keys, each with a text that names the remedy.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = urls(&[("page_url", &self.page_url)]);
         let url = self.url.as_deref().and_then(|url| api(url).err());
         problems.extend(url.map(|problem| ("url", problem)));
-        problems.extend(self.url.as_deref().map(|url| tls_problems(url, self.tls_files())).unwrap_or_default());
+        problems.extend(self.url.as_deref().map(|url| tls_problems(url, &self.tls_files())).unwrap_or_default());
         problems
     }
 }
 
 impl WebhookConfig {
-    /// The files of TLS.
-    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
-        TlsFiles {
-            ca: self.ca_file.as_deref(),
-            certificate: self.certificate_file.as_deref(),
-            key: self.key_file.as_deref(),
-        }
-    }
-
     /// Returns the invalid keys, each with a text that names the remedy.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = urls(&[("url", &self.url), ("page_url", &self.page_url)]);
         if self.secret.is_some() && self.secret_file.is_some() {
             problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
         }
-        problems.extend(self.url.as_deref().map(|url| tls_problems(url, self.tls_files())).unwrap_or_default());
+        problems.extend(self.url.as_deref().map(|url| tls_problems(url, &self.tls_files())).unwrap_or_default());
         problems
     }
 }

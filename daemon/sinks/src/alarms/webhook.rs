@@ -60,7 +60,7 @@ impl WebhookSettings {
             timeout: section.timeout,
             alarms_per_group: section.alarms_per_group,
             page_url: section.page_url.as_deref().map(checked).transpose()?,
-            tls: tls(url, section.tls_files(), "sinks.webhook")?,
+            tls: tls(url, &section.tls_files(), "sinks.webhook")?,
         }))
     }
 }

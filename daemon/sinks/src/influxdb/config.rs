@@ -8,7 +8,7 @@ use daemon_base::setting::duration;
 use http::Uri;
 use serde::Deserialize;
 
-use crate::endpoint::{TlsFiles, is_in_clear, tls_problems};
+use crate::endpoint::{is_in_clear, tls_problems};
 
 /// The configuration section `[sinks.influxdb]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -115,23 +115,16 @@ pub enum Precision {
     Us,
 }
 
-impl InfluxConfig {
-    /// The files of TLS.
-    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
-        TlsFiles {
-            ca: self.ca_file.as_deref(),
-            certificate: self.certificate_file.as_deref(),
-            key: self.key_file.as_deref(),
-        }
-    }
+daemon_base::has_tls_files!(InfluxConfig);
 
+impl InfluxConfig {
     /// Returns the invalid combinations of keys, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Some(url) = &self.url else { return Vec::new() };
         let mut problems = Vec::new();
         match base(url) {
             Err(message) => problems.push(("url", message)),
-            Ok(base) => problems.extend(tls_problems(base, self.tls_files())),
+            Ok(base) => problems.extend(tls_problems(base, &self.tls_files())),
         }
         problems.extend(self.foreign().map(|(key, version)| {
             let message = format!("belongs to version {version}; set version = {version}, or remove it");

@@ -61,7 +61,7 @@ impl InfluxSettings {
             limits: Limits { lines: section.batch_lines, bytes: section.batch_bytes },
             flush_interval: section.flush_interval,
             timeout: section.timeout,
-            tls: tls(base, section.tls_files(), "sinks.influxdb")?,
+            tls: tls(base, &section.tls_files(), "sinks.influxdb")?,
             host: section.host.clone().unwrap_or_else(own_name),
             server: server.context("sinks.influxdb.server")?,
         }))

@@ -31,7 +31,7 @@ impl OtlpSettings {
     pub fn new(section: &OtlpConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let ca_file = "sinks.otlp.ca_file";
-        let tls = tls(url, section.tls_files(), "sinks.otlp")?;
+        let tls = tls(url, &section.tls_files(), "sinks.otlp")?;
         let attributes = config::attributes(&section.attributes);
         let mut attributes = attributes.map_err(anyhow::Error::msg).context("sinks.otlp.attributes")?;
         if attributes.iter().all(|(name, _)| name != SERVICE_NAME) {

@@ -29,6 +29,10 @@ pub struct RedisConfig {
     /// A PEM file with the certificate authorities that may have signed the server's certificate, instead of those of
     /// the system. Default unset.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that the client shows to the server, for rediss. Default unset: none.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate, without a password. Default unset.
+    pub key_file: Option<PathBuf>,
     /// The generator under which the results are stored, as `source:node_type:module:instance`. Default unset: the name
     /// of this machine, or on Kafka of the group, with `:Analytics:derived-statsd:0`. All daemons of a group have the
     /// same one. A changed value leaves the results of the former one in Redis.
@@ -57,6 +61,8 @@ impl Default for RedisConfig {
             password: None,
             password_file: None,
             ca_file: None,
+            certificate_file: None,
+            key_file: None,
             generator: None,
             partitions: 30,
             timeout: Duration::from_secs(10),
@@ -66,6 +72,8 @@ impl Default for RedisConfig {
     }
 }
 
+daemon_base::has_tls_files!(RedisConfig);
+
 impl RedisConfig {
     /// Returns the invalid combinations of keys, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
@@ -73,11 +81,10 @@ impl RedisConfig {
         let mut problems = Vec::new();
         match Server::parse(url) {
             Err(message) => problems.push(("url", message)),
-            Ok(server) if self.ca_file.is_some() && !server.has_tls => {
-                let message = "a url with redis uses no certificate; write rediss, or remove it";
-                problems.push(("ca_file", message.to_owned()));
+            Ok(server) => {
+                let remedy = "a url with redis uses no certificate; write rediss";
+                problems.extend(self.tls_files().problems(server.has_tls, remedy));
             }
-            Ok(_) => {}
         }
         if let Some(Err(message)) = self.generator.as_deref().map(check_generator) {
             problems.push(("generator", message));
@@ -100,6 +107,11 @@ impl RedisConfig {
         let wrong = wrong.into_iter().filter(|&(_, is_wrong, _)| is_wrong);
         problems.extend(wrong.map(|(key, _, message)| (key, message.to_owned())));
         problems
+    }
+
+    /// Whether the server is reached by TLS.
+    pub fn has_tls(&self) -> bool {
+        self.url.as_deref().and_then(|url| Server::parse(url).ok()).is_some_and(|server| server.has_tls)
     }
 
     /// Whether a password goes over the network without encryption.
@@ -183,6 +195,9 @@ mod tests {
             ("url = \"redis://a/2\"", "url"),
             ("url = \"redis://me:hunter2@a\"", "url"),
             (&format!("{on}\nca_file = \"c\""), "ca_file"),
+            (&format!("{on}\ncertificate_file = \"c\"\nkey_file = \"k\""), "certificate_file key_file"),
+            ("url = \"rediss://a\"\ncertificate_file = \"c\"", "key_file"),
+            ("url = \"rediss://a\"\nkey_file = \"k\"", "certificate_file"),
             (&format!("{on}\nuser = \"u\""), "user"),
             (&format!("{on}\npassword = \"p\"\npassword_file = \"p\""), "password_file"),
             (&format!("{on}\ngenerator = \"a:b:c\""), "generator"),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ::redis::{Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, TlsCertificates};
+use ::redis::{Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, TlsCertificates};
 use anyhow::Context as _;
-use daemon_base::setting::{Secret, file};
+use daemon_base::setting::Secret;
 
 use super::config::{RedisConfig, Server};
 
@@ -79,17 +79,12 @@ fn client(section: &RedisConfig, server: Server) -> anyhow::Result<Client> {
     if !has_tls {
         return Ok(Client::open(connection)?);
     }
-    let authorities = match &section.ca_file {
-        None => None,
-        Some(path) => {
-            let pem = file::read(path).with_context(|| format!("read ca_file {}", path.display()))?;
-            let text = "-----BEGIN CERTIFICATE-----";
-            let has_one = pem.windows(text.len()).any(|part| part == text.as_bytes());
-            anyhow::ensure!(has_one, "ca_file: {} has no certificate in PEM ({text})", path.display());
-            Some(pem)
-        }
-    };
-    Ok(Client::build_with_tls(connection, TlsCertificates { client_tls: None, root_cert: authorities })?)
+    let tls = section.tls_files().read().map_err(|(key, problem)| anyhow::anyhow!("{key}: {problem}"))?;
+    let own = tls
+        .own_pem()
+        .map(|(certificate, key)| ClientTlsConfig { client_cert: certificate.to_owned(), client_key: key.to_owned() });
+    let root_cert = tls.authorities_pem().map(<[u8]>::to_owned);
+    Ok(Client::build_with_tls(connection, TlsCertificates { client_tls: own, root_cert })?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::setting::{Secret, duration};
 use serde::Deserialize;
 
-use crate::endpoint::{Credentials, TlsFiles, check_url, is_in_clear, tls_problems};
+use crate::endpoint::{Credentials, check_url, is_in_clear, tls_problems};
 
 /// The labels that the sink sets itself.
 const OWN_LABELS: [&str; 6] = ["__name__", "attribute", "name", "stream", "table", "type"];
@@ -78,22 +78,15 @@ impl Default for RemoteWriteConfig {
     }
 }
 
-impl RemoteWriteConfig {
-    /// The files of TLS.
-    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
-        TlsFiles {
-            ca: self.ca_file.as_deref(),
-            certificate: self.certificate_file.as_deref(),
-            key: self.key_file.as_deref(),
-        }
-    }
+daemon_base::has_tls_files!(RemoteWriteConfig);
 
+impl RemoteWriteConfig {
     /// Returns the invalid keys and combinations, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Some(url) = &self.url else { return Vec::new() };
         let mut problems = Vec::new();
         problems.extend(check_url(url, "http://127.0.0.1:9090/api/v1/write").err().map(|problem| ("url", problem)));
-        problems.extend(tls_problems(url, self.tls_files()));
+        problems.extend(tls_problems(url, &self.tls_files()));
         problems.extend(labels(&self.labels).err().map(|problem| ("labels", problem)));
         problems.extend(self.credentials().problems());
         problems

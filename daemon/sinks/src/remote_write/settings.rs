@@ -28,7 +28,7 @@ impl RemoteWriteSettings {
     pub fn new(section: &RemoteWriteConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let ca_file = "sinks.remote_write.ca_file";
-        let tls = tls(url, section.tls_files(), "sinks.remote_write")?;
+        let tls = tls(url, &section.tls_files(), "sinks.remote_write")?;
         let labels =
             config::labels(&section.labels).map_err(anyhow::Error::msg).context("sinks.remote_write.labels")?;
         let post = PostSettings {

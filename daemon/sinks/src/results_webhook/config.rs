@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::setting::{Secret, duration};
 use serde::Deserialize;
 
-use crate::endpoint::{TlsFiles, check_url, tls_problems};
+use crate::endpoint::{check_url, tls_problems};
 
 /// The configuration section `[sinks.results_webhook]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -60,22 +60,15 @@ impl Default for ResultsWebhookConfig {
     }
 }
 
-impl ResultsWebhookConfig {
-    /// The files of TLS.
-    pub(crate) fn tls_files(&self) -> TlsFiles<'_> {
-        TlsFiles {
-            ca: self.ca_file.as_deref(),
-            certificate: self.certificate_file.as_deref(),
-            key: self.key_file.as_deref(),
-        }
-    }
+daemon_base::has_tls_files!(ResultsWebhookConfig);
 
+impl ResultsWebhookConfig {
     /// Returns the invalid keys and combinations, each as a key and a text with the remedy; none while the sink is off.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let Some(url) = &self.url else { return Vec::new() };
         let mut problems = Vec::new();
         problems.extend(check_url(url, "https://hooks.example/results").err().map(|problem| ("url", problem)));
-        problems.extend(tls_problems(url, self.tls_files()));
+        problems.extend(tls_problems(url, &self.tls_files()));
         if self.secret.is_some() && self.secret_file.is_some() {
             problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
         }

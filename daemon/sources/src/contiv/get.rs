@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use daemon_base::outbound::agent_config;
+use daemon_base::outbound::{agent_config, certificate_hint};
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 
 /// An HTTP client with limits on time and size. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub(super) enum GetError {
     Timeout(Duration),
     #[error("the answer is larger than contiv.max_body_bytes, which is {0}; raise it, or check the address")]
     TooLarge(usize),
-    #[error("{0}")]
+    #[error("{0}{hint}", hint = certificate_hint(.0, "contiv"))]
     Transport(ureq::Error),
 }
 
@@ -81,9 +82,9 @@ pub(super) fn start(bytes: &[u8], length: usize) -> String {
 }
 
 impl Getter {
-    pub(super) fn new(timeout: Duration, max_body_bytes: usize) -> Self {
+    pub(super) fn new(timeout: Duration, max_body_bytes: usize, tls: TlsConfig) -> Self {
         // Requests to a node are seconds apart: a connection would mostly be closed by then.
-        let config = agent_config(timeout).http_status_as_error(false).max_idle_connections(0);
+        let config = agent_config(timeout).http_status_as_error(false).max_idle_connections(0).tls_config(tls);
         Self { agent: config.build().new_agent(), timeout, max_body_bytes }
     }
 
@@ -126,7 +127,7 @@ mod tests {
 
     fn error(reply: impl FnMut(&str) -> Reply + Send + 'static) -> String {
         let fake = Fake::start(reply);
-        let getter = Getter::new(Duration::from_millis(300), 10);
+        let getter = Getter::new(Duration::from_millis(300), 10, TlsConfig::default());
         getter.get(&format!("http://{}/svcstats", fake.address)).unwrap_err().to_string()
     }
 

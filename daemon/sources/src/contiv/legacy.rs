@@ -36,7 +36,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
-use daemon_base::listener::{self, Limits, Refusals};
+use daemon_base::listener::{self, Limits, Refusals, ServerTls};
 use daemon_base::outbound::percent_decoded;
 use netplugin_adapter::{ServiceStats, append_pairs, canonical_address, pair_answer, points, points_of};
 use tokio::net::TcpListener;
@@ -45,6 +45,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::config::{ContivConfig, NETMASTER_PORT};
 use super::latest::Latest;
 use super::netmaster::{Netmaster, NetmasterSettings};
+use super::settings::tls;
 
 /// Requests in flight at a time.
 const MAX_IN_FLIGHT: usize = 64;
@@ -72,6 +73,8 @@ const PARAMETERS: [&str; 3] = ["all", "server", "_"];
 pub struct LegacySettings {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// Its TLS, if it has one.
+    pub tls: Option<Arc<ServerTls>>,
     /// Netmaster, if it is configured.
     pub netmaster: Option<NetmasterSettings>,
 }
@@ -81,18 +84,22 @@ impl LegacySettings {
     ///
     /// # Errors
     ///
-    /// When Netmaster's address cannot be parsed.
+    /// When Netmaster's address cannot be parsed, or a file of TLS cannot be used.
     pub fn new(section: &ContivConfig) -> anyhow::Result<Option<Self>> {
         let Some(listen) = section.listen else { return Ok(None) };
         let server = section.netmaster.as_slice();
-        let server = daemon_base::setting::authorities(server, NETMASTER_PORT, "contiv.netmaster")?;
+        let server = daemon_base::setting::servers(server, NETMASTER_PORT, "contiv.netmaster")?;
+        let of_clients = tls(section)?;
         let netmaster = server.first().map(|server| NetmasterSettings {
-            base: format!("http://{server}"),
+            base: server.to_string(),
+            tls: of_clients,
             timeout: section.timeout,
             max_body_bytes: section.max_body_bytes,
             cache: section.netmaster_cache,
         });
-        Ok(Some(Self { listen, netmaster }))
+        let tls = section.listen_tls.clone().map(ServerTls::read).transpose();
+        let tls = tls.map_err(|problem| anyhow::anyhow!("contiv.listen_tls: {problem}"))?.map(Arc::new);
+        Ok(Some(Self { listen, tls, netmaster }))
     }
 }
 
@@ -100,6 +107,7 @@ impl LegacySettings {
 pub struct LegacyServer {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
     limits: Limits,
     shared: Arc<Shared>,
 }
@@ -134,7 +142,7 @@ impl LegacyServer {
             permits: Semaphore::new(MAX_IN_FLIGHT),
             lists: Arc::new(Semaphore::new(MAX_LISTS)),
         });
-        Ok(Self { listener, address, limits, shared })
+        Ok(Self { listener, address, tls: settings.tls.clone(), limits, shared })
     }
 
     /// Returns the address that is bound, with the port also if the setting is 0.
@@ -145,7 +153,7 @@ impl LegacyServer {
     /// Serves until `stopping` is true, then finishes the requests in flight. Adds the connections that it refuses to
     /// `refusals`.
     pub async fn serve(self, refusals: Refusals, stopping: watch::Receiver<bool>) {
-        listener::serve(self.listener, None, router(self.shared), self.limits, refusals, stopping).await;
+        listener::serve(self.listener, self.tls, router(self.shared), self.limits, refusals, stopping).await;
     }
 }
 

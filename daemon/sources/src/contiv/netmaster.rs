@@ -18,6 +18,7 @@ use netplugin_adapter::{Inspection, ServiceName, inspection, service_list, servi
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::warn;
+use ureq::tls::TlsConfig;
 
 use super::get::{GetError, Getter, START_LENGTH, start};
 
@@ -30,8 +31,10 @@ const MAX_SERVICES: usize = 10_000;
 /// The address of Netmaster and the limits of requests to it.
 #[derive(Clone, Debug)]
 pub struct NetmasterSettings {
-    /// The base URL, `http://host:port`.
+    /// The base URL, `http://host:port` or `https://host:port`.
     pub base: String,
+    /// The TLS of a base with https.
+    pub tls: TlsConfig,
     /// The time limit of each request.
     pub timeout: Duration,
     /// The largest answer in bytes.
@@ -60,7 +63,7 @@ impl Netmaster {
     pub(super) fn new(settings: &NetmasterSettings, clock: Arc<dyn Clock>) -> Self {
         Self {
             base: settings.base.clone(),
-            getter: Getter::new(settings.timeout, settings.max_body_bytes),
+            getter: Getter::new(settings.timeout, settings.max_body_bytes, settings.tls.clone()),
             cache: settings.cache,
             clock,
             last: Mutex::new(None),

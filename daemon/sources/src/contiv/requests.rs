@@ -31,6 +31,8 @@ pub(super) fn spawn(name: &str, job: Job) -> io::Result<()> {
 /// Sends requests and receives how they ended.
 pub(super) struct Requests {
     getter: Getter,
+    /// The scheme of nodes.
+    scheme: &'static str,
     limits: Limits,
     clock: Arc<dyn Clock>,
     telemetry: ScraperTelemetry,
@@ -103,8 +105,9 @@ impl Requests {
     ) -> Self {
         let (sender, receiver) = mpsc::channel();
         let limits = Limits::of_body(settings.max_body_bytes);
+        let scheme = if settings.netplugin_tls { "https" } else { "http" };
         let (clock, telemetry, stop) = (Arc::clone(clock), telemetry.clone(), stop.clone());
-        Self { getter, limits, clock, telemetry, stop, spawn, sender, receiver }
+        Self { getter, scheme, limits, clock, telemetry, stop, spawn, sender, receiver }
     }
 
     /// Returns the HTTP client.
@@ -119,9 +122,10 @@ impl Requests {
     /// [`ScrapeError::Thread`]; no event follows then.
     pub(super) fn scrape(&self, node: Node, scrape_time: u64) -> Result<(), ScrapeError> {
         let (getter, limits, clock) = (self.getter.clone(), self.limits, Arc::clone(&self.clock));
+        let url = format!("{}://{}/svcstats", self.scheme, node.address);
         let job = move || {
             let began = clock.monotonic();
-            let outcome = scrape(&getter, &node, &limits);
+            let outcome = scrape(&getter, &url, &limits);
             let took = clock.monotonic().saturating_sub(began);
             Event::Scraped { node, scrape_time, outcome, took }
         };
@@ -162,8 +166,8 @@ impl Requests {
     }
 }
 
-fn scrape(getter: &Getter, node: &Node, limits: &Limits) -> Result<ServiceStats, ScrapeError> {
-    let body = getter.get(&format!("http://{}/svcstats", node.address))?;
+fn scrape(getter: &Getter, url: &str, limits: &Limits) -> Result<ServiceStats, ScrapeError> {
+    let body = getter.get(url)?;
     let start = || start(&body, START_LENGTH);
     let failed = |error| ScrapeError::Decode { position: position(&error, &body), error, start: start() };
     let stats = decode(&body, limits).map_err(failed)?;

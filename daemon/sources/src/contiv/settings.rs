@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::uri::Authority;
+use ureq::tls::TlsConfig;
 
 use super::config::{ContivConfig, ETCD_PORT};
 
@@ -12,10 +13,14 @@ use super::config::{ContivConfig, ETCD_PORT};
 pub struct ScraperSettings {
     /// The configured nodes.
     pub nodes: Vec<Node>,
-    /// The base URLs of the etcd servers that list further nodes, `http://host:port`.
+    /// The base URLs of the etcd servers that list further nodes, `http://host:port` or `https://host:port`.
     pub etcd: Vec<String>,
     /// Netplugin's port on a node that etcd lists.
     pub netplugin_port: u16,
+    /// Whether Netplugin is reached by TLS.
+    pub netplugin_tls: bool,
+    /// The TLS of nodes and etcd.
+    pub tls: TlsConfig,
     /// The scrape interval: whole seconds, at least one.
     pub interval: Duration,
     /// Over how much of the interval the requests are spread.
@@ -55,18 +60,20 @@ impl ScraperSettings {
     ///
     /// # Errors
     ///
-    /// When an address cannot be parsed.
+    /// When an address cannot be parsed, or a file of TLS cannot be used.
     pub fn new(section: &ContivConfig) -> anyhow::Result<Option<Self>> {
         if !section.is_on() {
             return Ok(None);
         }
         let port = section.netplugin_port;
-        let nodes = daemon_base::setting::authorities(&section.nodes, port, "contiv.nodes")?;
-        let etcd = daemon_base::setting::authorities(&section.etcd, ETCD_PORT, "contiv.etcd")?;
+        let nodes = daemon_base::setting::servers(&section.nodes, port, "contiv.nodes")?;
+        let etcd = daemon_base::setting::servers(&section.etcd, ETCD_PORT, "contiv.etcd")?;
         Ok(Some(Self {
-            nodes: nodes.iter().map(|address| Node::new(address, port)).collect(),
-            etcd: etcd.iter().map(|address| format!("http://{address}")).collect(),
+            nodes: nodes.iter().map(|node| Node::new(&node.authority, port)).collect(),
+            etcd: etcd.iter().map(ToString::to_string).collect(),
             netplugin_port: port,
+            netplugin_tls: section.netplugin_tls,
+            tls: tls(section)?,
             interval: section.interval,
             jitter: section.jitter,
             timeout: section.timeout,
@@ -76,6 +83,11 @@ impl ScraperSettings {
             discovery_interval: section.discovery_interval,
         }))
     }
+}
+
+/// The TLS of all servers of Contiv.
+pub(super) fn tls(section: &ContivConfig) -> anyhow::Result<TlsConfig> {
+    if section.has_tls() { section.tls_files().config("contiv") } else { Ok(TlsConfig::default()) }
 }
 
 #[cfg(test)]

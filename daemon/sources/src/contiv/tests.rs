@@ -9,6 +9,7 @@ use daemon_base::observation::Observations;
 use daemon_log::{EmbeddedLog, LogConfig};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
+use ureq::tls::TlsConfig;
 
 use super::requests::{Job, spawn};
 use super::*;
@@ -37,6 +38,8 @@ fn settings(nodes: &[&Fake], etcd: &[&Fake]) -> ScraperSettings {
         nodes: nodes.iter().map(node).collect(),
         etcd: etcd.iter().map(|server| format!("http://{}", server.address)).collect(),
         netplugin_port: 9090,
+        netplugin_tls: false,
+        tls: TlsConfig::default(),
         interval: INTERVAL,
         jitter: Duration::ZERO,
         timeout: Duration::from_secs(5),

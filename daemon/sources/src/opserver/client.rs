@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use daemon_base::outbound::{Authorization, agent_config};
+use daemon_base::outbound::{Authorization, agent_config, certificate_hint};
 use daemon_base::stop::{Stop, Unfinished};
 use ureq::Agent;
 
@@ -34,7 +34,7 @@ pub(super) enum FetchError {
     Timeout,
     #[error("the answer is larger than opserver.max_body_bytes")]
     TooLarge,
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = certificate_hint(.0, "opserver"))]
     Transport(ureq::Error),
 }
 
@@ -67,7 +67,7 @@ impl From<ureq::Error> for FetchError {
 impl Client {
     pub(super) fn new(settings: &PollerSettings, stop: Stop) -> Self {
         Self {
-            agent: agent_config(settings.timeout).build().new_agent(),
+            agent: agent_config(settings.timeout).tls_config(settings.tls.clone()).build().new_agent(),
             authorization: settings.authorization.clone(),
             max_body_bytes: settings.max_body_bytes,
             stop,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use daemon_base::outbound::TlsFileProblem;
+use daemon_base::setting::address::{has_tls, server};
 use daemon_base::setting::{duration, list};
 use serde::Deserialize;
 
@@ -13,9 +15,9 @@ pub const PORT: u16 = 8081;
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct OpserverConfig {
-    /// The analytics API servers, as `host:port` or `http://host:port`, in a list or in one text separated by blanks or
-    /// commas; port 8081 if none is given. Default none: nothing is polled. All have the same data: one is polled at a
-    /// time, and the next one after a failure.
+    /// The analytics API servers, as `host:port`, `http://host:port` or `https://host:port`, in a list or in one text
+    /// separated by blanks or commas; port 8081 if none is given. Default none: nothing is polled. All have the same
+    /// data: one is polled at a time, and the next one after a failure.
     #[serde(deserialize_with = "list::deserialize")]
     pub servers: Vec<String>,
     /// The types of UVE that are requested for the configured streams, in a list or in one text. Default
@@ -42,6 +44,33 @@ pub struct OpserverConfig {
     pub user: Option<String>,
     /// A file that holds that user's password and nothing else; a line break at its end is dropped. Default unset.
     pub password_file: Option<PathBuf>,
+    /// A PEM file with further trusted certificate authorities, for servers with https. Default unset: only the
+    /// authorities of the system.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that the poller shows to servers with https. Default unset: none.
+    pub certificate_file: Option<PathBuf>,
+    /// A PEM file with the private key of the certificate, without a password. Default unset.
+    pub key_file: Option<PathBuf>,
+}
+
+daemon_base::has_tls_files!(OpserverConfig);
+
+impl OpserverConfig {
+    /// Returns what is wrong with the files of TLS, each with its key and the remedy.
+    pub fn tls_problems(&self) -> Vec<TlsFileProblem> {
+        self.tls_files().problems(self.has_tls(), "no server of opserver.servers has https; write https://host:port")
+    }
+
+    /// Whether a server is reached by TLS.
+    pub fn has_tls(&self) -> bool {
+        has_tls(&self.servers)
+    }
+
+    /// Whether the password goes to another machine without encryption.
+    pub fn sends_secret_in_clear(&self) -> bool {
+        let in_clear = |text: &String| server(text, PORT).is_ok_and(|server| !server.has_tls && !server.is_local());
+        self.password_file.is_some() && self.servers.iter().any(in_clear)
+    }
 }
 
 impl Default for OpserverConfig {
@@ -56,6 +85,9 @@ impl Default for OpserverConfig {
             modules: Vec::new(),
             user: None,
             password_file: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
         }
     }
 }
@@ -74,6 +106,19 @@ pub enum PolledSamples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_to_another_machine_without_tls_is_in_clear_and_files_without_tls_are_useless() {
+        for (server, in_clear) in
+            [("a", true), ("http://10.0.0.5", true), ("https://a", false), ("localhost", false), ("[::1]:8081", false)]
+        {
+            let text = format!("servers = [{server:?}]\nuser = \"u\"\npassword_file = \"p\"\nca_file = \"c\"");
+            let section: OpserverConfig = toml::from_str(&text).unwrap();
+            assert_eq!(section.sends_secret_in_clear(), in_clear, "{server}");
+            let keys: Vec<_> = section.tls_problems().into_iter().map(|(key, _)| key).collect();
+            assert_eq!(keys.is_empty(), server.starts_with("https"), "{server}: {keys:?}");
+        }
+    }
 
     #[test]
     fn servers_are_a_list_or_a_text() {

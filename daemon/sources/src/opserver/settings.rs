@@ -7,13 +7,14 @@ use anyhow::Context as _;
 use daemon_base::outbound::Authorization;
 use daemon_base::setting::file;
 use proxy_uve::{StreamName, table_of_uve_type};
+use ureq::tls::TlsConfig;
 
 use super::config::{OpserverConfig, PORT, PolledSamples};
 
 /// The servers and attributes to poll, how often, and with which limits.
 #[derive(Clone, Debug)]
 pub struct PollerSettings {
-    /// The base URLs of the servers, `http://host:port`, at least one.
+    /// The base URLs of the servers, `http://host:port` or `https://host:port`, at least one.
     pub servers: Vec<String>,
     /// The requested types of UVE, with the tables of their objects.
     pub uve_types: Vec<(String, &'static str)>,
@@ -31,6 +32,8 @@ pub struct PollerSettings {
     pub samples: PolledSamples,
     /// The credentials, if any are sent.
     pub authorization: Option<Authorization>,
+    /// The TLS of servers with https.
+    pub tls: TlsConfig,
 }
 
 impl PollerSettings {
@@ -38,13 +41,13 @@ impl PollerSettings {
     ///
     /// # Errors
     ///
-    /// When the file of the password cannot be used.
+    /// When the file of the password or one of TLS cannot be used.
     pub fn new(
         section: &OpserverConfig,
         streams: impl IntoIterator<Item = StreamName>,
     ) -> anyhow::Result<Option<Self>> {
-        let authorities = daemon_base::setting::authorities(&section.servers, PORT, "opserver.servers")?;
-        if authorities.is_empty() {
+        let servers = daemon_base::setting::servers(&section.servers, PORT, "opserver.servers")?;
+        if servers.is_empty() {
             return Ok(None);
         }
         let tables = section.uve_types.iter();
@@ -54,7 +57,7 @@ impl PollerSettings {
             _ => None,
         };
         Ok(Some(Self {
-            servers: authorities.iter().map(|authority| format!("http://{authority}")).collect(),
+            servers: servers.iter().map(ToString::to_string).collect(),
             uve_types: tables.collect(),
             streams: streams.into_iter().collect(),
             modules: section.modules.clone(),
@@ -63,6 +66,7 @@ impl PollerSettings {
             max_body_bytes: section.max_body_bytes,
             samples: section.samples,
             authorization,
+            tls: if section.has_tls() { section.tls_files().config("opserver")? } else { TlsConfig::default() },
         }))
     }
 }

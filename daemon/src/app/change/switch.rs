@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::{Outcome, Prepared, Reconfigure, Running, configuration};
 use crate::app::staged_file::{ReplacedFile, StagedFile};
-use crate::app::{AppSettings, SourceMemory, inform_service_manager, shared, start_engine};
+use crate::app::{AppSettings, SourceMemory, shared, start_engine, start_helpers};
 use crate::engine::{Base, Engine, FailedStart, StopBy};
 use crate::http::{Shared, Wanted};
 
@@ -98,7 +98,7 @@ impl Running {
 /// Starts an engine with all that belongs to it.
 fn start(settings: &AppSettings, memory: &SourceMemory, base: Base) -> Result<Engine, Box<FailedStart>> {
     let mut engine = start_engine(settings, memory, base)?;
-    match inform_service_manager(&mut engine) {
+    match start_helpers(&mut engine, &settings.certificates) {
         Ok(()) => Ok(engine),
         Err(error) => Err(engine.give_up(error)),
     }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use daemon_alarms::is_alarm_chunk;
 use daemon_base::observation::Observations;
 use daemon_log_tools::StateToCheck;
 use daemon_partition::{PartitionTable, StreamPlan};
 use daemon_results::block::MAX_BLOCK_BYTES;
-use proxy_uve::TableSettings;
+use proxy_uve::{Table, TableSettings, partition};
 
 use crate::config::Loaded;
 use crate::settings;
@@ -18,6 +19,10 @@ pub(crate) struct StateDecoder {
     table: TableSettings,
     /// The number of partitions of each stream, if it is known.
     partitions: Option<u16>,
+    /// Whether that number was given by hand, so that the keys of all objects are compared with it.
+    is_given: bool,
+    /// Why that number cannot be right, if it cannot.
+    misfit: Option<String>,
     /// The number of states of other streams.
     unknown: usize,
 }
@@ -32,7 +37,12 @@ impl StateDecoder {
             (name, Arc::new(stream(plan)))
         });
         let table = settings::table(&loaded.config.aggregation);
-        Self { streams: streams.collect(), table, partitions, unknown: 0 }
+        Self { streams: streams.collect(), table, partitions, is_given: false, misfit: None, unknown: 0 }
+    }
+
+    /// A decoder that checks a number of partitions that was given by hand.
+    pub(crate) fn given(loaded: &Loaded, partitions: u16) -> Self {
+        Self { is_given: true, ..Self::new(loaded, Some(partitions)) }
     }
 
     /// The number of states that were not decoded, because their streams are not configured.
@@ -40,8 +50,16 @@ impl StateDecoder {
         self.unknown
     }
 
+    /// Why the number of partitions that was given cannot be that of the log, of the states so far.
+    pub(crate) fn misfit(self) -> Option<String> {
+        self.misfit
+    }
+
     /// Decodes a state; returns why it cannot be decoded.
     pub(crate) fn decode(&mut self, state: &StateToCheck<'_>) -> Result<(), String> {
+        if self.is_given {
+            self.check_given(state).inspect_err(|reason| self.misfit = Some(reason.clone()))?;
+        }
         if let Some(partitions) = self.partitions.filter(|partitions| state.partition.partition >= *partitions) {
             return Err(format!("the file PARTITIONS has {partitions} partitions only"));
         }
@@ -54,5 +72,31 @@ impl StateDecoder {
         let stream = Arc::clone(stream);
         let restored = PartitionTable::restore(stream, self.table, MAX_BLOCK_BYTES, state.meta, chunks, cursors);
         restored.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Checks that a partition and the objects of its state are of as many partitions as was given.
+    fn check_given(&self, state: &StateToCheck<'_>) -> Result<(), String> {
+        let (Some(partitions), number) = (self.partitions, state.partition.partition) else { return Ok(()) };
+        let remedy = "give another number with --partitions";
+        if number >= partitions {
+            return Err(format!(
+                "there is a partition {number}, so it has more partitions than {partitions}; {remedy}"
+            ));
+        }
+        let Some(stream) = self.streams.get(state.stream) else { return Ok(()) };
+        let chunks = state.chunks.iter().filter(|(chunk, _)| !is_alarm_chunk(*chunk));
+        let chunks = chunks.map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+        // What does not decode at all is not a matter of the number.
+        let Ok((mut table, _)) = Table::restore(Arc::clone(&stream.plan), self.table, state.meta, chunks) else {
+            return Ok(());
+        };
+        let all = table.objects();
+        table.retain(|key| partition(key, u32::from(partitions)) == u32::from(number));
+        match all - table.objects() {
+            0 => Ok(()),
+            others => Err(format!(
+                "{others} of {all} objects of partition {number} are of another one if there are {partitions}; {remedy}"
+            )),
+        }
     }
 }

@@ -117,6 +117,7 @@ impl Reconfigure for Configured {
         let sources = Sources { text, ..self.sources.clone() };
         let survey = preflight::survey(&sources, &self.registry);
         let invalid = |problems: &Problems| Outcome::Invalid(problems.iter().map(ToString::to_string).collect());
+        let is_overridden = survey.is_overridden(&["aggregation.uve_proxy_list", "streams"]);
         let loaded = survey.loaded().map_err(|problems| invalid(&problems))?;
         for notice in &loaded.notices {
             tracing::warn!("{notice}");
@@ -124,13 +125,7 @@ impl Reconfigure for Configured {
         let next = Self::new(self.sources.clone(), self.registry.clone(), &loaded);
         let preview = Preview::new((&self.effective, &self.types), (&next.effective, &next.types));
         let mut refusals = self.refusals(&next, &preview);
-        if let Some((name, keys)) = stream
-            && has_stream(&loaded, &name) != keys.is_some()
-        {
-            let reason = "a flag or the environment sets aggregation.uve_proxy_list or streams, and the file is not used \
-                          for them; change them there and restart the daemon";
-            refusals.push(format!("stream {name}: {reason}"));
-        }
+        refusals.extend(stream.and_then(|(name, keys)| not_so(&loaded, &name, keys.is_some(), is_overridden)));
         if !refusals.is_empty() {
             return Err(Outcome::Refused(refusals));
         }
@@ -149,6 +144,21 @@ impl Reconfigure for Configured {
         let generation = (next.log == LogKind::Kafka).then_some(next.version);
         Ok(Prepared { settings, report, file, generation, next: Arc::new(next) })
     }
+}
+
+/// Why the stream `name` is there, or is not, other than the changed file has it.
+fn not_so(loaded: &Loaded, name: &str, is_wanted: bool, is_overridden: bool) -> Option<String> {
+    if has_stream(loaded, name) == is_wanted {
+        return None;
+    }
+    let reason = match is_overridden {
+        true => {
+            "a flag or the environment sets aggregation.uve_proxy_list or streams, and the file is not used for them; \
+             change them there and restart the daemon"
+        }
+        false => "the changed file does not have it so; post the whole file",
+    };
+    Some(format!("stream {name}: {reason}"))
 }
 
 /// Whether an entry of the list, or an element of `[[streams]]`, has a name.

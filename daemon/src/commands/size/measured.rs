@@ -18,7 +18,8 @@ pub(super) const VIEW_RESULT_BYTES: u64 = 300 / 2;
 #[cfg(test)]
 pub(super) const OBJECT_BYTES_OF_ALL: u64 = 500;
 
-/// Memory that does not grow with the objects, in MiB: an empty daemon, and copies on their way.
+/// Memory that does not grow with the objects, in MiB: an empty daemon, and copies on their way. The memory test holds
+/// both.
 pub(super) const FIXED_MIB: u64 = 16 + 24;
 
 /// What a sample, a result and a state (of both built-in types) take on the disk, in bytes.
@@ -94,5 +95,10 @@ mod tests {
         for text in in_files {
             assert!(files.contains(&text), "docs/src/operations/files.md has no {text:?}");
         }
+        let running = include_str!("../../../../docs/src/operations/running.md");
+        let running = running.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text =
+            format!("takes {FIXED_MIB} MiB and at most {OBJECT_BYTES_OF_ALL} bytes of memory per object and stream");
+        assert!(running.contains(&text), "docs/src/operations/running.md has no {text:?}");
     }
 }

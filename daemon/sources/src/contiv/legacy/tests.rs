@@ -7,6 +7,7 @@ use netplugin_adapter::simulate::{Cluster, Settings, TruePoint};
 use netplugin_adapter::{Limits, decode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use ureq::tls::TlsConfig;
 
 use super::*;
 use crate::contiv::simulated::{Simulated, SimulatedSettings};
@@ -21,11 +22,12 @@ impl Running {
     async fn start(latest: Latest, netmaster: Option<String>) -> Self {
         let netmaster = netmaster.map(|base| NetmasterSettings {
             base,
+            tls: TlsConfig::default(),
             timeout: Duration::from_millis(500),
             max_body_bytes: 1 << 20,
             cache: Duration::from_secs(2),
         });
-        let settings = LegacySettings { listen: (Ipv4Addr::LOCALHOST, 0).into(), netmaster };
+        let settings = LegacySettings { listen: (Ipv4Addr::LOCALHOST, 0).into(), tls: None, netmaster };
         let limits = listener::Limits {
             connections: 1024,
             per_client: 1024,

@@ -52,7 +52,8 @@ impl Fake {
 
     fn netmaster(&self, cache: Duration, clock: Arc<dyn Clock>) -> Arc<Netmaster> {
         let timeout = Duration::from_millis(500);
-        let settings = NetmasterSettings { base: self.base.clone(), timeout, max_body_bytes: 10_000, cache };
+        let (base, tls) = (self.base.clone(), TlsConfig::default());
+        let settings = NetmasterSettings { base, tls, timeout, max_body_bytes: 10_000, cache };
         Arc::new(Netmaster::new(&settings, clock))
     }
 }

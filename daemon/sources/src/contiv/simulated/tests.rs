@@ -14,7 +14,7 @@ fn loopback(settings: Settings) -> Cluster {
 
 /// A GET on a thread for such.
 async fn fetch(url: String) -> Result<Vec<u8>, GetError> {
-    let getter = Getter::new(Duration::from_millis(300), 4 << 20);
+    let getter = Getter::new(Duration::from_millis(300), 4 << 20, ureq::tls::TlsConfig::default());
     tokio::task::spawn_blocking(move || getter.get(&url)).await.unwrap()
 }
 

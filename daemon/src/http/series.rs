@@ -34,7 +34,7 @@ pub(super) fn store<'b>(
     let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
     let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch);
     let identity = read(&mut writer)?;
-    let tally = writer.tally;
+    let tally = writer.finish();
     let mut is_new = true;
     if !batch.is_empty() {
         if let Some(identity) = identity.filter(|_| shared.remembers_keys) {

@@ -1,6 +1,6 @@
 //! InfluxDB line protocol to the real binary: requests as a table, the clients of InfluxDB, and the guide for Telegraf.
 //!
-//! The guide's configuration was tried by hand with Telegraf 1.37 over both outputs; the tests do not install it.
+//! A real Telegraf writes by the guide's configuration in `agents.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "samples have the time of the clock, as those of a sender")]

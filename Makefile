@@ -45,13 +45,16 @@ compare: ## The same job on this project and its peers, with a table of ratios; 
 # Seeds of the fault runs in the full test.
 SEEDS ?= 200
 
-test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, the detectors, then half an hour of fuzzing
+test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, a Collector and a Telegraf, the detectors, then half an hour of fuzzing
 	DERIVED_STATSD_FAULT_SEEDS=$(SEEDS) $(CARGO) test -p daemon --all-features --test faults --test torn \
 		--test reconfigure_faults --test disk_faults --test source_faults
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon-kafka --all-features --lib simulator
 	DERIVED_STATSD_FAULT_SEEDS=4 DERIVED_STATSD_FAULT_SAMPLES=85000 \
 		$(CARGO) test -p daemon --all-features --test kafka_faults -- --test-threads=1
 	MEMORY_TEST_OBJECTS=1000000 $(CARGO) test -p daemon --all-features --test memory
+	.ci/otel-collector >/dev/null
+	.ci/telegraf >/dev/null
+	$(CARGO) test -p daemon --all-features --test agents -- --ignored
 	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon --all-features --lib bytes_of_a_history
 	benches/detect --quick
 	packaging/test-deb

@@ -16,14 +16,14 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::listener::reload_on_change;
 use daemon_base::open_files;
 use daemon_sources::contiv::{Latest, LegacyServer, LegacySettings, ScraperSettings};
-use daemon_sources::mapping::{Mapping, Rule};
+use daemon_sources::mapping::{Elections, Mapping, Rule};
 use daemon_sources::opserver::PollerSettings;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::engine::{Base, Engine, EngineSettings, Failure};
+use crate::engine::{Base, Engine, EngineSettings, Failure, LogSettings};
 use crate::extensions::Extensions;
 use crate::http::{Access, Certificates, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
@@ -127,7 +127,8 @@ async fn serve(
     let certificates = Certificates::of(&settings.http.listeners, settings.legacy.as_ref());
     keep_tokens_current(&mut engine, Arc::clone(&access))?;
     keep_certificates_current(&mut engine, &certificates)?;
-    let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access, certificates);
+    let elections = elections(&settings.engine, &*clock);
+    let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access, (certificates, elections));
     let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, memory);
     server.announce();
     let _ready_file = ready_file.map(|path| announce(&path, &server, page.as_ref())).transpose()?;
@@ -153,6 +154,14 @@ fn stopped(has_failed: bool, failure: &Failure) -> anyhow::Result<()> {
     anyhow::ensure!(!has_failed, failed);
     info!("Stopped.");
     Ok(())
+}
+
+/// The replicas that count, as they did before. On Kafka they are in memory: the directory is not used there.
+fn elections(settings: &EngineSettings, clock: &dyn Clock) -> Arc<Elections> {
+    Arc::new(match &settings.log {
+        LogSettings::Embedded(embedded) => Elections::read(&embedded.data_dir, clock.now_micros()),
+        LogSettings::Kafka(_) => Elections::default(),
+    })
 }
 
 /// Starts the thread that reads the tokens again, if there are any.
@@ -229,14 +238,14 @@ pub(crate) fn shared(
     common: &Common,
     configuration: Option<Configuration>,
 ) -> Arc<Shared> {
-    let Common { clock, stopping, time_unit, permits, bodies, access, certificates } = common.clone();
+    let Common { clock, stopping, time_unit, permits, bodies, access, certificates, elections } = common.clone();
     let allowed_lateness = settings.engine.worker.table.allowed_lateness;
     Arc::new(Shared {
         log: Arc::clone(&engine.log),
         status: Arc::clone(&engine.status),
         clock,
         intake: engine.intake.clone().with_time_unit(time_unit),
-        mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness),
+        mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness, elections),
         remembers_keys: engine.local.is_some(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),

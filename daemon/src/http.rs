@@ -71,7 +71,7 @@ use daemon_base::listener::Limits;
 use daemon_log::Log;
 use daemon_partition::{StatusSource, Taps};
 use daemon_sources::intake::Intake;
-use daemon_sources::mapping::Mapping;
+use daemon_sources::mapping::{Elections, Mapping};
 use daemon_sources::timestamp::TimeUnit;
 use derived_stats::Registry as Algorithms;
 use percent_encoding::percent_decode_str;
@@ -135,6 +135,8 @@ pub(crate) struct Common {
     pub bodies: Arc<Bodies>,
     pub access: Arc<Access>,
     pub certificates: Certificates,
+    /// The replicas that count.
+    pub elections: Arc<Elections>,
 }
 
 impl Common {
@@ -144,10 +146,10 @@ impl Common {
         clock: Arc<dyn Clock>,
         stopping: watch::Receiver<bool>,
         access: Arc<Access>,
-        certificates: Certificates,
+        (certificates, elections): (Certificates, Arc<Elections>),
     ) -> Self {
         let (permits, bodies) = (Arc::new(Permits::new(settings)), Arc::new(Bodies::new(settings)));
-        Self { clock, stopping, time_unit: settings.time_unit, permits, bodies, access, certificates }
+        Self { clock, stopping, time_unit: settings.time_unit, permits, bodies, access, certificates, elections }
     }
 }
 

@@ -1,6 +1,6 @@
 //! InfluxDB line protocol to the real binary: requests as a table, the clients of InfluxDB, and the guide for Telegraf.
 //!
-//! The guide's configuration was tried by hand with Telegraf 1.37 over both outputs; the tests do not install it.
+//! A real Telegraf writes by the guide's configuration in `agents.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "samples have the time of the clock, as those of a sender")]
@@ -102,6 +102,44 @@ fn bodies_may_be_compressed_and_a_repeated_one_counts_once() {
     daemon.wait_until_applied();
     daemon.stop();
     assert_eq!(values(data.path(), "cpu-cpu_usage").get(&("Service:a".to_owned(), start)), Some(&42.0));
+}
+
+#[test]
+fn a_batch_that_comes_again_with_later_points_counts_once() {
+    let data = TempDir::new().unwrap();
+    let mut daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    let path = format!("{V1}&precision=ms");
+    // A gauge that is summed, and a counter, each second.
+    let line = |second: i64| {
+        let time = start + second * 1000;
+        format!("cpu,host=a usage={}i {time}\nnet,host=a bytes_recv={second}i {time}\n", 1 << second)
+    };
+    let lines = |seconds: std::ops::Range<i64>| seconds.map(line).collect::<String>();
+    // Telegraf got no answer to the first three, so that each comes again with the points that came meanwhile; of the
+    // last one it got it, but not of the one that overlaps with it.
+    for seconds in [0..2, 0..3, 0..3, 0..5, 3..7] {
+        assert_eq!(post(&daemon, &path, &[], lines(seconds).as_bytes()).status, 204);
+        daemon.signal("KILL");
+        daemon.wait();
+        daemon = Daemon::start(data.path(), &SETTINGS);
+    }
+    // The first body is the start of the second one, but not in whole lines: that is another body.
+    let other = format!("cpu,host=b usage=1 {start}\ncpu,host=b usage=2 {}", start + 1000);
+    for (end, status) in [("", 204), ("0", 400), ("\n", 204)] {
+        let reply = post(&daemon, &path, &[], format!("{other}{end}").as_bytes());
+        assert_eq!(reply.status, status, "{}", reply.text());
+    }
+    for series in ["cpu,host=a usage", "cpu,host=b usage", "net,host=a bytes_recv"] {
+        let close = format!("{series}=6i {}", start + 150_000);
+        assert_eq!(post(&daemon, &path, &[], close.as_bytes()).status, 204);
+    }
+    daemon.wait_until_applied();
+    daemon.stop();
+    let of = |stream: &str, key: &str| values(data.path(), stream).get(&(key.to_owned(), start)).copied();
+    assert_eq!(of("cpu-cpu_usage", "Service:a"), Some(127.0));
+    assert_eq!(of("net-net_bytes__", "Service:a"), Some(6.0));
+    assert_eq!(of("cpu-cpu_usage", "Service:b"), Some(4.0));
 }
 
 #[test]

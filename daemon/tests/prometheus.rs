@@ -59,10 +59,14 @@ fn micros() -> u64 {
 
 /// Starts a daemon by the guide on a port, with short periods; its results go to a Prometheus.
 fn start_daemon(data: &Path, port: u16, receiver: Option<&str>) -> Daemon {
-    let config = data.join("derived-statsd.toml");
     // Nobody listens at the discard port.
     let receiver = receiver.unwrap_or("127.0.0.1:9");
-    std::fs::write(&config, block("[aggregation]").replace("127.0.0.1:9090", receiver)).unwrap();
+    start_with_config(data, port, &block("[aggregation]").replace("127.0.0.1:9090", receiver))
+}
+
+fn start_with_config(data: &Path, port: u16, content: &str) -> Daemon {
+    let config = data.join("derived-statsd.toml");
+    std::fs::write(&config, content).unwrap();
     let address = format!("http.listen=127.0.0.1:{port}");
     let settings = ["log.partitions=2", "aggregation.period=2", "aggregation.allowed_lateness=3s", &address];
     let mut command = command("run", &data.join("log"), &settings);
@@ -174,6 +178,60 @@ fn an_injected_anomaly_comes_back_as_a_score_and_the_alert_of_the_guide_fires() 
     let sums = prometheus.series("AggProxySum_value{table=\"Service\",name=\"/cart\"}");
     assert!(sums.values().flatten().any(|(_, value)| *value >= 5_000.0), "{sums:?}");
     daemon.stop();
+}
+
+/// A page of Prometheus that nothing but the test asks for.
+const HANDLER: &str = "/api/v1/labels";
+
+/// Asks Prometheus for the page so often, each time after a pause.
+fn visit(prometheus: &Prometheus, times: u64, pause: Duration) {
+    for _ in 0..times {
+        assert_eq!(ureq::get(prometheus.url(HANDLER)).call().unwrap().status().as_u16(), 200);
+        thread::sleep(pause);
+    }
+}
+
+#[test]
+fn the_requests_of_each_handler_of_prometheus_are_counted_over_kills_of_both_and_an_injected_anomaly_comes_back() {
+    let data = TempDir::new().unwrap();
+    let [port] = free_ports();
+    // The guide with the metric that every Prometheus has.
+    let of_itself = |text: &str| text.replace("http_requests_total", "prometheus_http_requests_total");
+    let remote_write = of_itself(block("remote_write:")).replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
+    let mut prometheus = Prometheus::of_itself(&remote_write);
+    let receiver = prometheus.url("").replace("http://", "");
+    let config = of_itself(block("[aggregation]")).replace("127.0.0.1:9090", &receiver);
+    let start = || start_with_config(data.path(), port, &config);
+    let seconds = |seconds: u64| visit(&prometheus, seconds * 10, Duration::from_millis(100));
+    let mut daemon = start();
+    seconds(DISCOVERY_SECONDS + 4);
+    daemon.signal("KILL");
+    daemon.wait();
+    seconds(3);
+    let daemon = start();
+    seconds(2);
+    // The kill resets the counter: an increase that Prometheus stored and did not send would be lost with it.
+    thread::sleep(Duration::from_secs(4));
+    prometheus.kill();
+    prometheus.restart();
+    let seconds = |seconds: u64| visit(&prometheus, seconds * 10, Duration::from_millis(100));
+    // More than the periods that the detector needs before it has a score.
+    seconds(DISCOVERY_SECONDS + 45);
+    let burst = micros();
+    visit(&prometheus, 500, Duration::ZERO);
+    let selector = format!("anomaly_score{{table=\"Service\",name=\"{HANDLER}\"}}");
+    wait_until("the score of the burst is in Prometheus", || {
+        seconds(1);
+        let mut scores = prometheus.series(&selector).into_values().flatten();
+        scores.any(|(at, score)| at as u64 > burst / 1000 && score >= 2.5).then_some(())
+    });
+    wait_until_closed(&daemon, micros());
+    daemon.stop();
+    let metric = format!("prometheus_http_requests_total{{handler=\"{HANDLER}\"}}");
+    let stored = prometheus.samples(&metric, "code");
+    let expected = increase(&stored["200"]);
+    assert!(stored.len() == 1 && expected > 900.0, "{stored:?}");
+    assert_eq!(sums(&data.path().join("log")).get(&format!("Service:{HANDLER}")), Some(&expected));
 }
 
 #[test]

@@ -295,6 +295,38 @@ fn what_was_answered_survives_a_kill_and_a_repeated_request_counts_once() {
 }
 
 #[test]
+fn the_elected_replica_counts_alone_over_kills() {
+    let data = TempDir::new().unwrap();
+    let mut daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    // The samples of both have the same times but for a second, and those of `b` stand out in a sum.
+    let send = |daemon: &Daemon, replica: &'static str, seconds: &[i64]| {
+        let value = if replica == "a" { 1.0 } else { 100.0 };
+        let samples: Vec<_> = seconds.iter().map(|second| point(start + second * 1000, value)).collect();
+        let labels = [(NAME, "temperature"), ("room", "x"), ("cluster", "eu"), ("__replica__", replica)];
+        assert_eq!(self::send(daemon, V1, &[series(&labels, &samples)]).status, 204);
+    };
+    send(&daemon, "a", &[0, 10]);
+    send(&daemon, "b", &[1, 11]);
+    for second in [20, 30] {
+        daemon.signal("KILL");
+        daemon.wait();
+        daemon = Daemon::start(data.path(), &SETTINGS);
+        // The other one is the first that sends, with what it had not sent before.
+        send(&daemon, "b", &[second - 9, second + 1]);
+        send(&daemon, "a", &[second, second + 5]);
+    }
+    send(&daemon, "a", &[150]);
+    daemon.wait_until_applied();
+    let metrics = daemon.get("/metrics").1;
+    let left_out = "derived_statsd_series_points_total{format=\"remote_write\",outcome=\"replica\"} 2";
+    assert!(metrics.contains(left_out), "no {left_out} in {metrics}");
+    daemon.stop();
+    let values = values(&data);
+    assert_eq!(values.get(&("Service:x".to_owned(), start)), Some(&6.0), "{values:?}");
+}
+
+#[test]
 fn rejections_are_logged_at_a_limited_rate() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);

@@ -227,6 +227,10 @@ impl<P: Payload> Sink for PostSink<P> {
     }
 
     fn idle(&mut self, log: &dyn Log, stopping: bool) -> anyhow::Result<()> {
+        if self.buffered_since.is_none() {
+            // The last request may have been full with the last result of a record.
+            self.delivered = self.buffered;
+        }
         self.store(log)?;
         if self.buffered_since.is_some() && (stopping || self.is_due()) { self.flush(log) } else { Ok(()) }
     }

@@ -24,7 +24,7 @@ mod tally;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_formats::{HistogramPoint, Integer, Point, Series, is_stale_marker};
@@ -33,7 +33,7 @@ use derived_stats::{MetricKind, Number};
 use proxy_uve::wire::WireSample;
 
 pub use self::config::{Kind, StreamConfig, TopicFormat, TypeName};
-use self::election::Elections;
+pub use self::election::Elections;
 pub use self::problems::RuleProblem;
 use self::rule::REPLICA;
 pub use self::rule::Rule;
@@ -53,7 +53,7 @@ pub struct Mapping {
     globs: Vec<usize>,
     /// In milliseconds.
     allowed_lateness: i64,
-    elections: Arc<Mutex<Elections>>,
+    elections: Arc<Elections>,
 }
 
 /// Adds the samples of a request to a batch of the log, and counts what becomes of them.
@@ -83,13 +83,14 @@ pub struct Mapped {
 
 impl Mapping {
     /// The mapping of `rules` to the streams of `intake`. A start of a counter counts if it is not older than the
-    /// samples that a window still takes.
-    pub fn new(rules: &[Rule], intake: &Intake, allowed_lateness: Duration) -> Self {
+    /// samples that a window still takes. `elections` outlive a change of the streams.
+    pub fn new(rules: &[Rule], intake: &Intake, allowed_lateness: Duration, elections: Arc<Elections>) -> Self {
         let known =
             rules.iter().filter_map(|rule| Some((intake.stream(&rule.stream().to_string()).ok()?, rule.clone())));
         let mut mapping = Self {
             rules: known.collect(),
             allowed_lateness: i64::try_from(allowed_lateness.as_millis()).unwrap_or(i64::MAX),
+            elections,
             ..Self::default()
         };
         for (index, (_, rule)) in mapping.rules.iter().enumerate() {
@@ -131,6 +132,12 @@ impl<'w> Writer<'w> {
     pub fn new(mapping: &'w Mapping, intake: &'w Intake, batch: &'w mut AppendBatch) -> Self {
         let (key, source, metric) = (String::new(), String::new(), String::new());
         Self { mapping, intake, batch, tally: Tally::default(), key, source, metric, payload: Vec::new() }
+    }
+
+    /// What has become of the points. Replicas that they elected are on disk then: the batch may follow.
+    pub fn finish(self) -> Tally {
+        self.mapping.elections.store();
+        self.tally
     }
 
     /// Adds the samples of a series.
@@ -205,8 +212,7 @@ impl<'w> Writer<'w> {
         if replica.is_empty() {
             return true;
         }
-        let mut elections = self.mapping.elections.lock().unwrap_or_else(PoisonError::into_inner);
-        elections.takes(series.labels.value(CLUSTER), replica, self.batch.appended_at())
+        self.mapping.elections.takes(series.labels.value(CLUSTER), replica, self.batch.appended_at())
     }
 
     fn push_point(&mut self, stream: u16, rule: &Rule, point: Point, has_source: bool) -> Result<(), LineError> {

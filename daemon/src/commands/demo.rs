@@ -97,7 +97,7 @@ async fn show(
     engine.add_sink(BoardSink::new(Arc::clone(&board)))?;
     let (stop, stopping) = watch::channel(false);
     let contiv = contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?;
-    let common = Common::new(&http, Arc::clone(&clock), stopping, Arc::default(), Certificates::default());
+    let common = Common::new(&http, Arc::clone(&clock), stopping, Arc::default(), Default::default());
     let shared = app::shared(&engine, &settings, &common, None);
     let serving = tokio::spawn(server.serve(Current::new(shared)));
     let simulation = Simulation::seeded(7, period);

@@ -13,8 +13,10 @@
 //! | 400 | some lines can never be taken, and all others are durable; or a parameter is wrong |
 //! | 413, 415, 429, 503 | as for samples; a body that was too slow gets 503, so that it is sent again |
 //!
-//! The same body counts once if every point has a time and the log is the embedded one: on Kafka each body counts. A
-//! point without a time has that of its arrival.
+//! The same body counts once if every point has a time and the log is the embedded one, also as the [first
+//! part](growing) of a later one: on Kafka each body counts. A point without a time has that of its arrival.
+
+mod growing;
 
 use std::sync::Arc;
 
@@ -30,7 +32,7 @@ use serde_json::json;
 
 use crate::http::body::{Encoded, Refusal};
 use crate::http::ingest::{self, Failure};
-use crate::http::series::{self, Identity};
+use crate::http::series;
 use crate::http::{Shared, json, problem, reworded};
 
 /// The name of the format in metrics.
@@ -97,16 +99,19 @@ fn store(shared: &Shared, encoded: Encoded, precision: Precision) -> Result<Tall
     let body = encoded.text(bounds).map_err(Failure::Refused)?;
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let now_ms = i64::try_from(shared.clock.now_micros() / 1000).unwrap_or(i64::MAX);
-    let parameters = format!("{precision:?}");
-    series::store(shared, FORMAT, |writer| {
-        let request = line_protocol::Request { body: &body, precision, now_ms, limits };
-        let read = request.series(|series| match series {
-            Ok(series) => writer.push(&series),
-            Err(fault) => writer.tally.reject(fault.to_string()),
-        });
-        let summary = read.map_err(Failure::of_format)?;
-        writer.tally.texts += summary.texts;
-        Ok((summary.without_time == 0).then_some(Identity { parameters: &parameters, body: &body }))
+    let parameters = growing::Parameters::new(precision);
+    growing::store(&body, |body, identity| {
+        series::store(shared, FORMAT, |writer| {
+            let request = line_protocol::Request { body, precision, now_ms, limits };
+            let read = request.series(|series| match series {
+                Ok(series) => writer.push(&series),
+                Err(fault) => writer.tally.reject(fault.to_string()),
+            });
+            let summary = read.map_err(Failure::of_format)?;
+            writer.tally.texts += summary.texts;
+            let has_times = summary.without_time == 0;
+            Ok(has_times.then(|| identity.of(body, &parameters, writer.tally.rejected > 0)))
+        })
     })
 }
 

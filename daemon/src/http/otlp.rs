@@ -73,7 +73,7 @@ fn store(shared: &Shared, encoded: Encoded, encoding: Encoding) -> Result<Stored
     let body = encoded.text(bounds).map_err(Failure::Refused)?;
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let mut faults = 0;
-    let tally = series::store(shared, FORMAT, |writer| {
+    let stored = series::store(shared, FORMAT, |writer| {
         let read = otlp::read(encoding, &body, &limits, |series| match series {
             Ok(series) => writer.push(&series),
             Err(error) => {
@@ -82,9 +82,9 @@ fn store(shared: &Shared, encoded: Encoded, encoding: Encoding) -> Result<Stored
             }
         });
         read.map_err(Failure::of_format)?;
-        Ok(Some(Identity { parameters: encoding.content_type(), body: &body }))
+        Ok(Some(Identity::of_body(encoding.content_type(), &body)))
     })?;
-    Ok(Stored { tally, faults })
+    Ok(Stored { tally: stored.tally, faults })
 }
 
 impl Stored {

@@ -14,10 +14,19 @@ use crate::http::ingest::Failure;
 /// The bytes of the digest that are part of an idempotency key: 128 bits, of which no two bodies have the same.
 const KEY_BYTES: usize = 16;
 
-/// What makes two requests the same one: the body, and the parameters that change its meaning.
+/// What makes two requests the same one: bytes of the body, and the parameters that change their meaning.
 pub(super) struct Identity<'b> {
     pub(super) parameters: &'b str,
-    pub(super) body: &'b [u8],
+    pub(super) bytes: &'b [u8],
+    /// What a later request with this identity gets to know.
+    pub(super) outcome: Vec<u8>,
+}
+
+/// What became of a request.
+pub(super) struct Stored {
+    pub(super) tally: Tally,
+    /// The outcome of an earlier request with the same identity. Nothing was written then.
+    pub(super) earlier: Option<Vec<u8>>,
 }
 
 /// Passes the series of a request to the streams that take them, and writes the samples. The same request counts once
@@ -30,40 +39,51 @@ pub(super) fn store<'b>(
     shared: &Shared,
     format: &'static str,
     read: impl FnOnce(&mut Writer<'_>) -> Result<Option<Identity<'b>>, Failure>,
-) -> Result<Tally, Failure> {
+) -> Result<Stored, Failure> {
     let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
     let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch);
     let identity = read(&mut writer)?;
-    let tally = writer.tally;
-    let mut is_new = true;
+    let tally = writer.finish();
+    let mut earlier = None;
     if !batch.is_empty() {
         if let Some(identity) = identity.filter(|_| shared.remembers_keys) {
             batch = batch.idempotent(identity.key(format));
         }
-        is_new = matches!(shared.log.append(batch).map_err(Failure::Log)?, Appended::Written(_));
+        if let Appended::Duplicate { outcome } = shared.log.append(batch).map_err(Failure::Log)? {
+            earlier = Some(outcome);
+        }
     }
-    if is_new {
+    if earlier.is_none() {
         shared.telemetry.http.mapped(format, &tally);
     }
     if let Some(reason) = tally.reasons.first() {
         warn!(format, rejected = tally.rejected, %reason, "Samples were rejected.");
     }
-    Ok(tally)
+    Ok(Stored { tally, earlier })
 }
 
-impl Identity<'_> {
-    fn key(&self, format: &str) -> Idempotency {
-        // The length keeps parameters and body apart.
-        let length = self.parameters.len().to_le_bytes();
-        let digest =
-            Sha256::new().chain_update(length).chain_update(self.parameters).chain_update(self.body).finalize();
+impl<'b> Identity<'b> {
+    /// That of a request whose whole body counts once.
+    pub(super) fn of_body(parameters: &'b str, body: &'b [u8]) -> Self {
+        Self { parameters, bytes: body, outcome: Vec::new() }
+    }
+
+    fn key(self, format: &str) -> Idempotency {
         let mut key = format!("{format}-");
-        for byte in digest.iter().take(KEY_BYTES) {
+        for byte in digest(self.parameters, self.bytes) {
             // Writing to a string cannot fail.
             let _ = write!(key, "{byte:02x}");
         }
-        Idempotency { key, body_crc: crc32fast::hash(self.body), outcome: Vec::new() }
+        Idempotency { key, body_crc: crc32fast::hash(self.bytes), outcome: self.outcome }
     }
+}
+
+/// 128 bits of a digest that no two requests have in common.
+pub(super) fn digest(parameters: &str, bytes: &[u8]) -> [u8; KEY_BYTES] {
+    // The length keeps parameters and bytes apart.
+    let length = parameters.len().to_le_bytes();
+    let digest = Sha256::new().chain_update(length).chain_update(parameters).chain_update(bytes).finalize();
+    std::array::from_fn(|index| digest[index])
 }
 
 /// What is rejected, in a sentence for the answer; `None` if nothing is.

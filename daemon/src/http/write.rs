@@ -103,15 +103,16 @@ fn store(shared: &Shared, encoded: Encoded, version: Version) -> Result<Tally, F
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let bytes = encoded.text(bounds).map_err(Failure::Refused)?;
     let body = remote_write::decompress(&bytes, &limits).map_err(Failure::of_format)?;
-    series::store(shared, FORMAT, |writer| {
+    let stored = series::store(shared, FORMAT, |writer| {
         let request = remote_write::decode(version, &body, limits).map_err(Failure::of_format)?;
         let read = request.series(|series| match series {
             Ok(series) => writer.push(&series),
             Err(error) => writer.tally.reject(error.to_string()),
         });
         read.map_err(Failure::of_format)?;
-        Ok(Some(Identity { parameters: "", body: &bytes }))
-    })
+        Ok(Some(Identity::of_body("", &bytes)))
+    });
+    Ok(stored?.tally)
 }
 
 fn answer(tally: &Tally) -> Response {

@@ -38,22 +38,26 @@ impl Prometheus {
 
     /// As [`start`](Self::start), with flags.
     pub(crate) fn start_with(target: SocketAddr, more: &str, flags: &'static [&'static str]) -> Self {
-        let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
-             scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]\n{more}"
-        );
-        Self::with(&config, flags)
+        let [port] = free_ports();
+        Self::at(port, &scraping(target, more), flags)
+    }
+
+    /// Starts a server that scrapes itself each second and takes remote write.
+    pub(crate) fn of_itself(more: &str) -> Self {
+        let [port] = free_ports();
+        let itself = SocketAddr::from(([127, 0, 0, 1], port));
+        Self::at(port, &scraping(itself, more), &["--web.enable-remote-write-receiver"])
     }
 
     /// Starts a server that takes remote write, with this configuration.
     pub(crate) fn receiver(config: &str) -> Self {
-        Self::with(config, &["--web.enable-remote-write-receiver"])
+        let [port] = free_ports();
+        Self::at(port, config, &["--web.enable-remote-write-receiver"])
     }
 
-    fn with(config: &str, flags: &'static [&'static str]) -> Self {
+    fn at(port: u16, config: &str, flags: &'static [&'static str]) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
-        let [port] = free_ports();
         let mut prometheus = Self { folder, port, flags, running: None };
         prometheus.restart();
         prometheus
@@ -110,6 +114,14 @@ impl Drop for Prometheus {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A configuration that scrapes a target each second as the job `shop`.
+fn scraping(target: SocketAddr, more: &str) -> String {
+    format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+         scrape_configs: [{{job_name: shop, static_configs: [{{targets: ['{target}']}}]}}]\n{more}"
+    )
 }
 
 /// The `result` of a query, at a time in seconds.

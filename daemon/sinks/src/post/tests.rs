@@ -203,6 +203,20 @@ fn after_a_kill_only_the_request_under_way_is_sent_again_also_within_a_record() 
 }
 
 #[test]
+fn a_request_that_is_full_with_the_last_result_of_a_record_ends_the_record() {
+    let mut rig = Rig::new();
+    rig.sink.settings.max_items = 2;
+    rig.sink.settings.flush_interval = Duration::from_secs(1);
+    rig.append([1, 2]);
+    rig.run_to_end().unwrap();
+    assert_eq!(rig.server.requests(), [vec![1, 2]]);
+    assert_eq!((rig.sink.delivered(1), rig.log.sink_position("numbers").unwrap().unwrap().next), (1, 1));
+    rig.append([3]);
+    rig.run_to_end().unwrap();
+    assert_eq!((rig.server.requests(), rig.sink.delivered(2)), (vec![], 1), "it waits for its flush interval");
+}
+
+#[test]
 fn results_that_begin_anew_before_the_position_are_sent() {
     let mut rig = Rig::new();
     rig.log.set_sink_position("numbers", SinkPosition { next: 100, detail: Vec::new() }).unwrap();

@@ -4,22 +4,46 @@
 //! The first one that sends is elected for its cluster; the samples of the others are left out until the elected one has
 //! sent nothing for [`TIMEOUT`]. Counters need no election: the readings of all replicas are of one counter.
 //!
-//! The election is in memory. After a restart the first one that sends is elected again.
+//! Where the log is on this machine, the file `ELECTIONS` in its directory has a line for each cluster: a list of JSON with
+//! the cluster and its replica. It is on disk before the first sample of a new replica is. So after a kill, a restart or a
+//! reload the same replica goes on, and no window has samples of both.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Result, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use tracing::info;
+use daemon_base::fnv;
+use daemon_base::setting::file;
+use tracing::{info, warn};
 
-/// How long an elected replica may send nothing, in microseconds by the clock of this machine.
+/// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
+/// begins anew.
 const TIMEOUT: u64 = 30_000_000;
 
 /// The most clusters; of those beyond it all replicas count.
 const MAX_CLUSTERS: usize = 1_000;
 
-/// The elected replica of each cluster.
+/// The longest name that is kept as it is, in bytes. It bounds the file at about half a megabyte.
+const MAX_NAME_BYTES: usize = 256;
+
+/// The name of the file.
+const FILE: &str = "ELECTIONS";
+
+/// The elected replica of each cluster. Without a file it is in memory only.
 #[derive(Debug, Default)]
-pub(super) struct Elections {
+pub struct Elections {
+    state: Mutex<State>,
+    file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     elected_by_cluster: HashMap<String, Elected>,
+    /// Whether the file has something else.
+    is_changed: bool,
 }
 
 #[derive(Debug)]
@@ -30,8 +54,52 @@ struct Elected {
 }
 
 impl Elections {
+    /// Reads the elections in the directory of a log, and keeps them there. Each elected replica has 30 s from `now` (µs)
+    /// on to send something. A file that cannot be used is a warning: the next replica that sends is elected.
+    pub fn read(directory: &Path, now: u64) -> Self {
+        let path = directory.join(FILE);
+        let read = match file::read_text(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(HashMap::new()),
+            Err(error) => Err(error.to_string()),
+            Ok(text) => parse(&text, now),
+        };
+        let elected_by_cluster = read.unwrap_or_else(|error| {
+            warn!(
+                path = %path.display(), %error,
+                "The elected replicas cannot be read; the next one that sends is elected for each cluster, and a window may \
+                 have samples of two."
+            );
+            HashMap::new()
+        });
+        Self { state: Mutex::new(State { elected_by_cluster, is_changed: false }), file: Some(path) }
+    }
+
     /// Whether the samples count that a replica sends at `now` (µs).
-    pub(super) fn takes(&mut self, cluster: &str, replica: &str, now: u64) -> bool {
+    pub(super) fn takes(&self, cluster: &str, replica: &str, now: u64) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.takes(&bounded(cluster), &bounded(replica), now)
+    }
+
+    /// Stores what has changed since the last call, before samples of a new replica are stored. A failure is a warning, and
+    /// the next call tries again.
+    pub(super) fn store(&self) {
+        let Some(path) = &self.file else { return };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.is_changed {
+            return;
+        }
+        match replace(path, &state.text()) {
+            Ok(()) => state.is_changed = false,
+            Err(error) => warn!(
+                path = %path.display(), %error,
+                "The elected replicas cannot be stored: after a restart a window may have samples of two."
+            ),
+        }
+    }
+}
+
+impl State {
+    fn takes(&mut self, cluster: &str, replica: &str, now: u64) -> bool {
         let Some(elected) = self.elected_by_cluster.get_mut(cluster) else {
             self.elect(cluster, replica, now);
             return true;
@@ -42,6 +110,7 @@ impl Elections {
             }
             info!(cluster, before = elected.replica, replica, "The elected replica is silent; another one counts.");
             replica.clone_into(&mut elected.replica);
+            self.is_changed = true;
         }
         elected.last = elected.last.max(now);
         true
@@ -54,17 +123,64 @@ impl Elections {
         }
         if all.len() < MAX_CLUSTERS {
             all.insert(cluster.to_owned(), Elected { replica: replica.to_owned(), last: now });
+            self.is_changed = true;
         }
     }
+
+    /// The content of the file.
+    fn text(&self) -> String {
+        let mut lines: Vec<_> =
+            self.elected_by_cluster.iter().map(|(cluster, elected)| (cluster, &elected.replica)).collect();
+        lines.sort_unstable();
+        let mut text = String::new();
+        for (cluster, replica) in lines {
+            // A String takes every text.
+            let _ = writeln!(text, "{}", serde_json::json!([cluster, replica]));
+        }
+        text
+    }
+}
+
+fn parse(text: &str, now: u64) -> std::result::Result<HashMap<String, Elected>, String> {
+    let lines = text.lines().enumerate().take(MAX_CLUSTERS);
+    let elected = lines.map(|(index, line)| {
+        let (cluster, replica) = serde_json::from_str(line)
+            .map_err(|_| format!("line {}: expected [\"CLUSTER\",\"REPLICA\"], found `{line:.100}`", index + 1))?;
+        Ok((cluster, Elected { replica, last: now }))
+    });
+    elected.collect()
+}
+
+/// A name of at most [`MAX_NAME_BYTES`]: of a longer one the start, with a digest of all.
+fn bounded(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_NAME_BYTES {
+        return Cow::Borrowed(name);
+    }
+    let kept = (0..=MAX_NAME_BYTES / 2).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    Cow::Owned(format!("{}#{:032x}", &name[..kept], fnv::digest(name.as_bytes())))
+}
+
+/// Replaces a file as a whole, durably.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    let mut new = tempfile::NamedTempFile::new_in(directory)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    new.persist(path)?;
+    std::fs::File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn clusters(elections: &Elections) -> usize {
+        elections.state.lock().unwrap().elected_by_cluster.len()
+    }
+
     #[test]
     fn one_replica_counts_until_it_is_silent() {
-        let mut elections = Elections::default();
+        let elections = Elections::default();
         assert!(elections.takes("eu", "a", 0));
         assert!(!elections.takes("eu", "b", 1));
         assert!(elections.takes("us", "b", 1), "each cluster has its own");
@@ -79,13 +195,49 @@ mod tests {
 
     #[test]
     fn the_number_of_clusters_is_limited_and_silent_ones_make_room() {
-        let mut elections = Elections::default();
+        let elections = Elections::default();
         for cluster in 0..MAX_CLUSTERS {
             assert!(elections.takes(&cluster.to_string(), "a", 0));
         }
         assert!(elections.takes("more", "a", 1) && elections.takes("more", "b", 1), "all count");
-        assert_eq!(elections.elected_by_cluster.len(), MAX_CLUSTERS);
+        assert_eq!(clusters(&elections), MAX_CLUSTERS);
         assert!(elections.takes("more", "a", TIMEOUT) && !elections.takes("more", "b", TIMEOUT));
-        assert_eq!(elections.elected_by_cluster.len(), 1);
+        assert_eq!(clusters(&elections), 1);
+    }
+
+    #[test]
+    fn an_elected_replica_is_the_same_after_a_restart_and_has_the_time_to_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let start = |now| Elections::read(directory.path(), now);
+        let elections = start(0);
+        let long = "ä".repeat(MAX_NAME_BYTES);
+        for cluster in ["", "a \"line\"\nand another", &long, &format!("{long}b")] {
+            assert!(elections.takes(cluster, &long, 0) && !elections.takes(cluster, "b", 0), "{cluster}");
+        }
+        elections.store();
+        let elections = start(100_000_000);
+        assert_eq!(clusters(&elections), 4);
+        for cluster in ["", "a \"line\"\nand another", &long, &format!("{long}b")] {
+            assert!(!elections.takes(cluster, "b", 100_000_000 + TIMEOUT - 1), "{cluster}");
+        }
+        assert!(elections.takes("", "b", 100_000_000 + TIMEOUT));
+        elections.store();
+        let elections = start(200_000_000);
+        assert!(!elections.takes("", &long, 200_000_000) && elections.takes("", "b", 200_000_000));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_replaced_at_the_next_election() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        std::fs::write(&path, "[\"eu\",\"a\"]\n[\"us\"]\n").unwrap();
+        assert_eq!(
+            parse(&std::fs::read_to_string(&path).unwrap(), 0).map(drop).unwrap_err(),
+            "line 2: expected [\"CLUSTER\",\"REPLICA\"], found `[\"us\"]`"
+        );
+        let elections = Elections::read(directory.path(), 0);
+        assert!(elections.takes("eu", "b", 0));
+        elections.store();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[\"eu\",\"b\"]\n");
     }
 }

@@ -53,7 +53,7 @@ fn pushed_as(
 ) -> (Tally, u64) {
     let rule = Rule::compile(config).unwrap();
     let intake = intake_of(&[(rule.stream().clone(), 3)], value_type, PayloadForm::Stored);
-    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30));
+    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
     let mut batch = AppendBatch::new(NOW_MS as u64 * 1000);
     let mut writer = Writer::new(&mapping, &intake, &mut batch);
     let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("code", "200")]);
@@ -280,7 +280,7 @@ fn one_replica_of_gauges_counts_and_every_one_of_counters() {
     for (kind, expected) in [(Kind::Gauge, [1, 0, 1]), (Kind::Delta, [1, 0, 1]), (Kind::Counter, [1, 1, 1])] {
         let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
         let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
-        let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30));
+        let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
         let send = |replica: &str, at_ms: i64| {
             let mut batch = AppendBatch::new(at_ms as u64 * 1000);
             let mut writer = Writer::new(&mapping, &intake, &mut batch);

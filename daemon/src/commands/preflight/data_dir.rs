@@ -9,7 +9,7 @@ use rustix::fs::Access;
 use super::allowed;
 
 /// The files of the log, without the store.
-const FILES: [&str; 5] = ["ABSENCES", "LOCK", "PARTITIONS", "VERSION", "acknowledged"];
+const FILES: [&str; 6] = ["ABSENCES", "ELECTIONS", "LOCK", "PARTITIONS", "VERSION", "acknowledged"];
 
 /// Checks a data directory; one that does not exist yet can be created. A log that another process has open is fine:
 /// that is the daemon whose next configuration this is.

@@ -64,7 +64,7 @@ export interface Status {
   reason: string | null;
   needs_restart: string | null;
   results: { first: number; next: number } | null;
-  sinks: { name: string; lag: number | null; durable: boolean }[];
+  sinks: { name: string; lag: number | null; durable: boolean; problem: string | null }[];
 }
 
 export interface Partition {

@@ -268,6 +268,29 @@ fn a_stop_ends_a_change_that_waits_and_leaves_the_file_before() {
 }
 
 #[test]
+fn a_posted_setting_that_a_flag_hides_is_named_and_rules_of_alarms_are_compared() {
+    let configured = Configured::new(&[SUM]);
+    let mut command = configured.guarded();
+    command.args(["--set", "aggregation.idle_timeout=7s"]);
+    let daemon = Daemon::spawn(command).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let with = |rule: &str| {
+        let text = text(&[SUM]).replace("period = 10\n", "period = 10\nidle_timeout = \"9s\"\n");
+        format!("{text}[[alarms]]\nrule = 'alarm \"high\" when AggProxySum.value > {rule}'\n")
+    };
+    let (status, answer) = configured.post(&daemon, &with("5"));
+    let hidden = serde_json::json!([{ "key": "aggregation.idle_timeout", "by": "flag --set" }]);
+    assert_eq!((status, &answer["hidden"]), (200, &hidden), "{answer}");
+    assert_eq!(answer["alarms"]["added"], serde_json::json!(["high"]), "{answer}");
+    let (status, shown) = configured.ask(&daemon, "GET", "/api/v1/config", "").unwrap();
+    assert!(status == 200 && shown.contains(r#""alarms":{"high":"when=AggProxySum.value > 5; for=1;"#), "{shown}");
+    let (status, answer) = configured.post(&daemon, &with("6 for 2"));
+    assert_eq!((status, &answer["alarms"]["changed"][0]["name"]), (200, &"high".into()), "{answer}");
+    assert!(answer["alarms"]["changed"][0]["why"].as_str().unwrap().contains("for=2"), "{answer}");
+    daemon.stop();
+}
+
+#[test]
 fn one_stream_is_added_changed_and_removed() {
     let configured = Configured::new(&[SUM]);
     let daemon = Daemon::spawn(configured.guarded()).unwrap();

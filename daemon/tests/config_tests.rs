@@ -53,6 +53,8 @@ fn a_failure_shows_what_was_expected_and_what_was_found() {
     let cases = [
         (file("1 2 3", &result("at = \"1m\", data = {value.value = 5}")), "value.value: expected 5, found 2"),
         (file("1 2 3", &result("at = \"1m\", data = {value.sum = 5}")), "value.sum: expected 5, found none"),
+        (file("1 2 3", &result("at = \"1m\", data = {value.sum = 5}")), "value has the fields value\n"),
+        (file("1 2 3", &result("at = \"1m\", data = {valu = 5}")), "the result has the fields "),
         (file("1 2 3", &result("at = \"1m\", data = {value.value = \"> 2\"}")), "expected \"> 2\", found 2"),
         (file("1 2 3", &result("at = \"1m\", data = {value = [2]}")), "value: expected [2], found {\"value\":2}"),
         (file("1 2 3", &result("at = \"7m\"")), "no such result; its windows with results: 0s, 1m, 2m"),

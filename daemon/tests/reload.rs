@@ -152,6 +152,31 @@ fn a_file_with_faults_changes_nothing_and_every_fault_is_named() {
     daemon.stop();
 }
 
+/// The configuration before would read the same states, so there is no way back to it.
+#[test]
+fn a_change_whose_workers_find_a_damaged_state_ends_the_daemon_as_a_start_with_it_would() {
+    let configured = Configured::new(&[SUM]);
+    let mut daemon = start(&configured);
+    let sample = |second: u64| line("a", "egress_flow_count", START + second * 1_000_000, 7);
+    assert_eq!(daemon.post((0..60).map(sample).collect::<String>().as_bytes(), None).unwrap().0, 200);
+    daemon.wait_for("/analytics/uves/virtual-network/a", |(status, _)| (*status == 200).then_some(()));
+    daemon.wait_until_applied();
+    // A stop would write the view's checkpoint behind the states.
+    daemon.signal("KILL");
+    daemon.wait();
+    let mut daemon = start(&configured);
+    let files = std::fs::read_dir(configured.data().join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let state = files.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("state-"));
+    let state = state.unwrap();
+    let mut bytes = std::fs::read(&state).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    configured.write(&text(&[SUM, SCORE]));
+    daemon.signal("HUP");
+    assert_eq!(daemon.wait().code(), Some(65), "{}", daemon.stderr());
+    assert!(daemon.stderr().contains("the saved state of partition"), "{}", daemon.stderr());
+}
+
 #[test]
 fn each_refusal_of_a_signal_is_written_at_once() {
     let configured = Configured::new(&[SUM]);

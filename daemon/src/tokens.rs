@@ -127,7 +127,9 @@ impl Tokens {
         if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
             return Err(format!("{} is not a file; name one", path.display()));
         }
-        let text = file::read_text(path).map_err(|error| format!("{} cannot be read ({error})", path.display()))?;
+        let text = file::read_text(path).map_err(|error| {
+            format!("{} cannot be read ({error}); name a file that the user of the daemon can read", path.display())
+        })?;
         Self::parse(&text).map_err(|reason| format!("{}:{reason}", path.display()))
     }
 
@@ -166,14 +168,20 @@ impl Tokens {
     }
 }
 
+/// How a line that cannot be used is mended.
+const REMEDY: &str = "correct the line, or replace it by one of `derived-statsd token NAME`";
+
 fn entry(line: &str) -> Result<Entry, String> {
     let fields: Vec<_> = line.split_whitespace().collect();
     let [name, scopes, hash] = fields[..] else {
-        return Err(format!("expected a name, scopes and sha256:HASH, found {} fields", fields.len()));
+        return Err(format!("expected a name, scopes and sha256:HASH, found {} fields; {REMEDY}", fields.len()));
     };
-    let scopes = scopes.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let scopes = scopes.split(',').map(str::parse).collect::<Result<_, _>>();
+    let scopes = scopes.map_err(|problem: String| format!("{problem}; {REMEDY}"))?;
     let digits = hash.strip_prefix("sha256:").filter(|digits| digits.len() == 64);
-    let hash = digits.and_then(unhex).ok_or("expected `sha256:` and 64 hexadecimal digits after the scopes")?;
+    let hash = digits.and_then(unhex);
+    let hash =
+        hash.ok_or_else(|| format!("expected `sha256:` and 64 hexadecimal digits after the scopes; {REMEDY}"))?;
     Ok(Entry { name: name.to_owned(), scopes, hash })
 }
 
@@ -229,6 +237,7 @@ mod tests {
         ] {
             let error = Tokens::parse(&format!("# tokens\n{line}\n")).unwrap_err();
             assert!(error.contains(expected) && !error.contains(&hash[4..]), "{line}: {error}");
+            assert!(error.contains("`derived-statsd token NAME`"), "there is a remedy: {error}");
         }
     }
 }

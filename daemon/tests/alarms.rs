@@ -182,6 +182,28 @@ fn a_kill_after_each_period_changes_no_alarm() {
     assert_eq!(run("KILL"), stopped);
 }
 
+/// Two types with different timeouts: their windows close one after the other, and no kill is between them.
+#[test]
+fn a_kill_after_each_period_changes_no_alarm_over_two_proxy_types() {
+    let rule = r#"alarms=[{rule='alarm "high" when AggProxySum.value > 10 and AggProxySumLast.value < 25 for 2 periods, clear for 2 periods severity critical'}]"#;
+    let list = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum:AggProxySumLast";
+    let values = [30, 20, 20, 30, 20, 30, 30, 20, 20, 1, 1, 1];
+    let run = |signal: &str| {
+        let data = TempDir::new().unwrap();
+        for (period, value) in (0..).zip(&values) {
+            let mut daemon = start(data.path(), &[rule, list]);
+            post(&daemon, period, &[*value]);
+            daemon.signal(signal);
+            daemon.wait();
+        }
+        start(data.path(), &[rule, list]).stop();
+        changes(data.path())
+    };
+    let stopped = run("TERM");
+    assert_eq!(stopped, ["3 fires", "7 ended", "9 fires", "11 ended"]);
+    assert_eq!(run("KILL"), stopped);
+}
+
 #[test]
 fn an_alarm_whose_state_was_damaged_and_started_over_fires_once_and_ends() {
     let data = TempDir::new().unwrap();
@@ -253,7 +275,14 @@ fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
     let refused = [
         ("AggProxySumAnomalyEWM01.value.sigma > 3", "is never true"),
         ("AggProxySumm.value > 3", "did you mean `AggProxySum`?"),
-        ("AggProxySum.value > 3 or AggProxySumAnomalyEWM01.value.sigma > 2", "of several UVEs"),
+        (
+            "AggProxySum.value > 3 and AggProxySumAnomalyEWM01.value.sigma > 4",
+            "`AggProxySumAnomalyEWM01.value.sigma > 4` is never true",
+        ),
+        (
+            "AggProxySum-A-b.value > 3 and AggProxySum-A-c.value > 3",
+            "`AggProxySum-A-b` is no configured proxy type or UVE",
+        ),
         ("AggProxySum.value > 3 text \"{foo}\"", "the text: "),
     ];
     for (condition, expected) in refused {

@@ -53,6 +53,8 @@ fn a_failure_shows_what_was_expected_and_what_was_found() {
     let cases = [
         (file("1 2 3", &result("at = \"1m\", data = {value.value = 5}")), "value.value: expected 5, found 2"),
         (file("1 2 3", &result("at = \"1m\", data = {value.sum = 5}")), "value.sum: expected 5, found none"),
+        (file("1 2 3", &result("at = \"1m\", data = {value.sum = 5}")), "value has the fields value\n"),
+        (file("1 2 3", &result("at = \"1m\", data = {valu = 5}")), "the result has the fields "),
         (file("1 2 3", &result("at = \"1m\", data = {value.value = \"> 2\"}")), "expected \"> 2\", found 2"),
         (file("1 2 3", &result("at = \"1m\", data = {value = [2]}")), "value: expected [2], found {\"value\":2}"),
         (file("1 2 3", &result("at = \"7m\"")), "no such result; its windows with results: 0s, 1m, 2m"),
@@ -122,6 +124,23 @@ fn an_alarm_that_differs_is_shown_and_a_rule_without_a_test_is_named() {
     assert!(code == 0 && stdout.contains("no test expects an alarm of \"low\""), "{stdout}");
     assert!(!stdout.contains("an alarm of \"high\""), "{stdout}");
     assert!(stdout.contains("coverage  t.toml: 0 of 2, 1 of 2 rules of alarms\n"), "{stdout}");
+}
+
+#[test]
+fn a_rule_over_two_proxy_types_is_expected_and_covered_as_one_of_a_single_type() {
+    let rules = r#"'''alarms=[{rule = 'alarm "both" when AggProxySum.value > 1 and AggProxySumAnomalyEWM01.value.samples >= 2'}]'''"#;
+    let text = |state: &str| {
+        let alarm = |(at, state)| format!("{{key = \"T:a\", rule = \"both\", at = \"{at}\", state = \"{state}\"}}");
+        let alarms = [("0s", "inactive"), ("1m", "firing"), ("2m", state)].map(alarm).join(", ");
+        file("2 2 1", &format!("alarms = [{alarms}]")).replace("set = [", &format!("set = [{rules}, "))
+    };
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("t.toml"), text("inactive")).unwrap();
+    let (code, stdout, stderr) = run(folder.path(), &["--coverage", "t.toml"]);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
+    assert!(stdout.contains("1 of 1 rules of alarms"), "{stdout}");
+    let (code, stdout, _) = run_text(&text("firing"));
+    assert!(code == 1 && stdout.contains("expected firing, found inactive"), "{stdout}");
 }
 
 /// A file with a rule without data, one for other objects, an object that stops and one that continues.

@@ -44,6 +44,27 @@ fn a_built_in_type_in_words() {
     assert_eq!(facts(&["AggProxySeasonal"]), facts(&["1.DSSum-raw:DSAnomaly:Seasonal"]));
 }
 
+#[test]
+fn a_type_of_a_schema_file_needs_its_configuration() {
+    let folder = tempfile::tempdir().expect("a directory for tests");
+    let (schema, file) = (folder.path().join("own.sandesh"), folder.path().join("d.toml"));
+    let text = "struct Loads { 1: string name (key=\"\") 2: string proxy 3: optional bool deleted
+        4: optional u64 raw (hidden=\"yes\") 5: optional u64 top (stats=\"1-raw:DSMax\") } (period=\"30\", timeout=\"4\")";
+    std::fs::write(&schema, text).expect("a file for tests");
+    std::fs::write(&file, format!("[aggregation]\nschema_files = [{:?}]\n", schema)).expect("a file for tests");
+    let config = file.to_str().expect("UTF-8");
+    let found = explain(&["Loads", "--config", config]);
+    assert!(found.starts_with("A type of a schema file: results every 30 s; an object without"), "{found}");
+    assert!(found.contains("expires after 4 periods.\n\nannotation  1-raw:DSMax\n"), "{found}");
+    for (arguments, expected) in [
+        (&["explain", "Load", "--config", config][..], "did you mean `Loads`?"),
+        (&["explain", "Loads"], "name the configuration of one of your own with --config FILE"),
+    ] {
+        let run = binary::run(arguments, "");
+        assert!(run.code == Some(2) && run.stderr.contains(expected), "{run:?}");
+    }
+}
+
 /// The lines about the links of a chain.
 fn links(annotation: &str) -> String {
     let is_link = |line: &&str| line.starts_with("aggregate") || line.starts_with("computes");

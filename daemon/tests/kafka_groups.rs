@@ -427,6 +427,33 @@ fn a_configuration_is_changed_daemon_by_daemon_and_every_window_is_given_once() 
     b.stop();
 }
 
+/// What is written to the topic of a stream while no daemon has the stream is applied when it comes back, so that no time
+/// is unknown there.
+#[test]
+fn a_stream_that_comes_back_has_what_its_topic_took_meanwhile_in_whole_windows() {
+    let group = Group::new(&BROKER, "absent", 4);
+    let input = Input::new(16, 4, 8, 300, 20);
+    let expected = input.expected();
+    let third = input.samples.len() / 3;
+    let one = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum:AggProxySumAnomalyEWM01";
+    let settings: [&[&str]; 3] = [&[], &[one, "kafka.configuration_version=1"], &["kafka.configuration_version=2"]];
+    for (slice, settings) in input.samples.chunks(third + 1).zip(settings) {
+        let daemon = group.daemon_with("a", settings);
+        is_ready(&daemon);
+        group.publish(slice);
+        daemon.wait_for("/api/v1/partitions", |(_, body)| {
+            let partitions: Vec<Value> = serde_json::from_str(body).unwrap_or_default();
+            let is_applied = |partition: &Value| partition["lag"] == 0 && partition["closing"] != true;
+            (!partitions.is_empty() && partitions.iter().all(is_applied)).then_some(())
+        });
+        daemon.stop();
+    }
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    assert!(results.lines.iter().all(|line| !line.contains("\"partial\":true")), "no time is unknown");
+    input.assert_results(results.lines, &expected, "a stream that was removed for a while");
+}
+
 /// Waits until the daemon shows that generation 1 is in force: `a` works with it, and `b` waits with the one before.
 fn wait_for_generations(daemon: &Daemon) {
     let in_force = |members: &Value| {

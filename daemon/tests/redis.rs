@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::broker::{Broker, Isolation};
+use support::browser::Browser;
 use support::redis::Redis;
 use support::{Daemon, command, line, wait_until};
 use tempfile::TempDir;
@@ -200,6 +201,11 @@ fn a_topic_that_does_not_exist_is_named_and_holds_nothing_up() {
     let problem = "topics for alarm-gen do not exist: -uve-topic-1; check";
     daemon.wait_for("/api/v1/status", |(_, body)| body.contains(problem).then_some(()));
     daemon.wait_for("/metrics", |(_, metrics)| metrics.contains("redis_missing_topics 1\n").then_some(()));
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    let sinks = "document.querySelector('[aria-labelledby=sinks]').innerText";
+    browser.wait(&format!("{sinks}.includes('topics for alarm-gen do not exist: -uve-topic-1; check')"));
+    drop(browser);
     broker.create_topic("-uve-topic-1", 1, &[]);
     daemon.wait_until_said("Topics for alarm-gen exist now");
     daemon.wait_for("/metrics", |(_, metrics)| metrics.contains("redis_missing_topics 0\n").then_some(()));

@@ -152,6 +152,31 @@ fn a_file_with_faults_changes_nothing_and_every_fault_is_named() {
     daemon.stop();
 }
 
+/// The configuration before would read the same states, so there is no way back to it.
+#[test]
+fn a_change_whose_workers_find_a_damaged_state_ends_the_daemon_as_a_start_with_it_would() {
+    let configured = Configured::new(&[SUM]);
+    let mut daemon = start(&configured);
+    let sample = |second: u64| line("a", "egress_flow_count", START + second * 1_000_000, 7);
+    assert_eq!(daemon.post((0..60).map(sample).collect::<String>().as_bytes(), None).unwrap().0, 200);
+    daemon.wait_for("/analytics/uves/virtual-network/a", |(status, _)| (*status == 200).then_some(()));
+    daemon.wait_until_applied();
+    // A stop would write the view's checkpoint behind the states.
+    daemon.signal("KILL");
+    daemon.wait();
+    let mut daemon = start(&configured);
+    let files = std::fs::read_dir(configured.data().join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let state = files.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("state-"));
+    let state = state.unwrap();
+    let mut bytes = std::fs::read(&state).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&state, bytes).unwrap();
+    configured.write(&text(&[SUM, SCORE]));
+    daemon.signal("HUP");
+    assert_eq!(daemon.wait().code(), Some(65), "{}", daemon.stderr());
+    assert!(daemon.stderr().contains("the saved state of partition"), "{}", daemon.stderr());
+}
+
 #[test]
 fn each_refusal_of_a_signal_is_written_at_once() {
     let configured = Configured::new(&[SUM]);
@@ -265,6 +290,29 @@ fn a_stop_ends_a_change_that_waits_and_leaves_the_file_before() {
     assert!(daemon.wait_for_end().success());
     assert_eq!(std::fs::read_to_string(configured.file()).unwrap(), before, "the stop did not end the change");
     assert!(!daemon.stderr().contains("The configuration was changed."), "{}", daemon.stderr());
+}
+
+#[test]
+fn a_posted_setting_that_a_flag_hides_is_named_and_rules_of_alarms_are_compared() {
+    let configured = Configured::new(&[SUM]);
+    let mut command = configured.guarded();
+    command.args(["--set", "aggregation.idle_timeout=7s"]);
+    let daemon = Daemon::spawn(command).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let with = |rule: &str| {
+        let text = text(&[SUM]).replace("period = 10\n", "period = 10\nidle_timeout = \"9s\"\n");
+        format!("{text}[[alarms]]\nrule = 'alarm \"high\" when AggProxySum.value > {rule}'\n")
+    };
+    let (status, answer) = configured.post(&daemon, &with("5"));
+    let hidden = serde_json::json!([{ "key": "aggregation.idle_timeout", "by": "flag --set" }]);
+    assert_eq!((status, &answer["hidden"]), (200, &hidden), "{answer}");
+    assert_eq!(answer["alarms"]["added"], serde_json::json!(["high"]), "{answer}");
+    let (status, shown) = configured.ask(&daemon, "GET", "/api/v1/config", "").unwrap();
+    assert!(status == 200 && shown.contains(r#""alarms":{"high":"when=AggProxySum.value > 5; for=1;"#), "{shown}");
+    let (status, answer) = configured.post(&daemon, &with("6 for 2"));
+    assert_eq!((status, &answer["alarms"]["changed"][0]["name"]), (200, &"high".into()), "{answer}");
+    assert!(answer["alarms"]["changed"][0]["why"].as_str().unwrap().contains("for=2"), "{answer}");
+    daemon.stop();
 }
 
 #[test]

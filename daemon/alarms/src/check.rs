@@ -10,8 +10,7 @@ use derived_stats::annotation::nearest;
 use proxy_uve::schema::ProxyType;
 use proxy_uve::{Plan, StreamName, UveDescription};
 
-use crate::compile::{Compiled, Slots};
-use crate::evaluate::is_of;
+use crate::compile::{Bound, Compiled, Slots, type_name};
 use crate::rule::{ClearBound, Condition, MAX_PERIODS, MAX_RULES, MAX_TEXT, Operation, Right, Rule, Rules, Term};
 
 /// A stream and its proxy types.
@@ -45,25 +44,24 @@ pub fn hints(rules: &Rules, streams: &[StreamTypes<'_>]) -> Vec<String> {
 }
 
 fn hints_of(rule: &Rule, plans: &[(Plan, &[Arc<ProxyType>])]) -> BTreeSet<String> {
-    let (Condition::Terms(lists), sources) = (&rule.condition, rule.sources()) else { return BTreeSet::new() };
+    let Condition::Terms(lists) = &rule.condition else { return BTreeSet::new() };
     // With several lists another one may hold.
     let [terms] = lists.as_slice() else { return BTreeSet::new() };
     let mut hints = BTreeSet::new();
     for (plan, types) in plans.iter().filter(|_| rule.periods > 1) {
+        let Some(bound) = Bound::new(rule, plan) else { continue };
         let stream = plan.stream().to_string();
-        for uve in plan.uves().filter(|uve| is_of(&sources, uve.name(), &stream)) {
-            let Some(of_type) = type_of(&uve, types, &stream) else { continue };
-            hints.extend(terms.iter().filter_map(|term| {
-                let periods = hold::shorter_than_wanted(term, rule, &uve, of_type)?;
-                let unit = if periods == 1 { "period" } else { "periods" };
-                Some(format!(
-                    "alarm {:?}: after the value has jumped to another level, `{term}` stays true for {periods} {unit} at \
-                     most, and `for` is {}: it fires only for a value that jumps further in each of them; write `for \
-                     {periods}`, take a threshold nearer to 0, or a detector that adapts more slowly",
-                    rule.name, rule.periods
-                ))
-            }));
-        }
+        hints.extend(terms.iter().filter_map(|term| {
+            let (_, uve) = bound.of(&term.left).ok()?;
+            let periods = hold::shorter_than_wanted(term, rule, uve, type_of(uve, types, &stream)?)?;
+            let unit = if periods == 1 { "period" } else { "periods" };
+            Some(format!(
+                "alarm {:?}: after the value has jumped to another level, `{term}` stays true for {periods} {unit} at \
+                 most, and `for` is {}: it fires only for a value that jumps further in each of them; write `for \
+                 {periods}`, take a threshold nearer to 0, or a detector that adapts more slowly",
+                rule.name, rule.periods
+            ))
+        }));
     }
     hints
 }
@@ -130,21 +128,23 @@ fn clear_problem(rule: &Rule, bound: ClearBound) -> Option<String> {
 
 /// What is wrong with a rule for these streams.
 fn against(rule: &Arc<Rule>, plans: &[(Plan, &[Arc<ProxyType>])]) -> Vec<String> {
-    let sources = rule.sources();
     let mut found = false;
     let mut problems = BTreeSet::new();
     for (plan, types) in plans {
+        let Some(bound) = Bound::new(rule, plan) else { continue };
+        found = true;
         let stream = plan.stream().to_string();
-        for uve in plan.uves().filter(|uve| is_of(&sources, uve.name(), &stream)) {
-            found = true;
-            match Compiled::new(rule, &uve, &mut Slots::default()) {
-                Err(problem) => drop(problems.insert(problem)),
-                Ok(_) => problems.extend(of_type(rule, &uve, types, &stream)),
-            }
+        if let Err(problem) = Compiled::new(rule, &bound, &mut Slots::default()) {
+            problems.insert(problem);
+            continue;
         }
+        let of_types: Vec<_> =
+            bound.uves().iter().filter_map(|(_, uve)| Some((uve, type_of(uve, types, &stream)?))).collect();
+        problems.extend(other_periods(&of_types));
+        problems.extend(of_types.iter().flat_map(|(uve, of_type)| impossible(rule, &bound, uve, of_type)));
     }
     if !found {
-        problems.insert(unknown(&sources, plans));
+        problems.insert(unknown(&rule.sources(), plans));
     }
     // The same mistake is one problem, however many streams it concerns.
     problems.into_iter().take(1).collect()
@@ -152,14 +152,30 @@ fn against(rule: &Arc<Rule>, plans: &[(Plan, &[Arc<ProxyType>])]) -> Vec<String>
 
 /// The proxy type of a UVE of a stream.
 fn type_of<'t>(uve: &UveDescription<'_>, types: &'t [Arc<ProxyType>], stream: &str) -> Option<&'t ProxyType> {
-    let name = uve.name().strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or_else(|| uve.name());
+    let name = type_name(uve.name(), stream);
     types.iter().map(Arc::as_ref).find(|of_type| of_type.name() == name)
 }
 
-/// What a proxy type makes impossible.
-fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stream: &str) -> Vec<String> {
-    let Some(of_type) = type_of(uve, types, stream) else { return Vec::new() };
+/// Why the results of these proxy types never belong together: their windows have different lengths.
+fn other_periods(of_types: &[(&UveDescription<'_>, &ProxyType)]) -> Option<String> {
+    let periods: BTreeSet<_> = of_types.iter().map(|(_, of_type)| of_type.period_seconds()).collect();
+    (periods.len() > 1).then(|| {
+        let of_each = of_types.iter().map(|(_, of_type)| {
+            let period = of_type.period_seconds().unwrap_or_default();
+            format!("{} ({period} s)", of_type.name())
+        });
+        format!(
+            "its operands are of proxy types with different periods, {}, whose windows close at different times; compare \
+             types with the same period, or write a rule for each",
+            of_each.collect::<Vec<_>>().join(" and ")
+        )
+    })
+}
+
+/// What a proxy type of a rule makes impossible.
+fn impossible(rule: &Rule, bound: &Bound<'_>, uve: &UveDescription<'_>, of_type: &ProxyType) -> Vec<String> {
     let name = of_type.name();
+    let is_its = |term: &&Term| bound.of(&term.left).is_ok_and(|(_, found)| found.name() == uve.name());
     match &rule.condition {
         Condition::NoData(_) => {
             let timeout = of_type.timeout();
@@ -178,10 +194,11 @@ fn of_type(rule: &Rule, uve: &UveDescription<'_>, types: &[Arc<ProxyType>], stre
             problem.into_iter().collect()
         }
         Condition::Terms(lists) => {
+            let its = |terms: &Vec<Term>| terms.iter().filter(is_its).cloned().collect::<Vec<_>>();
             let mut problems: Vec<_> =
-                lists.iter().flat_map(|terms| reach::unreachable(terms, rule, uve, of_type)).collect();
+                lists.iter().flat_map(|terms| reach::unreachable(&its(terms), rule, uve, of_type)).collect();
             let fitting = rule.clear.bound.filter(|bound| clear_problem(rule, *bound).is_none());
-            if let (Some(clear), Some(term)) = (fitting, lists.iter().flatten().next()) {
+            if let (Some(clear), Some(term)) = (fitting, lists.iter().flatten().next().filter(is_its)) {
                 problems.extend(reach::unreachable_clear(clear, term, uve, of_type));
             }
             problems
@@ -216,9 +233,10 @@ fn unknown(sources: &[&str], plans: &[(Plan, &[Arc<ProxyType>])]) -> String {
             format!("`{source}` is no configured proxy type or UVE; {}", meant.unwrap_or_else(all))
         }
         None => format!(
-            "its operands are of several UVEs, {}, whose windows close at different times; write a rule for each, or \
-             one proxy type with both attributes",
-            sources.join(" and ")
+            "no stream has all of `{}`, and a rule compares results of one stream: each stream has event time and \
+             commits of its own, so no instant has the results of two; give a stream all of these types, or write a rule \
+             for each",
+            sources.join("` and `")
         ),
     }
 }
@@ -247,6 +265,10 @@ mod tests {
             "alarm \"c\" when AggProxySum-UveVirtualNetworkAgent-egress_flow_count.value > 1",
             "alarm \"d\" when no data in AggProxySum",
             "alarm \"e\" when AggProxySumAnomalyEWM01.value.sigma < -2.9, clear above 0",
+            "alarm \"f\" when AggProxySum.value > 3 and AggProxySumAnomalyEWM01.value.sigma > 2 text \"{value} \
+             {AggProxySumAnomalyEWM01.value.sigma}\"",
+            "alarm \"g\" when AggProxySum.value > 3 and AggProxySum.value < 9 or \
+             AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count.value.sigma > 2",
         ];
         assert_eq!(found(&good), [""; 0]);
     }
@@ -292,7 +314,20 @@ mod tests {
         ("AggProxySun.value > 3", "`AggProxySun` is no configured proxy type or UVE; did you mean `AggProxySum`?"),
         ("AggProxySum.valu > 3", "has no attribute `valu`; did you mean `value`?"),
         ("AggProxySumAnomalyEWM01.value.sigmo > 2", "has no field `value.sigmo`; did you mean `value.sigma`?"),
-        ("AggProxySum.value > 3 or AggProxySumAnomalyEWM01.value.sigma > 2", "are of several UVEs"),
+        (
+            "AggProxySum.value > 3 and AggProxySumAnomalyEWM01.value.sigma > 4",
+            "`AggProxySumAnomalyEWM01.value.sigma > 4` is never true",
+        ),
+        (
+            "AggProxySum-UveVirtualNetworkAgent-ingress_flow_count.value > 3 and \
+             AggProxySum-UveVirtualNetworkAgent-egress_flow_count.value > 3",
+            "no stream has all of `AggProxySum-UveVirtualNetworkAgent-egress_flow_count` and \
+             `AggProxySum-UveVirtualNetworkAgent-ingress_flow_count`",
+        ),
+        (
+            "AggProxySum.value > 3 and AggProxySumAnomalyEWM01.value.sigma > 2 text \"{AggProxySum.x}\"",
+            "no attribute `x`",
+        ),
         ("no data in AggProxySum for 2", "never fires: an object without samples expires after 1"),
         ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 3.2", "`clear above 3.2` does not go with `> 2`"),
         ("AggProxySum.value > \"x\"", "`AggProxySum.value` is a number, and \"x\" a text; compare it with a number"),

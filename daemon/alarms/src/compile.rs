@@ -1,5 +1,6 @@
-//! Rules bound to the results of one proxy type: paths become fields.
+//! Rules bound to the results of proxy types of one stream: paths become fields.
 
+mod bound;
 mod path;
 mod show;
 
@@ -8,12 +9,13 @@ use std::sync::Arc;
 use derived_stats::Output;
 use proxy_uve::UveDescription;
 
+pub(crate) use self::bound::{Bound, is_name_of, type_name};
 use self::path::target;
 use crate::life::{Periods, Truth};
 use crate::operand::{Operand, Scalar, compare, compare_both};
 use crate::rule::{Absent, ClearBound, Condition, Operation, Path, Right, Rule, Term};
 
-/// A rule for one proxy type of one stream.
+/// A rule for the proxy types of one stream that it compares.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
     pub rule: Arc<Rule>,
@@ -48,7 +50,7 @@ enum Part {
     Value(Target),
 }
 
-/// The fields of one proxy type that rules need, and their values in the window that is evaluated.
+/// The fields of proxy types that rules need, and their values in the window that is evaluated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
     slots: Vec<Slot>,
@@ -56,6 +58,8 @@ pub(crate) struct Slots {
 
 #[derive(Clone, Debug)]
 struct Slot {
+    /// The proxy type, by its index in the plan.
+    type_index: usize,
     attribute: Box<str>,
     /// The index in the fields of the attribute.
     field: usize,
@@ -67,7 +71,7 @@ struct Slot {
 /// The attribute and the index of the field that a path names; `None` if it names several or none.
 pub(crate) fn one_field(path: &Path, uve: &UveDescription<'_>) -> Option<(String, usize)> {
     let mut slots = Slots::default();
-    match target(path, uve, false, &mut slots).ok()? {
+    match target(path, (0, uve), false, &mut slots).ok()? {
         Target::Fields(fields) if fields.len() == 1 => {
             slots.slots.first().map(|slot| (slot.attribute.to_string(), slot.field))
         }
@@ -76,10 +80,10 @@ pub(crate) fn one_field(path: &Path, uve: &UveDescription<'_>) -> Option<(String
 }
 
 impl Slots {
-    fn add(&mut self, attribute: &str, field: usize) -> usize {
-        let known = self.slots.iter().position(|slot| *slot.attribute == *attribute && slot.field == field);
-        known.unwrap_or_else(|| {
-            self.slots.push(Slot { attribute: attribute.into(), field, is_there: false, value: None });
+    fn add(&mut self, type_index: usize, attribute: &str, field: usize) -> usize {
+        let is_it = |slot: &Slot| slot.type_index == type_index && *slot.attribute == *attribute && slot.field == field;
+        self.slots.iter().position(is_it).unwrap_or_else(|| {
+            self.slots.push(Slot { type_index, attribute: attribute.into(), field, is_there: false, value: None });
             self.slots.len() - 1
         })
     }
@@ -89,12 +93,37 @@ impl Slots {
         self.slots.iter_mut().for_each(|slot| (slot.is_there, slot.value) = (false, None));
     }
 
-    /// Takes the values of an attribute.
-    pub(crate) fn take(&mut self, attribute: &str, output: &Output<'_>) {
-        for slot in self.slots.iter_mut().filter(|slot| *slot.attribute == *attribute) {
+    /// Takes the values of an attribute of a proxy type.
+    pub(crate) fn take(&mut self, type_index: usize, attribute: &str, output: &Output<'_>) {
+        let is_its = |slot: &&mut Slot| slot.type_index == type_index && *slot.attribute == *attribute;
+        for slot in self.slots.iter_mut().filter(is_its) {
             slot.is_there = true;
             let field = output.description().fields().get(slot.field);
             slot.value = field.and_then(|field| field.value_in(output.record())).and_then(Scalar::of);
+        }
+    }
+
+    /// Whether an attribute has a result.
+    pub(crate) fn has_values(&self) -> bool {
+        self.slots.iter().any(|slot| slot.is_there)
+    }
+
+    /// Takes the values out, each with the number of its slot. A field without a value is there if its attribute has a
+    /// result.
+    pub(crate) fn take_values(&mut self) -> Vec<(usize, Option<Scalar>)> {
+        let slots = self.slots.iter_mut().enumerate();
+        slots
+            .filter_map(|(index, slot)| std::mem::take(&mut slot.is_there).then(|| (index, slot.value.take())))
+            .collect()
+    }
+
+    /// Sets values that were taken out.
+    pub(crate) fn set_values(&mut self, values: Vec<(usize, Option<Scalar>)>) {
+        self.clear();
+        for (index, value) in values {
+            if let Some(slot) = self.slots.get_mut(index) {
+                (slot.is_there, slot.value) = (true, value);
+            }
         }
     }
 
@@ -123,20 +152,20 @@ impl Slots {
 }
 
 impl Compiled {
-    /// Binds a rule to a proxy type, whose fields it adds to `slots`.
+    /// Binds a rule to proxy types, whose fields it adds to `slots`.
     ///
     /// # Errors
     ///
-    /// What the type does not have, with what it has.
-    pub(crate) fn new(rule: &Arc<Rule>, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<Self, String> {
+    /// What a type does not have, with what it has.
+    pub(crate) fn new(rule: &Arc<Rule>, bound: &Bound<'_>, slots: &mut Slots) -> Result<Self, String> {
         let lists = match &rule.condition {
             Condition::NoData(_) => Vec::new(),
             Condition::Terms(lists) => {
-                let list = |terms: &Vec<Term>| terms.iter().map(|term| compile_term(term, uve, slots)).collect();
+                let list = |terms: &Vec<Term>| terms.iter().map(|term| compile_term(term, bound, slots)).collect();
                 lists.iter().map(list).collect::<Result<Vec<_>, String>>()?
             }
         };
-        let text = parts(&rule.text, uve, slots)?;
+        let text = parts(&rule.text, bound, slots)?;
         Ok(Self { rule: Arc::clone(rule), lists, text })
     }
 
@@ -191,19 +220,20 @@ fn all(truths: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     any(truths.map(|truth| truth.map(|truth| !truth))).map(|is_one_false| !is_one_false)
 }
 
-fn compile_term(term: &Term, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<CompiledTerm, String> {
+fn compile_term(term: &Term, bound: &Bound<'_>, slots: &mut Slots) -> Result<CompiledTerm, String> {
     let is_size = matches!(term.operation, Operation::SizeEqual | Operation::SizeNotEqual);
-    let left = target(&term.left, uve, is_size, slots)?;
+    let left = target(&term.left, bound.of(&term.left)?, is_size, slots)?;
+    let mut value = |path: &Path| target(path, bound.of(path)?, false, slots);
     let right = match &term.right {
         Right::Constant(_) => None,
-        Right::Path(path) => Some(target(path, uve, false, slots)?),
+        Right::Path(path) => Some(value(path)?),
     };
-    let variables = term.variables.iter().map(|path| target(path, uve, false, slots)).collect::<Result<_, _>>()?;
+    let variables = term.variables.iter().map(value).collect::<Result<_, _>>()?;
     Ok(CompiledTerm { left, right, variables })
 }
 
 /// The parts of a text with `{…}`.
-fn parts(text: &str, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<Vec<Part>, String> {
+fn parts(text: &str, bound: &Bound<'_>, slots: &mut Slots) -> Result<Vec<Part>, String> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some((before, behind)) = rest.split_once('{') {
         if let Some(after) = behind.strip_prefix('{') {
@@ -221,8 +251,9 @@ fn parts(text: &str, uve: &UveDescription<'_>, slots: &mut Slots) -> Result<Vec<
             "key" => Part::Key,
             "rule" => Part::Rule,
             path => {
-                let path = Path::parse(&format!("{}.{path}", uve.name()));
-                Part::Value(target(&path, uve, false, slots).map_err(|problem| format!("the text: {problem}"))?)
+                let path = bound.in_text(path);
+                let found = bound.of(&path).and_then(|of_type| target(&path, of_type, false, slots));
+                Part::Value(found.map_err(|problem| format!("the text: {problem}"))?)
             }
         });
         rest = after;
@@ -257,7 +288,7 @@ mod tests {
         for (rule, values, raises, clears) in cases {
             let slot = |(field, value): (usize, Option<u64>)| {
                 let value = value.map(|value| Scalar::Number(Number::U64(value)));
-                Slot { attribute: "value".into(), field, is_there: true, value }
+                Slot { type_index: 0, attribute: "value".into(), field, is_there: true, value }
             };
             let slots = Slots { slots: values.into_iter().enumerate().map(slot).collect() };
             let term = CompiledTerm { left: Target::Fields(vec![0, 1]), right: None, variables: Vec::new() };

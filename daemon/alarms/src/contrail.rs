@@ -2,7 +2,7 @@
 //!
 //! Form and meaning are those of `schema/alarm.xsd` of tf-api-client and of `alarmgen.py` and `alarm_base.py` of
 //! tf-analytics (<https://github.com/tungstenfabric/tf-analytics>). What is different here: all operands of a rule are of
-//! one proxy UVE, because that is what one partition computes at one window close.
+//! proxy UVEs of one stream with one period, because those are what one partition computes for one window.
 
 use proxy_uve::table_of_uve_type;
 use serde::Deserialize;

@@ -8,18 +8,24 @@
 mod absent;
 mod entry;
 mod objects;
+mod restored;
 mod rows;
+mod several;
 mod window;
+
+use std::sync::Arc;
 
 use proxy_uve::{AttributeResult, Plan, Subject};
 
 use self::entry::Entry;
 use self::objects::Objects;
 use self::rows::Rows;
-use crate::compile::{Compiled, Slots};
+use self::several::Held;
+use self::window::Window;
+use crate::compile::{Bound, Compiled, Slots};
 use crate::row::{Alarm, AlarmData, AlarmRow, State, UVE};
 use crate::rule::{Condition, Rules};
-use crate::saved::{self, SavedAlarm, SavedObject};
+use crate::saved;
 
 pub use crate::saved::{StateError, is_alarm_chunk, retain};
 
@@ -33,14 +39,16 @@ pub const MAX_ALARMS: usize = 100_000;
 /// start have to find it among the results that the log retains.
 const REFRESH: u64 = 600_000_000;
 
-/// Why an alarm ends at a restart.
-const REMOVED: &str = "the rule was removed, or is not for this object any more";
-
 /// The alarms of the objects of one table.
 #[derive(Debug)]
 pub struct Alarms {
     stream: String,
+    /// The rules of each proxy type, by its index in the plan, and behind them those over several types.
     types: Vec<TypeRules>,
+    /// The number of proxy types.
+    plain_types: usize,
+    /// The indices in `types` of the rules to which each proxy type brings values.
+    brings: Vec<Vec<usize>>,
     objects: Objects,
     /// The object whose results come.
     current: Option<Current>,
@@ -50,10 +58,14 @@ pub struct Alarms {
     limited: u64,
 }
 
-/// The rules of one proxy type.
+/// The rules of one proxy type, or those over the same several ones.
 #[derive(Debug)]
 struct TypeRules {
     uve: String,
+    /// The other proxy UVEs that the rules compare.
+    other_uves: Arc<[String]>,
+    /// The values that wait for those of other types.
+    held: Held,
     rules: Vec<Compiled>,
     /// The indices of the rules, the worst severity first: an object has room for some alarms only.
     by_severity: Vec<usize>,
@@ -85,19 +97,38 @@ pub struct AlarmCounts {
 impl Alarms {
     /// The alarms of a table for `plan`. Rules of other proxy types are not evaluated here.
     pub fn new(rules: &Rules, plan: &Plan) -> Self {
-        let types = plan.uves().map(|uve| {
-            let mut of_type = TypeRules::new(uve.name());
-            let stream = plan.stream().to_string();
-            for rule in rules.iter().filter(|rule| is_of(rule.sources().as_slice(), uve.name(), &stream)) {
-                // A rule that does not fit is refused when the configuration is read.
-                of_type.rules.extend(Compiled::new(rule, &uve, &mut of_type.slots));
+        let mut types: Vec<_> = plan.uves().map(|uve| TypeRules::new(uve.name(), &[])).collect();
+        let plain_types = types.len();
+        let mut brings = vec![Vec::new(); plain_types];
+        for rule in rules.iter() {
+            let Some(bound) = Bound::new(rule, plan) else { continue };
+            let index = match bound.uves() {
+                [(index, _)] => *index,
+                uves => {
+                    let names: Vec<_> = uves.iter().map(|(_, uve)| uve.name()).collect();
+                    let known = types.iter().skip(plain_types).position(|of_types| of_types.is_over(&names));
+                    known.map_or(types.len(), |behind| plain_types + behind)
+                }
+            };
+            if index == types.len() {
+                let others: Vec<_> = bound.uves().iter().skip(1).map(|(_, uve)| uve.name()).collect();
+                types.push(TypeRules::new(bound.first(), &others));
             }
-            of_type.sort();
-            of_type
-        });
+            // A rule that does not fit is refused when the configuration is read.
+            let Some(of_types) = types.get_mut(index) else { continue };
+            let Ok(compiled) = Compiled::new(rule, &bound, &mut of_types.slots) else { continue };
+            of_types.rules.push(compiled);
+            for (of, _) in bound.uves() {
+                let Some(brought) = brings.get_mut(*of).filter(|brought| !brought.contains(&index)) else { continue };
+                brought.push(index);
+            }
+        }
+        types.iter_mut().for_each(TypeRules::sort);
         Self {
             stream: plan.stream().to_string(),
-            types: types.collect(),
+            types,
+            plain_types,
+            brings,
             objects: Objects::default(),
             current: None,
             rows: Rows::default(),
@@ -106,91 +137,48 @@ impl Alarms {
         }
     }
 
-    /// Restores the alarms of a table whose event time is `now`, in microseconds since the epoch. Alarms whose rule the
-    /// configuration no longer has, or has for other objects, end with a row.
-    ///
-    /// # Errors
-    ///
-    /// When a chunk is damaged or of a newer version.
-    pub fn restore<'c>(
-        rules: &Rules,
-        plan: &Plan,
-        chunks: impl IntoIterator<Item = (u32, &'c [u8])>,
-        now: u64,
-    ) -> Result<Self, StateError> {
-        let mut alarms = Self { refreshed: now, ..Self::new(rules, plan) };
-        for (chunk, bytes) in chunks {
-            for object in saved::decode(chunk, bytes)? {
-                if object.key == SavedObject::MARK {
-                    alarms.objects.set_known_until(object.known_until);
-                    alarms.refreshed = alarms.refreshed.max(object.known_until);
-                    continue;
-                }
-                alarms.restore_object(object.key, object.alarms, now, Vec::new());
-            }
-        }
-        Ok(alarms)
-    }
-
-    fn restore_object(&mut self, key: String, saved: Vec<SavedAlarm>, now: u64, mut ended: Vec<Alarm>) {
-        let mut entries = Vec::new();
-        for alarm in saved {
-            let entry = Entry::restored(&alarm);
-            let place = self.types.iter().position(|of_type| of_type.uve == alarm.uve);
-            let rule = place.and_then(|index| {
-                let rules = self.types.get(index)?.rules.iter();
-                // A rule that is not for the object is never evaluated, so nothing else would end its alarm.
-                let is_its = |compiled: &Compiled| compiled.rule.name == alarm.rule && compiled.rule.is_for(&key);
-                Some((index, rules.into_iter().position(is_its)?))
-            });
-            match rule {
-                Some((type_index, rule_index)) => {
-                    let severity = self.types.get(type_index).and_then(|of| of.rules.get(rule_index));
-                    let severity = severity.map_or(entry.severity, |compiled| compiled.rule.severity.code());
-                    entries.push(Entry { type_index, rule_index, severity, ..entry });
-                }
-                None => ended.push(entry.ended(now, Some(REMOVED))),
-            }
-        }
-        entries.sort_by_key(Entry::place);
-        let has_ended = !ended.is_empty();
-        self.objects.insert(&key, entries, has_ended);
-        if has_ended {
-            self.push_row(Current { key, start: now, end: now, ended, is_due: true });
-        }
-    }
-
     /// Whether no rule is evaluated and no alarm is there.
     pub fn is_idle(&self) -> bool {
         self.objects.is_empty() && self.types.iter().all(|of_type| of_type.rules.is_empty())
     }
 
+    /// The indices of the rules to which a proxy type brings values.
+    fn brings(&self, subject: &Subject<'_>) -> &[usize] {
+        self.brings.get(subject.type_index).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// A result begins.
     pub fn begin(&mut self, subject: &Subject<'_>) {
-        let Some(of_type) = self.types.get_mut(subject.type_index).filter(|of_type| !of_type.rules.is_empty()) else {
-            return;
-        };
-        of_type.slots.clear();
+        if subject.start < subject.end {
+            // Before the values of this one come.
+            self.evaluate_held(Some(subject.end));
+        }
+        let Self { types, brings, .. } = self;
+        for index in brings.get(subject.type_index).into_iter().flatten() {
+            types.get_mut(*index).into_iter().for_each(|of_types| of_types.slots.clear());
+        }
     }
 
     /// An attribute of the result.
     #[inline]
     pub fn attribute(&mut self, subject: &Subject<'_>, result: &AttributeResult<'_>) {
-        let Some(of_type) = self.types.get_mut(subject.type_index).filter(|of_type| !of_type.rules.is_empty()) else {
-            return;
-        };
+        let Self { types, brings, .. } = self;
+        let Some(indices) = brings.get(subject.type_index).filter(|indices| !indices.is_empty()) else { return };
         if result.inline {
             return;
         }
-        if let Some(output) = result.report.as_ref().forced() {
-            of_type.slots.take(result.name, output);
+        let Some(output) = result.report.as_ref().forced() else { return };
+        for index in indices {
+            if let Some(of_types) = types.get_mut(*index) {
+                of_types.slots.take(subject.type_index, result.name, output);
+            }
         }
     }
 
     /// The result is complete: its rules are evaluated.
     pub fn end(&mut self, subject: &Subject<'_>) {
         // An inline result is not one of a window.
-        if subject.start == subject.end || self.types.get(subject.type_index).is_none_or(|it| it.rules.is_empty()) {
+        if subject.start == subject.end || self.brings(subject).is_empty() {
             return;
         }
         // The run before has written the rows of these windows.
@@ -198,14 +186,24 @@ impl Alarms {
             return;
         }
         let Ok(key) = std::str::from_utf8(subject.key) else { return };
-        let is_same = self.current.as_ref().is_some_and(|it| it.key == key && it.end == subject.end);
+        self.show_window(key, subject.start, subject.end);
+        for position in 0..self.brings(subject).len() {
+            let Some(index) = self.brings(subject).get(position).copied() else { break };
+            match index < self.plain_types {
+                true => self.evaluate(index, key, Window::of(subject)),
+                false => self.end_of_several(index, key, subject.start, Window::of(subject)),
+            }
+        }
+    }
+
+    /// Makes the window of an object the one whose alarms change.
+    fn show_window(&mut self, key: &str, start: u64, end: u64) {
+        let is_same = self.current.as_ref().is_some_and(|it| it.key == key && it.end == end);
         if !is_same {
             self.finish_object();
-            let (start, end) = (subject.start, subject.end);
             let is_due = start / REFRESH != end / REFRESH;
             self.current = Some(Current { key: key.to_owned(), start, end, ended: Vec::new(), is_due });
         }
-        self.evaluate(key, subject);
     }
 
     /// How many windows without samples in a row the rules need one by one: the longest `for` of those that fire
@@ -247,6 +245,7 @@ impl Alarms {
 
     /// Takes the rows of the windows that closed. Call it while no window is closing.
     pub fn take_rows(&mut self) -> Vec<Vec<u8>> {
+        self.evaluate_held(None);
         self.finish_object();
         self.rows.take()
     }
@@ -262,12 +261,6 @@ impl Alarms {
         let (firing, pending) = self.objects.counts();
         AlarmCounts { firing, pending, limited: self.limited }
     }
-}
-
-/// Whether a rule with these sources is one of this UVE.
-pub(crate) fn is_of(sources: &[&str], uve: &str, stream: &str) -> bool {
-    let proxy_type = uve.strip_suffix(stream).and_then(|rest| rest.strip_suffix('-')).unwrap_or(uve);
-    !sources.is_empty() && sources.iter().all(|source| *source == uve || *source == proxy_type)
 }
 
 #[cfg(test)]

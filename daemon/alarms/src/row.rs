@@ -99,8 +99,11 @@ pub struct Alarm {
     pub ack: bool,
     /// The text, with the values with which it fired.
     pub description: String,
-    /// The UVE that was evaluated.
+    /// The UVE that was evaluated: that of the first comparison of the rule.
     pub uve: String,
+    /// The other UVEs that the rule compares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_uves: Vec<String>,
     /// The state of the alarm.
     pub state: State,
     /// What was true, with the values, as Contrail shows it.
@@ -167,6 +170,7 @@ mod tests {
             ack: false,
             description: "é".to_owned(),
             uve: "T-S-a".to_owned(),
+            other_uves: Vec::new(),
             state: State::Firing,
             alarm_rules: RawValue::from_string("{\"or_list\":[]}".to_owned()).unwrap(),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::evaluate::is_of;
+use crate::compile::is_name_of;
 use crate::glob;
 
 /// The most periods of `for` and of a clear condition.
@@ -188,9 +188,13 @@ impl Rule {
             && (self.keys.is_empty() || self.keys.iter().any(|pattern| glob::matches(pattern, key)))
     }
 
-    /// Whether the rule is evaluated with the results of a proxy type of a stream, `Struct-attribute`.
-    pub fn is_about(&self, proxy_type: &str, stream: &str) -> bool {
-        is_of(&self.sources(), &format!("{proxy_type}-{stream}"), stream)
+    /// Whether the rule is evaluated with the results of a proxy type of a stream, `Struct-attribute`, that has these
+    /// proxy types.
+    pub fn is_about<'t>(&self, proxy_type: &str, types: impl Iterator<Item = &'t str>, stream: &str) -> bool {
+        let uves: Vec<_> = types.map(|name| format!("{name}-{stream}")).collect();
+        let (sources, uve) = (self.sources(), format!("{proxy_type}-{stream}"));
+        sources.iter().any(|source| is_name_of(source, &uve, stream))
+            && sources.iter().all(|source| uves.iter().any(|known| is_name_of(source, known, stream)))
     }
 
     /// The first parts of all paths: proxy types and UVE names.

@@ -21,7 +21,8 @@ export function alarmId(alarm: ObjectAlarm): string {
 export function marks(alarms: Iterable<ObjectAlarm>, series: Series): Mark[] {
   const starts = new Map(series.points.map((point) => [point[1], point[0]]));
   const place = (end: number) => (starts.get(end) ?? end) / 1e6;
-  const own = [...alarms].filter((alarm) => alarm.uve === series.uve && alarm.proxy === series.proxy);
+  const compares = (alarm: ObjectAlarm) => alarm.uve === series.uve || (alarm.other_uves ?? []).includes(series.uve);
+  const own = [...alarms].filter((alarm) => compares(alarm) && alarm.proxy === series.proxy);
   return own.map(({ rule, fired, resolved }) => ({ rule, fired: place(fired), resolved: resolved === null ? null : place(resolved) }));
 }
 
@@ -33,6 +34,7 @@ export function isWithin(alarm: ObjectAlarm, [from, to]: Range): boolean {
 /** A row of the alarms of an object; `onZoom` shows what is around it. */
 export function objectAlarmRow(alarm: ObjectAlarm, now: number, onZoom: () => void): HTMLTableRowElement {
   const [type, stream] = uveName(alarm.uve, alarm.proxy);
+  const types = [type, ...(alarm.other_uves ?? []).map((uve) => uveName(uve, alarm.proxy)[0])];
   const ended = alarm.resolved === null ? "fires" : `${utc(alarm.resolved)}${alarm.reason ? `, ${alarm.reason}` : ""}`;
   return h(
     "tr",
@@ -43,7 +45,7 @@ export function objectAlarmRow(alarm: ObjectAlarm, now: number, onZoom: () => vo
     h("td", {}, SEVERITIES[alarm.severity] ?? String(alarm.severity)),
     h("th", { scope: "row" }, alarm.rule),
     h("td", {}, alarm.text),
-    h("td", { class: "dim" }, `${type} ${stream}`),
+    h("td", { class: "dim" }, `${types.join(", ")} ${stream}`),
   );
 }
 

@@ -12,6 +12,8 @@ export interface ShownAlarm {
   uve_type: string;
   name: string;
   uve: string;
+  /** Those that a rule over several proxy types compares besides. */
+  other_uves?: string[];
   type: string;
   severity: number;
   state: string;
@@ -27,6 +29,8 @@ export interface ObjectAlarm {
   rule: string;
   severity: number;
   uve: string;
+  /** Those that a rule over several proxy types compares besides. */
+  other_uves?: string[];
   proxy: string;
   since: number;
   fired: number;
@@ -60,7 +64,7 @@ export interface Status {
   reason: string | null;
   needs_restart: string | null;
   results: { first: number; next: number } | null;
-  sinks: { name: string; lag: number | null; durable: boolean }[];
+  sinks: { name: string; lag: number | null; durable: boolean; problem: string | null }[];
   /** The name of the token of the session; null without a session. */
   session: string | null;
 }

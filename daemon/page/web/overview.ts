@@ -88,7 +88,7 @@ export function overview(view: View): void {
         "section",
         { "aria-labelledby": "sinks" },
         h("h2", { id: "sinks" }, "Sinks"),
-        h("table", {}, head(["Sink", "Records behind:r"]), sinks),
+        h("table", {}, head(["Sink", "Records behind:r", "Problem"]), sinks),
       ),
     ),
   ]);
@@ -120,7 +120,13 @@ export function overview(view: View): void {
     partitions.replaceChildren(...streams(rows, view.now));
     sinks.replaceChildren(
       ...(view.daemon?.sinks ?? []).map((sink) =>
-        h("tr", {}, h("th", { scope: "row" }, sink.name), h("td", { class: "r" }, number(sink.lag))),
+        h(
+          "tr",
+          { class: sink.problem === null ? undefined : "anomalous" },
+          h("th", { scope: "row" }, sink.name),
+          h("td", { class: "r" }, number(sink.lag)),
+          h("td", { class: "problem" }, sink.problem ?? ""),
+        ),
       ),
     );
   };

@@ -172,8 +172,10 @@ class TableView {
     const type = this.types.value.replace(/s$/, "");
     this.alarms = new Map();
     for (const alarm of alarms.filter((alarm) => alarm.uve_type === type)) {
-      const id = `${alarm.name}\n${alarm.uve}`;
-      this.alarms.set(id, [...(this.alarms.get(id) ?? []), alarm]);
+      for (const uve of [alarm.uve, ...(alarm.other_uves ?? [])]) {
+        const id = `${alarm.name}\n${uve}`;
+        this.alarms.set(id, [...(this.alarms.get(id) ?? []), alarm]);
+      }
     }
     this.hasAllAlarms = isComplete;
     this.chooseAlarms(alarms);

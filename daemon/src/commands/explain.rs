@@ -1,4 +1,4 @@
-//! `explain` describes an annotation or a built-in proxy type, in words or as JSON objects, or a configured stream of
+//! `explain` describes an annotation or a proxy type, in words or as JSON objects, or a configured stream of
 //! series or rule of alarms in words.
 //!
 //! Every fact comes from the compiled pipeline or from the types of the algorithms, so the description matches the
@@ -17,6 +17,7 @@ use derived_stats::Registry;
 use crate::commands::config_args::ConfigArgs;
 use crate::commands::pipeline_args::MetricArgs;
 use crate::commands::print;
+use crate::config;
 use crate::facts::Facts;
 
 /// Arguments of `explain`.
@@ -27,7 +28,8 @@ pub(crate) struct ExplainArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) metric: MetricArgs,
-    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`, or the name of a built-in proxy type.
+    /// The annotation, such as `1.DSSum-raw:DSAnomaly:EWM:0.1`, or the name of a proxy type: a built-in one, or one of a
+    /// schema file of the configuration.
     #[arg(required_unless_present_any = ["stream", "alarm"])]
     pub(crate) annotation: Option<String>,
     /// Explain this stream of `[[streams]]` in the configuration instead of an annotation.
@@ -62,8 +64,7 @@ pub(crate) fn run(args: &ExplainArgs, registry: &Registry, bad: u8) -> anyhow::R
         let facts = attributes.map(|attribute| text(&Facts::of(&attribute.spec, false), args.json));
         head + &facts.collect::<anyhow::Result<String>>()?
     } else if !given.contains(':') {
-        print::message(format_args!("{}", types::unknown(given)));
-        return Ok(ExitCode::from(print::USAGE));
+        return own_type(given, args, registry, bad);
     } else {
         match args.metric.compile(given, registry) {
             Ok(spec) => text(&Facts::of(&spec, args.metric.mstats), args.json)?,
@@ -71,6 +72,30 @@ pub(crate) fn run(args: &ExplainArgs, registry: &Registry, bad: u8) -> anyhow::R
         }
     };
     print::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a proxy type of a schema file of the configuration.
+fn own_type(name: &str, args: &ExplainArgs, registry: &Registry, bad: u8) -> anyhow::Result<ExitCode> {
+    let sources = args.config.sources();
+    if sources.file.is_none() && sources.collector_file.is_none() && sources.set.is_empty() {
+        print::message(format_args!("{}", types::unknown(name)));
+        return Ok(ExitCode::from(print::USAGE));
+    }
+    let schema = match config::load(&sources, registry) {
+        Ok(loaded) => loaded.streams.schema,
+        Err(problems) => {
+            print::message(format_args!("{problems}"));
+            return Ok(ExitCode::from(bad));
+        }
+    };
+    let Some(of) = schema.get(name) else {
+        print::message(format_args!("{}", types::unknown_in(name, &schema)));
+        return Ok(ExitCode::from(print::USAGE));
+    };
+    let head = if args.json { String::new() } else { format!("{}\n\n", types::words_of(of)) };
+    let facts = of.attributes().iter().map(|attribute| text(&Facts::of(&attribute.spec, false), args.json));
+    print::print(&(head + &facts.collect::<anyhow::Result<String>>()?))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use daemon_alarms::Rules;
 use proxy_uve::Plan;
 use serde_json::{Value, json};
 
@@ -10,6 +11,18 @@ use crate::config::{ChangedKey, Effective, is_changed_while_running};
 
 /// What each proxy type computes on its stream, by the name `Type-Struct-attribute`.
 pub(super) type Types = BTreeMap<String, String>;
+
+/// What decides about the alarms of each rule, by its name.
+pub(super) type Alarms = BTreeMap<String, String>;
+
+/// A configuration as it is compared.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'s> {
+    pub effective: &'s Effective,
+    pub types: &'s Types,
+    /// `None` if it is not known.
+    pub alarms: Option<&'s Alarms>,
+}
 
 /// The settings of what a proxy type computes are separated by it.
 const SEPARATOR: &str = "; ";
@@ -24,6 +37,16 @@ pub(super) struct Preview {
     pub reset: Vec<(String, String)>,
     pub added: Vec<String>,
     pub removed: Vec<String>,
+    pub alarms: ChangedAlarms,
+}
+
+/// The rules of alarms that differ.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ChangedAlarms {
+    pub added: Vec<String>,
+    /// Each with what differs.
+    pub changed: Vec<(String, String)>,
+    pub removed: Vec<String>,
 }
 
 /// What the plans compute. The detectors follow from the types.
@@ -31,11 +54,29 @@ pub(super) fn types<'p>(plans: impl Iterator<Item = &'p Plan>) -> Types {
     plans.flat_map(Plan::identities).filter(|(name, _)| !name.starts_with("detectors of ")).collect()
 }
 
+/// What decides about the alarms of each rule.
+pub(super) fn alarms(rules: &Rules) -> Alarms {
+    rules.iter().map(|rule| (rule.name.clone(), rule.identity().1)).collect()
+}
+
+impl ChangedAlarms {
+    fn new(before: &Alarms, after: &Alarms) -> Self {
+        let only = |of: &Alarms, other: &Alarms| of.keys().filter(|name| !other.contains_key(*name)).cloned().collect();
+        let changed = before.iter().filter_map(|(name, old)| {
+            let new = after.get(name).filter(|new| *new != old)?;
+            Some((name.clone(), difference(old, new)))
+        });
+        Self { added: only(after, before), changed: changed.collect(), removed: only(before, after) }
+    }
+}
+
 impl Preview {
-    pub(super) fn new(before: (&Effective, &Types), after: (&Effective, &Types)) -> Self {
-        let mut preview = Self { keys: before.0.changes_to(after.0), ..Self::default() };
-        for (name, old) in before.1 {
-            match after.1.get(name) {
+    pub(super) fn new(before: Side<'_>, after: Side<'_>) -> Self {
+        let alarms = before.alarms.zip(after.alarms).map(|(before, after)| ChangedAlarms::new(before, after));
+        let keys = before.effective.changes_to(after.effective);
+        let mut preview = Self { keys, alarms: alarms.unwrap_or_default(), ..Self::default() };
+        for (name, old) in before.types {
+            match after.types.get(name) {
                 None => preview.removed.push(name.clone()),
                 Some(new) if old == new => preview.kept.push((name.clone(), None)),
                 Some(new) if states(old) == states(new) => {
@@ -44,7 +85,7 @@ impl Preview {
                 Some(new) => preview.reset.push((name.clone(), difference(old, new))),
             }
         }
-        preview.added = after.1.keys().filter(|name| !before.1.contains_key(*name)).cloned().collect();
+        preview.added = after.types.keys().filter(|name| !before.types.contains_key(*name)).cloned().collect();
         preview
     }
 
@@ -53,6 +94,7 @@ impl Preview {
         let has_notes = self.kept.iter().any(|(_, note)| note.is_some());
         !(self.keys.is_empty() && self.reset.is_empty() && self.added.is_empty() && self.removed.is_empty())
             || has_notes
+            || self.alarms != ChangedAlarms::default()
     }
 
     /// Whether the stream of a type is configured after the change.
@@ -82,6 +124,11 @@ impl Preview {
             "reset": self.reset.iter().map(reset).collect::<Vec<_>>(),
             "added": self.added,
             "removed": self.removed,
+            "alarms": {
+                "added": self.alarms.added,
+                "changed": self.alarms.changed.iter().map(reset).collect::<Vec<_>>(),
+                "removed": self.alarms.removed,
+            },
         })
     }
 }
@@ -106,6 +153,19 @@ impl fmt::Display for Preview {
             let states =
                 if self.has_stream_of(name) { "its states are dropped" } else { "its states wait for the stream" };
             writeln!(f, "removed {name}: {states}, and its open windows give no results")?;
+        }
+        for name in &self.alarms.added {
+            writeln!(f, "added   alarm {name:?}: it counts from the next window on")?;
+        }
+        for (name, why) in &self.alarms.changed {
+            writeln!(
+                f,
+                "changed alarm {name:?}: what fires goes on, unless the rule is not for the object or its first proxy \
+                 type any more; it has {why}"
+            )?;
+        }
+        for name in &self.alarms.removed {
+            writeln!(f, "removed alarm {name:?}: what fires ends")?;
         }
         if !self.is_change() {
             writeln!(f, "nothing changes")?;
@@ -156,7 +216,8 @@ mod tests {
             ("E-S-a", "period=60s timeout=1 silence=once; value=DSSum u64"),
         ]);
         let none = Effective::default();
-        let text = Preview::new((&none, &before), (&none, &after)).to_string();
+        let side = |types| Side { effective: &none, types, alarms: None };
+        let text = Preview::new(side(&before), side(&after)).to_string();
         let expected = "\
 kept    A-S-a: its states continue
 kept    B-S-a: its states continue, with `period=60s timeout=3 silence=once; sum=DSSum u64` instead of \
@@ -169,11 +230,34 @@ removed D-S-a: its states are dropped, and its open windows give no results
         assert_eq!(text, expected);
         // Of a stream that is gone as a whole nothing restores, and so nothing drops, the states.
         let others = types(&[("A-T-b", "period=60s timeout=1 silence=once; value=DSSum u64")]);
-        let text = Preview::new((&none, &before), (&none, &others)).to_string();
+        let text = Preview::new(side(&before), side(&others)).to_string();
         assert_eq!(text.matches("its states wait for the stream").count(), 4, "{text}");
-        assert_eq!(
-            Preview::new((&none, &before), (&none, &before)).to_string().lines().last(),
-            Some("nothing changes")
-        );
+        assert_eq!(Preview::new(side(&before), side(&before)).to_string().lines().last(), Some("nothing changes"));
+    }
+
+    #[test]
+    fn a_preview_names_the_rules_of_alarms_and_what_becomes_of_their_alarms() {
+        let rules = |texts: &[&str]| {
+            let rule = |text: &&str| daemon_alarms::text::rule(text).unwrap_or_else(|error| panic!("{error}"));
+            alarms(&Rules::new(texts.iter().map(rule).collect()))
+        };
+        let before =
+            rules(&["alarm \"a\" when A.value > 1", "alarm \"b\" when A.value > 1", "alarm \"c\" when A.x > 1"]);
+        let after =
+            rules(&["alarm \"b\" when A.value > 2 for 3", "alarm \"c\" when A.x > 1", "alarm \"d\" when A.x > 1"]);
+        let (none, types) = (Effective::default(), Types::new());
+        let side = |alarms| Side { effective: &none, types: &types, alarms };
+        let preview = Preview::new(side(Some(&before)), side(Some(&after)));
+        let expected = "\
+added   alarm \"d\": it counts from the next window on
+changed alarm \"b\": what fires goes on, unless the rule is not for the object or its first proxy type any more; it has \
+`when=A.value > 2; for=3` instead of `when=A.value > 1; for=1`
+removed alarm \"a\": what fires ends
+";
+        assert_eq!(preview.to_string(), expected);
+        assert!(preview.is_change());
+        assert_eq!(preview.to_json()["alarms"]["removed"], json!(["a"]));
+        // An earlier build does not show them.
+        assert!(!Preview::new(side(None), side(Some(&after))).is_change());
     }
 }

@@ -15,7 +15,7 @@ use crate::commands::client::ClientOptions;
 use crate::commands::config_args::Overrides;
 use crate::commands::http_url::daemon_url;
 use crate::commands::preflight;
-use crate::commands::preview::{Preview, Types, types};
+use crate::commands::preview::{Alarms, Preview, Side, Types, alarms as rules, types};
 use crate::commands::print::{excerpt, message};
 use crate::config::{self, Effective, Problems, Sources, Streams, Survey};
 use crate::settings;
@@ -92,19 +92,28 @@ fn print_difference(
 ) -> anyhow::Result<ExitCode> {
     let after = types(settings::plans(streams).iter().map(Arc::as_ref));
     let is_url = ["http://", "https://", "unix:"].iter().any(|scheme| other.starts_with(scheme));
-    let (before, of_before, effective, hidden) = if is_url {
-        let (before, of_before, hidden) = running(args, other)?;
+    let (before, effective, hidden) = if is_url {
+        let (before, hidden) = running(args, other)?;
         // Without the secrets, which the daemon does not show.
         let shown = Effective::from_shown(&survey.effective.shown().0).unwrap_or_default();
-        (before, of_before, shown.without(&hidden), hidden)
+        (before, shown.without(&hidden), hidden)
     } else {
         let loaded =
             config::load(&sources(args, Path::new(other)), registry).context("read the file to compare with")?;
         let of_before = types(settings::plans(&loaded.streams).iter().map(Arc::as_ref));
-        (loaded.effective, of_before, survey.effective.clone(), Vec::new())
+        let of_rules = Some(rules(&loaded.streams.alarms));
+        let before = Before { effective: loaded.effective, types: of_before, alarms: of_rules };
+        (before, survey.effective.clone(), Vec::new())
     };
-    let preview = Preview::new((&before, &of_before), (&effective, &after));
+    let of_rules = rules(&streams.alarms);
+    let preview = Preview::new(
+        Side { effective: &before.effective, types: &before.types, alarms: before.alarms.as_ref() },
+        Side { effective: &effective, types: &after, alarms: Some(&of_rules) },
+    );
     super::print::print(&preview.to_string())?;
+    if before.alarms.is_none() {
+        message(format_args!("note: the daemon is of a build that does not show its alarms, so they are not compared"));
+    }
     if !hidden.is_empty() {
         message(format_args!("note: the daemon does not show {}, so they are not compared", hidden.join(", ")));
     }
@@ -112,7 +121,7 @@ fn print_difference(
 }
 
 /// The configuration of a running daemon, and the keys that it does not show.
-fn running(args: &ValidateArgs, url: &str) -> anyhow::Result<(Effective, Types, Vec<String>)> {
+fn running(args: &ValidateArgs, url: &str) -> anyhow::Result<(Before, Vec<String>)> {
     let base = daemon_url(url).map_err(|error| anyhow::anyhow!("--diff: {error}"))?;
     let url = format!("{base}{CONFIGURATION}");
     let client = args.client.client(&base, Some(TIMEOUT))?;
@@ -122,7 +131,8 @@ fn running(args: &ValidateArgs, url: &str) -> anyhow::Result<(Effective, Types, 
     anyhow::ensure!(status.is_success(), "{url} responds with {status}: {}", excerpt(text.trim(), EXCERPT));
     let shown: Shown = serde_json::from_str(&text).with_context(|| format!("{url} is not that of a daemon"))?;
     let effective = Effective::from_shown(&shown.settings);
-    Ok((effective.with_context(|| format!("{url} is not that of a daemon"))?, shown.types, shown.hidden))
+    let effective = effective.with_context(|| format!("{url} is not that of a daemon"))?;
+    Ok((Before { effective, types: shown.types, alarms: shown.alarms }, shown.hidden))
 }
 
 /// The response of `GET /api/v1/config`.
@@ -131,6 +141,16 @@ struct Shown {
     settings: serde_json::Value,
     hidden: Vec<String>,
     types: Types,
+    #[serde(default)]
+    alarms: Option<Alarms>,
+}
+
+/// The configuration that a file is compared with.
+struct Before {
+    effective: Effective,
+    types: Types,
+    /// `None` from a daemon that does not show them.
+    alarms: Option<Alarms>,
 }
 
 fn summary(file: &Path, streams: &Streams) -> String {

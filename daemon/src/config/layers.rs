@@ -9,6 +9,7 @@ use derived_stats::annotation::nearest;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::load::HiddenKey;
 use super::problem::{Problem, SourceLocation};
 use super::{keys, ranges};
 use crate::config::Config;
@@ -101,6 +102,25 @@ impl Layers {
         let known = [element(list, index, Some(key)), element(list, index, None)];
         let known = known.iter().find_map(|place| self.locations.get(place));
         known.cloned().unwrap_or_else(|| self.location(list))
+    }
+
+    /// The value of each key that is set.
+    pub(super) fn values(&self) -> BTreeMap<String, Value> {
+        let keys = self.locations.keys().filter(|key| !key.contains('['));
+        keys.filter_map(|key| Some((key.clone(), self.value(key)?.clone()))).collect()
+    }
+
+    /// The keys among these that have another value now, each with where it is from.
+    pub(super) fn hidden(&self, before: &BTreeMap<String, Value>) -> Vec<HiddenKey> {
+        let others = before.iter().filter(|(key, value)| self.value(key) != Some(*value));
+        others.map(|(key, _)| HiddenKey { key: key.clone(), by: self.location(key).to_string() }).collect()
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        let (sections, last) = key.rsplit_once('.').map_or(("", key), |(sections, last)| (sections, last));
+        let sections = sections.split('.').filter(|section| !section.is_empty());
+        let table = sections.into_iter().try_fold(&self.table, |table, section| table.get(section)?.as_table())?;
+        table.get(last)
     }
 
     /// The settings of all sources.

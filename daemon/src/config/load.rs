@@ -56,6 +56,8 @@ pub(crate) struct Survey {
     pub effective: Effective,
     /// The problems, each of which prevents a start.
     pub problems: Vec<Problem>,
+    /// The settings of the file that the environment or a flag hides.
+    pub hidden: Vec<HiddenKey>,
     layers: Layers,
 }
 
@@ -66,9 +68,9 @@ impl Survey {
     ///
     /// As [`load`].
     pub(crate) fn loaded(self) -> Result<Loaded, Problems> {
-        let Self { config, streams, notices, effective, problems, .. } = self;
+        let Self { config, streams, notices, effective, problems, hidden, .. } = self;
         match streams {
-            Some(streams) if problems.is_empty() => Ok(Loaded { config, streams, notices, effective }),
+            Some(streams) if problems.is_empty() => Ok(Loaded { config, streams, notices, effective, hidden }),
             _ => Err(Problems::new(problems)),
         }
     }
@@ -100,6 +102,16 @@ pub(crate) struct Loaded {
     pub notices: Vec<String>,
     /// The value of each key.
     pub effective: Effective,
+    /// The settings of the file that the environment or a flag hides.
+    pub hidden: Vec<HiddenKey>,
+}
+
+/// A setting of the file whose value is not used, as a later source has another one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct HiddenKey {
+    pub key: String,
+    /// Where the value in force is from.
+    pub by: String,
 }
 
 /// Reads and checks all sources; schema files may name the algorithms of `registry`.
@@ -127,9 +139,11 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     {
         file::read(path, &text, &mut layers);
     }
+    let of_file = layers.values();
     environment::read(&sources.environment, &mut layers);
     flags::read(&sources.set, &sources.uve_proxy_list, &mut layers);
 
+    let hidden = layers.hidden(&of_file);
     let config = layers.config();
     check::values(&config, &mut layers);
     let streams = Streams::build(&config, registry, &mut layers);
@@ -144,7 +158,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
         notices.extend(streams.iter().flat_map(Streams::names).filter_map(check::contiv_notice));
     }
     let problems = std::mem::take(&mut layers.problems);
-    Survey { effective: Effective::new(layers.table()), config, streams, notices, problems, layers }
+    Survey { effective: Effective::new(layers.table()), config, streams, notices, problems, hidden, layers }
 }
 
 /// The content of a file, or a problem.

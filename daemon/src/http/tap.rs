@@ -21,6 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::{Client, STALLED};
 use daemon_partition::TappedRecord;
 use derived_stats::Number;
+use proxy_uve::key::ObjectKey;
 use proxy_uve::{Fate, wire};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -112,6 +113,9 @@ impl TapQuery {
             return Err(
                 "`stream` or `key` is required: a stream such as Struct-attribute, an object as table:name".into()
             );
+        }
+        if let Some(Err(fault)) = key.as_deref().map(|key| ObjectKey::parse(key.as_bytes())) {
+            return Err(format!("`key` is of no object, so no sample can have it: {fault}"));
         }
         let plan = |name: &String| {
             let found = shared.plans.iter().find(|plan| plan.stream().to_string() == *name);

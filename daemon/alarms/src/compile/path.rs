@@ -8,10 +8,10 @@ use proxy_uve::{AttributeDescription, UveDescription};
 use super::{Slots, Target};
 use crate::rule::Path;
 
-/// The fields of a path whose first part is this UVE.
+/// The fields of a path whose first part is this UVE, with its index in the plan.
 pub(super) fn target(
     path: &Path,
-    uve: &UveDescription<'_>,
+    (type_index, uve): (usize, &UveDescription<'_>),
     is_size: bool,
     slots: &mut Slots,
 ) -> Result<Target, String> {
@@ -31,13 +31,13 @@ pub(super) fn target(
              closes; name an attribute of a window"
         ));
     }
-    fields(path, rest, &attribute, is_size, slots)
+    fields(path, rest, (type_index, &attribute), is_size, slots)
 }
 
 fn fields(
     path: &Path,
     rest: &[String],
-    attribute: &AttributeDescription<'_>,
+    (type_index, attribute): (usize, &AttributeDescription<'_>),
     is_size: bool,
     slots: &mut Slots,
 ) -> Result<Target, String> {
@@ -47,7 +47,7 @@ fn fields(
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let mut slots_of = |wanted: &dyn Fn(&DescribedField) -> bool| -> Vec<usize> {
         let found = all.iter().enumerate().filter(|(_, field)| wanted(field)).map(|(index, _)| index);
-        found.collect::<Vec<_>>().into_iter().map(|index| slots.add(attribute.name, index)).collect()
+        found.collect::<Vec<_>>().into_iter().map(|index| slots.add(type_index, attribute.name, index)).collect()
     };
     let is_value = |field: &DescribedField| field.field().role() == Some(Role::Value);
     let found = match rest.as_slice() {

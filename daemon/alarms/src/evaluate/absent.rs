@@ -56,6 +56,7 @@ impl Alarms {
             return;
         }
         self.refreshed = boundary;
+        self.evaluate_held(None);
         self.finish_object();
         for key in self.objects.absent() {
             let entries = self.objects.all(&key).iter();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::TypeRules;
 use crate::compile::{Compiled, Slots};
 use crate::life::Life;
 use crate::row::{Alarm, State};
@@ -16,6 +17,8 @@ pub(super) struct Entry {
     pub rule_index: usize,
     pub rule: Arc<str>,
     pub uve: Arc<str>,
+    /// The other proxy UVEs that the rule compares.
+    pub other_uves: Arc<[String]>,
     pub severity: u8,
     pub life: Life,
     pub state: State,
@@ -33,6 +36,7 @@ impl Entry {
             rule_index: usize::MAX,
             rule: saved.rule.as_str().into(),
             uve: saved.uve.as_str().into(),
+            other_uves: Arc::default(),
             severity: saved.severity,
             life: saved.life,
             state: if saved.life.fired.is_some() { State::Firing } else { State::Pending },
@@ -61,12 +65,13 @@ impl Entry {
 }
 
 impl Entry {
-    pub(super) fn new((type_index, rule_index): (usize, usize), compiled: &Compiled, uve: &str) -> Self {
+    pub(super) fn new((type_index, rule_index): (usize, usize), compiled: &Compiled, of_types: &TypeRules) -> Self {
         Self {
             type_index,
             rule_index,
             rule: compiled.rule.name.as_str().into(),
-            uve: uve.into(),
+            uve: of_types.uve.as_str().into(),
+            other_uves: Arc::clone(&of_types.other_uves),
             severity: compiled.rule.severity.code(),
             life: Life { since: 0, fired: None, count: 0 },
             state: State::Pending,
@@ -97,6 +102,7 @@ impl Entry {
             ack: false,
             description: self.text.to_string(),
             uve: self.uve.to_string(),
+            other_uves: self.other_uves.to_vec(),
             state: self.state,
             alarm_rules: matches.unwrap_or_else(|_| RawValue::NULL.to_owned()),
         }

@@ -443,7 +443,7 @@ fn an_alarm_whose_rule_is_removed_ends_at_the_restart() {
     rig.restart_with(Rules::default());
     rig.commit();
     assert_eq!(rig.changes(), ["1 T:a high Firing", "1 T:a high Resolved"]);
-    assert_eq!(rig.rows[1].data.resolved[0].reason.as_deref(), Some(REMOVED));
+    assert_eq!(rig.rows[1].data.resolved[0].reason.as_deref(), Some(restored::REMOVED));
     assert!(rig.chunks.keys().all(|chunk| !is_alarm_chunk(*chunk)));
 }
 
@@ -457,7 +457,7 @@ fn an_alarm_whose_rule_is_for_other_objects_now_ends_at_the_restart() {
     rig.commit();
     let ended = rig.rows.iter().flat_map(|row| row.data.resolved.iter().map(move |alarm| (&*row.key, alarm)));
     let ended: Vec<_> = ended.map(|(key, alarm)| (key, alarm.reason.as_deref())).collect();
-    assert_eq!(ended, [("T:a", Some(REMOVED))]);
+    assert_eq!(ended, [("T:a", Some(restored::REMOVED))]);
     assert_eq!(rig.table.sink().0.counts(), AlarmCounts { firing: 1, pending: 0, limited: 0 });
 }
 
@@ -516,6 +516,135 @@ fn a_worse_alarm_takes_the_place_of_the_least_severe_of_a_full_object() {
     rig.close(3);
     rig.commit();
     assert_eq!(rig.rows.len(), rows, "what had to make room does not come again");
+}
+
+/// The changes of a rule over minutes with these values of `T:a`, while `T:b` is silent in some of them, with restarts
+/// after the minutes that `restarts` names, and windows that close together in those that `jumps` names.
+fn changes_of(
+    types: &[Arc<ProxyType>],
+    rule: &str,
+    restarts: &dyn Fn(u64) -> bool,
+    jumps: &dyn Fn(u64) -> bool,
+) -> Vec<String> {
+    let mut rig = Rig::of(plan_of(types), &[rule]);
+    for minute in 0..90 {
+        if minute % 17 < 12 {
+            rig.minute(minute, &[("T:a", [3, 12, 7, 30, 1][minute as usize * 7 % 5]), ("T:a", minute * 5 % 9)]);
+        }
+        if minute < 40 {
+            rig.minute(minute, &[("T:b", minute * 3 % 20), ("T:c", 40)]);
+        }
+        if !jumps(minute) {
+            rig.close(minute);
+            rig.commit();
+        }
+        if restarts(minute) {
+            rig.restart();
+        }
+    }
+    rig.changes()
+}
+
+/// As text, the changes of an alarm over two types must be those of one type that has both attributes.
+#[test]
+fn a_rule_over_several_types_makes_the_alarms_of_one_type_with_all_attributes() {
+    let both = ProxyType::builder("P", ValueType::U64).period(Duration::from_secs(60)).timeout(2);
+    let both = Arc::new(both.result("sum", "1-raw:DSSum").result("max", "1-raw:DSMax").build().unwrap());
+    let of = |name: &str, attribute: &str, annotation: &str| {
+        let builder = ProxyType::builder(name, ValueType::U64).period(Duration::from_secs(60)).timeout(2);
+        Arc::new(builder.result(attribute, annotation).build().unwrap())
+    };
+    let apart = [of("P", "sum", "1-raw:DSSum"), of("Q", "max", "1-raw:DSMax")];
+    let cases = [
+        ("P.sum > 10 and P.max < 12", "P.sum > 10 and Q.max < 12"),
+        ("P.sum > 30 or P.max < 4", "P.sum > 30 or Q.max < 4"),
+        ("P.sum > P.max", "P.sum > Q.max"),
+        ("P.sum > 10 and P.max < 12 for 2, clear for 2", "P.sum > 10 and Q.max < 12 for 2, clear for 2"),
+    ];
+    for (of_one, of_two) in cases {
+        let [of_one, of_two] = [of_one, of_two].map(|condition| format!("alarm \"x\" when {condition}"));
+        let expected = changes_of(&[Arc::clone(&both)], &of_one, &|_| false, &|_| false);
+        assert!(expected.len() > 10, "{of_one}: {expected:?}");
+        for (restarts, jumps) in [(0, 0), (1, 0), (3, 0), (0, 4)] {
+            let is_one_in = move |every: u64| move |minute: u64| every > 0 && minute % every == every / 2;
+            let found = changes_of(&apart, &of_two, &is_one_in(restarts), &is_one_in(jumps));
+            assert_eq!(found, expected, "{of_two} {restarts} {jumps}");
+        }
+    }
+}
+
+/// Thirteen minutes in which the object `T:a` is silent from the sixth to the twelfth, as [`eight_minutes`].
+fn thirteen_minutes(rig: &mut Rig, others_continue: bool, jumps: bool, restarts: bool) {
+    for minute in 0..13 {
+        if minute < 5 || minute == 12 {
+            rig.minute(minute, &[("T:a", 20)]);
+        }
+        if others_continue {
+            rig.minute(minute, &[("T:b", 1)]);
+        }
+        if jumps && (5..12).contains(&minute) {
+            continue;
+        }
+        rig.close(minute);
+        rig.commit();
+        if restarts {
+            rig.restart();
+        }
+    }
+}
+
+#[test]
+fn types_with_other_timeouts_meet_in_their_windows_and_an_alarm_ends_when_no_other_type_keeps_it() {
+    let types = [
+        of_minutes("P", "1-raw:DSSum", 1, Silence::Once),
+        of_minutes("L", "1-raw:DSSumLast:3", 3, Silence::Once),
+        of_minutes("Z", "1.DSSum-raw:DSAnomaly:EWM:0.1", 4, Silence::Zero),
+    ];
+    let rules = [
+        "alarm \"and\" when P.value > 10 and L.value > 10",
+        "alarm \"or\" when P.value > 10 or L.value > 10",
+        "alarm \"never\" when P.value > 10 and Z.value.sigma > 2.9 and L.value < 5",
+    ];
+    let mut results = Vec::new();
+    for (others_continue, jumps, restarts) in
+        [(true, false, false), (true, false, true), (false, false, false), (false, true, false), (false, false, true)]
+    {
+        let mut rig = Rig::of(plan_of(&types), &rules);
+        thirteen_minutes(&mut rig, others_continue, jumps, restarts);
+        results.push(rig.changes());
+        let of_or = rig.rows.iter().flat_map(|row| &row.data.alarms).find(|alarm| alarm.rule == "or").unwrap();
+        let uves = ["P", "L"].map(|name| format!("{name}-{STREAM}"));
+        assert_eq!((&of_or.uve, &*of_or.other_uves), (&uves[0], &uves[1..]));
+        assert!(of_or.description.ends_with("(now 20, 20)"), "{}", of_or.description);
+    }
+    // The first two windows of L are partial. P expires with the sixth minute, L after two more in which its last values
+    // count.
+    let expected = [
+        "3 T:a and Firing",
+        "3 T:a or Firing",
+        "6 T:a and Resolved",
+        "8 T:a or Resolved",
+        "13 T:a and Firing",
+        "13 T:a or Firing",
+    ];
+    for found in results {
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn time_that_nobody_observed_neither_fires_nor_clears_a_rule_over_several_types() {
+    let types = [("P", 1), ("Q", 3)].map(|(name, timeout)| of_minutes(name, "1-raw:DSSum", timeout, Silence::Once));
+    let mut rig = Rig::of(plan_of(&types), &["alarm \"x\" when P.value > 10 and Q.value > 15 for 2"]);
+    for (minute, value) in (0..).zip([20, 20, 20, 3, 3]) {
+        if minute == 1 || minute == 3 {
+            rig.table.mark_unknown(START + minute * MINUTE, START + minute * MINUTE + MINUTE - 1);
+        }
+        rig.minute(minute, &[("T:a", value)]);
+        rig.close(minute);
+        rig.commit();
+    }
+    assert_eq!(rig.changes(), ["1 T:a x Pending", "3 T:a x Firing", "5 T:a x Resolved"]);
 }
 
 #[test]

@@ -45,12 +45,31 @@ pub(super) fn find(name: &str) -> Option<(Arc<ProxyType>, &'static str)> {
 pub(super) fn unknown(text: &str) -> String {
     let names = || SENTENCES.iter().map(|(name, _)| *name);
     let same = names().find(|name| name.eq_ignore_ascii_case(text));
-    let meant = same.or_else(|| nearest(text, names())).map(|name| format!("; did you mean `{name}`?"));
+    let meant = same.or_else(|| nearest(text, names())).map(|name| format!("did you mean `{name}`?"));
     format!(
-        "error: `{text}` is neither an annotation, such as `1-raw:DSSum`, nor a built-in type ({}){}",
+        "error: `{text}` is neither an annotation, such as `1-raw:DSSum`, nor a built-in type ({}); {}",
         names().collect::<Vec<_>>().join(", "),
-        meant.unwrap_or_default()
+        meant.unwrap_or_else(|| "name the configuration of one of your own with --config FILE".to_owned())
     )
+}
+
+/// A type of a schema file of the configuration, in one sentence.
+pub(super) fn words_of(of: &ProxyType) -> String {
+    let period =
+        of.period_seconds().map_or_else(|| "for each sample".to_owned(), |seconds| format!("every {seconds} s"));
+    let expires = match of.timeout() {
+        0 => "objects never expire".to_owned(),
+        1 => "an object without samples expires after 1 period".to_owned(),
+        timeout => format!("an object without samples expires after {timeout} periods"),
+    };
+    format!("A type of a schema file: results {period}; {expires}.")
+}
+
+/// The error for the name of a type that the configuration does not have.
+pub(super) fn unknown_in(text: &str, schema: &Schema) -> String {
+    let meant = nearest(text, schema.names()).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+    let known = schema.names().collect::<Vec<_>>().join(", ");
+    format!("error: `{text}` is no proxy type of the configuration, which has {known}{meant}")
 }
 
 #[cfg(test)]

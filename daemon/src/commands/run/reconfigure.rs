@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::app::{Prepared, Reconfigure, StagedFile};
 use crate::commands::preflight;
-use crate::commands::preview::{Preview, Types, types};
-use crate::config::{Effective, Loaded, LogKind, Problems, Sources, one_stream};
+use crate::commands::preview::{Alarms, Preview, Side, Types, alarms, types};
+use crate::config::{Effective, HiddenKey, Loaded, LogKind, Problems, Sources, one_stream};
 use crate::http::{Outcome, Wanted};
 use crate::settings;
 
@@ -26,6 +26,8 @@ pub(super) struct Configured {
     effective: Effective,
     types: Types,
     alarms: Arc<Rules>,
+    /// What decides about the alarms of each rule.
+    rules: Alarms,
     log: LogKind,
     /// `kafka.configuration_version`.
     version: u64,
@@ -41,11 +43,16 @@ impl Configured {
             registry,
             effective: loaded.effective.clone(),
             types: types(plans.iter().map(Arc::as_ref)),
+            rules: alarms(&loaded.streams.alarms),
             alarms: Arc::clone(&loaded.streams.alarms),
             log: loaded.config.log.kind,
             version: loaded.config.kafka.configuration_version,
             has_files: !loaded.config.aggregation.schema_files.is_empty() || loaded.effective.names_files(),
         }
+    }
+
+    fn side(&self) -> Side<'_> {
+        Side { effective: &self.effective, types: &self.types, alarms: Some(&self.rules) }
     }
 
     /// Whether, and why not, the change may be applied to a running daemon.
@@ -103,11 +110,13 @@ impl Reconfigure for Configured {
             "settings": settings,
             "hidden": hidden,
             "types": self.types,
+            "alarms": self.rules,
         })
     }
 
     fn prepare(&self, wanted: Wanted) -> Result<Prepared, Outcome> {
         self.sources.file.as_deref().map_or(Ok(()), check_is_file)?;
+        let is_posted = !matches!(wanted, Wanted::Sources);
         let (text, stream) = match wanted {
             Wanted::Sources => (None, None),
             Wanted::Text(text) => (Some(text), None),
@@ -123,7 +132,7 @@ impl Reconfigure for Configured {
             tracing::warn!("{notice}");
         }
         let next = Self::new(self.sources.clone(), self.registry.clone(), &loaded);
-        let preview = Preview::new((&self.effective, &self.types), (&next.effective, &next.types));
+        let preview = Preview::new(self.side(), next.side());
         let mut refusals = self.refusals(&next, &preview);
         refusals.extend(stream.and_then(|(name, keys)| not_so(&loaded, &name, keys.is_some(), is_overridden)));
         if !refusals.is_empty() {
@@ -132,15 +141,8 @@ impl Reconfigure for Configured {
         let is_same = !preview.is_change() && !next.has_files;
         let settings = (!is_same).then(|| settings::app(&loaded)).transpose();
         let settings = settings.map_err(|error| Outcome::Invalid(vec![format!("{error:#}")]))?;
-        let mut report = preview.to_json();
-        if settings.is_some()
-            && !preview.is_change()
-            && let Some(fields) = report.as_object_mut()
-        {
-            // What the files hold is not compared: it is put in force.
-            fields.insert("changed".to_owned(), true.into());
-            fields.insert("files".to_owned(), "read again".into());
-        }
+        let hidden = if is_posted { loaded.hidden.as_slice() } else { &[] };
+        let report = report(&preview, hidden, settings.is_some());
         let generation = (next.log == LogKind::Kafka).then_some(next.version);
         Ok(Prepared { settings, report, file, generation, next: Arc::new(next) })
     }
@@ -159,6 +161,22 @@ fn not_so(loaded: &Loaded, name: &str, is_wanted: bool, is_overridden: bool) -> 
         false => "the changed file does not have it so; post the whole file",
     };
     Some(format!("stream {name}: {reason}"))
+}
+
+/// What changes, and what of a posted file is `hidden`.
+fn report(preview: &Preview, hidden: &[HiddenKey], is_put_in_force: bool) -> Value {
+    let mut report = preview.to_json();
+    let Some(fields) = report.as_object_mut() else { return report };
+    if !hidden.is_empty() {
+        let hidden = hidden.iter().map(|hidden| json!({ "key": hidden.key, "by": hidden.by }));
+        fields.insert("hidden".to_owned(), hidden.collect());
+    }
+    if is_put_in_force && !preview.is_change() {
+        // What the files hold is not compared: it is put in force.
+        fields.insert("changed".to_owned(), true.into());
+        fields.insert("files".to_owned(), "read again".into());
+    }
+    report
 }
 
 /// Whether an entry of the list, or an element of `[[streams]]`, has a name.

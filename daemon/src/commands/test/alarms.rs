@@ -51,11 +51,12 @@ fn check_one(expected: &ExpectedAlarm, case: &TestCase, start: u64, streams: &St
 
 /// The proxy types whose results a rule is evaluated with, each with its stream.
 fn types<'s>(rule: &'s Rule, streams: &'s Streams) -> impl Iterator<Item = (String, &'s ProxyType)> {
-    let all = streams.proxies.entries().iter().flat_map(|entry| {
+    streams.proxies.entries().iter().flat_map(|entry| {
         let stream = entry.stream.to_string();
-        entry.types.iter().map(move |of| (stream.clone(), &**of))
-    });
-    all.filter(move |(stream, of)| rule.is_about(of.name(), stream))
+        let names = || entry.types.iter().map(|of| of.name());
+        let of_rule = entry.types.iter().filter(|of| rule.is_about(of.name(), names(), &stream));
+        of_rule.map(|of| (stream.clone(), &**of)).collect::<Vec<_>>()
+    })
 }
 
 /// What differs from the expected alarms.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use daemon_base::setting::duration;
 use proxy_uve::schema::ProxyType;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::commands::print::excerpt;
 use crate::commands::test::EXCERPT;
@@ -165,7 +165,18 @@ fn fields(expected: &toml::Table, found: &Value) -> Vec<String> {
     for (name, value) in expected {
         compare(name, value, &found[name], &mut differences);
     }
+    if let Value::Object(found) = found {
+        name_fields(expected, found, "the result", &mut differences);
+    }
     differences
+}
+
+/// Adds what an object has, if it lacks a field that is expected: the name may be wrong.
+fn name_fields(expected: &toml::Table, fields: &Map<String, Value>, of: &str, differences: &mut Vec<String>) {
+    if expected.keys().any(|name| !fields.contains_key(name)) {
+        let names: Vec<_> = fields.keys().map(String::as_str).collect();
+        differences.push(format!("{of} has the fields {}", excerpt(&names.join(", "), EXCERPT)));
+    }
 }
 
 fn compare(path: &str, expected: &toml::Value, found: &Value, differences: &mut Vec<String>) {
@@ -173,6 +184,7 @@ fn compare(path: &str, expected: &toml::Value, found: &Value, differences: &mut 
         for (name, value) in expected {
             compare(&format!("{path}.{name}"), value, found.get(name).unwrap_or(&Value::Null), differences);
         }
+        name_fields(expected, found, path, differences);
         return;
     }
     if !is_met(expected, found) {

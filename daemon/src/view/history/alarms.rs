@@ -13,6 +13,9 @@ pub(crate) struct ObjectAlarm {
     severity: u8,
     /// The UVE that was evaluated.
     uve: String,
+    /// The other UVEs that the rule compares; left out without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_uves: Vec<String>,
     /// The stream.
     proxy: String,
     /// The end of the first window in which the condition was true, in microseconds.
@@ -76,6 +79,7 @@ impl ObjectAlarm {
             rule: alarm.rule,
             severity: alarm.severity,
             uve: alarm.uve,
+            other_uves: alarm.other_uves,
             proxy,
             since: alarm.since,
             fired: alarm.timestamp,
@@ -127,6 +131,16 @@ mod tests {
         let times: Vec<_> = found.iter().map(|alarm| (&*alarm.rule, alarm.fired, alarm.resolved)).collect();
         assert_eq!(times, [("x", 60, Some(180)), ("x", 240, None)]);
         assert_eq!(read(&mut rows.iter().rev()), found);
+    }
+
+    #[test]
+    fn an_alarm_over_several_types_names_all_of_them_and_one_over_one_type_has_no_list() {
+        let mut reader = AlarmReader::new("T:a");
+        let alarms = [alarm("x", 60, "firing", "\"other_uves\":[\"B-S-a\"],"), alarm("y", 60, "firing", "")];
+        reader.take(row("T:a", 60, &alarms.join(","), "").as_bytes());
+        let shown: Vec<_> = reader.finish().iter().map(|alarm| serde_json::to_value(alarm).unwrap()).collect();
+        assert_eq!((&shown[0]["uve"], &shown[0]["other_uves"]), (&"A-S-a".into(), &serde_json::json!(["B-S-a"])));
+        assert!(shown[1].get("other_uves").is_none(), "{shown:?}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::commands::print;
 use crate::config::{Loaded, Streams};
 use crate::engine::{Engine, Failure};
 use crate::extensions::Extensions;
-use crate::http::{Certificates, Common, Current, Server};
+use crate::http::{Common, Current, Server};
 use crate::settings;
 
 /// The interval at which the table is drawn.

@@ -115,51 +115,52 @@ fn merged_states_are_the_rows_of_one_aggregate_byte_for_byte() {
     assert_eq!(std::fs::read_to_string(merged).unwrap(), std::fs::read_to_string(whole).unwrap());
 }
 
+/// The sorted rows of a subcommand as CSV, its messages, and the rows as JSON lines.
+fn rows(directory: &Path, subcommand: &str, arguments: &[&str], input: &Path) -> (Vec<String>, String, Vec<String>) {
+    let out = directory.join(format!("{subcommand}.ndjson"));
+    let run = |arguments: &[&str]| {
+        let output = binary::command(&[subcommand]).args(arguments).arg(input).output().unwrap();
+        assert!(output.status.success(), "{subcommand}: {}", String::from_utf8_lossy(&output.stderr));
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [csv, message] = run(arguments);
+    let [_, json_message] = run(&[arguments, &["--out", out.to_str().unwrap()]].concat());
+    assert_eq!(message.contains("are flawed"), json_message.contains("are flawed"), "{message} {json_message}");
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    (sorted(&csv), message, sorted(&std::fs::read_to_string(out).unwrap()))
+}
+
 /// One object with fewer values than `DSTopK` may have, and one whose sum leaves its type.
 #[test]
 fn a_result_without_all_numbers_has_a_row_and_a_flawed_one_its_error() {
     let directory = TempDir::new().unwrap();
-    let line =
-        |key: &str, value: u64| format!("{{\"ts\":{START},\"key\":\"VM:{key}\",\"attr\":\"a\",\"value\":{value}}}\n");
-    let text: String = [("one", 5), ("two", 6), ("two", 7), ("much", u64::MAX), ("much", u64::MAX)]
-        .map(|(key, value)| line(key, value))
-        .concat();
-    let samples = file(directory.path(), "samples.ndjson", text);
-    let run = |annotation: &str| {
+    let samples = [("one", 5), ("two", 6), ("two", 7), ("much", u64::MAX), ("much", u64::MAX)];
+    let line = |(key, value)| format!("{{\"ts\":{START},\"key\":\"VM:{key}\",\"attr\":\"a\",\"value\":{value}}}\n");
+    let samples = file(directory.path(), "samples.ndjson", samples.map(line).concat());
+    let both = |annotation: &str| {
         let arguments = ["--type", "u64", "--annotation", annotation];
         let parts = output("aggregate", &[&arguments[..], &["--partial"]].concat(), std::slice::from_ref(&samples));
         let parts = file(directory.path(), "parts.ndjson", parts);
-        [("aggregate", &samples), ("merge", &parts)].map(|(subcommand, input)| {
-            let out = directory.path().join(format!("{subcommand}.ndjson"));
-            let json = [&arguments[..], &["--out", out.to_str().unwrap()]].concat();
-            let [plain, json] = [&arguments[..], &json].map(|arguments| {
-                let output = binary::command(&[subcommand]).args(arguments).arg(input).output().unwrap();
-                assert!(output.status.success(), "{subcommand}: {}", String::from_utf8_lossy(&output.stderr));
-                [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
-            });
-            assert_eq!(plain[1].contains("are flawed"), json[1].contains("are flawed"));
-            let sorted = |text: &str| {
-                let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-                lines.sort();
-                lines
-            };
-            (sorted(&plain[0]), plain[1].clone(), sorted(&std::fs::read_to_string(out).unwrap()))
-        })
+        [("aggregate", &samples), ("merge", &parts)]
+            .map(|(subcommand, input)| rows(directory.path(), subcommand, &arguments, input))
     };
-    for (csv, message, json) in run("1-value:DSTopK:2") {
+    for (csv, message, json) in both("1-value:DSTopK:2") {
         assert!(!message.contains("flawed"), "{message}");
-        let expected =
-            [("much", format!("{},2,0,,,", u64::MAX)), ("one", "5,1,0,,,".into()), ("two", "6,1,0,7,1,0".into())];
+        let much = format!("{},2,0,,,", u64::MAX);
+        let expected = [("much", &*much), ("one", "5,1,0,,,"), ("two", "6,1,0,7,1,0")];
         assert_eq!(csv, expected.map(|(key, numbers)| format!("VM:{key},a,{START},{numbers}")), "{csv:#?}");
         assert!(json[1].ends_with(r#""value_1":5,"count_1":1,"error_1":0}"#), "{json:#?}");
     }
-    for (csv, message, json) in run("1-value:DSAvg") {
+    for (csv, message, json) in both("1-value:DSAvg") {
         assert_eq!(csv[0], format!("VM:much,a,{START},{}", u64::MAX / 2));
         assert!(message.contains("1 results are flawed, such as: overflow"), "{message}");
         assert!(json[0].contains(r#","error":"overflow: "#) && !json[1].contains("error"), "{json:#?}");
     }
-    let reserved = ["--annotation", "1-value:DSCategory:key,5"];
-    let (code, stderr) = failure("aggregate", &reserved, &[samples]);
+    let (code, stderr) = failure("aggregate", &["--annotation", "1-value:DSCategory:key,5"], &[samples]);
     assert!(code == 2 && stderr.contains("is named `key`, as a part of every row is"), "{code} {stderr}");
 }
 

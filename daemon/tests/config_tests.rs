@@ -128,11 +128,12 @@ fn an_alarm_that_differs_is_shown_and_a_rule_without_a_test_is_named() {
 
 #[test]
 fn a_rule_over_two_proxy_types_is_expected_and_covered_as_one_of_a_single_type() {
-    let rules = r#"'''alarms=[{rule = 'alarm "both" when AggProxySum.value > 1 and AggProxySumAnomalyEWM01.value.samples >= 2'}]'''"#;
+    let rules = r#"'''alarms=[{rule = 'alarm "both" when AggProxySum.value > 1 and AggProxySumAnomalyEWM01.value.samples >= 11'}]'''"#;
     let text = |state: &str| {
         let alarm = |(at, state)| format!("{{key = \"T:a\", rule = \"both\", at = \"{at}\", state = \"{state}\"}}");
-        let alarms = [("0s", "inactive"), ("1m", "firing"), ("2m", state)].map(alarm).join(", ");
-        file("2 2 1", &format!("alarms = [{alarms}]")).replace("set = [", &format!("set = [{rules}, "))
+        let alarms = [("9m", "inactive"), ("10m", "firing"), ("12m", state)].map(alarm).join(", ");
+        // The detector has no result before its tenth value.
+        file("2x11 1", &format!("alarms = [{alarms}]")).replace("set = [", &format!("set = [{rules}, "))
     };
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("t.toml"), text("inactive")).unwrap();

@@ -450,7 +450,6 @@ fn a_stream_that_comes_back_has_what_its_topic_took_meanwhile_in_whole_windows()
     }
     let mut results = group.results();
     results.wait(&input, expected.len(), PATIENCE);
-    assert!(results.lines.iter().all(|line| !line.contains("\"partial\":true")), "no time is unknown");
     input.assert_results(results.lines, &expected, "a stream that was removed for a while");
 }
 

@@ -29,6 +29,20 @@ fn once_prints_one_table_of_a_running_daemon() {
 }
 
 #[test]
+fn tap_refuses_a_key_that_no_object_can_have() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    for (key, expected) in [(":vn1", "no table before its first `:`"), ("ObjectVNTable:", "no name behind its `:`")] {
+        let run = binary::run(&["tap", "--url", &daemon.url(""), key], "");
+        let is_named = run.stderr.contains("`key` is of no object") && run.stderr.contains(expected);
+        assert!(run.code == Some(1) && is_named, "{key}: {run:?}");
+    }
+    let (status, body) = daemon.get("/api/v1/tap?key=vn1");
+    assert!(status == 400 && body.contains("no `:` between table and name"), "{status} {body}");
+    daemon.stop();
+}
+
+#[test]
 fn once_without_a_daemon_is_an_error_with_the_address() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let run = binary::run(&["top", "--once", "--url", &format!("http://{closed}")], "");

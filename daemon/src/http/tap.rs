@@ -114,7 +114,14 @@ impl TapQuery {
                 "`stream` or `key` is required: a stream such as Struct-attribute, an object as table:name".into()
             );
         }
-        if let Some(Err(fault)) = key.as_deref().map(|key| ObjectKey::parse(key.as_bytes())) {
+        let fault = match key.as_deref().map(|key| ObjectKey::parse(key.as_bytes())) {
+            Some(Err(fault)) => Some(fault.to_string()),
+            Some(Ok(key)) if key.name.is_empty() => {
+                Some("the key has no name behind its `:`; expected `table:name`".to_owned())
+            }
+            Some(Ok(_)) | None => None,
+        };
+        if let Some(fault) = fault {
             return Err(format!("`key` is of no object, so no sample can have it: {fault}"));
         }
         let plan = |name: &String| {

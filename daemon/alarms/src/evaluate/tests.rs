@@ -632,6 +632,40 @@ fn types_with_other_timeouts_meet_in_their_windows_and_an_alarm_ends_when_no_oth
     }
 }
 
+/// As Contrail's API returns it, with the full names of two structs.
+#[test]
+fn an_alarm_of_contrail_over_two_structs_fires_when_both_comparisons_are_true() {
+    let types = [("P", 1), ("Q", 3)].map(|(name, timeout)| of_minutes(name, "1-raw:DSSum", timeout, Silence::Once));
+    let term = |name: &str, operation: &str, number: u64| {
+        format!(
+            r#"{{"operand1":"{name}-{STREAM}.value","operation":"{operation}","operand2":{{"json_value":"{number}"}}}}"#
+        )
+    };
+    let text = format!(
+        r#"{{"alarm":{{"fq_name":["x"],"uve_keys":{{"uve_key":["virtual-network"]}},"alarm_rules":{{"or_list":[{{"and_list":
+           [{},{}]}}]}}}}}}"#,
+        term("P", ">", 10),
+        term("Q", "<", 30)
+    );
+    let plan = plan_of(&types);
+    let mut rig = Rig::of(Arc::clone(&plan), &[]);
+    rig.rules = Rules::new(crate::contrail::rules(&text).unwrap());
+    let stream = plan.stream();
+    assert_eq!(crate::check::problems(&rig.rules, &[(stream, &types)]), []);
+    rig.restart();
+    for (minute, value) in (0..).zip([5, 20, 40, 20, 20]) {
+        rig.minute(minute, &[("ObjectVNTable:a", value), ("Other:a", 20)]);
+        rig.close(minute);
+        rig.commit();
+        rig.restart();
+    }
+    let changes = rig.changes();
+    let expected = ["2 ObjectVNTable:a x Firing", "3 ObjectVNTable:a x Resolved", "4 ObjectVNTable:a x Firing"];
+    assert_eq!(changes, expected);
+    let shown = rig.rows[0].data.alarms[0].alarm_rules.get();
+    assert_eq!(shown.matches("json_operand1_value\":\"20").count(), 2, "{shown}");
+}
+
 #[test]
 fn time_that_nobody_observed_neither_fires_nor_clears_a_rule_over_several_types() {
     let types = [("P", 1), ("Q", 3)].map(|(name, timeout)| of_minutes(name, "1-raw:DSSum", timeout, Silence::Once));

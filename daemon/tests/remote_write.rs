@@ -300,23 +300,23 @@ fn the_elected_replica_counts_alone_over_kills() {
     let mut daemon = Daemon::start(data.path(), &SETTINGS);
     let start = past_minute();
     // The samples of both have the same times but for a second, and those of `b` stand out in a sum.
-    let send = |daemon: &Daemon, replica: &'static str, seconds: &[i64]| {
+    let send_as = |daemon: &Daemon, replica: &'static str, seconds: &[i64]| {
         let value = if replica == "a" { 1.0 } else { 100.0 };
         let samples: Vec<_> = seconds.iter().map(|second| point(start + second * 1000, value)).collect();
         let labels = [(NAME, "temperature"), ("room", "x"), ("cluster", "eu"), ("__replica__", replica)];
-        assert_eq!(self::send(daemon, V1, &[series(&labels, &samples)]).status, 204);
+        assert_eq!(send(daemon, V1, &[series(&labels, &samples)]).status, 204);
     };
-    send(&daemon, "a", &[0, 10]);
-    send(&daemon, "b", &[1, 11]);
+    send_as(&daemon, "a", &[0, 10]);
+    send_as(&daemon, "b", &[1, 11]);
     for second in [20, 30] {
         daemon.signal("KILL");
         daemon.wait();
         daemon = Daemon::start(data.path(), &SETTINGS);
         // The other one is the first that sends, with what it had not sent before.
-        send(&daemon, "b", &[second - 9, second + 1]);
-        send(&daemon, "a", &[second, second + 5]);
+        send_as(&daemon, "b", &[second - 9, second + 1]);
+        send_as(&daemon, "a", &[second, second + 5]);
     }
-    send(&daemon, "a", &[150]);
+    send_as(&daemon, "a", &[150]);
     daemon.wait_until_applied();
     let metrics = daemon.get("/metrics").1;
     let left_out = "derived_statsd_series_points_total{format=\"remote_write\",outcome=\"replica\"} 2";

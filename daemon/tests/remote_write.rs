@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use daemon_formats::remote_write::encode::{Written, compress, request_1, request_2};
 use daemon_formats::{HistogramPoint, Point, STALE_MARKER};
-use support::{Daemon, results};
+use support::series::points;
+use support::{Daemon, command, results, wait_until};
 use tempfile::TempDir;
 
 const NAME: &str = "__name__";
@@ -300,23 +301,23 @@ fn the_elected_replica_counts_alone_over_kills() {
     let mut daemon = Daemon::start(data.path(), &SETTINGS);
     let start = past_minute();
     // The samples of both have the same times but for a second, and those of `b` stand out in a sum.
-    let send = |daemon: &Daemon, replica: &'static str, seconds: &[i64]| {
+    let send_as = |daemon: &Daemon, replica: &'static str, seconds: &[i64]| {
         let value = if replica == "a" { 1.0 } else { 100.0 };
         let samples: Vec<_> = seconds.iter().map(|second| point(start + second * 1000, value)).collect();
         let labels = [(NAME, "temperature"), ("room", "x"), ("cluster", "eu"), ("__replica__", replica)];
-        assert_eq!(self::send(daemon, V1, &[series(&labels, &samples)]).status, 204);
+        assert_eq!(send(daemon, V1, &[series(&labels, &samples)]).status, 204);
     };
-    send(&daemon, "a", &[0, 10]);
-    send(&daemon, "b", &[1, 11]);
+    send_as(&daemon, "a", &[0, 10]);
+    send_as(&daemon, "b", &[1, 11]);
     for second in [20, 30] {
         daemon.signal("KILL");
         daemon.wait();
         daemon = Daemon::start(data.path(), &SETTINGS);
         // The other one is the first that sends, with what it had not sent before.
-        send(&daemon, "b", &[second - 9, second + 1]);
-        send(&daemon, "a", &[second, second + 5]);
+        send_as(&daemon, "b", &[second - 9, second + 1]);
+        send_as(&daemon, "a", &[second, second + 5]);
     }
-    send(&daemon, "a", &[150]);
+    send_as(&daemon, "a", &[150]);
     daemon.wait_until_applied();
     let metrics = daemon.get("/metrics").1;
     let left_out = "derived_statsd_series_points_total{format=\"remote_write\",outcome=\"replica\"} 2";
@@ -324,6 +325,34 @@ fn the_elected_replica_counts_alone_over_kills() {
     daemon.stop();
     let values = values(&data);
     assert_eq!(values.get(&("Service:x".to_owned(), start)), Some(&6.0), "{values:?}");
+}
+
+#[test]
+fn the_elected_replica_counts_alone_over_a_reload() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("derived-statsd.toml");
+    let configure = |lateness: &str| {
+        let stream = "[[streams]]\nname = \"room\"\nmetric = \"temperature\"\nobject = [\"room\"]\n\
+                      aggregations = [\"Sum = 1-raw:DSSum\"]\n";
+        let aggregation = format!("[aggregation]\nuve_proxy_list = \"\"\nallowed_lateness = \"{lateness}\"\n");
+        std::fs::write(&file, aggregation + stream).unwrap();
+    };
+    configure("30s");
+    let mut command = command("run", &data.path().join("log"), &["log.partitions=1"]);
+    command.arg("--config").arg(&file);
+    let daemon = Daemon::spawn(command).expect("the daemon starts");
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let send_as = |replica: &'static str| {
+        let labels = [(NAME, "temperature"), ("room", "x"), ("cluster", "eu"), ("__replica__", replica)];
+        assert_eq!(send(&daemon, V1, &[series(&labels, &[point(now_ms(), 1.0)])]).status, 204);
+        points(&daemon, "remote_write", "replica")
+    };
+    assert_eq!([send_as("a"), send_as("b")], [0, 1]);
+    configure("40s");
+    daemon.signal("HUP");
+    wait_until("the change is in force", || daemon.stderr().contains("The configuration was changed.").then_some(()));
+    assert_eq!([send_as("b"), send_as("a")], [2, 2]);
+    daemon.stop();
 }
 
 #[test]

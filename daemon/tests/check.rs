@@ -170,6 +170,7 @@ fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given(
         let given: Vec<_> = partitions.into_iter().flat_map(|number| ["--partitions", number]).map(Path::new).collect();
         let arguments = |first: &[&'static str], last: [&Path; 2]| {
             let mut all: Vec<_> = given.clone();
+            all.extend(["--set", "aggregation.period=10"].map(Path::new));
             all.extend(first.iter().map(Path::new));
             all.extend(last);
             all.into_iter().map(Path::to_owned).collect::<Vec<_>>()
@@ -185,6 +186,8 @@ fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given(
             assert!(output.status.code() == Some(1) && !out.exists(), "{}", said(&output));
         }
     }
+    let output = run("restore", &[Path::new("--partitions"), Path::new("2"), &log, &out]);
+    assert!(said(&output).contains("give that of the daemon with --config") && !out.exists(), "{}", said(&output));
     for (command, arguments) in writing(Some(number.trim())) {
         let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
         assert_eq!(output.status.code(), Some(0), "{command}: {}", said(&output));

@@ -70,7 +70,8 @@ fn etcd_nodes_and_netmaster_are_reached_with_the_certificate_of_the_section_and_
     let authority = path(folder.path(), "authority.pem");
     let get = |route: &str| curl(&["--cacert", &authority, &format!("https://{}{route}", daemon.contiv_address())]);
     let (status, body) = get("/all").unwrap();
-    assert!(status == 200 && body.contains("\"BytesIn\":7"), "{body}");
+    let pairs: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert!(status == 200 && pairs[0]["BytesIn"] == 7, "{body}");
     let (status, body) = get("/services").unwrap();
     assert!(status == 200 && body.len() > 10, "{status} {body}");
     let plain = curl(&[&format!("http://{}/all", daemon.contiv_address())]);

@@ -432,14 +432,17 @@ fn a_name_that_the_log_cannot_store_is_a_problem_with_its_length() {
     let series = format!(
         "[log]\ndata_dir = \"$DIR/data\"\n[[streams]]\nmetric = \"m\"\nname = \"{name}\"\nobject = [\"job\"]\naggregations = [\"AggProxySum\"]\n"
     );
-    for (text, place) in [(listed, "a.toml:4:1: `aggregation.uve_proxy_list`"), (series, "a.toml:5:1: `streams.name`")]
+    // The stream of a series has two characters more.
+    for (text, place, start, more) in
+        [(listed, "a.toml:4:1: `aggregation.uve_proxy_list`", "S-", 0), (series, "a.toml:5:1: `streams.name`", "S_", 2)]
     {
         let found = problems(&text, &[]);
+        let (letters, bytes) = ("a".repeat(38), 256 + more);
         let expected = format!(
-            "{place}: the name `S-{}…` has 256 bytes, and a stream has 255 at most; shorten it",
-            "a".repeat(38)
+            "{place}: the stream `{start}{letters}…` has a name of {bytes} bytes, 255 are the most; shorten it"
         );
         assert!(found.contains(&expected), "{found}");
-        assert_eq!(validate(&text.replace(&name, &name[..255]), &[]).code, Some(0), "{place}");
+        let run = validate(&text.replace(&name, &name[..255 - more]), &[]);
+        assert_eq!(run.code, Some(0), "{place}: {}", run.stderr);
     }
 }

@@ -323,7 +323,7 @@ fn a_pipe_named_as_a_file_of_the_log_is_an_error_and_not_waited_for() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("log");
     write(&path);
-    for name in ["store/state-1000", "store/journal-1000", "acknowledged"] {
+    for name in ["store/state-0000001000", "store/journal-0000001000", "acknowledged"] {
         let pipe = path.join(name);
         let _ = std::fs::remove_file(&pipe);
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -366,7 +366,7 @@ fn a_directory_above_that_is_missing_and_an_interrupted_restore_have_their_remed
     assert!(error.contains("create the directory above it") && !error.contains("free space"), "{error}");
     // What a killed restore leaves.
     std::fs::remove_file(copy.join("VERSION")).unwrap();
-    let error = EmbeddedLog::open(&copy, LogConfig::default()).unwrap_err().to_string();
+    let error = EmbeddedLog::open(&copy, LogConfig::default()).err().unwrap().to_string();
     assert!(error.contains("if a restore or a copy into it was interrupted, remove it"), "{error}");
 }
 

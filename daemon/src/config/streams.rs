@@ -54,7 +54,7 @@ impl Streams {
         match ProxyList::parse(&aggregation.uve_proxy_list, &schema) {
             Ok(proxies) => {
                 let mut streams = Self { schema, proxies, mapped: Vec::new(), alarms: Arc::default() };
-                if !mapped::add(config, registry, &mut streams, layers) || !streams.have_short_names(config, layers) {
+                if !mapped::add(config, registry, &mut streams, layers) || !streams.have_short_names(layers) {
                     return None;
                 }
                 streams.alarms = Arc::new(alarms::build(&config.alarms, &streams, layers)?);
@@ -71,18 +71,22 @@ impl Streams {
     }
 
     /// Whether the log can store the names; adds a problem for each that is too long.
-    fn have_short_names(&self, config: &Config, layers: &mut Layers) -> bool {
+    fn have_short_names(&self, layers: &mut Layers) -> bool {
         let before = layers.problems.len();
-        for name in self.names().map(ToString::to_string).filter(|name| name.len() > MAX_NAME_BYTES) {
-            let element = config.streams.iter().position(|stream| stream.name == name);
-            let (key, location) = match element {
+        for stream in self.names() {
+            let name = stream.to_string();
+            let length = name.len();
+            if length <= MAX_NAME_BYTES {
+                continue;
+            }
+            // Those of the list of series are in its order, as none of them has a problem.
+            let (key, location) = match self.mapped.iter().position(|rule| rule.stream() == stream) {
                 Some(index) => ("streams.name", layers.element_location(tables::STREAMS, index, "name")),
                 None => (LIST, layers.location(LIST)),
             };
-            let length = name.len();
             let start: String = name.chars().take(SHOWN).collect();
             let message = format!(
-                "the name `{start}…` has {length} bytes, and a stream has {MAX_NAME_BYTES} at most; shorten it"
+                "the stream `{start}…` has a name of {length} bytes, {MAX_NAME_BYTES} are the most; shorten it"
             );
             layers.add_problem(location, format!("`{key}`: {message}"));
         }

@@ -87,9 +87,16 @@ impl StateDecoder {
         let chunks = state.chunks.iter().filter(|(chunk, _)| !is_alarm_chunk(*chunk));
         let chunks = chunks.map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         // What does not decode at all is not a matter of the number.
-        let Ok((mut table, _)) = Table::restore(Arc::clone(&stream.plan), self.table, state.meta, chunks) else {
+        let Ok((mut table, report)) = Table::restore(Arc::clone(&stream.plan), self.table, state.meta, chunks) else {
             return Ok(());
         };
+        // Without the objects nothing can be compared.
+        if !report.is_unchanged() {
+            return Err(format!(
+                "the configuration is not the one that the states were saved with ({report}); give that of the daemon with \
+                 --config, to check the number of partitions"
+            ));
+        }
         let all = table.objects();
         table.retain(|key| partition(key, u32::from(partitions)) == u32::from(number));
         match all - table.objects() {

@@ -7,7 +7,7 @@ mod show;
 use std::sync::Arc;
 
 use derived_stats::Output;
-use proxy_uve::UveDescription;
+use proxy_uve::{AttributeDescription, UveDescription};
 
 pub(crate) use self::bound::{Bound, is_name_of, type_name};
 use self::path::target;
@@ -54,6 +54,8 @@ enum Part {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
     slots: Vec<Slot>,
+    /// The end of the window that is evaluated.
+    end: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ struct Slot {
     /// The proxy type, by its index in the plan.
     type_index: usize,
     attribute: Box<str>,
+    /// The length of the attribute's windows, in microseconds.
+    window: u64,
     /// The index in the fields of the attribute.
     field: usize,
     /// Whether the attribute has a result.
@@ -80,10 +84,11 @@ pub(crate) fn one_field(path: &Path, uve: &UveDescription<'_>) -> Option<(String
 }
 
 impl Slots {
-    fn add(&mut self, type_index: usize, attribute: &str, field: usize) -> usize {
-        let is_it = |slot: &Slot| slot.type_index == type_index && *slot.attribute == *attribute && slot.field == field;
+    fn add(&mut self, type_index: usize, attribute: &AttributeDescription<'_>, field: usize) -> usize {
+        let (name, window) = (attribute.name, attribute.window.unwrap_or(0));
+        let is_it = |slot: &Slot| slot.type_index == type_index && *slot.attribute == *name && slot.field == field;
         self.slots.iter().position(is_it).unwrap_or_else(|| {
-            self.slots.push(Slot { type_index, attribute: attribute.into(), field, is_there: false, value: None });
+            self.slots.push(Slot { type_index, attribute: name.into(), window, field, is_there: false, value: None });
             self.slots.len() - 1
         })
     }
@@ -101,6 +106,11 @@ impl Slots {
             let field = output.description().fields().get(slot.field);
             slot.value = field.and_then(|field| field.value_in(output.record())).and_then(Scalar::of);
         }
+    }
+
+    /// Sets the end of the window that is evaluated, in microseconds.
+    pub(crate) fn set_end(&mut self, end: u64) {
+        self.end = end;
     }
 
     /// Whether an attribute has a result.
@@ -135,7 +145,9 @@ impl Slots {
             Target::Fields(slots) | Target::Size(slots) => {
                 let slots = of(slots);
                 if !slots.iter().any(|slot| slot.is_there) {
-                    return Operand::Absent;
+                    // Windows of an attribute over several periods are aligned to the epoch.
+                    let is_due = |slot: &&Slot| slot.window == 0 || self.end.is_multiple_of(slot.window);
+                    return if slots.iter().any(is_due) { Operand::Absent } else { Operand::Open };
                 }
                 let values: Vec<_> = slots.iter().filter_map(|slot| slot.value.clone()).collect();
                 match target {
@@ -288,9 +300,9 @@ mod tests {
         for (rule, values, raises, clears) in cases {
             let slot = |(field, value): (usize, Option<u64>)| {
                 let value = value.map(|value| Scalar::Number(Number::U64(value)));
-                Slot { type_index: 0, attribute: "value".into(), field, is_there: true, value }
+                Slot { type_index: 0, attribute: "value".into(), field, is_there: true, window: 0, value }
             };
-            let slots = Slots { slots: values.into_iter().enumerate().map(slot).collect() };
+            let slots = Slots { slots: values.into_iter().enumerate().map(slot).collect(), end: 0 };
             let term = CompiledTerm { left: Target::Fields(vec![0, 1]), right: None, variables: Vec::new() };
             let rule = Arc::new(text::rule(rule).unwrap_or_else(|error| panic!("{error}")));
             let truth = Compiled { rule, lists: vec![vec![term]], text: Vec::new() }.truth(&slots);

@@ -19,6 +19,8 @@ pub(crate) enum Scalar {
 pub(crate) enum Operand {
     /// The attribute has no result.
     Absent,
+    /// A window of the attribute, over several periods, is still open.
+    Open,
     /// The attribute has a result without this field.
     Null,
     /// One value; with a wildcard, several.
@@ -84,11 +86,10 @@ pub(crate) fn compare(operation: Operation, left: &Operand, right: &Value, absen
 
 /// Compares two operands.
 pub(crate) fn compare_both(operation: Operation, left: &Operand, right: &Operand, absent: Absent) -> Option<bool> {
-    let Operand::Values(right) = right else {
-        return match absent {
-            Absent::Null => Some(false),
-            Absent::Unknown => None,
-        };
+    let right = match (right, absent) {
+        (Operand::Values(right), _) => right,
+        (Operand::Absent | Operand::Null, Absent::Null) => return Some(false),
+        (Operand::Open, _) | (_, Absent::Unknown) => return None,
     };
     with_values(operation, left, absent, |left| {
         left.iter().any(|left| right.iter().any(|right| holds_for_order(operation, left.order(right))))
@@ -103,7 +104,7 @@ fn with_values(
 ) -> Option<bool> {
     match (left, absent) {
         (Operand::Values(values), _) => Some(holds(values)),
-        (Operand::Absent | Operand::Null, Absent::Unknown) => None,
+        (Operand::Open, _) | (Operand::Absent | Operand::Null, Absent::Unknown) => None,
         (Operand::Absent, Absent::Null) => Some(false),
         (Operand::Null, Absent::Null) => Some(holds_for_null(operation)),
     }
@@ -204,6 +205,7 @@ mod tests {
             assert_eq!(compare(operation, &Operand::Null, &right, Absent::Null), Some(expected), "{operation:?}");
             assert_eq!(compare(operation, &Operand::Absent, &right, Absent::Null), Some(false), "{operation:?}");
             assert_eq!(compare(operation, &Operand::Null, &right, Absent::Unknown), None, "{operation:?}");
+            assert_eq!(compare(operation, &Operand::Open, &right, Absent::Null), None, "{operation:?}");
         }
     }
 

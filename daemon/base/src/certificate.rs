@@ -139,7 +139,9 @@ mod tests {
         let (pem, _) = made("2030-01-01");
         let der = CertificateDer::from_pem_slice(&pem).unwrap();
         // Cut off anywhere, and with each byte changed, it is no reason to panic.
-        (0..der.len()).for_each(|end| drop(not_after(&der[..end])));
+        for end in 0..der.len() {
+            let _ = not_after(&der[..end]);
+        }
         for at in 0..der.len().min(200) {
             let mut changed = der.to_vec();
             changed[at] ^= 0xff;

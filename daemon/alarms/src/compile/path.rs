@@ -47,7 +47,7 @@ fn fields(
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let mut slots_of = |wanted: &dyn Fn(&DescribedField) -> bool| -> Vec<usize> {
         let found = all.iter().enumerate().filter(|(_, field)| wanted(field)).map(|(index, _)| index);
-        found.collect::<Vec<_>>().into_iter().map(|index| slots.add(type_index, attribute.name, index)).collect()
+        found.collect::<Vec<_>>().into_iter().map(|index| slots.add(type_index, attribute, index)).collect()
     };
     let is_value = |field: &DescribedField| field.field().role() == Some(Role::Value);
     let found = match rest.as_slice() {

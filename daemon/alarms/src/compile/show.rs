@@ -80,7 +80,7 @@ fn write_match(term: &Term, compiled: &CompiledTerm, slots: &Slots, out: &mut Ve
 fn json_of(operand: &Operand) -> String {
     let mut out = Vec::new();
     match operand {
-        Operand::Absent | Operand::Null => out.extend_from_slice(b"null"),
+        Operand::Absent | Operand::Null | Operand::Open => out.extend_from_slice(b"null"),
         Operand::Values(values) => match values.as_slice() {
             [value] => value.write_json(&mut out),
             values => {
@@ -106,7 +106,7 @@ fn printed(operand: &Operand) -> String {
         Scalar::Text(text) => text.to_string(),
     };
     match operand {
-        Operand::Absent | Operand::Null => "no value".to_owned(),
+        Operand::Absent | Operand::Null | Operand::Open => "no value".to_owned(),
         Operand::Values(values) => values.iter().map(one).collect::<Vec<_>>().join(" "),
     }
 }

@@ -632,6 +632,26 @@ fn types_with_other_timeouts_meet_in_their_windows_and_an_alarm_ends_when_no_oth
     }
 }
 
+/// In the periods between, the attribute has no result; Contrail's UVE keeps the last one.
+#[test]
+fn an_alarm_of_contrail_over_windows_of_three_periods_lasts_in_the_periods_between() {
+    let mut rig =
+        Rig::of(plan_of(&[of_minutes("P", "3-raw:DSSum", 9, Silence::Once)]), &["alarm \"x\" when P.value > 10"]);
+    let of_contrail =
+        rig.rules.iter().map(|rule| crate::Rule { absent: crate::rule::Absent::Null, ..(**rule).clone() });
+    rig.rules = Rules::new(of_contrail.collect());
+    rig.restart();
+    for minute in 0..9 {
+        rig.minute(minute, &[("T:a", if minute < 4 { 20 } else { 1 })]);
+        rig.close(minute);
+        rig.commit();
+        rig.restart();
+    }
+    // The first of the windows, which ends with the first minute, is partial.
+    assert_eq!(START % (3 * MINUTE), 2 * MINUTE);
+    assert_eq!(rig.changes(), ["4 T:a x Firing", "7 T:a x Resolved"]);
+}
+
 /// As Contrail's API returns it, with the full names of two structs.
 #[test]
 fn an_alarm_of_contrail_over_two_structs_fires_when_both_comparisons_are_true() {

@@ -92,8 +92,9 @@ impl TypeRules {
 impl Alarms {
     /// Evaluates all rules of one place in `types` with the values that are there.
     pub(super) fn evaluate(&mut self, index: usize, key: &str, window: Window) {
-        let count = self.types.get(index).map_or(0, |of_types| of_types.by_severity.len());
-        for position in 0..count {
+        let Some(of_types) = self.types.get_mut(index) else { return };
+        of_types.slots.set_end(window.end);
+        for position in 0..of_types.by_severity.len() {
             let rule = self.types.get(index).and_then(|of_types| of_types.by_severity.get(position));
             if let Some(step) = rule.copied().and_then(|rule_index| self.step(key, window, (index, rule_index))) {
                 self.take(key, window, step);

@@ -45,6 +45,7 @@ fn settings(servers: &[&Fake]) -> PollerSettings {
         max_body_bytes: 100_000,
         samples: PolledSamples::Changes,
         authorization: None,
+        tls: ureq::tls::TlsConfig::default(),
     }
 }
 

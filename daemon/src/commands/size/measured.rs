@@ -61,10 +61,10 @@ mod tests {
     /// The pages have the sentences and rows that the constants were taken from.
     #[test]
     fn the_constants_are_those_of_the_pages() {
-        let performance = include_str!("../../../../docs/src/design/performance.md");
-        let files = include_str!("../../../../docs/src/operations/files.md");
-        let performance = performance.split_whitespace().collect::<Vec<_>>().join(" ");
-        let files = files.split_whitespace().collect::<Vec<_>>().join(" ");
+        let one_line = |page: &str| page.split_whitespace().collect::<Vec<_>>().join(" ");
+        let performance = one_line(include_str!("../../../../docs/src/design/performance.md"));
+        let files = one_line(include_str!("../../../../docs/src/operations/files.md"));
+        let running = one_line(include_str!("../../../../docs/src/operations/running.md"));
         let object = OBJECT_BYTES + OPEN_WINDOWS * 16 + 32;
         let view = 2 * VIEW_RESULT_BYTES;
         let [samples, cores] = [EMBEDDED_PER_CORE / 1_000, KAFKA_PER_WORKER / 1_000];
@@ -97,8 +97,6 @@ mod tests {
         for text in in_files {
             assert!(files.contains(&text), "docs/src/operations/files.md has no {text:?}");
         }
-        let running = include_str!("../../../../docs/src/operations/running.md");
-        let running = running.split_whitespace().collect::<Vec<_>>().join(" ");
         let text =
             format!("takes {FIXED_MIB} MiB and at most {OBJECT_BYTES_OF_ALL} bytes of memory per object and stream");
         assert!(running.contains(&text), "docs/src/operations/running.md has no {text:?}");

@@ -102,7 +102,7 @@ fn the_analytics_api_is_polled_with_the_certificate_of_the_section() {
     let front = TlsFront::start(api.address(), folder.path());
     let [authority, certificate, key] = files(folder.path(), "opserver");
     let poll = [format!("opserver.servers={}", front.url()), "opserver.interval=1s".to_owned()];
-    let daemon = start(&data, &[&poll, &[authority.clone()]]);
+    let daemon = start(&data, &[&poll, std::slice::from_ref(&authority)]);
     daemon.wait_until_said("check opserver.ca_file, and opserver.certificate_file if the server requires one");
     assert!(api.answers().is_empty());
     daemon.stop();

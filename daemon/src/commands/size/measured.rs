@@ -88,7 +88,9 @@ mod tests {
             assert!(performance.contains(&text), "docs/src/design/performance.md has no {text:?}");
         }
         let in_files = [
-            format!("A sample takes about {SAMPLE_DISK_BYTES} bytes with a key of {KEY_BYTES}, a result {RESULT_DISK_BYTES}"),
+            format!(
+                "A sample takes about {SAMPLE_DISK_BYTES} bytes with a key of {KEY_BYTES}, a result {RESULT_DISK_BYTES}"
+            ),
             format!("both built-in types {STATE_DISK_BYTES} (in the files twice that)"),
             format!("twice the states of all objects, and {DISK_FIXED_MIB} MiB"),
         ];

@@ -92,12 +92,14 @@ mod tests {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    fn keys_of(table: &toml::Table, path: &str, keys: &mut Vec<String>) {
+    fn keys_of(table: &toml::Table, path: &str, found: &mut Vec<String>) {
         for (key, value) in table {
             let key = format!("{path}{key}");
+            // A table may also be the value of a key.
+            let is_section = keys::is_section(&key.split('.').collect::<Vec<_>>());
             match value {
-                toml::Value::Table(inner) => keys_of(inner, &format!("{key}."), keys),
-                _ => keys.push(key),
+                toml::Value::Table(inner) if is_section => keys_of(inner, &format!("{key}."), found),
+                _ => found.push(key),
             }
         }
     }

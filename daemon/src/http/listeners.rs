@@ -136,7 +136,7 @@ impl Server {
         drop(shared);
         let mut serving = JoinSet::new();
         for (socket, tls, info) in self.bound {
-            let router = router(current.clone(), &info);
+            let router = router::router(current.clone(), &info);
             let (refusals, stopping) = (refusals.clone(), stopping.clone());
             serving.spawn(listener::serve(socket, tls, router, self.settings.limits, refusals, stopping));
         }

@@ -38,7 +38,7 @@ pub struct ClientTlsFiles {
 }
 
 /// Implements `tls_files` for sections of the configuration with the keys of
-/// [`ClientTlsFiles`](crate::outbound::ClientTlsFiles).
+/// [`ClientTlsFiles`].
 #[macro_export]
 macro_rules! has_tls_files {
     ($($section:ty),+) => {

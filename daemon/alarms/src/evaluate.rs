@@ -191,7 +191,10 @@ impl Alarms {
             let Some(index) = self.brings(subject).get(position).copied() else { break };
             match index < self.plain_types {
                 true => self.evaluate(index, key, Window::of(subject)),
-                false => self.end_of_several(index, key, subject.start, Window::of(subject)),
+                false => {
+                    let brought = (subject.type_index, Window::of(subject));
+                    self.end_of_several(index, key, subject.start, brought);
+                }
             }
         }
     }

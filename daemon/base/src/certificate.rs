@@ -3,6 +3,7 @@
 //! Only that field is read, of the DER of a certificate (RFC 5280, section 4.1, and X.690): the libraries of TLS check it
 //! and do not return it.
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
@@ -34,8 +35,9 @@ fn not_after(der: &[u8]) -> Option<u64> {
         fields = element(fields, tag)?.1;
     }
     let (validity, _) = element(fields, SEQUENCE)?;
-    let (_, end) = time(validity)?;
-    time(end).map(|(end, _)| end)
+    // The start may be of any time.
+    let end = element(validity, UTC_TIME).or_else(|| element(validity, GENERALIZED_TIME))?.1;
+    time(end)
 }
 
 /// The content of the first element, if it has this tag, and what follows it.
@@ -55,11 +57,12 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// The time of the first element, and what follows it: `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
-fn time(der: &[u8]) -> Option<(u64, &[u8])> {
-    let (text, rest, year_digits) = match element(der, UTC_TIME) {
-        Some((text, rest)) => (text, rest, 2),
-        None => element(der, GENERALIZED_TIME).map(|(text, rest)| (text, rest, 4))?,
+/// The time of the first element: `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`. The last day of 9999, by which a certificate has no
+/// end, is the latest time that there is here.
+fn time(der: &[u8]) -> Option<u64> {
+    let (text, year_digits) = match element(der, UTC_TIME) {
+        Some((text, _)) => (text, 2),
+        None => element(der, GENERALIZED_TIME).map(|(text, _)| (text, 4))?,
     };
     let (year, text) = text.split_at_checked(year_digits)?;
     let &[m1, m2, d1, d2, h1, h2, n1, n2, s1, s2, b'Z'] = text else { return None };
@@ -71,12 +74,13 @@ fn time(der: &[u8]) -> Option<(u64, &[u8])> {
     let digits = [[m1, m2], [d1, d2], [h1, h2], [n1, n2], [s1, s2]];
     let [month, day, hour, minute, second] = digits.map(|digits| number(&digits).and_then(|it| i8::try_from(it).ok()));
     let date = DateTime::new(year, month?, day?, hour?, minute?, second?, 0).ok()?;
-    let seconds = TimeZone::UTC.to_timestamp(date).ok()?.as_second();
-    Some((u64::try_from(seconds).ok()?, rest))
+    let seconds = TimeZone::UTC.to_timestamp(date).unwrap_or(Timestamp::MAX).as_second();
+    u64::try_from(seconds).ok()
 }
 
 fn number(digits: &[u8]) -> Option<i16> {
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let text = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    text?.parse().ok()
 }
 
 #[cfg(test)]

@@ -127,6 +127,17 @@ impl Mapping {
     }
 }
 
+/// Calls `add`, which returns whether a sample was taken, if the sender of a series is the one of its replicas that
+/// counts; returns whether it is. The readings of a counter count whichever replica sends them.
+fn if_elected(mapping: &Mapping, rule: &Rule, series: &Series<'_>, now: u64, add: impl FnOnce() -> bool) -> bool {
+    let replica = series.labels.value(REPLICA);
+    if replica.is_empty() || rule.metric_kind() == MetricKind::Agg {
+        add();
+        return true;
+    }
+    mapping.elections.take(series.labels.value(CLUSTER), replica, now, add)
+}
+
 impl<'w> Writer<'w> {
     /// A writer to `batch`.
     pub fn new(mapping: &'w Mapping, intake: &'w Intake, batch: &'w mut AppendBatch) -> Self {
@@ -188,31 +199,24 @@ impl<'w> Writer<'w> {
                 most_rejected = most_rejected.max(Some(count));
                 continue;
             }
-            if rule.metric_kind() != MetricKind::Agg && !self.is_elected(series) {
-                self.tally.replicas += points.clone().count() as u64;
-                most_rejected = most_rejected.max(Some(0));
-                continue;
-            }
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
-            let mut rejected = 0;
-            for point in points.clone() {
-                if let Err(error) = self.push_point(*stream, rule, point, has_source) {
-                    rejected += 1;
-                    self.tally.reject(format!("series `{metric}` in stream {}: {error}", rule.stream()));
+            let (mapping, now, mut rejected) = (self.mapping, self.batch.appended_at(), 0);
+            let add = || {
+                let before = self.tally.stored;
+                for point in points.clone() {
+                    if let Err(error) = self.push_point(*stream, rule, point, has_source) {
+                        rejected += 1;
+                        self.tally.reject(format!("series `{metric}` in stream {}: {error}", rule.stream()));
+                    }
                 }
+                self.tally.stored > before
+            };
+            if !if_elected(mapping, rule, series, now, add) {
+                self.tally.replicas += points.clone().count() as u64;
             }
             most_rejected = most_rejected.max(Some(rejected));
         }
         most_rejected
-    }
-
-    /// Whether the sender of a series is the one of its replicas that counts.
-    fn is_elected(&self, series: &Series<'_>) -> bool {
-        let replica = series.labels.value(REPLICA);
-        if replica.is_empty() {
-            return true;
-        }
-        self.mapping.elections.takes(series.labels.value(CLUSTER), replica, self.batch.appended_at())
     }
 
     fn push_point(&mut self, stream: u16, rule: &Rule, point: Point, has_source: bool) -> Result<(), LineError> {

@@ -110,7 +110,7 @@ fn store(shared: &Shared, encoded: Encoded, precision: Precision) -> Result<Tall
             let summary = read.map_err(Failure::of_format)?;
             writer.tally.texts += summary.texts;
             let has_times = summary.without_time == 0;
-            Ok(has_times.then(|| identity.of(body, &parameters, writer.tally.rejected > 0)))
+            Ok(has_times.then(|| identity.of(body, &parameters)))
         })
     })
 }

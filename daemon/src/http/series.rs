@@ -18,7 +18,7 @@ const KEY_BYTES: usize = 16;
 pub(super) struct Identity<'b> {
     pub(super) parameters: &'b str,
     pub(super) bytes: &'b [u8],
-    /// What a later request with this identity gets to know.
+    /// What a later request with this identity is told.
     pub(super) outcome: Vec<u8>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn store<'b>(
     if earlier.is_none() {
         shared.telemetry.http.mapped(format, &tally);
     }
-    if let Some(reason) = tally.reasons.first() {
+    if let Some(reason) = tally.reasons.first().filter(|_| earlier.is_none()) {
         warn!(format, rejected = tally.rejected, %reason, "Samples were rejected.");
     }
     Ok(Stored { tally, earlier })

@@ -5,7 +5,7 @@
 //! A type in which the object has expired, or whose windows are skipped in silence, does not come: its values are then
 //! absent, as in a window without samples, so the alarms do not depend on how fast event time moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::window::Window;
 use super::{Alarms, TypeRules};
@@ -23,8 +23,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 struct HeldObject {
     values: Vec<(usize, Option<Scalar>)>,
-    /// How many types have come.
-    came: usize,
+    /// The types that have come, by their indices in the plan.
+    came: BTreeSet<usize>,
     window: Window,
 }
 
@@ -34,23 +34,23 @@ impl TypeRules {
         !self.other_uves.is_empty()
     }
 
-    /// Takes the values of an object that one of the types has brought. Returns the window once all have come.
-    fn hold(&mut self, key: &str, start: u64, window: Window) -> Option<Window> {
+    /// Takes the values of an object that a type has brought. Returns the window once all have come.
+    fn hold(&mut self, key: &str, start: u64, (type_index, window): (usize, Window)) -> Option<Window> {
         let values = self.slots.take_values();
         // A partial result without values tells nothing that a skipped window of silence would not.
         let window =
             Window { is_partial: window.sampled.is_none() || window.is_partial && !values.is_empty(), ..window };
         (self.held.start, self.held.end) = (start, window.end);
         let Some(held) = self.held.objects.get_mut(key) else {
-            let held = HeldObject { values, came: 1, window };
+            let held = HeldObject { values, came: BTreeSet::from([type_index]), window };
             self.held.objects.insert(key.into(), held);
             return None;
         };
         held.values.extend(values);
-        held.came += 1;
+        held.came.insert(type_index);
         held.window.is_partial |= window.is_partial;
         held.window.is_deleted |= window.is_deleted;
-        if held.came <= self.other_uves.len() {
+        if held.came.len() <= self.other_uves.len() {
             return None;
         }
         let HeldObject { values, window, .. } = self.held.objects.remove(key)?;
@@ -61,8 +61,8 @@ impl TypeRules {
 
 impl Alarms {
     /// Takes what one of the types of a rule over several has brought, and evaluates the rule if it was the last one.
-    pub(super) fn end_of_several(&mut self, index: usize, key: &str, start: u64, window: Window) {
-        let ready = self.types.get_mut(index).and_then(|of_types| of_types.hold(key, start, window));
+    pub(super) fn end_of_several(&mut self, index: usize, key: &str, start: u64, brought: (usize, Window)) {
+        let ready = self.types.get_mut(index).and_then(|of_types| of_types.hold(key, start, brought));
         if let Some(window) = ready {
             self.evaluate(index, key, window);
         }

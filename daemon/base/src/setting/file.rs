@@ -1,7 +1,7 @@
 //! Files that settings name, read up to a limit.
 
 use std::fs::File;
-use std::io::{Error, ErrorKind, Read as _, Result};
+use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -45,6 +45,23 @@ pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|error| Error::new(ErrorKind::InvalidData, error.utf8_error()))
 }
 
+/// Replaces a text file as a whole, durably: after a kill or a power cut it has the old content or the new one. Meanwhile the
+/// new content is in a file beside it whose name ends in `.new`.
+///
+/// # Errors
+///
+/// When the file or its directory cannot be written.
+pub fn replace(path: &Path, text: &str) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(path))?.sync_all()
+}
+
 /// The version of a file: another one after a change of its content, owner or permissions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Version {
@@ -68,6 +85,20 @@ mod tests {
         let error = read(Path::new("/dev/zero")).unwrap_err();
         assert_eq!(error.to_string(), "it is larger than 1048576 bytes, which no such file is; name another file");
         assert_eq!(read_text(Path::new("/dev/null")).unwrap(), "");
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("STATE");
+        // The rest of a write that a kill interrupted.
+        std::fs::write(folder.path().join("STATE.new"), "a long rest of something").unwrap();
+        for text in ["one", "another", ""] {
+            replace(&path, text).unwrap();
+            assert_eq!(read_text(&path).unwrap(), text);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        assert!(replace(&folder.path().join("missing/STATE"), "").is_err());
     }
 
     #[test]

@@ -132,8 +132,11 @@ pub fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
     for entry in std::fs::read_dir(from).map_err(io)? {
         let entry = entry.map_err(io)?;
         let name = entry.file_name();
-        let left_out = [LOCK_FILE, VERSION_FILE, VERSION_NEW, DISK_CHECK, START_OVER_FILE];
-        if left_out.iter().any(|left_out| name == *left_out) || !entry.file_type().map_err(io)?.is_file() {
+        let left_out = [LOCK_FILE, VERSION_FILE, DISK_CHECK, START_OVER_FILE];
+        // A file whose replacement is being written has its name with `.new` at the end.
+        let is_unfinished = Path::new(&name).extension().is_some_and(|extension| extension == "new");
+        let is_left_out = is_unfinished || left_out.iter().any(|left_out| name == *left_out);
+        if is_left_out || !entry.file_type().map_err(io)?.is_file() {
             continue;
         }
         let copy = to.join(&name);

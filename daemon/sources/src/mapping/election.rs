@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Result, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ const TIMEOUT: u64 = 30_000_000;
 /// The most clusters; of those beyond it all replicas count.
 const MAX_CLUSTERS: usize = 1_000;
 
-/// The longest name that is kept as it is, in bytes. It bounds the file at about half a megabyte.
+/// The longest name that is kept as it is, in bytes of the file: it has at most 0.6 MB, less than may be read.
 const MAX_NAME_BYTES: usize = 256;
 
 /// The name of the file.
@@ -42,6 +42,8 @@ pub struct Elections {
 #[derive(Debug, Default)]
 struct State {
     elected_by_cluster: HashMap<String, Elected>,
+    /// Until when no cluster can be silent, if there are as many as may be.
+    full_until: u64,
     /// Whether the file has something else.
     is_changed: bool,
 }
@@ -58,10 +60,10 @@ impl Elections {
     /// on to send something. A file that cannot be used is a warning: the next replica that sends is elected.
     pub fn read(directory: &Path, now: u64) -> Self {
         let path = directory.join(FILE);
-        let read = match file::read_text(&path) {
+        let read = match file::read_regular(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(HashMap::new()),
             Err(error) => Err(error.to_string()),
-            Ok(text) => parse(&text, now),
+            Ok(text) => parse(&String::from_utf8_lossy(&text), now),
         };
         let elected_by_cluster = read.unwrap_or_else(|error| {
             warn!(
@@ -71,13 +73,22 @@ impl Elections {
             );
             HashMap::new()
         });
-        Self { state: Mutex::new(State { elected_by_cluster, is_changed: false }), file: Some(path) }
+        Self { state: Mutex::new(State { elected_by_cluster, ..State::default() }), file: Some(path) }
     }
 
-    /// Whether the samples count that a replica sends at `now` (µs).
-    pub(super) fn takes(&self, cluster: &str, replica: &str, now: u64) -> bool {
+    /// Calls `add` if the samples count that a replica sends at `now` (µs), and returns whether they do. `add` returns
+    /// whether a sample was taken: only that elects a replica, or shows that it still sends. One whose samples are all
+    /// rejected would keep out the others.
+    pub(super) fn take(&self, cluster: &str, replica: &str, now: u64, add: impl FnOnce() -> bool) -> bool {
+        let (cluster, replica) = (bounded(cluster), bounded(replica));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.takes(&bounded(cluster), &bounded(replica), now)
+        if !state.may_take(&cluster, &replica, now) {
+            return false;
+        }
+        if add() {
+            state.take(&cluster, &replica, now);
+        }
+        true
     }
 
     /// Stores what has changed since the last call, before samples of a new replica are stored. A failure is a warning, and
@@ -88,7 +99,7 @@ impl Elections {
         if !state.is_changed {
             return;
         }
-        match replace(path, &state.text()) {
+        match file::replace(path, &state.text()) {
             Ok(()) => state.is_changed = false,
             Err(error) => warn!(
                 path = %path.display(), %error,
@@ -99,27 +110,28 @@ impl Elections {
 }
 
 impl State {
-    fn takes(&mut self, cluster: &str, replica: &str, now: u64) -> bool {
-        let Some(elected) = self.elected_by_cluster.get_mut(cluster) else {
-            self.elect(cluster, replica, now);
-            return true;
-        };
+    fn may_take(&self, cluster: &str, replica: &str, now: u64) -> bool {
+        let elected = self.elected_by_cluster.get(cluster);
+        elected.is_none_or(|elected| elected.replica == replica || now.saturating_sub(elected.last) >= TIMEOUT)
+    }
+
+    /// Elects a replica that [may](Self::may_take) send samples, or notes that it has sent some.
+    fn take(&mut self, cluster: &str, replica: &str, now: u64) {
+        let Some(elected) = self.elected_by_cluster.get_mut(cluster) else { return self.elect(cluster, replica, now) };
         if elected.replica != replica {
-            if now.saturating_sub(elected.last) < TIMEOUT {
-                return false;
-            }
             info!(cluster, before = elected.replica, replica, "The elected replica is silent; another one counts.");
             replica.clone_into(&mut elected.replica);
             self.is_changed = true;
         }
         elected.last = elected.last.max(now);
-        true
     }
 
     fn elect(&mut self, cluster: &str, replica: &str, now: u64) {
         let all = &mut self.elected_by_cluster;
-        if all.len() >= MAX_CLUSTERS {
+        if all.len() >= MAX_CLUSTERS && now >= self.full_until {
             all.retain(|_, elected| now.saturating_sub(elected.last) < TIMEOUT);
+            let earliest = all.values().map(|elected| elected.last).min().unwrap_or(now);
+            self.full_until = earliest.saturating_add(TIMEOUT);
         }
         if all.len() < MAX_CLUSTERS {
             all.insert(cluster.to_owned(), Elected { replica: replica.to_owned(), last: now });
@@ -141,7 +153,7 @@ impl State {
     }
 }
 
-fn parse(text: &str, now: u64) -> std::result::Result<HashMap<String, Elected>, String> {
+fn parse(text: &str, now: u64) -> Result<HashMap<String, Elected>, String> {
     let lines = text.lines().enumerate().take(MAX_CLUSTERS);
     let elected = lines.map(|(index, line)| {
         let (cluster, replica) = serde_json::from_str(line)
@@ -151,28 +163,31 @@ fn parse(text: &str, now: u64) -> std::result::Result<HashMap<String, Elected>, 
     elected.collect()
 }
 
-/// A name of at most [`MAX_NAME_BYTES`]: of a longer one the start, with a digest of all.
+/// A name of at most [`MAX_NAME_BYTES`] in the file: of a longer one the start, with a digest of all.
 fn bounded(name: &str) -> Cow<'_, str> {
-    if name.len() <= MAX_NAME_BYTES {
+    // JSON has up to six bytes for a byte that it escapes.
+    let in_file = |c: char| if c < ' ' || matches!(c, '"' | '\\') { 6 } else { c.len_utf8() };
+    if name.chars().map(in_file).sum::<usize>() <= MAX_NAME_BYTES {
         return Cow::Borrowed(name);
     }
-    let kept = (0..=MAX_NAME_BYTES / 2).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    Cow::Owned(format!("{}#{:032x}", &name[..kept], fnv::digest(name.as_bytes())))
-}
-
-/// Replaces a file as a whole, durably.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let directory = path.parent().unwrap_or(path);
-    let mut new = tempfile::NamedTempFile::new_in(directory)?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(path)?;
-    std::fs::File::open(directory)?.sync_all()
+    let mut left = MAX_NAME_BYTES / 2;
+    let start = name.chars().map_while(|c| {
+        left = left.checked_sub(in_file(c))?;
+        Some(c)
+    });
+    let start: String = start.collect();
+    Cow::Owned(format!("{start}#{:032x}", fnv::digest(name.as_bytes())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Elections {
+        fn takes(&self, cluster: &str, replica: &str, now: u64) -> bool {
+            self.take(cluster, replica, now, || true)
+        }
+    }
 
     fn clusters(elections: &Elections) -> usize {
         elections.state.lock().unwrap().elected_by_cluster.len()
@@ -194,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_whose_samples_are_all_rejected_is_not_elected() {
+        let elections = Elections::default();
+        let is_rejected = |replica, now| elections.take("eu", replica, now, || false);
+        assert!(is_rejected("b", 0) && elections.takes("eu", "a", 1), "b is not elected");
+        assert!(!is_rejected("b", 2));
+        // Neither does it stay elected by them.
+        assert!(is_rejected("a", TIMEOUT) && elections.takes("eu", "b", TIMEOUT + 1));
+    }
+
+    #[test]
     fn the_number_of_clusters_is_limited_and_silent_ones_make_room() {
         let elections = Elections::default();
         for cluster in 0..MAX_CLUSTERS {
@@ -203,6 +228,18 @@ mod tests {
         assert_eq!(clusters(&elections), MAX_CLUSTERS);
         assert!(elections.takes("more", "a", TIMEOUT) && !elections.takes("more", "b", TIMEOUT));
         assert_eq!(clusters(&elections), 1);
+    }
+
+    #[test]
+    fn the_largest_file_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let elections = Elections::read(directory.path(), 0);
+        for cluster in 0..MAX_CLUSTERS {
+            let [cluster, replica] = ["\u{1}", "\""].map(|odd| odd.repeat(5000) + &cluster.to_string());
+            assert!(elections.takes(&cluster, &replica, 0));
+        }
+        elections.store();
+        assert_eq!(clusters(&Elections::read(directory.path(), 0)), MAX_CLUSTERS);
     }
 
     #[test]

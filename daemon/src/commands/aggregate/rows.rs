@@ -197,10 +197,8 @@ impl Flawed {
 impl fmt::Display for Flawed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { count, error } = self;
-        write!(
-            f,
-            "{count} results are flawed, such as: {error}; rows of JSON (--out FILE.ndjson) have the `error` of each"
-        )
+        let results = if *count == 1 { "result is flawed" } else { "results are flawed, such as" };
+        write!(f, "{count} {results}: {error}; rows of JSON (--out FILE.ndjson) have the `error` of each")
     }
 }
 

@@ -10,6 +10,7 @@ use daemon_partition::{PartitionTable, StreamPlan};
 use daemon_results::block::MAX_BLOCK_BYTES;
 use proxy_uve::{Table, TableSettings, partition};
 
+use crate::commands::check::REBUILT;
 use crate::config::Loaded;
 use crate::settings;
 
@@ -23,6 +24,8 @@ pub(crate) struct StateDecoder {
     is_given: bool,
     /// Why that number cannot be right, if it cannot.
     misfit: Option<String>,
+    /// The number of states that the given number was compared with.
+    compared: usize,
     /// The number of states of other streams.
     unknown: usize,
 }
@@ -37,7 +40,7 @@ impl StateDecoder {
             (name, Arc::new(stream(plan)))
         });
         let table = settings::table(&loaded.config.aggregation);
-        Self { streams: streams.collect(), table, partitions, is_given: false, misfit: None, unknown: 0 }
+        Self { streams: streams.collect(), table, partitions, is_given: false, misfit: None, compared: 0, unknown: 0 }
     }
 
     /// A decoder that checks a number of partitions that was given by hand.
@@ -50,9 +53,17 @@ impl StateDecoder {
         self.unknown
     }
 
-    /// Why the number of partitions that was given cannot be that of the log, of the states so far.
+    /// Why the number of partitions that was given cannot be that of the log, or is not known to be, of the states so far.
     pub(crate) fn misfit(self) -> Option<String> {
-        self.misfit
+        let is_unknown = self.is_given && self.compared == 0 && self.unknown > 0;
+        let unknown = is_unknown.then(|| {
+            format!(
+                "the configuration has none of the streams of the {} states of the log; give that of the daemon with \
+                 --config, to check the number of partitions",
+                self.unknown
+            )
+        });
+        self.misfit.or(unknown)
     }
 
     /// Decodes a state; returns why it cannot be decoded.
@@ -64,7 +75,7 @@ impl StateDecoder {
             return Err(format!("the file PARTITIONS has {partitions} partitions only"));
         }
         let Some(stream) = self.streams.get(state.stream) else {
-            self.unknown += 1;
+            self.unknown += usize::from(!REBUILT.contains(&state.stream));
             return Ok(());
         };
         let chunks = state.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
@@ -75,7 +86,7 @@ impl StateDecoder {
     }
 
     /// Checks that a partition and the objects of its state are of as many partitions as was given.
-    fn check_given(&self, state: &StateToCheck<'_>) -> Result<(), String> {
+    fn check_given(&mut self, state: &StateToCheck<'_>) -> Result<(), String> {
         let (Some(partitions), number) = (self.partitions, state.partition.partition) else { return Ok(()) };
         let remedy = "give another number with --partitions";
         if number >= partitions {
@@ -84,6 +95,7 @@ impl StateDecoder {
             ));
         }
         let Some(stream) = self.streams.get(state.stream) else { return Ok(()) };
+        self.compared += 1;
         let chunks = state.chunks.iter().filter(|(chunk, _)| !is_alarm_chunk(*chunk));
         let chunks = chunks.map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         // What does not decode at all is not a matter of the number.

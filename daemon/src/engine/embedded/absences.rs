@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -92,15 +91,7 @@ impl Absences {
             // A String takes every text.
             let _ = writeln!(text, "{stream} {from} {until}");
         }
-        let directory = self.path.parent().unwrap_or(&self.path);
-        let replace = || {
-            let mut new = tempfile::NamedTempFile::new_in(directory)?;
-            new.write_all(text.as_bytes())?;
-            new.as_file().sync_all()?;
-            new.persist(&self.path)?;
-            std::fs::File::open(directory)?.sync_all()
-        };
-        replace().with_context(|| format!("write {}", self.path.display()))
+        file::replace(&self.path, &text).with_context(|| format!("write {}", self.path.display()))
     }
 }
 

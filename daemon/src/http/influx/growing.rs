@@ -6,8 +6,8 @@
 //! this first line that begins with the earlier one is stored from there on, under the key of the first line that is
 //! left.
 //!
-//! A body that differs from the earlier one has a key of its own, and so has one of which a line is rejected, because its
-//! sender does not send it again.
+//! A body that differs from the earlier one has a key of its own. So has what is left after [`MAX_EARLIER`] earlier
+//! bodies: if that grows, too, its lines count twice.
 
 use daemon_formats::line_protocol::Precision;
 use daemon_sources::mapping::Tally;
@@ -15,8 +15,9 @@ use daemon_sources::mapping::Tally;
 use crate::http::ingest::Failure;
 use crate::http::series::{Identity, Stored, digest};
 
-/// The most earlier bodies that one body consists of. What is left after these has a key of its own.
-const MAX_EARLIER: usize = 64;
+/// The most earlier bodies that one body consists of. What is left after these has a key of its own. For each of them
+/// what is left is read again, so a large number would make a request of known lines expensive.
+const MAX_EARLIER: usize = 8;
 
 /// How a body is identified.
 #[derive(Clone, Copy)]
@@ -65,14 +66,12 @@ impl Parameters {
 }
 
 impl Identification {
-    /// The identity of a body; `is_rejected` if a line of it is.
-    pub(super) fn of<'b>(self, body: &'b [u8], parameters: &'b Parameters, is_rejected: bool) -> Identity<'b> {
+    /// The identity of a body.
+    pub(super) fn of<'b>(self, body: &'b [u8], parameters: &'b Parameters) -> Identity<'b> {
         let Parameters { of_first_line, of_whole } = parameters;
         match self {
-            Self::FirstLine if !is_rejected => {
-                Identity { parameters: of_first_line, bytes: first_line(body), outcome: outcome(body) }
-            }
-            Self::FirstLine | Self::Whole => Identity::of_body(of_whole, body),
+            Self::FirstLine => Identity { parameters: of_first_line, bytes: first_line(body), outcome: outcome(body) },
+            Self::Whole => Identity::of_body(of_whole, body),
         }
     }
 }
@@ -85,8 +84,10 @@ fn without_end(mut body: &[u8]) -> &[u8] {
     body
 }
 
+/// The first line that may be a point: an empty one, or a comment, is at the start of many bodies.
 fn first_line(body: &[u8]) -> &[u8] {
-    body.split(|byte| *byte == b'\n').next().unwrap_or_default()
+    let is_point = |line: &&[u8]| !matches!(line.trim_ascii_start().first(), None | Some(b'#'));
+    body.split(|byte| *byte == b'\n').find(is_point).unwrap_or_default()
 }
 
 /// The length of a body and its digest.
@@ -120,8 +121,7 @@ mod tests {
         fn store(&mut self, body: &str) {
             let parameters = Parameters::new(Precision::Seconds);
             store(body.as_bytes(), |body, identification| {
-                let Identity { parameters, bytes, outcome } =
-                    identification.of(body, &parameters, body.ends_with(b"bad"));
+                let Identity { parameters, bytes, outcome } = identification.of(body, &parameters);
                 let key = (parameters.to_owned(), bytes.to_vec());
                 let earlier = self.outcomes.get(&key).cloned();
                 if earlier.is_none() && !body.is_empty() {
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_lines_of_earlier_bodies_are_stored_once() {
-        let cases: [(&[&str], &str); 10] = [
+        let cases: [(&[&str], &str); 12] = [
             (&["a", "a"], "a"),
             (&["a\nb", "a\nb\n", "a\nb\n\n\nc"], "a b c"),
             (&["a\nb\n", "a\nb\nc\n", "a\nb\nc\nd\n"], "a b c d"),
@@ -147,10 +147,13 @@ mod tests {
             (&["a\nb 1", "a\nb 10"], "a b 1 a b 10"),
             // Another body with the same first line, twice.
             (&["a\nb", "a\nc", "a\nc"], "a b a c"),
+            // Comments and empty lines are the same in many bodies.
+            (&["# hdr\na", "# hdr\nb", "# hdr\nb\nc", "\nd", "\nd\ne"], "# hdr a # hdr b c  d e"),
             // A shorter one.
             (&["a\nb", "a", "a"], "a b a"),
-            // Rejected, and so not sent again with more lines.
-            (&["a\nbad", "a\nbad", "a\nc"], "a bad a c"),
+            // Whether a line is rejected makes no difference: a sender that got no answer does not know it.
+            (&["a\nb", "a\nb\nbad", "a\nb\nbad"], "a b bad"),
+            (&["a\nbad", "a\nbad\nc"], "a bad c"),
             (&["", "\n"], ""),
         ];
         for (bodies, expected) in cases {

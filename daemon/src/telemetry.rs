@@ -10,6 +10,7 @@ mod exposition;
 mod history;
 #[cfg(target_os = "linux")]
 mod process;
+mod sinks;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -81,6 +81,9 @@ fn check_outside(path: &Path, target: &Path) -> Result<(), LogError> {
     }
     let io = |source| io_error("find the directory above the copy", parent, source);
     let (log, parent) = (path.canonicalize().map_err(io)?, parent.canonicalize().map_err(io)?);
+    if target.symlink_metadata().is_ok() {
+        return Err(LogError::invalid(format!("{} exists already; name a new directory", target.display())));
+    }
     if parent.starts_with(&log) {
         let reason =
             format!("the copy {} is inside the log {}; name a directory outside", target.display(), log.display());

@@ -155,6 +155,7 @@ impl AlarmSink {
         }
         (self.failures, self.retry_at) = (0, None);
         self.tracker.clear_changes();
+        self.telemetry.set_problem(self.notifier.name(), None);
         self.telemetry.sent(self.notifier.name(), "delivered");
     }
 
@@ -163,6 +164,7 @@ impl AlarmSink {
         let (sink, settings) = (self.notifier.name(), self.notifier.settings());
         (self.failures, self.retry_at) = (0, None);
         self.tracker.clear_changes();
+        self.telemetry.set_problem(sink, None);
         self.telemetry.sent(sink, "rejected");
         if self.may_log(now) {
             error!(sink, failure = problem, "The receiver rejects alarms; they are dropped. Check {settings}.");
@@ -171,6 +173,7 @@ impl AlarmSink {
 
     fn failed(&mut self, problem: &str, now: Duration) {
         let (sink, settings) = (self.notifier.name(), self.notifier.settings());
+        self.telemetry.set_problem(sink, format!("{problem}; check {settings}"));
         self.telemetry.sent(sink, "failed");
         let pause = PAUSE.after(self.failures, random_share());
         self.failures = self.failures.saturating_add(1);

@@ -27,6 +27,7 @@ pub mod file;
 pub mod influxdb;
 pub mod otlp;
 mod post;
+mod problem;
 pub mod redis;
 pub mod remote_write;
 pub mod results_webhook;

@@ -49,8 +49,9 @@ pub(crate) fn run(settings: &LogSettings, target: &Path, onto: Option<&Path>) ->
         None => String::new(),
     };
     let copied = format!(
-        "Copied {} MiB to {}{linked}. The copy is whole: the states of {states} partitions, {results} records of results.\n",
+        "Copied {} MiB of {} to {}{linked}. The copy is whole: the states of {states} partitions, {results} records of results.\n",
         size.copied.div_ceil(1024 * 1024),
+        from.display(),
         target.display(),
     );
     super::print::print(&copied).context("write to standard output")

@@ -7,7 +7,6 @@ use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
-use daemon_sinks::redis::RedisSink;
 use derived_stats::entry::{ResultType, Role};
 use proxy_uve::AttributeDescription;
 use serde::{Deserialize, Serialize};
@@ -129,7 +128,7 @@ fn status_of(shared: &Shared, session: Option<String>) -> serde_json::Value {
     let bounds = shared.log.results_bounds().ok();
     let sinks = shared.telemetry.sinks.all().into_iter().map(|(name, sink)| {
         let lag = bounds.zip(sink.next).map(|(bounds, next)| bounds.next.saturating_sub(next));
-        let problem = shared.telemetry.redis.problem().filter(|_| name == RedisSink::NAME);
+        let problem = shared.telemetry.problem_of(&name);
         json!({ "name": name, "lag": lag, "durable": sink.is_durable, "problem": problem })
     });
     json!({

@@ -1,9 +1,14 @@
 //! The metrics of the sinks of alarms.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::problem::Problem;
 
 /// The metrics of the sinks of alarms.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +16,7 @@ pub struct AlarmTelemetry {
     notifications: Family<[(&'static str, &'static str); 2], Counter>,
     limited: Family<[(&'static str, &'static str); 1], Gauge>,
     held: Family<[(&'static str, &'static str); 1], Gauge>,
+    problems: Arc<Mutex<BTreeMap<&'static str, Problem>>>,
 }
 
 impl AlarmTelemetry {
@@ -32,6 +38,16 @@ impl AlarmTelemetry {
         }
         self.limited(sink, 0);
         self.held(sink, 0);
+    }
+
+    /// Why the sink of this name sends no alarms at present, if so.
+    pub fn problem(&self, sink: &str) -> Option<String> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).get(sink).and_then(Problem::get)
+    }
+
+    /// Sets that reason.
+    pub(super) fn set_problem(&self, sink: &'static str, reason: impl Into<Option<String>>) {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).entry(sink).or_default().set(reason);
     }
 
     /// Sets the number of notifications that wait.

@@ -136,6 +136,7 @@ impl Delivery {
                 Err(RetryableError::NoDatabase) => is_created = self.create_database()?,
                 Ok(outcome) => {
                     self.failures = 0;
+                    self.telemetry.set_problem(None);
                     if std::mem::take(&mut self.is_failure_logged) {
                         info!("InfluxDB accepts lines again.");
                     }
@@ -180,6 +181,7 @@ impl Delivery {
     fn pause(&mut self, reason: RetryReason, requested: Option<Duration>, text: &str) -> Result<(), Stopped> {
         let pause = requested.unwrap_or_else(|| PAUSE.after(self.failures, random_share()));
         self.failures = self.failures.saturating_add(1);
+        self.telemetry.set_problem(format!("{}: {}; {}", reason.label(), excerpt(text), self.remedy(reason)));
         if self.should_log(reason.label()) {
             self.is_failure_logged = true;
             let (remedy, needs_operator) = (self.remedy(reason), reason.needs_operator());

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::answer::{DropReason, OUTCOMES};
+use crate::problem::Problem;
 
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
@@ -20,9 +21,20 @@ pub struct InfluxTelemetry {
     capped: Counter,
     requests: Labelled,
     last_success: Gauge<f64, AtomicU64>,
+    problem: Problem,
 }
 
 impl InfluxTelemetry {
+    /// Why InfluxDB accepts no lines at present, if so.
+    pub fn problem(&self) -> Option<String> {
+        self.problem.get()
+    }
+
+    /// Sets that reason.
+    pub(super) fn set_problem(&self, reason: impl Into<Option<String>>) {
+        self.problem.set(reason);
+    }
+
     /// Registers the metrics in `registry`, the counters at 0: the first increase of one that appears with it is not seen.
     pub fn register(&self, registry: &mut Registry) {
         DropReason::ALL.into_iter().for_each(|reason| self.dropped(0, reason));

@@ -182,6 +182,7 @@ impl Delivery {
 
     fn answered(&mut self) {
         (self.failures, self.refused_since) = (0, None);
+        self.telemetry.set_problem(None);
         if std::mem::take(&mut self.is_failure_logged) {
             info!(sink = self.settings.name, "The server answers again.");
         }
@@ -202,12 +203,13 @@ impl Delivery {
     fn pause(&mut self, error: &Retryable) -> Result<(), Stopped> {
         let pause = error.wait.unwrap_or_else(|| PAUSE.after(self.failures, random_share()));
         self.failures = self.failures.saturating_add(1);
+        let settings = self.settings.settings;
+        self.telemetry.set_problem(format!("{}: {}; check {settings}", error.outcome, excerpt(&error.text)));
         if self.should_log(error.outcome) {
             self.is_failure_logged = true;
             let (sink, outcome, text) = (self.settings.name, error.outcome, excerpt(&error.text));
             let retry_seconds = pause.as_secs_f64();
             if outcome == "refused" {
-                let settings = self.settings.settings;
                 error!(sink, outcome, text, retry_seconds, "The server refuses all results; check {settings}.");
             } else {
                 warn!(

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::answer::{OUTCOMES, REASONS};
+use crate::problem::Problem;
 
 type Labelled = Family<[(&'static str, &'static str); 1], Counter>;
 
@@ -19,6 +20,7 @@ pub struct PostTelemetry {
     unreadable: Counter,
     requests: Labelled,
     last_success: Gauge<f64, AtomicU64>,
+    problem: Problem,
 }
 
 impl PostTelemetry {
@@ -54,6 +56,16 @@ impl PostTelemetry {
     /// Counts a result that cannot be read.
     pub(super) fn unreadable(&self) {
         self.unreadable.inc();
+    }
+
+    /// Why the server takes no results at present, if so.
+    pub fn problem(&self) -> Option<String> {
+        self.problem.get()
+    }
+
+    /// Sets that reason.
+    pub(super) fn set_problem(&self, reason: impl Into<Option<String>>) {
+        self.problem.set(reason);
     }
 
     /// Counts a request.

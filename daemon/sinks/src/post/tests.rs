@@ -277,10 +277,12 @@ fn a_request_is_repeated_while_the_server_fails_and_never_for_ever_where_it_refu
     assert!((4..20).contains(&requests.len()) && requests.last() == Some(&vec![12]), "{requests:?}");
     assert_eq!(requests.iter().filter(|request| **request == [12]).count(), 1);
     assert_eq!(rig.telemetry.counts("refused"), (1, 2));
+    let problem = rig.telemetry.problem().unwrap();
+    assert!(problem.starts_with("refused: ") && problem.contains("; check "), "{problem}");
     rig.server.with(|state| state.script.clear());
     rig.append([3]);
     rig.run_to_end().unwrap();
-    assert_eq!(rig.telemetry.counts("refused"), (2, 2));
+    assert_eq!((rig.telemetry.counts("refused"), rig.telemetry.problem()), ((2, 2), None));
 }
 
 #[test]

@@ -180,6 +180,7 @@ impl Delivery {
 
     fn recovered(&mut self) {
         self.failures = 0;
+        self.telemetry.set_failure(None);
         if std::mem::take(&mut self.is_failure_logged) {
             info!("Redis takes results again.");
         }
@@ -191,11 +192,12 @@ impl Delivery {
         self.telemetry.requested(kind.label());
         let pause = PAUSE.after(self.failures, random_share());
         self.failures = self.failures.saturating_add(1);
-        if self.should_log(kind.label()) {
+        let text = excerpt(&text);
+        let (reason, remedy, state) = (kind.label(), remedy(kind, &text), state(kind));
+        self.telemetry.set_failure(format!("{state} ({reason}): {text}; {remedy}"));
+        if self.should_log(reason) {
             self.is_failure_logged = true;
-            let text = excerpt(&text);
-            let (reason, remedy, retry) = (kind.label(), remedy(kind, &text), pause.as_secs_f64());
-            let state = state(kind);
+            let retry = pause.as_secs_f64();
             warn!(reason, text, retry_seconds = retry, "{state}; {remedy}. The results stay in the log.");
         }
         self.client.wait(pause).then_some(()).ok_or(Stopped)

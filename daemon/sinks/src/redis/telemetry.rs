@@ -1,7 +1,6 @@
 //! The metrics of the Redis sink.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,6 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::client::FailureKind;
 use super::transaction::Counts;
+use crate::problem::Problem;
 
 /// How many missing topics a text names.
 const NAMED: usize = 3;
@@ -27,7 +27,9 @@ pub struct RedisTelemetry {
     last_success: Gauge<f64, AtomicU64>,
     missing_topics: Gauge,
     /// Why alarm-gen does not get all messages.
-    problem: Arc<Mutex<Option<String>>>,
+    missing: Problem,
+    /// Why nothing is delivered.
+    failure: Problem,
 }
 
 impl RedisTelemetry {
@@ -89,12 +91,17 @@ impl RedisTelemetry {
             let remedy = "check sinks.redis.uve_topics and sinks.redis.partitions";
             format!("topics for alarm-gen do not exist: {named}{more}; {remedy}")
         });
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        self.missing.set(problem);
     }
 
-    /// Why not everything is delivered although Redis takes results, if so.
+    /// Why not everything is delivered at present, if so.
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.failure.get().or_else(|| self.missing.get())
+    }
+
+    /// Sets why nothing is delivered.
+    pub(super) fn set_failure(&self, reason: impl Into<Option<String>>) {
+        self.failure.set(reason);
     }
 
     /// Counts that all results are written anew.

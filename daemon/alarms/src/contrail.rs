@@ -12,12 +12,6 @@ use crate::rule::{Absent, Condition, MAX_TEXT, Operation, Path, Right, Rule, Sev
 use crate::text::operand_fits;
 
 #[derive(Deserialize)]
-struct Document {
-    alarm: Option<AlarmObject>,
-    alarms: Option<Vec<AlarmObject>>,
-}
-
-#[derive(Deserialize)]
 struct AlarmObject {
     #[serde(default)]
     parent_type: String,
@@ -77,7 +71,8 @@ struct Operand2 {
     uve_attribute: Option<String>,
 }
 
-/// Reads the enabled rules of a file: `{"alarm": …}`, `{"alarms": […]}`, or a list of either.
+/// Reads the enabled rules of a file: `{"alarm": …}`, `{"alarms": […]}` whose elements are alarms or `{"alarm": …}`, as the
+/// configuration API answers to `GET /alarms?detail=true`, or a list of these.
 ///
 /// ```
 /// use daemon_alarms::contrail;
@@ -103,26 +98,51 @@ pub fn rules(text: &str) -> Result<Vec<Rule>, Vec<String>> {
     };
     let (mut rules, mut problems) = (Vec::new(), Vec::new());
     for (index, document) in documents.into_iter().enumerate() {
-        let expected = "expected {\"alarm\": …} or {\"alarms\": […]} as the configuration API of Contrail has it";
-        let alarms = match serde_json::from_value::<Document>(document) {
-            Ok(Document { alarm, alarms }) => alarm.into_iter().chain(alarms.into_iter().flatten()).collect::<Vec<_>>(),
-            Err(error) => {
-                problems.push(format!("document {}: {error}; {expected}", index + 1));
-                continue;
-            }
-        };
+        let alarms = alarms_of(document);
         if alarms.is_empty() {
-            problems.push(format!("document {} has no alarm; {expected}", index + 1));
+            problems.push(format!(
+                "document {} has no alarm; expected {{\"alarm\": …}} or {{\"alarms\": […]}} as the configuration API of \
+                 Contrail has it",
+                index + 1
+            ));
         }
-        for alarm in alarms.into_iter().filter(|alarm| alarm.id_perms.enable) {
-            let name = alarm.fq_name.join(":");
-            match rule(alarm) {
-                Ok(rule) => rules.push(rule),
-                Err(found) => problems.extend(found.into_iter().map(|problem| format!("alarm {name:?}: {problem}"))),
+        for (number, alarm) in alarms.into_iter().enumerate() {
+            let place = place(index, number, &alarm);
+            match serde_json::from_value::<AlarmObject>(alarm) {
+                Ok(alarm) if !alarm.id_perms.enable => {}
+                Ok(alarm) => match rule(alarm) {
+                    Ok(rule) => rules.push(rule),
+                    Err(found) => problems.extend(found.into_iter().map(|problem| format!("{place}: {problem}"))),
+                },
+                Err(error) => problems.push(format!("{place}: {error}; GET /alarms?detail=true has whole alarms")),
             }
         }
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+/// The alarms of a document.
+fn alarms_of(document: Value) -> Vec<Value> {
+    let Value::Object(mut document) = document else { return Vec::new() };
+    let several = match document.remove("alarms") {
+        Some(Value::Array(alarms)) => alarms,
+        _ => Vec::new(),
+    };
+    let element = |mut element: Value| match element.get_mut("alarm") {
+        Some(alarm) => alarm.take(),
+        None => element,
+    };
+    document.remove("alarm").into_iter().chain(several.into_iter().map(element)).collect()
+}
+
+/// The name of an alarm, or where it stands.
+fn place(document: usize, number: usize, alarm: &Value) -> String {
+    let parts = alarm.get("fq_name").and_then(Value::as_array);
+    let name = parts.map(|parts| parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(":"));
+    match name.filter(|name| !name.is_empty()) {
+        Some(name) => format!("alarm {name:?}"),
+        None => format!("document {}, alarm {}", document + 1, number + 1),
+    }
 }
 
 fn rule(alarm: AlarmObject) -> Result<Rule, Vec<String>> {
@@ -236,6 +256,20 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_the_configuration_api_with_a_list_is_read() {
+        let one = alarm(1, "virtual-network", GOOD);
+        let bare = one.strip_prefix("{\"alarm\":").and_then(|rest| rest.strip_suffix('}')).unwrap();
+        for list in [
+            format!("{{\"alarms\":[{one},{one}]}}"),
+            format!("{{\"alarms\":[{bare},{bare}]}}"),
+            format!("[{one},{one}]"),
+        ] {
+            let found = rules(&list).unwrap();
+            assert_eq!(found.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["d:p:a"; 2], "{list}");
+        }
+    }
+
+    #[test]
     fn a_disabled_alarm_is_left_out() {
         assert_eq!(rules(&alarm(0, "virtual-network", GOOD).replace("true", "false")), Ok(Vec::new()));
     }
@@ -251,7 +285,12 @@ mod tests {
             (alarm(1, "virtual-network", &GOOD.replace("json_value", "other")), "unknown field `other`"),
             (alarm(1, "virtual-network", ""), "has an empty list"),
             ("{}".to_owned(), "document 1 has no alarm; expected {\"alarm\": …}"),
-            ("[1]".to_owned(), "document 1: "),
+            ("[1]".to_owned(), "document 1 has no alarm"),
+            (
+                r#"{"alarms":[{"alarm":{"fq_name":["d","p","a"],"uuid":"1"}}]}"#.to_owned(),
+                "alarm \"d:p:a\": missing field `uve_keys`",
+            ),
+            (r#"{"alarms":[1]}"#.to_owned(), "document 1, alarm 1: "),
             ("{".to_owned(), "the file is not JSON"),
         ];
         for (text, expected) in cases {

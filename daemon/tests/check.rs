@@ -200,4 +200,16 @@ fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given(
         let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
         assert!(said(&output).contains("leave --partitions out") && !out.exists(), "{}", said(&output));
     }
+    // Another number that could be right.
+    std::fs::write(log.join("PARTITIONS"), "3\n").unwrap();
+    let output = run("check", &[Path::new("--set"), Path::new("aggregation.period=10"), &log]);
+    assert!(
+        said(&output).contains("the file PARTITIONS is wrong") && output.status.code() == Some(1),
+        "{}",
+        said(&output)
+    );
+    for (command, arguments) in writing(None) {
+        let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        assert!(said(&output).contains("the file PARTITIONS is wrong") && !out.exists(), "{}", said(&output));
+    }
 }

@@ -92,7 +92,11 @@ pub(super) fn partitions_beside(
             "{} was made with {found} partitions, not {given}; leave --partitions out",
             directory.display()
         )),
-        (Ok(_), _) => Ok(Vec::new()),
+        (Ok(found), _) => {
+            let mut decoder = StateDecoder::new(loaded, Some(found));
+            let _ = check(directory, &mut |state| decoder.decode(state));
+            decoder.misfit().map_or(Ok(Vec::new()), Err)
+        }
         (Err(_), Some(given)) => {
             let mut decoder = StateDecoder::given(loaded, given);
             // Its damage is reported by what follows.

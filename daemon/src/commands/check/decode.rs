@@ -8,7 +8,7 @@ use daemon_base::observation::Observations;
 use daemon_log_tools::StateToCheck;
 use daemon_partition::{PartitionTable, StreamPlan};
 use daemon_results::block::MAX_BLOCK_BYTES;
-use proxy_uve::{Table, TableSettings, partition};
+use proxy_uve::{RestoreReport, Table, TableSettings, partition};
 
 use crate::commands::check::REBUILT;
 use crate::config::Loaded;
@@ -74,6 +74,9 @@ impl StateDecoder {
         if let Some(partitions) = self.partitions.filter(|partitions| state.partition.partition >= *partitions) {
             return Err(format!("the file PARTITIONS has {partitions} partitions only"));
         }
+        if !self.is_given {
+            self.check_known(state).inspect_err(|reason| self.misfit = Some(reason.clone()))?;
+        }
         let Some(stream) = self.streams.get(state.stream) else {
             self.unknown += usize::from(!REBUILT.contains(&state.stream));
             return Ok(());
@@ -94,28 +97,46 @@ impl StateDecoder {
                 "there is a partition {number}, so it has more partitions than {partitions}; {remedy}"
             ));
         }
-        let Some(stream) = self.streams.get(state.stream) else { return Ok(()) };
-        self.compared += 1;
+        self.compared += usize::from(self.streams.contains_key(state.stream));
+        // Without the objects nothing can be compared.
+        let misplaced = self.misplaced(state, partitions).map_err(|report| {
+            format!(
+                "the configuration is not the one that the states were saved with ({report}); give that of the daemon with \
+                 --config, to check the number of partitions"
+            )
+        })?;
+        misplaced.map_or(Ok(()), |text| Err(format!("{text}; {remedy}")))
+    }
+
+    /// Checks that the objects of a state are of as many partitions as the file PARTITIONS has. It may have been changed to
+    /// another number, which a start would take: then objects go on without their states.
+    fn check_known(&mut self, state: &StateToCheck<'_>) -> Result<(), String> {
+        // A configuration that has changed says nothing about the number.
+        let misplaced = self.partitions.and_then(|partitions| self.misplaced(state, partitions).ok()?);
+        misplaced.map_or(Ok(()), |text| {
+            Err(format!(
+                "{text}: the file PARTITIONS is wrong; write the log.partitions into it that the log was made with"
+            ))
+        })
+    }
+
+    /// Which objects of a state are of another partition if there are so many. The error is why nothing can be compared.
+    fn misplaced(&self, state: &StateToCheck<'_>, partitions: u16) -> Result<Option<String>, RestoreReport> {
+        let Some(stream) = self.streams.get(state.stream) else { return Ok(None) };
         let chunks = state.chunks.iter().filter(|(chunk, _)| !is_alarm_chunk(*chunk));
         let chunks = chunks.map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         // What does not decode at all is not a matter of the number.
         let Ok((mut table, report)) = Table::restore(Arc::clone(&stream.plan), self.table, state.meta, chunks) else {
-            return Ok(());
+            return Ok(None);
         };
-        // Without the objects nothing can be compared.
         if !report.is_unchanged() {
-            return Err(format!(
-                "the configuration is not the one that the states were saved with ({report}); give that of the daemon with \
-                 --config, to check the number of partitions"
-            ));
+            return Err(report);
         }
-        let all = table.objects();
+        let (all, number) = (table.objects(), state.partition.partition);
         table.retain(|key| partition(key, u32::from(partitions)) == u32::from(number));
-        match all - table.objects() {
-            0 => Ok(()),
-            others => Err(format!(
-                "{others} of {all} objects of partition {number} are of another one if there are {partitions}; {remedy}"
-            )),
-        }
+        let others = all - table.objects();
+        Ok((others > 0).then(|| {
+            format!("{others} of {all} objects of partition {number} are of another one if there are {partitions}")
+        }))
     }
 }

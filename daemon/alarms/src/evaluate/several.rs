@@ -37,7 +37,7 @@ impl TypeRules {
     /// Takes the values of an object that a type has brought. Returns the window once all have come.
     fn hold(&mut self, key: &str, start: u64, (type_index, window): (usize, Window)) -> Option<Window> {
         let values = self.slots.take_values();
-        // A partial result without values tells nothing that a skipped window of silence would not.
+        // A partial result without values is as a skipped window of silence.
         let window =
             Window { is_partial: window.sampled.is_none() || window.is_partial && !values.is_empty(), ..window };
         (self.held.start, self.held.end) = (start, window.end);

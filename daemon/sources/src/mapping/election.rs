@@ -42,6 +42,7 @@ pub struct Elections {
 #[derive(Debug, Default)]
 struct State {
     elected_by_cluster: HashMap<String, Elected>,
+    is_full_logged: bool,
     /// Until when no cluster can be silent, if there are as many as may be.
     full_until: u64,
     /// Whether the file has something else.
@@ -136,6 +137,11 @@ impl State {
         if all.len() < MAX_CLUSTERS {
             all.insert(cluster.to_owned(), Elected { replica: replica.to_owned(), last: now });
             self.is_changed = true;
+        } else if !std::mem::replace(&mut self.is_full_logged, true) {
+            warn!(
+                cluster = %format_args!("{cluster:.100}"), most = MAX_CLUSTERS,
+                "More clusters of replicas send than can be elected in; all replicas of the others count."
+            );
         }
     }
 

@@ -134,7 +134,7 @@ impl Reconfigure for Configured {
         let next = Self::new(self.sources.clone(), self.registry.clone(), &loaded);
         let preview = Preview::new(self.side(), next.side());
         let mut refusals = self.refusals(&next, &preview);
-        refusals.extend(stream.and_then(|(name, keys)| not_so(&loaded, &name, keys.is_some(), is_overridden)));
+        refusals.extend(stream.and_then(|(name, keys)| mismatch(&loaded, &name, keys.is_some(), is_overridden)));
         if !refusals.is_empty() {
             return Err(Outcome::Refused(refusals));
         }
@@ -149,7 +149,7 @@ impl Reconfigure for Configured {
 }
 
 /// Why the stream `name` is there, or is not, other than the changed file has it.
-fn not_so(loaded: &Loaded, name: &str, is_wanted: bool, is_overridden: bool) -> Option<String> {
+fn mismatch(loaded: &Loaded, name: &str, is_wanted: bool, is_overridden: bool) -> Option<String> {
     if has_stream(loaded, name) == is_wanted {
         return None;
     }

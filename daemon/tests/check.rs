@@ -159,6 +159,17 @@ fn a_copy_is_restored_and_runs_on_and_a_damaged_one_is_refused() {
     assert!(said(&output).contains("at byte") && said(&output).contains("--salvage") && !nowhere.exists());
 }
 
+/// The commands that write a directory of a log, with their arguments.
+fn writing(partitions: Option<&str>, log: &Path, out: &Path) -> [(&'static str, Vec<PathBuf>); 2] {
+    let mut given: Vec<PathBuf> = ["--set", "aggregation.period=10"].map(PathBuf::from).to_vec();
+    given.extend(partitions.into_iter().flat_map(|number| ["--partitions", number]).map(PathBuf::from));
+    let arguments = |first: Option<&str>, last: [&Path; 2]| {
+        let (first, last) = (first.into_iter().map(PathBuf::from), last.map(Path::to_owned));
+        given.iter().cloned().chain(first).chain(last).collect::<Vec<_>>()
+    };
+    [("restore", arguments(None, [log, out])), ("check", arguments(Some("--salvage"), [out, log]))]
+}
+
 #[test]
 fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given() {
     let directory = TempDir::new().unwrap();
@@ -166,17 +177,7 @@ fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given(
     let number = std::fs::read_to_string(log.join("PARTITIONS")).unwrap();
     let out = directory.path().join("out");
     std::fs::write(log.join("PARTITIONS"), "many\n").unwrap();
-    let writing = |partitions: Option<&str>| {
-        let given: Vec<_> = partitions.into_iter().flat_map(|number| ["--partitions", number]).map(Path::new).collect();
-        let arguments = |first: &[&'static str], last: [&Path; 2]| {
-            let mut all: Vec<_> = given.clone();
-            all.extend(["--set", "aggregation.period=10"].map(Path::new));
-            all.extend(first.iter().map(Path::new));
-            all.extend(last);
-            all.into_iter().map(Path::to_owned).collect::<Vec<_>>()
-        };
-        [("restore", arguments(&[], [&log, &out])), ("check", arguments(&["--salvage"], [&out, &log]))]
-    };
+    let writing = |partitions| writing(partitions, &log, &out);
     let attempts =
         [(None, "give it with --partitions N"), (Some("1"), "more partitions than 1"), (Some("3"), "if there are 3")];
     for (given, expected) in attempts {
@@ -200,7 +201,12 @@ fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given(
         let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
         assert!(said(&output).contains("leave --partitions out") && !out.exists(), "{}", said(&output));
     }
-    // Another number that could be right.
+}
+
+#[test]
+fn another_number_of_partitions_that_could_be_right_is_damage() {
+    let directory = TempDir::new().unwrap();
+    let (log, out) = (written(directory.path()), directory.path().join("out"));
     std::fs::write(log.join("PARTITIONS"), "3\n").unwrap();
     let output = run("check", &[Path::new("--set"), Path::new("aggregation.period=10"), &log]);
     assert!(
@@ -208,7 +214,7 @@ fn without_a_readable_number_of_partitions_nothing_is_written_until_it_is_given(
         "{}",
         said(&output)
     );
-    for (command, arguments) in writing(None) {
+    for (command, arguments) in writing(None, &log, &out) {
         let output = run(command, &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
         assert!(said(&output).contains("the file PARTITIONS is wrong") && !out.exists(), "{}", said(&output));
     }

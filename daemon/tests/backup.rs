@@ -101,6 +101,10 @@ fn a_log_without_its_number_of_partitions_is_not_opened() {
     let (status, said) = Daemon::try_spawn(command("run", &log, &SETTINGS)).err().unwrap();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("PARTITIONS is missing, which") && said.contains("echo 2 >"), "{said}");
+    let copy = directory.path().join("copy");
+    let output = backup(&log, &copy);
+    assert!(self::said(&output).contains("--partitions N") && copy.exists(), "{}", self::said(&output));
+    assert_eq!(output.status.code(), Some(1));
     std::fs::write(log.join("PARTITIONS"), "2\n").unwrap();
     Daemon::start(&log, &SETTINGS).stop();
 }

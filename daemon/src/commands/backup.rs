@@ -7,6 +7,7 @@ use clap::Args;
 use daemon_log::{Bounds, EmbeddedLog, Log as _, LogError, PartitionLog as _, PartitionStats};
 use daemon_log_tools::backup;
 
+use crate::commands::check::partitions_of;
 use crate::commands::config_args::ConfigArgs;
 use crate::engine::{LogSettings, RESULT_INDEX, VIEW_CHECKPOINT};
 
@@ -54,7 +55,13 @@ pub(crate) fn run(settings: &LogSettings, target: &Path, onto: Option<&Path>) ->
         from.display(),
         target.display(),
     );
-    super::print::print(&copied).context("write to standard output")
+    super::print::print(&copied).context("write to standard output")?;
+    partitions_of(target).map(drop).map_err(|damage| {
+        anyhow::anyhow!(
+            "{damage}; put the number back in {} too, and restore this copy with --partitions N",
+            from.display()
+        )
+    })
 }
 
 /// What was read of a copy.

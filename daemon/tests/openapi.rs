@@ -21,7 +21,7 @@ const LEFT_OUT: [&str; 3] = ["/api/v1/results/stream", "/api/v1/tap", "/api/v1/w
 
 /// The routes of the router, with their methods: `get(…)` and `post(…)` of each `.route("…", …)`.
 fn routes() -> BTreeSet<(String, &'static str)> {
-    let source = include_str!("../src/http.rs");
+    let source = include_str!("../src/http/router.rs");
     let mut found = BTreeSet::new();
     for route in source.split(".route(").skip(1) {
         let path = route.split('"').nth(1).unwrap();

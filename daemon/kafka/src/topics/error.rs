@@ -81,7 +81,9 @@ fn forbidden(operation: Operation, topic: &str) -> anyhow::Error {
 /// of a connection.
 pub(super) fn unreachable(brokers: &str, last_error: Option<&(Code, String)>) -> String {
     let why = last_error.map(|(_, reason)| format!(" ({reason})")).unwrap_or_default();
-    match last_error.map(|(code, _)| code) {
+    // The last error of a handshake that fails may be that the connection ended.
+    let is_untrusted = last_error.is_some_and(|(_, reason)| reason.contains("certificate verify failed"));
+    match last_error.map(|(code, _)| if is_untrusted { Code::SSL } else { *code }) {
         Some(Code::Authentication) => format!(
             "the authentication at kafka.brokers = \"{brokers}\" failed{why}; check kafka.user, kafka.password or \
              kafka.password_file, and kafka.sasl"
@@ -164,6 +166,9 @@ mod tests {
             assert!(text.contains("kafka.brokers = \"a:1\"") && text.contains(" (why)"), "{text}");
             assert!(text.contains(settings), "{text}");
         }
+        let ended =
+            (Code::BrokerTransportFailure, "… certificate verify failed (after 2ms in state SSL_HANDSHAKE)".to_owned());
+        assert!(unreachable("a:1", Some(&ended)).contains("; check that kafka.ca_file"), "{ended:?}");
     }
 
     #[test]

@@ -44,7 +44,8 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(args: &CheckArgs, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let mut owned = Owned { empty_result: block::EMPTY.to_vec(), rebuilt: &REBUILT, beside: Vec::new() };
     if args.salvage.is_some() {
-        match partitions_beside(&args.directory, args.partitions, loaded) {
+        let beside = partitions_beside(&args.directory, args.partitions, loaded);
+        match beside.and_then(|beside| check_number(&args.directory, loaded).map(|()| beside)) {
             Ok(beside) => owned.beside = beside,
             Err(problem) => return Ok(refused(&problem)),
         }
@@ -92,11 +93,7 @@ pub(super) fn partitions_beside(
             "{} was made with {found} partitions, not {given}; leave --partitions out",
             directory.display()
         )),
-        (Ok(found), _) => {
-            let mut decoder = StateDecoder::new(loaded, Some(found));
-            let _ = check(directory, &mut |state| decoder.decode(state));
-            decoder.misfit().map_or(Ok(Vec::new()), Err)
-        }
+        (Ok(_), _) => Ok(Vec::new()),
         (Err(_), Some(given)) => {
             let mut decoder = StateDecoder::given(loaded, given);
             // Its damage is reported by what follows.
@@ -141,6 +138,16 @@ pub(super) fn partitions_of(directory: &Path) -> Result<u16, Damage> {
         Err(error) => format!("it cannot be read ({error}), and has the number log.partitions"),
     };
     Err(Damage { path, at: None, reason })
+}
+
+/// Compares the file PARTITIONS with the objects of the states, if it can be read. A salvage leaves out states that cannot be
+/// used, and would leave out all that do not fit another number; what only copies reports them as damage.
+fn check_number(directory: &Path, loaded: &Loaded) -> Result<(), String> {
+    let Ok(partitions) = partitions_of(directory) else { return Ok(()) };
+    let mut decoder = StateDecoder::new(loaded, Some(partitions));
+    // Its damage is reported by the salvage.
+    let _ = check(directory, &mut |state| decoder.decode(state));
+    decoder.misfit().map_or(Ok(()), Err)
 }
 
 /// What a check found, as text.

@@ -111,7 +111,7 @@ impl StateDecoder {
     /// Checks that the objects of a state are of as many partitions as the file PARTITIONS has. It may have been changed to
     /// another number, which a start would take: then objects go on without their states.
     fn check_known(&mut self, state: &StateToCheck<'_>) -> Result<(), String> {
-        // A configuration that has changed says nothing about the number.
+        // With a configuration that has changed, the number cannot be compared.
         let misplaced = self.partitions.and_then(|partitions| self.misplaced(state, partitions).ok()?);
         misplaced.map_or(Ok(()), |text| {
             Err(format!(

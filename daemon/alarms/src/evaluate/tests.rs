@@ -1,6 +1,7 @@
 //! Tests of the evaluator behind a real table: samples in, rows and state out.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use std::time::Duration;
@@ -265,17 +266,17 @@ fn an_alarm_without_data_fires_outlives_the_object_and_ends_with_its_next_sample
     assert_eq!(rig.changes(), ["2 T:a silent Firing", "21 T:a silent Resolved", "22 T:a silent Firing"]);
 }
 
-/// Eight minutes in which the object `T:a` is silent from the third to the seventh: also without other objects, with all of
-/// them closed at once, and with a restart after each.
-fn eight_minutes(rig: &mut Rig, others_continue: bool, jumps: bool, restarts: bool) {
-    for minute in 0..8 {
-        if minute < 2 || minute == 7 {
+/// The minutes until `end`, of which the object `T:a` is silent in some and not in the others: also without other objects,
+/// with all silent ones closed at once, and with a restart after each.
+fn minutes(rig: &mut Rig, end: u64, silent: Range<u64>, (others_continue, jumps, restarts): (bool, bool, bool)) {
+    for minute in 0..end {
+        if !silent.contains(&minute) {
             rig.minute(minute, &[("T:a", 20)]);
         }
         if others_continue {
             rig.minute(minute, &[("T:b", 1)]);
         }
-        if jumps && (2..7).contains(&minute) {
+        if jumps && silent.contains(&minute) {
             continue;
         }
         rig.close(minute);
@@ -314,7 +315,7 @@ fn silent_periods_count_with_any_type_and_at_any_speed() {
                 [(true, false, false), (false, false, false), (false, true, false), (false, false, true)]
             {
                 let mut rig = Rig::of(plan_of(&[of_minutes("P", annotation, timeout, silence)]), &texts);
-                eight_minutes(&mut rig, others_continue, jumps, restarts);
+                minutes(&mut rig, 8, 2..7, (others_continue, jumps, restarts));
                 let case = format!("{annotation} {silence:?} {timeout} {others_continue} {jumps} {restarts}");
                 assert_eq!(rig.changes(), expected, "{case}");
             }
@@ -573,26 +574,6 @@ fn a_rule_over_several_types_makes_the_alarms_of_one_type_with_all_attributes() 
     }
 }
 
-/// Thirteen minutes in which the object `T:a` is silent from the sixth to the twelfth, as [`eight_minutes`].
-fn thirteen_minutes(rig: &mut Rig, others_continue: bool, jumps: bool, restarts: bool) {
-    for minute in 0..13 {
-        if minute < 5 || minute == 12 {
-            rig.minute(minute, &[("T:a", 20)]);
-        }
-        if others_continue {
-            rig.minute(minute, &[("T:b", 1)]);
-        }
-        if jumps && (5..12).contains(&minute) {
-            continue;
-        }
-        rig.close(minute);
-        rig.commit();
-        if restarts {
-            rig.restart();
-        }
-    }
-}
-
 #[test]
 fn types_with_other_timeouts_meet_in_their_windows_and_an_alarm_ends_when_no_other_type_keeps_it() {
     let types = [
@@ -610,7 +591,7 @@ fn types_with_other_timeouts_meet_in_their_windows_and_an_alarm_ends_when_no_oth
         [(true, false, false), (true, false, true), (false, false, false), (false, true, false), (false, false, true)]
     {
         let mut rig = Rig::of(plan_of(&types), &rules);
-        thirteen_minutes(&mut rig, others_continue, jumps, restarts);
+        minutes(&mut rig, 13, 5..12, (others_continue, jumps, restarts));
         results.push(rig.changes());
         let of_or = rig.rows.iter().flat_map(|row| &row.data.alarms).find(|alarm| alarm.rule == "or").unwrap();
         let uves = ["P", "L"].map(|name| format!("{name}-{STREAM}"));

@@ -8,15 +8,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::problem::Problem;
-
 /// The metrics of the sinks of alarms.
 #[derive(Clone, Debug, Default)]
 pub struct AlarmTelemetry {
     notifications: Family<[(&'static str, &'static str); 2], Counter>,
     limited: Family<[(&'static str, &'static str); 1], Gauge>,
     held: Family<[(&'static str, &'static str); 1], Gauge>,
-    problems: Arc<Mutex<BTreeMap<&'static str, Problem>>>,
+    problems: Arc<Mutex<BTreeMap<&'static str, String>>>,
 }
 
 impl AlarmTelemetry {
@@ -42,12 +40,16 @@ impl AlarmTelemetry {
 
     /// Why the sink of this name sends no alarms at present, if so.
     pub fn problem(&self, sink: &str) -> Option<String> {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).get(sink).and_then(Problem::get)
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).get(sink).cloned()
     }
 
     /// Sets that reason.
     pub(super) fn set_problem(&self, sink: &'static str, reason: impl Into<Option<String>>) {
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).entry(sink).or_default().set(reason);
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason.into() {
+            Some(reason) => problems.insert(sink, reason),
+            None => problems.remove(sink),
+        };
     }
 
     /// Sets the number of notifications that wait.

@@ -43,14 +43,14 @@ pub(crate) struct Clock {
 }
 
 /// A product of doubles that is larger has factors whose exact product is above 1: that needs no division.
-pub(crate) const ABOVE_ONE: f64 = 1.000_001;
+const ABOVE_ONE: f64 = 1.000_001;
 
 /// The number of gaps from which on the weight is the least one.
 const MANY_GAPS: u64 = 1000;
 
 /// A whole number as a double. Processors convert signed numbers in one instruction, and unsigned ones in eight.
 #[inline]
-pub(crate) fn rounded(number: u64) -> f64 {
+fn rounded(number: u64) -> f64 {
     if number <= i64::MAX as u64 { number as i64 as f64 } else { number as f64 }
 }
 
@@ -229,13 +229,7 @@ impl Clock {
     /// that of a plain mean, which corrects the bias of the start.
     #[inline]
     pub(crate) fn weight(&self, span: f64) -> f64 {
-        self.weight_of(self.interval() / span)
-    }
-
-    /// [`weight`](Self::weight) for the share of the interval in the span.
-    #[inline]
-    pub(crate) fn weight_of(&self, share: f64) -> f64 {
-        self.at_least(smaller(share, 1.0), 1.0)
+        self.at_least(smaller(self.interval() / span, 1.0), 1.0)
     }
 
     /// The larger of a share and that of so many of the values: once there are many, without a division.

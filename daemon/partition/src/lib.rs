@@ -11,6 +11,7 @@
 //! * [`RestoreError`]: why a saved state cannot be used;
 //! * [`RestoredStates`]: the states that a restore kept, dropped and started anew;
 //! * [`Taps`]: the records with their outcomes, for a reader that looks on;
+//! * [`Written`]: what the results have of a partition whose state was lost;
 //! * [`WorkerTelemetry`]: the counters of the workers.
 
 #![deny(missing_docs)]
@@ -26,6 +27,7 @@ mod status;
 mod table;
 mod tap;
 mod telemetry;
+mod written;
 
 pub use self::commit::{Due, TableCommit};
 pub use self::control::Control;
@@ -38,6 +40,7 @@ pub use self::status::{MemberStatus, PartitionStatus, StatusSource, TableStatus}
 pub use self::table::{MAX_PENDING_BYTES, PartitionTable};
 pub use self::tap::{Tap, TappedRecord, Taps};
 pub use self::telemetry::WorkerTelemetry;
+pub use self::written::{Written, WrittenReader};
 
 /// The most objects of a closing window that a worker closes in one iteration before it reads its input again, in
 /// addition to those that each record closes: some tens of milliseconds.

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_alarms::row::AlarmRow;
 use daemon_alarms::{Alarms, is_alarm_chunk};
 use daemon_base::clock::micros;
 use daemon_log::LogError;
@@ -18,7 +17,7 @@ use proxy_uve::{Fate, Record, Table, TableSettings};
 
 use self::sink::TableSink;
 use crate::drops::Dropped;
-use crate::{RestoreError, RestoredStates, StreamPlan, TableCommit, TableStatus};
+use crate::{RestoreError, RestoredStates, StreamPlan, TableCommit, TableStatus, Written};
 
 /// The size of uncommitted results above which a commit is due at once.
 pub const MAX_PENDING_BYTES: usize = 16 * 1024 * 1024;
@@ -126,11 +125,12 @@ impl PartitionTable {
         Self { cursors, ..self }
     }
 
-    /// Continues with the alarms that these rows show, which were written until the end of a window at `until`, after
-    /// the state was lost.
+    /// Continues with the alarms that the results show, after the state was lost.
     #[must_use]
-    pub fn with_recovered_alarms(mut self, rows: Vec<AlarmRow>, until: u64) -> Self {
-        self.table.sink_mut().alarms = Alarms::recovered(&self.stream.alarms, &self.stream.plan, rows, until);
+    pub fn with_recovered_alarms(mut self, written: Written) -> Self {
+        let until = written.until();
+        let (rules, plan) = (&self.stream.alarms, &self.stream.plan);
+        self.table.sink_mut().alarms = Alarms::recovered(rules, plan, written.into_rows(), until);
         self
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the partition's table: records and time in, commits out.
 
+use daemon_alarms::row::AlarmRow;
 use daemon_base::observation::{Observations, Observer};
 use daemon_results::record::RecordReader;
 use proxy_uve::schema::Schema;

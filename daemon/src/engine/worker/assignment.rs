@@ -157,9 +157,7 @@ fn fresh(
     let mut table = PartitionTable::new(stream, settings.table, MAX_BLOCK_BYTES).with_cursors(cursors);
     // A partition with input and without state has lost it, perhaps before a start that was killed.
     if log.bounds(id)?.next > 0 && (settings.may_start_over || !settings.alarms.is_empty()) {
-        let written = written.of(log, id)?;
-        let until = written.until;
-        table = table.with_recovered_alarms(written.into_rows(), until);
+        table = table.with_recovered_alarms(written.of(log, id)?);
     }
     if first > 0 {
         // Deleted input had arrived by then; of what time it was is not known.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::Daemon;
-use support::broker::Broker;
-use support::group::{Group, Input};
+use support::broker::{Broker, Isolation};
+use support::group::{Group, Input, Sample};
 
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 
@@ -115,4 +115,37 @@ fn a_daemon_with_other_rules_waits_names_them_and_ends_no_alarm() {
     let newer = group.daemon_with("b", &[OTHER, "kafka.configuration_version=1"]);
     is_ready(&newer);
     newer.stop();
+}
+
+/// A sample of the first stream, in seconds after the start.
+fn sample(object: &str, second: u64, value: u64) -> Sample {
+    let key = format!("ObjectVNTable:default-domain:demo:{object}");
+    Sample { attribute: "egress_flow_count", key, at: 1_488_000_000_000_000 + second * 1_000_000, value }
+}
+
+#[test]
+fn alarms_of_a_state_that_cannot_be_used_go_on_from_the_results() {
+    let group = Group::new(&BROKER, "lost", 1);
+    let mut results = group.results();
+    let first = group.daemon_with("a", &[RULE]);
+    is_ready(&first);
+    let loud = (0..4).flat_map(|window| ["a", "b"].map(|object| sample(object, window * 10, 5000)));
+    group.publish(&loud.collect::<Vec<_>>());
+    results.wait_until(|lines| changes(lines).0.len() == 2);
+    first.stop();
+    let (fired, ended) = changes(&results.lines);
+    assert_eq!((fired.len(), ended), (2, 0));
+    // Neither the state nor the input tells that the alarms fire.
+    let stream = "UveVirtualNetworkAgent-egress_flow_count";
+    BROKER.produce(&group.topic(&format!("state-{stream}")), [(0, "h", "not a head")]);
+    let input = group.topic(&format!("agg-{stream}"));
+    BROKER.delete_before(&input, 0, BROKER.end_offsets(&input, Isolation::Committed)[0]);
+    let second = group.daemon_with("a", &[RULE]);
+    second.wait_until_said("The saved state cannot be used");
+    // One object is quiet, the other does not come again.
+    group.publish(&(10..90).map(|window| sample("a", window * 10, 5)).collect::<Vec<_>>());
+    results.wait_until(|lines| changes(lines).1 == 2);
+    assert_eq!(changes(&results.lines).0, fired, "an alarm fired again");
+    second.wait_for("/api/v1/alarms", |(_, body)| body.starts_with(r#"{"alarms":[],"#).then_some(()));
+    second.stop();
 }

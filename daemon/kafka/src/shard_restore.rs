@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use daemon_base::failpoint;
 use daemon_log::PartitionId;
+use daemon_partition::{StreamPlan, Written, WrittenReader};
 use tracing::{error, info, warn};
 
 pub(crate) use self::builder::{NotRestored, ShardBuilder};
@@ -62,6 +63,15 @@ pub(crate) trait StateStore: Send {
         partitions: &[u16],
         progress: &RestoreProgress,
     ) -> Result<BTreeMap<u16, StateRecords>, String>;
+
+    /// Passes on each record of the results that are committed by now, with its offset.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read now.
+    fn results(&mut self, _take: &mut dyn FnMut(u64, &[u8])) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Reads the claim of a stream's state topic; returns the problem, with its fix, if another group has it.
     ///
@@ -211,6 +221,53 @@ impl<S: StateStore> RestoreThread<S> {
         error!(%stream, %error, "The partition is not restored until the group assigns it to a daemon of the newer version.");
     }
 
+    /// Builds a shard of its records; `None` if this daemon is not to restore it. `written` is what the results have of the
+    /// stream, once it was needed.
+    fn build(
+        &mut self,
+        id: PartitionId,
+        plan: &Arc<StreamPlan>,
+        records: &StateRecords,
+        written: &mut Option<BTreeMap<PartitionId, Written>>,
+    ) -> Option<Shard> {
+        let (input_id, shards) = (self.topology.input_id(id.stream), self.topology.shape(id.stream).shards);
+        let builder = self.builder.clone();
+        let mut of_results = || {
+            let all = written.get_or_insert_with(|| self.read_results(id, plan, shards));
+            all.remove(&id).unwrap_or_default()
+        };
+        match builder.build(id, plan, records, input_id, &mut of_results) {
+            Ok(shard) => Some(builder.with_foreign(shard, id.stream, shards > 1)),
+            Err(NotRestored::OtherConfiguration(reason)) => {
+                warn!(
+                    stream = %plan.name, partition = id.partition, %reason,
+                    "The partition is not restored; this daemon leaves the group and waits."
+                );
+                builder.admission.close(reason);
+                None
+            }
+            Err(error) => {
+                self.leave_to_newer(id, &plan.name, &error);
+                None
+            }
+        }
+    }
+
+    /// Reads what the results have of a stream, and retries until that succeeds.
+    fn read_results(&mut self, id: PartitionId, plan: &Arc<StreamPlan>, shards: u16) -> BTreeMap<PartitionId, Written> {
+        loop {
+            let mut reader = WrittenReader::new([(id.stream, plan, shards)]);
+            match self.store.results(&mut |offset, payload| reader.take(offset, payload)) {
+                Ok(()) => return reader.into_found(),
+                Err(reason) => {
+                    warn!(stream = %plan.name, %reason, "The alarms of a lost state cannot be read from the results; retrying.");
+                    self.fail(id.stream, &[id.partition], &reason);
+                    thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+
     /// Restores shards of one stream, and retries until that succeeds. Returns `false` if the worker has ended.
     fn restore(&mut self, stream: u16, tickets: &BTreeMap<u16, u64>) -> bool {
         let partitions: Vec<u16> = tickets.keys().copied().collect();
@@ -223,26 +280,11 @@ impl<S: StateStore> RestoreThread<S> {
             return true;
         }
         failpoint::point("restore.mid");
-        let mut objects = 0;
+        let (mut objects, mut written) = (0, None);
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
             let records = records.remove(&partition).unwrap_or_default();
-            let shard = match self.builder.build(id, &plan, &records, self.topology.input_id(stream)) {
-                Ok(shard) => shard,
-                Err(NotRestored::OtherConfiguration(reason)) => {
-                    warn!(
-                        stream = %plan.name, partition, %reason,
-                        "The partition is not restored; this daemon leaves the group and waits."
-                    );
-                    self.builder.admission.close(reason);
-                    continue;
-                }
-                Err(error) => {
-                    self.leave_to_newer(id, &plan.name, &error);
-                    continue;
-                }
-            };
-            let shard = self.builder.with_foreign(shard, stream, self.topology.shape(stream).shards > 1);
+            let Some(shard) = self.build(id, &plan, &records, &mut written) else { continue };
             objects += shard.objects();
             progress.one_done();
             if self.done.send(Restored { id, ticket, shard: Box::new(shard) }).is_err() {

@@ -8,7 +8,7 @@ use daemon_base::clock::Clock;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::info;
@@ -36,6 +36,8 @@ pub(crate) struct StateTopicReader {
     uncommitted: BaseConsumer<LogContext>,
     /// The state topics, by stream number.
     topics: Vec<String>,
+    /// The topic of results.
+    results: String,
     claims: Claims,
     clock: Arc<dyn Clock>,
 }
@@ -55,6 +57,7 @@ impl StateTopicReader {
             committed: reader(Isolation::Committed)?,
             uncommitted: reader(Isolation::Uncommitted)?,
             topics: streams.iter().map(|stream| names.state(stream)).collect(),
+            results: names.results(),
             claims: Claims::new(connection, names),
             clock,
         })
@@ -80,35 +83,55 @@ impl StateTopicReader {
         for partition in &settled {
             list.add_partition_offset(topic, i32::from(*partition), Offset::Beginning)?;
         }
-        self.committed.assign(&list)?;
-        let read = self.read_to_ends(settled, progress, states);
+        let mut count = 0;
+        self.read_to_ends(&list, settled, &mut |message| {
+            let records = states.entry(message.partition() as u16).or_default();
+            let key = message.key().unwrap_or_default();
+            // The last value of each key stays.
+            match message.payload() {
+                Some(value) => drop(records.insert(key.to_vec(), value.to_vec())),
+                None => drop(records.remove(key)),
+            }
+            count += 1;
+            if count % PROGRESS_STEP == 0 {
+                progress.read(count);
+            }
+        })
+    }
+
+    /// Waits before the last stable offsets are polled again.
+    fn wait(&self, topic: &str, partitions: usize, logged_at: &mut Duration) {
+        if self.clock.monotonic().saturating_sub(*logged_at) > LOG_INTERVAL {
+            *logged_at = self.clock.monotonic();
+            info!(%topic, partitions, "Waiting for a transaction that an earlier owner left open.");
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+
+    /// Passes on the committed records of partitions of one topic, from the offsets in `list` to their ends.
+    fn read_to_ends(
+        &self,
+        list: &TopicPartitionList,
+        missing: BTreeSet<u16>,
+        take: &mut dyn FnMut(&BorrowedMessage<'_>),
+    ) -> Result<(), KafkaError> {
+        self.committed.assign(list)?;
+        let read = self.poll_to_ends(missing, take);
         self.committed.unassign()?;
         read
     }
 
-    /// Reads the assigned partitions to their ends; the last value of each key stays.
-    fn read_to_ends(
+    fn poll_to_ends(
         &self,
         mut missing: BTreeSet<u16>,
-        progress: &RestoreProgress,
-        states: &mut BTreeMap<u16, StateRecords>,
+        take: &mut dyn FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), KafkaError> {
-        let mut count = 0;
         let mut last = self.clock.monotonic();
         while !missing.is_empty() {
             match self.committed.poll(POLL_INTERVAL) {
                 Some(Ok(message)) => {
                     last = self.clock.monotonic();
-                    let records = states.entry(message.partition() as u16).or_default();
-                    let key = message.key().unwrap_or_default();
-                    match message.payload() {
-                        Some(value) => drop(records.insert(key.to_vec(), value.to_vec())),
-                        None => drop(records.remove(key)),
-                    }
-                    count += 1;
-                    if count % PROGRESS_STEP == 0 {
-                        progress.read(count);
-                    }
+                    take(&message);
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(missing.remove(&(partition as u16))),
                 // librdkafka reconnects by itself; if it cannot, no message arrives until the timeout.
@@ -143,12 +166,26 @@ impl StateStore for StateTopicReader {
             if ends.is_empty() {
                 return Ok(states);
             }
-            if self.clock.monotonic().saturating_sub(logged_at) > LOG_INTERVAL {
-                logged_at = self.clock.monotonic();
-                info!(%topic, partitions = ends.len(), "Waiting for a transaction that an earlier owner left open.");
-            }
-            std::thread::sleep(POLL_INTERVAL);
+            self.wait(topic, ends.len(), &mut logged_at);
         }
+    }
+
+    fn results(&mut self, take: &mut dyn FnMut(u64, &[u8])) -> Result<(), String> {
+        let topic = &self.results;
+        client::discard_events(&self.committed);
+        let describe = |error: KafkaError| format!("{topic}: {error}");
+        // The transaction of the previous owner has ended, as its states show; its end may not be in this topic yet.
+        let end = ends(&self.uncommitted, topic, [0].into_iter()).map_err(describe)?;
+        let mut logged_at = self.clock.monotonic();
+        while ends(&self.committed, topic, [0].into_iter()).map_err(describe)? < end {
+            self.wait(topic, end.len(), &mut logged_at);
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Beginning).map_err(describe)?;
+        let mut pass = |message: &BorrowedMessage<'_>| {
+            take(message.offset().unsigned_abs(), message.payload().unwrap_or_default());
+        };
+        self.read_to_ends(&list, [0].into(), &mut pass).map_err(describe)
     }
 
     fn claim_problem(&mut self, stream: u16) -> Result<Option<String>, String> {

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
@@ -269,21 +269,38 @@ impl Results {
         let mut left = patience.as_millis() / step.as_millis();
         let mut after = 5;
         while left > 0 && after > 0 {
-            match self.consumer.poll(step) {
-                Some(Ok(message)) => {
-                    let lines = std::str::from_utf8(message.payload().unwrap()).unwrap();
-                    self.lines.extend(lines.lines().map(str::to_owned));
-                    continue;
-                }
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) | None => {}
-                // The broker may be down for a part of the test.
-                Some(Err(_)) => std::thread::sleep(step),
+            if self.take(step) {
+                continue;
             }
             left -= 1;
             if input.comparable(self.lines.clone()).len() >= wanted {
                 after -= 1;
             }
         }
+    }
+
+    /// Takes results until `is_enough` of all lines.
+    pub(crate) fn wait_until(&mut self, is_enough: impl Fn(&[String]) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !is_enough(&self.lines) {
+            assert!(Instant::now() < until, "not enough after {PATIENCE:?}: {:#?}", self.lines);
+            self.take(Duration::from_millis(100));
+        }
+    }
+
+    /// Takes a message of results; returns whether there was one.
+    fn take(&mut self, step: Duration) -> bool {
+        match self.consumer.poll(step) {
+            Some(Ok(message)) => {
+                let lines = std::str::from_utf8(message.payload().unwrap()).unwrap();
+                self.lines.extend(lines.lines().map(str::to_owned));
+                return true;
+            }
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) | None => {}
+            // The broker may be down for a part of the test.
+            Some(Err(_)) => std::thread::sleep(step),
+        }
+        false
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use daemon_base::clock::Clock;
 use daemon_log::{LogError, PartitionId};
-use daemon_partition::{PartitionTable, RestoreError, StreamPlan};
+use daemon_partition::{PartitionTable, RestoreError, StreamPlan, Written};
 use proxy_uve::TableSettings;
 use tracing::error;
 
@@ -44,7 +44,8 @@ pub(crate) enum NotRestored {
 }
 
 impl ShardBuilder {
-    /// Builds the shard of these records, or an empty one if they are damaged.
+    /// Builds the shard of these records. If they are damaged it is an empty one, with the alarms that `written` has of
+    /// it: who reads the results has seen them begin and is to see them end.
     ///
     /// # Errors
     ///
@@ -55,6 +56,7 @@ impl ShardBuilder {
         plan: &Arc<StreamPlan>,
         records: &StateRecords,
         input_id: Option<TopicId>,
+        written: &mut dyn FnMut() -> Written,
     ) -> Result<Shard, NotRestored> {
         let saved = records.get(CONFIGURATION).and_then(|bytes| Configuration::from_bytes(bytes));
         if let Some(saved) = saved.as_ref().filter(|saved| !self.configuration.may_continue(saved)) {
@@ -93,7 +95,11 @@ impl ShardBuilder {
             "The saved state cannot be used; the partition replays its retained input."
         );
         let changes = state_records::erase(records).into_iter().chain([own]).chain(id_record).collect();
-        Ok(Shard::new(id, empty(), Saved::default(), changes).with_input_id(input_id))
+        let table = match plan.alarms.is_empty() {
+            true => empty(),
+            false => empty().with_recovered_alarms(written()),
+        };
+        Ok(Shard::new(id, table, Saved::default(), changes).with_input_id(input_id))
     }
 
     /// The shard with the topic of another program as its input, if the stream has one. In `several` shards a message must

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use daemon_base::clock::ManualClock;
 use daemon_base::observation::Observations;
-use daemon_partition::{StreamPlan, Taps};
+use daemon_partition::{StreamPlan, Taps, Written};
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
@@ -209,7 +209,13 @@ impl Rig {
     fn restore(&self, requested: RestoreRequest) {
         for (id, ticket) in requested {
             let input_id = self.topology.input_id(id.stream);
-            let shard = self.builder.build(id, &self.builder.streams[0], &StateRecords::default(), input_id);
+            let shard = self.builder.build(
+                id,
+                &self.builder.streams[0],
+                &StateRecords::default(),
+                input_id,
+                &mut Written::default,
+            );
             let shard = Box::new(shard.unwrap_or_else(|error| panic!("{error}")));
             self.restored.send(Restored { id, ticket, shard }).unwrap();
         }

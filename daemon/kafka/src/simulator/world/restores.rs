@@ -1,6 +1,7 @@
 //! The restore of shards in steps, so that a schedule can put other events between them.
 
 use daemon_log::PartitionId;
+use daemon_partition::Written;
 
 use crate::shard_restore::{NotRestored, Restored};
 use crate::simulator::Mutation;
@@ -59,7 +60,13 @@ impl World {
                     records.remove(CONFIGURATION);
                 }
                 let other = (self.mutation == Mutation::OtherRules && process % 2 == 1).then(|| stream(false));
-                match builder.build(*id, other.as_ref().unwrap_or(&builder.streams[0]), records, topology.input_id(0)) {
+                match builder.build(
+                    *id,
+                    other.as_ref().unwrap_or(&builder.streams[0]),
+                    records,
+                    topology.input_id(0),
+                    &mut Written::default,
+                ) {
                     Ok(shard) => drop(restored.send(Restored { id: *id, ticket: *ticket, shard: Box::new(shard) })),
                     Err(NotRestored::OtherConfiguration(reason)) => {
                         builder.admission.close(reason);

@@ -95,10 +95,8 @@ impl ShardBuilder {
             "The saved state cannot be used; the partition replays its retained input."
         );
         let changes = state_records::erase(records).into_iter().chain([own]).chain(id_record).collect();
-        let table = match plan.alarms.is_empty() {
-            true => empty(),
-            false => empty().with_recovered_alarms(written()),
-        };
+        let found = if plan.alarms.is_empty() { Written::default() } else { written() };
+        let table = empty().with_recovered_alarms(found);
         Ok(Shard::new(id, table, Saved::default(), changes).with_input_id(input_id))
     }
 

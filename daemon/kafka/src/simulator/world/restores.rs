@@ -60,13 +60,8 @@ impl World {
                     records.remove(CONFIGURATION);
                 }
                 let other = (self.mutation == Mutation::OtherRules && process % 2 == 1).then(|| stream(false));
-                match builder.build(
-                    *id,
-                    other.as_ref().unwrap_or(&builder.streams[0]),
-                    records,
-                    topology.input_id(0),
-                    &mut Written::default,
-                ) {
+                let plan = other.as_ref().unwrap_or(&builder.streams[0]);
+                match builder.build(*id, plan, records, topology.input_id(0), &mut Written::default) {
                     Ok(shard) => drop(restored.send(Restored { id: *id, ticket: *ticket, shard: Box::new(shard) })),
                     Err(NotRestored::OtherConfiguration(reason)) => {
                         builder.admission.close(reason);

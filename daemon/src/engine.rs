@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::telemetry::Telemetry;
-use crate::view::{EventHub, UveView};
+use daemon_view::{EventHub, UveView};
 
 pub(crate) use self::base::Base;
 pub(crate) use self::embedded::{EmbeddedSettings, PARTITIONS, check_partitions, partitions_file};
@@ -50,8 +50,8 @@ use self::readiness::Readiness;
 pub(crate) use self::readiness::ReadyState;
 pub(crate) use self::replace::{FailedStart, StopBy};
 use self::threads::{Lifetime, Threads};
-pub(crate) use crate::view::checkpoint::NAME as VIEW_CHECKPOINT;
-pub(crate) use crate::view::history::NAME as RESULT_INDEX;
+pub(crate) use daemon_view::checkpoint::NAME as VIEW_CHECKPOINT;
+pub(crate) use daemon_view::history::NAME as RESULT_INDEX;
 
 /// The settings of the engine.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use daemon_sources::Source;
 use derived_stats::Registry;
 
 use crate::engine::Engine;
-use crate::view::ViewSink;
+use daemon_view::ViewSink;
 
 /// The names of the daemon's own sinks.
 const BUILT_IN_SINKS: [&str; 9] = [

@@ -77,8 +77,8 @@ use tokio::sync::watch;
 
 use crate::engine::ReadyState;
 use crate::telemetry::Telemetry;
-use crate::view::EventHub;
-use crate::view::UveView;
+use daemon_view::EventHub;
+use daemon_view::UveView;
 
 pub(crate) use self::access::Access;
 pub(crate) use self::bodies::Bodies;

@@ -68,7 +68,6 @@ mod service_manager;
 mod settings;
 mod telemetry;
 mod tokens;
-mod view;
 
 pub use crate::program::{Daemon, DaemonBuilder};
 

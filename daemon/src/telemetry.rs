@@ -44,7 +44,7 @@ pub(crate) use self::certificates::CertificateTelemetry;
 pub(crate) use self::changes::ConfigurationTelemetry;
 pub(crate) use self::exposition::Exposition;
 use crate::logging;
-use crate::view::UveView;
+use daemon_view::UveView;
 
 /// A lag is shown for this long after the brokers have answered for the last time.
 const MAX_LAG_AGE: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::failure::Failure;
 use super::threads::Threads;
 use crate::telemetry::Telemetry;
-use crate::view::EventHub;
+use daemon_view::EventHub;
 
 /// The parts of an engine that start once in a process.
 pub(crate) struct Base {

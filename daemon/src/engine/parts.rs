@@ -17,7 +17,7 @@ use daemon_sinks::{otlp, remote_write, results_webhook};
 use daemon_sources::{Source, SourceContext};
 
 use super::{Engine, EngineSettings, Lifetime, Readiness};
-use crate::view::ViewSink;
+use daemon_view::ViewSink;
 
 impl Engine {
     /// Starts a thread that appends samples; it ends with the workers.

@@ -9,7 +9,7 @@ use daemon_log::PartitionLog as _;
 use tracing::warn;
 
 use super::{Base, Engine, EngineSettings};
-use crate::view::ViewSink;
+use daemon_view::ViewSink;
 
 /// How long sinks that are replaced may deliver their backlog. What is left then is for the sinks of the next settings.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::{Shared, json, problem};
-use crate::view::{AlarmQuery, split_key};
+use daemon_view::{AlarmQuery, split_key};
 
 /// The objects of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 100;

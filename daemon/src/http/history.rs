@@ -1,5 +1,5 @@
 //! `GET /api/v1/history/<type>/<name>`: the results of one object, in the form of series for charts; see
-//! [`history`](crate::view::history) for how they are found.
+//! [`history`](daemon_view::history) for how they are found.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::http::chunks::whole;
 use crate::http::{Shared, bad_path, problem};
-use crate::view::Filter;
-use crate::view::history::{Wanted, read};
+use daemon_view::Filter;
+use daemon_view::history::{Wanted, read};
 
 /// The results of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 2000;

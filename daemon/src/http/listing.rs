@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::http::chunks::{CHUNK_BYTES, stream};
 use crate::http::{Shared, problem};
-use crate::view::{Names, UveDocument, UveView, Walk};
+use daemon_view::{Names, UveDocument, UveView, Walk};
 
 /// The chunks from which on a page is complete, whatever its limit: 1 MiB.
 const PAGE_CHUNKS: usize = 64;

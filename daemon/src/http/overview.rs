@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::http::chunks::whole;
 use crate::http::{Shared, json, login, problem};
-use crate::view::{Loud, UveView, split_key};
+use daemon_view::{Loud, UveView, split_key};
 
 /// The objects of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 20;

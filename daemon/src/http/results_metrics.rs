@@ -20,7 +20,7 @@ use serde::Deserialize;
 use crate::http::chunks::whole;
 use crate::http::{Shared, problem};
 use crate::telemetry::Exposition;
-use crate::view::{Names, UveView, Walk};
+use daemon_view::{Names, UveView, Walk};
 
 /// The series of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 10_000;

@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 
 use crate::http::queue::{LineQueue, line_queue};
 use crate::http::{Shared, problem};
-use crate::view::{EventHub, EventId, Lagged};
+use daemon_view::{EventHub, EventId, Lagged};
 
 /// The capacity of the queue to one client, in events; that in bytes is the queue's own.
 const QUEUE: usize = 256;

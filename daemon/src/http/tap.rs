@@ -32,7 +32,7 @@ use tokio_stream::StreamExt as _;
 use crate::http::queue::{LineQueue, line_queue};
 use crate::http::stream::head_of;
 use crate::http::{Shared, problem};
-use crate::view::{Lagged, Subscription};
+use daemon_view::{Lagged, Subscription};
 
 /// The lines that wait for a client; their bytes are bounded by the queue.
 const QUEUE: usize = 1024;

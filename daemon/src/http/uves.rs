@@ -26,7 +26,7 @@ use serde::Deserialize;
 use crate::http::body::Refusal;
 use crate::http::listing::{self, Form, Listing, Requester, Selection};
 use crate::http::{Shared, bad_path, json, problem};
-use crate::view::{Filter, Walk};
+use daemon_view::{Filter, Walk};
 
 /// The query parameters of all UVE routes.
 #[derive(Debug, Default, Deserialize)]

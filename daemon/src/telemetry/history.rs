@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use crate::view::UveView;
+use daemon_view::UveView;
 
 pub(super) fn encode(view: &UveView, results: Bounds, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let (memory, missing) = {

@@ -14,14 +14,14 @@ type Rows = BTreeMap<Box<str>, (u64, AlarmRow)>;
 
 /// The alarms of all objects.
 #[derive(Debug, Default)]
-pub(crate) struct ObjectAlarms {
+pub struct ObjectAlarms {
     /// By object.
     rows: BTreeMap<Box<str>, Rows>,
 }
 
 /// What a reader of the alarms selects.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AlarmQuery {
+pub struct AlarmQuery {
     /// A name of a rule.
     pub rule: Option<String>,
     /// A table of keys.
@@ -36,7 +36,7 @@ pub(crate) struct AlarmQuery {
 
 /// One alarm in a list.
 #[derive(Debug, Serialize)]
-pub(crate) struct ShownAlarm {
+pub struct ShownAlarm {
     /// The object, `table:name`.
     pub key: String,
     /// The type and the name of the object, as in the paths of UVEs; set by the reader.
@@ -86,7 +86,7 @@ impl ObjectAlarms {
     }
 
     /// The alarms that a query selects, and the key to go on after, if there are more.
-    pub(crate) fn list(&self, query: &AlarmQuery) -> (Vec<ShownAlarm>, Option<String>) {
+    pub fn list(&self, query: &AlarmQuery) -> (Vec<ShownAlarm>, Option<String>) {
         let (mut shown, mut objects, mut last) = (Vec::new(), 0, None);
         let from = query.after.as_deref().unwrap_or_default();
         for (key, rows) in self.rows.range::<str, _>((Bound::Excluded(from), Bound::Unbounded)) {
@@ -121,7 +121,7 @@ impl ObjectAlarms {
     }
 
     /// The numbers of alarms by rule, table and severity: what groups show.
-    pub(crate) fn groups(&self) -> BTreeMap<(String, String, u8), (u64, u64)> {
+    pub fn groups(&self) -> BTreeMap<(String, String, u8), (u64, u64)> {
         let mut groups: BTreeMap<_, (u64, u64)> = BTreeMap::new();
         for (key, rows) in &self.rows {
             let table = super::split_key(key).0;

@@ -15,10 +15,10 @@ use daemon_log::{Bounds, LogError, PartitionCommit, PartitionId, PartitionLog, R
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::view::loudest::SavedLoudest;
+use crate::loudest::SavedLoudest;
 
 /// The name in the log.
-pub(crate) const NAME: &str = "sink:view";
+pub const NAME: &str = "sink:view";
 
 /// The format of a checkpoint. Another number makes the next start read all results: raise it also when the view keeps
 /// something that it did not keep before.
@@ -43,7 +43,7 @@ pub(super) struct Checkpoint {
 }
 
 /// The checkpoints of the view.
-pub(crate) struct Checkpoints {
+pub struct Checkpoints {
     /// `None` for a log that other processes share: the results there are not this process's.
     log: Option<Arc<dyn PartitionLog>>,
     selection: u128,
@@ -52,7 +52,8 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(crate) fn new(log: Option<Arc<dyn PartitionLog>>, selection: u128) -> Self {
+    /// Checkpoints in the directory of `log`, or none without one, for a view of this selection of results.
+    pub fn new(log: Option<Arc<dyn PartitionLog>>, selection: u128) -> Self {
         Self { log, selection, bytes_since: 0 }
     }
 

@@ -20,8 +20,10 @@ const CAPACITY_BYTES: usize = 64 * 1024 * 1024;
 
 /// One result as an event.
 #[derive(Clone, Debug)]
-pub(crate) struct Event {
+pub struct Event {
+    /// Its place in the results.
     pub id: EventId,
+    /// The result as a line of JSON.
     pub line: Arc<[u8]>,
 }
 
@@ -29,19 +31,21 @@ pub(crate) struct Event {
 /// Its text is `17` for the first result of a record and `17.3` for a later one; a client that reconnects sends it
 /// back.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct EventId {
+pub struct EventId {
+    /// The offset of the record of the results log.
     pub record: u64,
+    /// The number of the line in the record, from 0.
     pub line: usize,
 }
 
 impl EventId {
     /// The id of the first result of a record.
-    pub(crate) fn of_record(record: u64) -> Self {
+    pub fn of_record(record: u64) -> Self {
         Self { record, line: 0 }
     }
 
     /// The smallest id after this one.
-    pub(crate) fn next(self) -> Self {
+    pub fn next(self) -> Self {
         Self { line: self.line.saturating_add(1), ..self }
     }
 }
@@ -66,7 +70,7 @@ impl FromStr for EventId {
 
 /// The channel that sends results to all subscribers.
 #[derive(Debug, Default)]
-pub(crate) struct EventHub(Arc<Channel>);
+pub struct EventHub(Arc<Channel>);
 
 #[derive(Debug, Default)]
 struct Channel {
@@ -88,11 +92,11 @@ struct Kept {
 
 /// A subscriber was too slow, and the channel has dropped so many events for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Lagged(pub u64);
+pub struct Lagged(pub u64);
 
 /// What a subscriber receives: all events that were sent since it subscribed.
 #[derive(Debug)]
-pub(crate) struct Subscription {
+pub struct Subscription {
     channel: Arc<Channel>,
     /// The number of the next event.
     next: u64,
@@ -100,12 +104,12 @@ pub(crate) struct Subscription {
 
 impl EventHub {
     /// Whether there are subscribers.
-    pub(crate) fn has_subscribers(&self) -> bool {
+    pub fn has_subscribers(&self) -> bool {
         self.0.kept().subscribers > 0
     }
 
     /// Sends an event; calls `event` only if there are subscribers.
-    pub(crate) fn send(&self, event: impl FnOnce() -> Event) {
+    pub fn send(&self, event: impl FnOnce() -> Event) {
         if self.has_subscribers() {
             let event = event();
             self.0.kept().push(event);
@@ -114,7 +118,7 @@ impl EventHub {
     }
 
     /// Subscribes to all later events.
-    pub(crate) fn subscribe(&self) -> Subscription {
+    pub fn subscribe(&self) -> Subscription {
         let mut kept = self.0.kept();
         kept.subscribers += 1;
         Subscription { channel: Arc::clone(&self.0), next: kept.end() }
@@ -187,7 +191,7 @@ impl Subscription {
     ///
     /// [`Lagged`] with the number of events that were dropped since the last one; the next call has the oldest kept
     /// one.
-    pub(crate) async fn recv(&mut self) -> Result<Event, Lagged> {
+    pub async fn recv(&mut self) -> Result<Event, Lagged> {
         loop {
             let mut sent = pin!(self.channel.sent.notified());
             // An event that is sent after the look below wakes it.

@@ -29,9 +29,9 @@ use daemon_results::block::{BATCH, Row};
 use self::epoch::{Entry, Epoch, hash_of};
 use self::ranges::Runs;
 
-pub(crate) use self::epoch::KeptNumber;
-pub(crate) use self::read::{Wanted, read};
-pub(crate) use self::stored::{IndexStore, NAME};
+pub use self::epoch::KeptNumber;
+pub use self::read::{Wanted, read};
+pub use self::stored::{IndexStore, NAME};
 
 /// The size of the records of an entry, unless a single one is larger.
 const ENTRY_BYTES: u64 = 64 * 1024;
@@ -49,7 +49,7 @@ const MAX_SPAN: u64 = 16;
 
 /// The index of the results of one log.
 #[derive(Debug, Default)]
-pub(crate) struct ResultIndex {
+pub struct ResultIndex {
     /// The oldest first; the last one takes new entries.
     epochs: VecDeque<Epoch>,
     open: Option<OpenEntry>,
@@ -63,26 +63,26 @@ pub(crate) struct ResultIndex {
 
 /// A record whose results are added to the index.
 #[derive(Debug)]
-pub(crate) struct RecordIndex<'i> {
+pub struct RecordIndex<'i> {
     index: &'i mut ResultIndex,
     record: RecordHead,
 }
 
 impl<'i> RecordIndex<'i> {
     /// Adds a record that may have no results.
-    pub(crate) fn new(index: &'i mut ResultIndex, record: RecordHead) -> Self {
+    pub fn new(index: &'i mut ResultIndex, record: RecordHead) -> Self {
         // A new epoch begins now, if one does, and not while kept numbers are in use.
         index.add_empty(record);
         Self { index, record }
     }
 
     /// Adds results; see [`ResultIndex::add_rows`].
-    pub(crate) fn add_rows(&mut self, rows: &[Row<'_>], kept: &mut [KeptNumber; BATCH]) {
+    pub fn add_rows(&mut self, rows: &[Row<'_>], kept: &mut [KeptNumber; BATCH]) {
         self.index.add_rows(self.record, rows, kept);
     }
 
     /// The era of the kept numbers: those of an earlier one have to be forgotten.
-    pub(crate) fn era(&self) -> u32 {
+    pub fn era(&self) -> u32 {
         self.index.era
     }
 }
@@ -145,7 +145,8 @@ fn by_object<'r, 'k>(rows: &'r [Row<'k>]) -> impl Iterator<Item = &'r [Row<'k>]>
 
 /// A record without its results.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RecordHead {
+pub struct RecordHead {
+    /// The offset of the record in the results log.
     pub offset: u64,
     /// The size of the record.
     pub bytes: usize,
@@ -155,7 +156,8 @@ pub(crate) struct RecordHead {
 
 /// Consecutive records that a history has to read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Span {
+pub struct Span {
+    /// The first offset of a record.
     pub from: u64,
     /// The offset after the last record.
     pub to: u64,
@@ -176,7 +178,7 @@ impl ResultIndex {
     }
 
     /// Adds a record with a row of alarms of the object `key`, as [`add_rows`](Self::add_rows) does with results.
-    pub(crate) fn add_alarms(&mut self, record: RecordHead, key: &str, start: u64) {
+    pub fn add_alarms(&mut self, record: RecordHead, key: &str, start: u64) {
         if let Some((epoch, open)) = self.begin(record) {
             open.add_start(start);
             open.add_number(epoch.number(hash_of(key)));
@@ -184,12 +186,12 @@ impl ResultIndex {
     }
 
     /// Adds a record without results of objects, so far.
-    pub(crate) fn add_empty(&mut self, record: RecordHead) {
+    pub fn add_empty(&mut self, record: RecordHead) {
         self.begin(record);
     }
 
     /// Adds a record that may have results of any object.
-    pub(crate) fn add_unknown(&mut self, record: RecordHead) {
+    pub fn add_unknown(&mut self, record: RecordHead) {
         if let Some((_, open)) = self.begin(record) {
             open.starts = (0, u64::MAX);
             open.objects.push_all();
@@ -221,7 +223,7 @@ impl ResultIndex {
     }
 
     /// Becomes another index, in an era of its own: numbers that were kept before are none of it.
-    pub(crate) fn replace(&mut self, by: Self) {
+    pub fn replace(&mut self, by: Self) {
         *self = Self { era: self.era.wrapping_add(1), ..by };
     }
 
@@ -257,7 +259,7 @@ impl ResultIndex {
     }
 
     /// Forgets the results before an offset, which the log has deleted.
-    pub(crate) fn retire(&mut self, before: u64) {
+    pub fn retire(&mut self, before: u64) {
         while self.epochs.len() > 1 && self.epochs.front().is_some_and(|epoch| epoch.end <= before) {
             self.epochs.pop_front();
         }
@@ -268,7 +270,7 @@ impl ResultIndex {
 
     /// What a history has to read, the newest first, to have all results of an object at these offsets whose windows
     /// start at these times.
-    pub(crate) fn spans(&self, key: &str, offsets: Range<u64>, starts: Range<u64>) -> Vec<Span> {
+    pub fn spans(&self, key: &str, offsets: Range<u64>, starts: Range<u64>) -> Vec<Span> {
         let (hash, floor, mut spans) = (hash_of(key), offsets.start, Vec::new());
         let mut add = |from: u64, to: u64, is_indexed: bool| add_span(&mut spans, from.max(floor), to, is_indexed);
         let mut to = offsets.end;
@@ -288,7 +290,7 @@ impl ResultIndex {
     }
 
     /// When the oldest record was committed of which the index knows it, from an offset on.
-    pub(crate) fn committed_from(&self, offset: u64) -> Option<u64> {
+    pub fn committed_from(&self, offset: u64) -> Option<u64> {
         let epoch = self.epochs.iter().find(|epoch| epoch.end > offset)?;
         let after = epoch.entries.partition_point(|entry| entry.first < offset);
         let in_next = || self.epochs.iter().find_map(|next| next.entries.front().filter(|it| it.first >= offset));
@@ -296,12 +298,12 @@ impl ResultIndex {
     }
 
     /// The memory that it takes, in bytes.
-    pub(crate) fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.epochs.iter().map(Epoch::memory).sum()
     }
 
     /// The number of these offsets that are not in the index.
-    pub(crate) fn missing(&self, offsets: Range<u64>) -> u64 {
+    pub fn missing(&self, offsets: Range<u64>) -> u64 {
         let known = |epoch: &Epoch| {
             let first = epoch.entries.front().map_or(epoch.end, |entry| entry.first);
             epoch.end.min(offsets.end).saturating_sub(first.max(offsets.start))

@@ -4,12 +4,14 @@
 //! attribute, because a result contains only the attributes that changed. A start rebuilds it from the results, the
 //! embedded log from those on that the view still needed.
 
+#![deny(missing_docs)]
+
 mod alarms;
-pub(crate) mod checkpoint;
+pub mod checkpoint;
 mod configured;
 mod events;
 mod generations;
-pub(crate) mod history;
+pub mod history;
 mod loudest;
 mod names;
 mod object;
@@ -30,14 +32,14 @@ use self::generations::Generations;
 use self::object::{Object, Scratch};
 use self::objects::{LOOK_AHEAD, NO_PLACES, Objects};
 use self::types::Types;
-use crate::view::history::{RecordIndex, ResultIndex};
+use crate::history::{RecordIndex, ResultIndex};
 
-pub(crate) use self::alarms::AlarmQuery;
-pub(crate) use self::events::{Event, EventHub, EventId, Lagged, Subscription};
-pub(crate) use self::loudest::{Loud, Loudest};
-pub(crate) use self::names::Names;
-pub(crate) use self::sink::ViewSink;
-pub(crate) use self::walk::Walk;
+pub use self::alarms::AlarmQuery;
+pub use self::events::{Event, EventHub, EventId, Lagged, Subscription};
+pub use self::loudest::{Loud, Loudest};
+pub use self::names::Names;
+pub use self::sink::ViewSink;
+pub use self::walk::Walk;
 
 /// The number of names that are sorted under one lock, so that results wait for about a millisecond.
 const SORTED_AT_ONCE: usize = 1024;
@@ -49,7 +51,7 @@ type Structure = BTreeMap<Box<str>, Box<RawValue>>;
 ///
 /// Writes are far more frequent than reads, so the view stores encoded numbers and makes JSON on read.
 #[derive(Debug, Default)]
-pub(crate) struct UveView {
+pub struct UveView {
     tables: RwLock<Tables>,
     loudest: Mutex<Loudest>,
     alarms: Mutex<ObjectAlarms>,
@@ -68,16 +70,16 @@ struct Tables {
 
 /// The right to change the view. Results are applied record by record, so that a lock is taken once for many.
 #[derive(Debug)]
-pub(crate) struct Writer<'v>(RwLockWriteGuard<'v, Tables>);
+pub struct Writer<'v>(RwLockWriteGuard<'v, Tables>);
 
 /// A filter of structures and attributes: Contrail's `cfilt`. It has the attributes of each structure, `None` for all;
 /// without a structure it selects everything.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Filter(BTreeMap<String, Option<BTreeSet<String>>>);
+pub struct Filter(BTreeMap<String, Option<BTreeSet<String>>>);
 
 impl Filter {
     /// Parses `Structure[:attribute]` terms separated by commas; an empty text selects all.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut structures: BTreeMap<_, Option<BTreeSet<_>>> = BTreeMap::new();
         for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
             let Some((uve, attribute)) = term.split_once(':') else {
@@ -102,11 +104,11 @@ impl Filter {
 }
 
 /// The structures of an object, ready for serialization.
-pub(crate) type UveDocument = BTreeMap<Box<str>, Structure>;
+pub type UveDocument = BTreeMap<Box<str>, Structure>;
 
 impl UveView {
     /// The right to change the view; reads wait until it is dropped.
-    pub(crate) fn writer(&self) -> Writer<'_> {
+    pub fn writer(&self) -> Writer<'_> {
         Writer(self.tables.write().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -122,7 +124,7 @@ impl UveView {
     }
 
     /// The structures of one object that pass the filter; `None` if the object does not exist or no structure passes.
-    pub(crate) fn object(&self, table: &str, name: &str, filter: &Filter) -> Option<UveDocument> {
+    pub fn object(&self, table: &str, name: &str, filter: &Filter) -> Option<UveDocument> {
         let alarms = filter.wants(UVE).then(|| self.alarms().document(&format!("{table}:{name}"))).flatten();
         let tables = self.read();
         let object = tables.by_name.get(table).and_then(|objects| objects.get(name));
@@ -132,33 +134,33 @@ impl UveView {
     }
 
     /// The tables that a UVE type in a path names, the one that its list has first; see [`types`].
-    pub(crate) fn tables_of(&self, uve_type: &str) -> Vec<String> {
+    pub fn tables_of(&self, uve_type: &str) -> Vec<String> {
         self.read().tables_of(uve_type)
     }
 
     /// The type under which a table is listed.
-    pub(crate) fn type_of(&self, table: &str) -> String {
+    pub fn type_of(&self, table: &str) -> String {
         self.read().type_of(table).into_owned()
     }
 
     /// The loudest objects, for a short look.
-    pub(crate) fn loudest(&self) -> MutexGuard<'_, Loudest> {
+    pub fn loudest(&self) -> MutexGuard<'_, Loudest> {
         self.loudest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The alarms of all objects, for a short look.
-    pub(crate) fn alarms(&self) -> MutexGuard<'_, ObjectAlarms> {
+    pub fn alarms(&self) -> MutexGuard<'_, ObjectAlarms> {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The index of the results that the view has read; empty for a log that others share. The view waits for it with each
     /// batch of results.
-    pub(crate) fn index(&self) -> MutexGuard<'_, ResultIndex> {
+    pub fn index(&self) -> MutexGuard<'_, ResultIndex> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The offset of the oldest result that the view shows.
-    pub(crate) fn oldest_needed(&self) -> u64 {
+    pub fn oldest_needed(&self) -> u64 {
         let of_values = self.read().generations.oldest_needed();
         self.alarms().oldest().map_or(of_values, |oldest| oldest.min(of_values))
     }
@@ -170,12 +172,12 @@ impl UveView {
 
 impl Writer<'_> {
     /// Makes the results that come next those of the record at `offset`, which has `bytes`.
-    pub(crate) fn begin_record(&mut self, offset: u64, bytes: usize) {
+    pub fn begin_record(&mut self, offset: u64, bytes: usize) {
         self.0.generations.begin_record(offset, bytes as u64);
     }
 
     /// Applies results in order, and adds them to the `index` if there is one; `select` decides what of each is applied.
-    pub(crate) fn apply_all(
+    pub fn apply_all(
         &mut self,
         rows: &[Row<'_>],
         mut index: Option<RecordIndex<'_>>,
@@ -201,7 +203,7 @@ impl Writer<'_> {
     }
 
     /// Applies one result.
-    pub(crate) fn apply(&mut self, row: &Row<'_>) {
+    pub fn apply(&mut self, row: &Row<'_>) {
         self.apply_all(&[*row], None, |row, apply| apply(row));
     }
 }
@@ -287,7 +289,7 @@ fn shape_number(shapes: &mut Vec<Arc<UveShape>>, shape: &Arc<UveShape>) -> usize
 }
 
 /// Splits a key into table and name. A key without `:` is both: old logs may hold results with such keys.
-pub(crate) fn split_key(key: &str) -> (&str, &str) {
+pub fn split_key(key: &str) -> (&str, &str) {
     // Once for each result: a search for a character costs more than it saves here.
     let colon = key.bytes().position(|byte| byte == b':');
     colon.and_then(|at| Some((key.get(..at)?, key.get(at + 1..)?))).unwrap_or((key, key))

@@ -22,10 +22,10 @@ use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use self::candidates::Candidates;
-pub(crate) use self::entry::Loud;
+pub use self::entry::Loud;
 use self::entry::{Rank, rank};
 use self::members::Members;
-use crate::view::split_key;
+use crate::split_key;
 
 /// The most attributes of objects in the list.
 const CAPACITY: usize = 1024;
@@ -45,7 +45,7 @@ const CLEANED_EVERY: u64 = STALE / 10;
 
 /// The scored attributes of objects that have the highest ranks.
 #[derive(Debug, Default)]
-pub(crate) struct Loudest {
+pub struct Loudest {
     entries: Vec<Loud>,
     /// The index of an entry by the hash of its names.
     by_hash: HashMap<u64, usize, RandomState>,
@@ -165,7 +165,7 @@ impl Loudest {
     }
 
     /// The entries with the highest ranks, at most `limit`, the highest first.
-    pub(crate) fn top(&self, limit: usize) -> Vec<Loud> {
+    pub fn top(&self, limit: usize) -> Vec<Loud> {
         let mut top: Vec<&Loud> = self.entries.iter().filter(|entry| !is_stale(entry, self.newest)).collect();
         top.sort_by_cached_key(|entry| (Reverse(entry.rank()), entry.key.clone(), entry.uve.clone()));
         top.into_iter().take(limit).cloned().collect()

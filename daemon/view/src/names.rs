@@ -2,7 +2,7 @@
 
 /// Names and prefixes of names, in order and without overlap.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Names(Vec<Pattern>);
+pub struct Names(Vec<Pattern>);
 
 /// One name, or all names with a prefix.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,12 +13,12 @@ pub(super) struct Pattern {
 
 impl Names {
     /// All names that begin with `prefix`.
-    pub(crate) fn with_prefix(prefix: &str) -> Self {
+    pub fn with_prefix(prefix: &str) -> Self {
         Self(vec![Pattern { text: prefix.to_owned(), is_prefix: true }])
     }
 
     /// Of the names that begin with `prefix`, those that are one of `patterns`: a name, or a prefix with `*` behind it.
-    pub(crate) fn of<'p>(prefix: &str, patterns: impl IntoIterator<Item = &'p str>) -> Self {
+    pub fn of<'p>(prefix: &str, patterns: impl IntoIterator<Item = &'p str>) -> Self {
         let patterns = patterns.into_iter().map(str::trim).filter(|text| !text.is_empty());
         let mut found: Vec<_> = patterns.filter_map(|text| Pattern::parse(text).within(prefix)).collect();
         // A prefix comes before all that it covers.
@@ -28,7 +28,7 @@ impl Names {
     }
 
     /// Whether the name is selected.
-    pub(crate) fn contains(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.covers(name))
     }
 

@@ -19,8 +19,8 @@ use daemon_results::block::{AttributeShape, BlockError, EncodedValue, Reader, Ro
 use derived_stats::Record;
 use proxy_uve::json;
 
-use crate::view::generations::Generations;
-use crate::view::history::KeptNumber;
+use crate::generations::Generations;
+use crate::history::KeptNumber;
 
 /// The name and the encoded structures of one object.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use daemon_results::block::{BATCH, Row};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::view::history::{KeptNumber, RecordIndex};
-use crate::view::object::Object;
+use crate::history::{KeptNumber, RecordIndex};
+use crate::object::Object;
 
 /// The most results whose objects are looked up together.
 pub(super) const LOOK_AHEAD: usize = BATCH;
@@ -265,8 +265,8 @@ mod tests {
     use daemon_results::block::{UveShape, Values};
 
     use super::*;
-    use crate::view::generations::Generations;
-    use crate::view::object::Scratch;
+    use crate::generations::Generations;
+    use crate::object::Scratch;
 
     fn shapes() -> [Arc<UveShape>; 1] {
         [Arc::new(UveShape { uve: "U".into(), ..UveShape::default() })]

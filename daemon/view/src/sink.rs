@@ -13,12 +13,12 @@ use tracing::{debug, error, warn};
 
 use super::checkpoint::Checkpoints;
 use super::configured::Configured;
-use crate::view::history::{IndexStore, RecordHead, RecordIndex};
-use crate::view::{Event, EventHub, EventId, Filter, Loudest, UveView};
+use crate::history::{IndexStore, RecordHead, RecordIndex};
+use crate::{Event, EventHub, EventId, Filter, Loudest, UveView};
 
 /// A sink that applies results to the view. The view is in memory, so the sink starts with the oldest result that the
 /// view needs.
-pub(crate) struct ViewSink {
+pub struct ViewSink {
     view: Arc<UveView>,
     events: Arc<EventHub>,
     records: RecordReader,
@@ -40,11 +40,11 @@ pub(crate) struct ViewSink {
 
 impl ViewSink {
     /// The name of the sink.
-    pub(crate) const NAME: &'static str = "view";
+    pub const NAME: &'static str = "view";
 
     /// A sink that applies the results of these plans; the event stream gets all results. `log` is the log if it is of
     /// this process alone.
-    pub(crate) fn new(
+    pub fn new(
         view: Arc<UveView>,
         events: Arc<EventHub>,
         plans: &[Arc<Plan>],
@@ -70,7 +70,7 @@ impl ViewSink {
     }
 
     /// Sends the results from this record on to the event stream: the clients have those before it.
-    pub(crate) fn with_events_from(self, events_from: u64) -> Self {
+    pub fn with_events_from(self, events_from: u64) -> Self {
         Self { events_from, ..self }
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use daemon_results::block::{AttributeShape, UveShape};
 use derived_stats::Record;
 
-use crate::view::names::Names;
-use crate::view::{Filter, UveDocument, UveView};
+use crate::names::Names;
+use crate::{Filter, UveDocument, UveView};
 
 /// The most objects that a reader visits under one lock, so that results wait for it less than a millisecond.
 const SLICE: usize = 64;
@@ -16,7 +16,7 @@ const SLICE: usize = 64;
 /// Between two slices results are applied: an object that exists during the whole walk is visited exactly once, with the
 /// values of the moment of its visit.
 #[derive(Debug)]
-pub(crate) struct Walk {
+pub struct Walk {
     /// The table whose objects are visited; `None` visits the tables.
     table: Option<String>,
     /// The structures to show; `None` visits names only.
@@ -37,24 +37,24 @@ struct Position {
 
 impl Walk {
     /// A walk over the objects of those names that come after `after`.
-    pub(crate) fn new(table: String, names: Names, after: Option<&str>, filter: Option<Filter>) -> Self {
+    pub fn new(table: String, names: Names, after: Option<&str>, filter: Option<Filter>) -> Self {
         let position = Position { names, pattern: 0, last: after.map(Into::into), is_done: false };
         Self { table: Some(table), filter, position }
     }
 
     /// A walk over the tables that have objects; what it visits are their UVE types.
-    pub(crate) fn tables() -> Self {
+    pub fn tables() -> Self {
         let position = Position { names: Names::with_prefix(""), pattern: 0, last: None, is_done: false };
         Self { table: None, filter: None, position }
     }
 
     /// Whether there is nothing further.
-    pub(crate) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         self.position.is_done
     }
 
     /// The name to continue after.
-    pub(crate) fn last(&self) -> Option<&str> {
+    pub fn last(&self) -> Option<&str> {
         self.position.last.as_deref()
     }
 }
@@ -98,7 +98,7 @@ impl UveView {
     /// Visits what is next in a walk under one lock, until `visit` returns false or the slice is over. Objects without a
     /// structure that passes the filter are not visited. Nothing is visited while the names of many new
     /// objects are sorted.
-    pub(crate) fn slice(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveDocument) -> bool) {
+    pub fn slice(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveDocument) -> bool) {
         if walk.table.as_ref().is_some_and(|table| !self.sort_names(table)) {
             return;
         }
@@ -127,11 +127,7 @@ impl UveView {
 
 impl UveView {
     /// Visits the newest results of the objects that are next in a walk over a table, one by one, under one lock.
-    pub(crate) fn slice_of_results(
-        &self,
-        walk: &mut Walk,
-        mut visit: impl FnMut(&str, &UveShape, &AttributeShape, &Record),
-    ) {
+    pub fn slice_of_results(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveShape, &AttributeShape, &Record)) {
         let Walk { table: Some(table), position, .. } = walk else { return };
         if !self.sort_names(table) {
             return;
@@ -154,7 +150,7 @@ impl UveView {
     }
 
     /// The names of the tables that have objects.
-    pub(crate) fn tables(&self) -> Vec<String> {
+    pub fn tables(&self) -> Vec<String> {
         self.read().by_name.keys().map(|table| table.to_string()).collect()
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// An alarm of the object that fires or did, once for all its rows.
 #[derive(Debug, PartialEq, Serialize)]
-pub(crate) struct ObjectAlarm {
+pub struct ObjectAlarm {
     /// The name of the rule.
     rule: String,
     severity: u8,

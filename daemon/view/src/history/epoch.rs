@@ -35,7 +35,7 @@ const SEED: u64 = 0x9FB2_1C65_1E98_DF25;
 /// An epoch begins to count where the one before it has ended, so that the number of an earlier epoch is none of this
 /// one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct KeptNumber(u32);
+pub struct KeptNumber(u32);
 
 /// The objects and the entries of an epoch.
 #[derive(Debug, Default)]

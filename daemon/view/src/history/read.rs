@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::alarms::{AlarmReader, ObjectAlarm};
 use super::{ENTRY_BYTES, Span};
-use crate::view::UveView;
+use crate::UveView;
 
 /// What one request reads of the log, at most one step more: a day of minutes is 1,440 records of 64 KiB.
 const MAX_BYTES: usize = 128 * 1024 * 1024;
@@ -32,7 +32,7 @@ const LONGEST_STEP: u64 = 4096;
 
 /// Which results a history has.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub struct Wanted {
     /// The object.
     pub key: String,
     /// The times at which the windows start (µs).
@@ -45,7 +45,7 @@ pub(crate) struct Wanted {
 
 /// The response.
 #[derive(Debug, Serialize)]
-pub(crate) struct History {
+pub struct History {
     pub key: String,
     pub series: Vec<Series>,
     /// The alarms of the object in what was read.
@@ -66,7 +66,7 @@ pub(crate) struct History {
 
 /// The results of one attribute.
 #[derive(Debug, Serialize)]
-pub(crate) struct Series {
+pub struct Series {
     pub uve: String,
     pub proxy: String,
     pub attribute: String,
@@ -74,7 +74,7 @@ pub(crate) struct Series {
 }
 
 /// Start and end in microseconds, value, score, expected value, lower and upper bound, 1 for an anomaly, 1 for partial.
-pub(crate) type Point = (u64, u64, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, u8, u8);
+pub(super) type Point = (u64, u64, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, u8, u8);
 
 /// The points by UVE, attribute and stream.
 type Points = BTreeMap<(String, String, String), Vec<Point>>;
@@ -99,7 +99,7 @@ struct Progress {
 /// # Errors
 ///
 /// When the log cannot be read.
-pub(crate) fn read(log: &dyn Log, view: &UveView, plans: &[Arc<Plan>], wanted: Wanted) -> Result<History, LogError> {
+pub fn read(log: &dyn Log, view: &UveView, plans: &[Arc<Plan>], wanted: Wanted) -> Result<History, LogError> {
     let bounds = log.results_bounds()?;
     let end = wanted.offsets.end.clamp(bounds.first, bounds.next);
     let floor = wanted.offsets.start.clamp(bounds.first, end);

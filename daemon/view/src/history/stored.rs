@@ -18,13 +18,13 @@ use super::piece::{OpenPiece, Piece, unpack};
 use super::{FIRST_NUMBER, ResultIndex};
 
 /// The name in the log.
-pub(crate) const NAME: &str = "index:results";
+pub const NAME: &str = "index:results";
 
 /// The results after which the next piece begins.
 const PIECE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The stored index of a log.
-pub(crate) struct IndexStore {
+pub struct IndexStore {
     log: Arc<dyn PartitionLog>,
     /// The chunks in the log, each with the first offset of its epoch.
     chunks: VecDeque<(u32, u64)>,
@@ -34,7 +34,8 @@ pub(crate) struct IndexStore {
 }
 
 impl IndexStore {
-    pub(crate) fn new(log: Arc<dyn PartitionLog>) -> Self {
+    /// An index in the directory of `log`.
+    pub fn new(log: Arc<dyn PartitionLog>) -> Self {
         Self { log, chunks: VecDeque::new(), unused: Vec::new(), open: OpenPiece::default() }
     }
 
@@ -43,7 +44,7 @@ impl IndexStore {
     /// # Errors
     ///
     /// When the log cannot be used at all.
-    pub(crate) fn load(&mut self, bounds: Bounds) -> Result<ResultIndex, LogError> {
+    pub fn load(&mut self, bounds: Bounds) -> Result<ResultIndex, LogError> {
         *self = Self::new(Arc::clone(&self.log));
         let chunks = match self.stored() {
             Err(error) if error.is_permanent() => return Err(error),
@@ -116,7 +117,7 @@ impl IndexStore {
     /// # Errors
     ///
     /// When the log cannot be written. The next call stores all again that this one did not.
-    pub(crate) fn store(&mut self, pieces: Unsaved) -> anyhow::Result<()> {
+    pub fn store(&mut self, pieces: Unsaved) -> anyhow::Result<()> {
         let oldest = pieces.oldest;
         let old = self.chunks.iter().filter(|(_, epoch)| *epoch < oldest).map(|(chunk, _)| chunk);
         let mut chunks: Vec<_> = old.chain(&self.unused).map(|chunk| (*chunk, None)).collect();
@@ -135,7 +136,7 @@ impl IndexStore {
     }
 
     /// The pieces of an index that are not stored as they are.
-    pub(crate) fn unsaved(&self, index: &mut ResultIndex) -> Unsaved {
+    pub fn unsaved(&self, index: &mut ResultIndex) -> Unsaved {
         index.flush();
         let (mut open, mut pieces) = (self.open, Vec::new());
         let oldest = index.epochs.front().map_or(0, |epoch| epoch.first);
@@ -179,7 +180,7 @@ impl IndexStore {
 }
 
 /// Pieces to store.
-pub(crate) struct Unsaved {
+pub struct Unsaved {
     pieces: Vec<(u32, Piece)>,
     open: OpenPiece,
     /// The first offset of the oldest epoch.

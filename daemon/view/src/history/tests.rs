@@ -16,7 +16,7 @@ use proxy_uve::{AttributeResult, Plan, ResultSink as _, Subject};
 
 use super::read::{Wanted, read};
 use super::*;
-use crate::view::UveView;
+use crate::UveView;
 
 const MINUTE: u64 = 60_000_000;
 

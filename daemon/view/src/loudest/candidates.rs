@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
 
-use crate::view::loudest::CAPACITY;
-use crate::view::loudest::entry::{Loud, Rank};
+use crate::loudest::CAPACITY;
+use crate::loudest::entry::{Loud, Rank};
 
 /// The most lengths of windows whose newest window is known; beyond, the one that is behind most is forgotten with its
 /// candidates.

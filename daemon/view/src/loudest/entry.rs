@@ -8,14 +8,22 @@ use serde::{Deserialize, Serialize};
 
 /// One scored attribute of an object.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Loud {
+pub struct Loud {
+    /// The key of the object, `table:name`.
     pub key: Box<str>,
+    /// The name of the UVE.
     pub uve: Box<str>,
+    /// The stream.
     pub proxy: Box<str>,
+    /// The scored attribute.
     pub attribute: Box<str>,
+    /// Its newest result.
     pub reading: Reading,
+    /// The start of the window of that result, in microseconds since the epoch.
     pub start: u64,
+    /// The end of that window.
     pub end: u64,
+    /// Whether nobody observed a part of that window.
     pub partial: bool,
     /// The start of the first of the anomalous results that end with the newest one; of those since the entry exists.
     pub since: Option<u64>,

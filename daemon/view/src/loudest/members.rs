@@ -1,6 +1,6 @@
 //! A filter of the keys in the list of the loudest objects.
 
-use crate::view::loudest::CAPACITY;
+use crate::loudest::CAPACITY;
 
 /// The bits of the filter: 8 KiB, so that of the keys that are not in the list one in 64 passes. That holds for keys that
 /// differ in their last 16 bytes.

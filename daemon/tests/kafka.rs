@@ -5,14 +5,15 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use serde_json::Value;
 use support::broker::{Broker, Isolation};
-use support::group::{Group, Input};
+use support::group::{Group, Input, Sample};
 use support::{Daemon, is_applied, line};
 
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
@@ -28,7 +29,7 @@ const EGRESS: &str = "agg-UveVirtualNetworkAgent-egress_flow_count";
 /// Waits until the group has applied all records, and at least `records` of them.
 fn wait_until_applied(daemon: &Daemon, records: u64) {
     daemon.wait_for("/api/v1/partitions", |(_, body)| {
-        let partitions: Vec<serde_json::Value> = serde_json::from_str(body).unwrap_or_default();
+        let partitions: Vec<Value> = serde_json::from_str(body).unwrap_or_default();
         let applied: u64 = partitions.iter().filter_map(|partition| partition["cursor"].as_u64()).sum();
         (is_applied(body) && applied >= records).then_some(())
     });
@@ -36,7 +37,7 @@ fn wait_until_applied(daemon: &Daemon, records: u64) {
 
 /// The owners of partitions in a response of the partitions API.
 fn owners(partitions: &str) -> BTreeSet<String> {
-    let partitions: Vec<serde_json::Value> = serde_json::from_str(partitions).unwrap_or_default();
+    let partitions: Vec<Value> = serde_json::from_str(partitions).unwrap_or_default();
     partitions.iter().filter_map(|partition| partition["owner"].as_str()).map(ToOwned::to_owned).collect()
 }
 
@@ -54,8 +55,8 @@ fn two_daemons_commit_every_result_once_and_each_serves_the_status_of_all_partit
         daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
         // Four partitions of each of the two streams.
         daemon.wait_for("/api/v1/partitions", |(_, body)| {
-            let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
-            let is_complete = |partition: &serde_json::Value| partition["owner"].is_string() && partition["lag"] == 0;
+            let partitions: Vec<Value> = serde_json::from_str(body).ok()?;
+            let is_complete = |partition: &Value| partition["owner"].is_string() && partition["lag"] == 0;
             (partitions.len() == 8 && partitions.iter().all(is_complete)).then_some(())
         });
     }
@@ -262,13 +263,13 @@ fn the_last_records_of_a_grown_topic_do_not_wait_for_a_partition_without_records
     // The member has found the partition at its end several times.
     std::thread::sleep(Duration::from_secs(2));
     BROKER.grow_topic(&group.topic(EGRESS), 4);
-    let has_grown = |body: &str| serde_json::from_str::<Vec<serde_json::Value>>(body).unwrap_or_default().len() >= 4;
+    let has_grown = |body: &str| serde_json::from_str::<Vec<Value>>(body).unwrap_or_default().len() >= 4;
     daemon.wait_for("/api/v1/partitions", |(_, body)| has_grown(body).then_some(()));
     BROKER.produce(&group.topic(EGRESS), (5..10).map(|second| sample(4, second)));
     wait_until_applied(&daemon, 10);
     // Of the four partitions one has the object and its records.
     let (_, body) = daemon.get("/api/v1/partitions");
-    let rows: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&body).unwrap();
     let egress = rows.iter().filter(|row| row["stream"] == "UveVirtualNetworkAgent-egress_flow_count");
     assert_eq!(egress.clone().map(|row| row["objects"].as_u64().unwrap()).sum::<u64>(), 1, "{body}");
     let aggregated = egress.clone().filter_map(|row| row["records"]["aggregated"].as_u64()).sum::<u64>();
@@ -450,9 +451,9 @@ fn lag(metrics: &str) -> u64 {
 /// The watermarks of all partitions, once `daemon` owns all of them with their tables.
 fn watermarks(daemon: &Daemon, owner: &str) -> Vec<u64> {
     daemon.wait_for("/api/v1/partitions", |(_, body)| {
-        let partitions: Vec<serde_json::Value> = serde_json::from_str(body).ok()?;
-        let is_own = |partition: &serde_json::Value| partition["owner"] == owner && partition["records"].is_object();
-        let watermark = |partition: &serde_json::Value| partition["watermark"].as_u64();
+        let partitions: Vec<Value> = serde_json::from_str(body).ok()?;
+        let is_own = |partition: &Value| partition["owner"] == owner && partition["records"].is_object();
+        let watermark = |partition: &Value| partition["watermark"].as_u64();
         if partitions.is_empty() || !partitions.iter().all(is_own) {
             None
         } else {
@@ -625,4 +626,47 @@ fn partitions_beyond_a_multiple_are_read_once_the_topic_is_one() {
     });
     let sums = lines.iter().filter(|line| line.contains("AggProxySum-") && line.contains(r#""value":{"value":10}"#));
     assert_eq!(sums.count(), 5, "{lines:#?}");
+}
+
+#[test]
+fn an_old_range_of_a_history_is_found_by_the_index() {
+    const PERIOD: u64 = 10_000_000;
+    // Of results. The newest entry is not in the index yet.
+    const ENTRY: u64 = 64 * 1024;
+    let group = Group::new(&BROKER, "history", 2);
+    let input = Input::new(23, 2, 60, 800, 200);
+    let expected = input.expected();
+    let daemon = group.daemon("a");
+    group.publish(&input.samples);
+    group.results().wait(&input, expected.len(), PATIENCE);
+    let start = input.samples[0].at / PERIOD * PERIOD;
+    let range = start + 10 * PERIOD..start + 18 * PERIOD;
+    let key = "ObjectVNTable:default-domain:demo:vn6";
+    let mut sums = BTreeMap::new();
+    let is_of_range = |sample: &&Sample| {
+        sample.key == key && sample.attribute == "egress_flow_count" && range.contains(&(sample.at / PERIOD * PERIOD))
+    };
+    for sample in input.samples.iter().filter(is_of_range) {
+        *sums.entry(sample.at / PERIOD * PERIOD).or_insert(0.0) += sample.value as f64;
+    }
+    let (from, to) = (range.start, range.end);
+    let path = format!("/api/v1/history/virtual-network/default-domain:demo:vn6?from={from}&to={to}");
+    // The view, which makes the index, may still read.
+    let history: Value = daemon.wait_for(&path, |(status, body)| {
+        let history: Value = serde_json::from_str(body).unwrap();
+        let is_indexed = history["unindexed_bytes"].as_u64().is_some_and(|bytes| bytes < 2 * ENTRY);
+        (*status == 200 && is_indexed && history["next"].is_null()).then_some(history)
+    });
+    let mut series = history["series"].as_array().unwrap().iter();
+    let sum = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+    let points = series.find(|series| series["uve"] == sum).unwrap()["points"].as_array().unwrap();
+    let found: BTreeMap<u64, f64> =
+        points.iter().map(|it| (it[0].as_u64().unwrap(), it[2].as_f64().unwrap())).collect();
+    assert!(sums.len() > 1, "{sums:?}");
+    // The first silent window of an object counts as zero.
+    let found: BTreeMap<u64, f64> = found.into_iter().filter(|(_, value)| *value != 0.0).collect();
+    assert_eq!(found, sums);
+    let (read, all) = (history["read_bytes"].as_u64().unwrap(), 2 * expected.iter().map(String::len).sum::<usize>());
+    assert!(read * 5 < all as u64, "{read} of {all} bytes were read");
+    daemon.stop();
 }

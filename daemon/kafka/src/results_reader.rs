@@ -27,12 +27,24 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The most consumers that are kept for a next read from their position.
 const MAX_IDLE_READERS: usize = 8;
 
+/// A read of so many bytes at most is one of a place: the history of an object reads records here and there. Such a read
+/// has a consumer that fetches little, and leaves those alone that read on where they are.
+const PLACE_BYTES: usize = 128 * 1024;
+
+/// What such a consumer fetches at once, in bytes, and holds ahead, in KiB.
+const PLACE_FETCH: [(&str, &str); 2] = [("fetch.message.max.bytes", "131072"), ("queued.max.messages.kbytes", "1024")];
+
+/// The most consumers of places that are kept.
+const MAX_IDLE_PLACES: usize = 4;
+
 /// Reads the results topic by offset, with a pool of consumers.
 pub(crate) struct ResultsReader {
     connection: Connection,
     topic: String,
     group: String,
     idle: Mutex<Vec<Reader>>,
+    /// Consumers for reads of a place.
+    places: Mutex<Vec<Reader>>,
     /// Whether the topic was found to exist. It is missing when a daemon starts for the first time.
     exists: AtomicBool,
     clock: Arc<dyn Clock>,
@@ -55,6 +67,7 @@ impl ResultsReader {
             topic,
             group,
             idle: Mutex::default(),
+            places: Mutex::default(),
             exists: AtomicBool::new(false),
             clock,
         }
@@ -66,6 +79,9 @@ impl ResultsReader {
             thread::sleep(WAIT);
             return Ok(RecordBatch::loose(from));
         }
+        if max_bytes <= PLACE_BYTES {
+            return self.read_place(from, max_bytes);
+        }
         let mut reader = self.reader(from)?;
         let batch = self.fill(&mut reader, from, max_bytes)?;
         let mut idle = self.lock();
@@ -73,6 +89,25 @@ impl ResultsReader {
             idle.remove(0);
         }
         idle.push(reader);
+        Ok(batch)
+    }
+
+    /// Reads a few results from the offset `from`.
+    fn read_place(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        let found = self.places.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut reader = match found {
+            Some(reader) => reader,
+            None => self.open(None, &PLACE_FETCH)?,
+        };
+        if reader.next != from {
+            assign(&reader.consumer, &self.topic, from).map_err(|error| self.failed(&error))?;
+            (reader.next, reader.at_end) = (from, false);
+        }
+        let batch = self.fill(&mut reader, from, max_bytes)?;
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() < MAX_IDLE_PLACES {
+            places.push(reader);
+        }
         Ok(batch)
     }
 
@@ -84,7 +119,7 @@ impl ResultsReader {
         let found = self.lock().pop();
         let reader = match found {
             Some(reader) => reader,
-            None => self.open(None)?,
+            None => self.open(None, &[])?,
         };
         let marks = reader.consumer.fetch_watermarks(&self.topic, 0, TIMEOUT);
         let (low, high) = marks.map_err(|error| self.failed(&error))?;
@@ -100,7 +135,7 @@ impl ResultsReader {
         let found = self.lock().pop();
         let reader = match found {
             Some(reader) => reader,
-            None => self.open(None)?,
+            None => self.open(None, &[])?,
         };
         let metadata =
             reader.consumer.fetch_metadata(Some(&self.topic), TIMEOUT).map_err(|error| self.failed(&error))?;
@@ -127,19 +162,21 @@ impl ResultsReader {
         if !(bounds.first..=bounds.next).contains(&from) {
             return Err(LogError::OffsetOutOfRange { location: "the results".to_owned(), requested: from, bounds });
         }
-        self.open(Some(from))
+        self.open(Some(from), &[])
     }
 
-    fn open(&self, from: Option<u64>) -> Result<Reader, LogError> {
-        let config = self.connection.reader(&self.group, Isolation::Committed);
+    /// A consumer with these settings, which reads from an offset on if there is one.
+    fn open(&self, from: Option<u64>, settings: &[(&str, &str)]) -> Result<Reader, LogError> {
+        let mut config = self.connection.reader(&self.group, Isolation::Committed);
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
         let opened = || {
             let consumer = BaseConsumer::from_config_and_context(&config, LogContext)?;
             // With the metadata in its cache a consumer begins to read at once; without, it takes a second.
             consumer.fetch_metadata(Some(&self.topic), TIMEOUT)?;
             if let Some(from) = from {
-                let mut list = TopicPartitionList::new();
-                list.add_partition_offset(&self.topic, 0, Offset::Offset(from.cast_signed()))?;
-                consumer.assign(&list)?;
+                assign(&consumer, &self.topic, from)?;
             }
             Ok(consumer)
         };
@@ -189,4 +226,11 @@ impl ResultsReader {
     fn failed(&self, error: &KafkaError) -> LogError {
         LogError::Cluster { operation: format!("read {}", self.topic), reason: error.to_string() }
     }
+}
+
+/// Makes a consumer read from an offset on.
+fn assign(consumer: &BaseConsumer<LogContext>, topic: &str, from: u64) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(from.cast_signed()))?;
+    consumer.assign(&list)
 }

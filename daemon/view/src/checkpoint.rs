@@ -85,7 +85,7 @@ impl Checkpoints {
     /// Whether new results make a checkpoint worth its write, as they do at the stop; then the next one is due after as
     /// many results as usual.
     pub(super) fn take_due(&mut self, stopping: bool) -> bool {
-        let is_due = self.log.is_some() && (self.bytes_since >= INTERVAL_BYTES || stopping);
+        let is_due = self.bytes_since >= INTERVAL_BYTES || stopping;
         self.bytes_since = if is_due { 0 } else { self.bytes_since };
         is_due
     }

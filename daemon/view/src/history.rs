@@ -177,8 +177,8 @@ impl ResultIndex {
         }
     }
 
-    /// Adds a record with a row of alarms of the object `key`, as [`add_rows`](Self::add_rows) does with results.
-    pub fn add_alarms(&mut self, record: RecordHead, key: &str, start: u64) {
+    /// Adds a record with a result or a row of alarms of the object `key`, as [`add_rows`](Self::add_rows) does with many.
+    pub fn add_object(&mut self, record: RecordHead, key: &str, start: u64) {
         if let Some((epoch, open)) = self.begin(record) {
             open.add_start(start);
             open.add_number(epoch.number(hash_of(key)));
@@ -195,6 +195,13 @@ impl ResultIndex {
         if let Some((_, open)) = self.begin(record) {
             open.starts = (0, u64::MAX);
             open.objects.push_all();
+        }
+    }
+
+    /// There are no records before this offset that were not added: in a log where other things have offsets, too.
+    pub fn skip_to(&mut self, offset: u64) {
+        if !self.epochs.is_empty() && offset > self.next {
+            (self.next, self.begun) = (offset, None);
         }
     }
 

@@ -25,7 +25,8 @@ pub struct ViewSink {
     lines: LineReader,
     configured: Configured,
     checkpoints: Checkpoints,
-    /// The index of the results; `None` for a log that other processes share.
+    /// Where the index of the results is kept; `None` for a log that other processes share, whose results are all read at
+    /// each start.
     index: Option<IndexStore>,
     /// The offset after the last record that was applied.
     next: u64,
@@ -104,14 +105,16 @@ impl Sink for ViewSink {
         for record in batch.records() {
             let offset = record.offset;
             let head = RecordHead { offset, bytes: record.payload.len(), committed: record.appended_at };
+            if self.index.is_none() {
+                // The marks of transactions have offsets, too.
+                self.view.index().skip_to(offset);
+            }
             let applied = match self.apply_block(head, record.payload) {
                 Ok(false) => self.apply_lines(head, record.payload),
                 applied => applied.map(drop),
             };
             if let Err(error) = applied {
-                if self.index.is_some() {
-                    self.view.index().add_unknown(head);
-                }
+                self.view.index().add_unknown(head);
                 error!(offset, %error, "A results record cannot be decoded; the view skips it.");
             }
         }
@@ -127,7 +130,8 @@ impl Sink for ViewSink {
             view.loudest().retain(|table, name| view.object(table, name, &Filter::default()).is_some());
         }
         // Without new results nothing is written: a start that refuses the files leaves them as they are.
-        if self.next > self.stored_next && self.checkpoints.take_due(stopping) {
+        let is_last = stopping && self.index.is_some();
+        if self.next > self.stored_next && self.checkpoints.take_due(is_last) {
             self.stored_next = self.next;
             // First the index: the next start begins to read at the checkpoint, and the index takes what comes after it.
             if self.store_index(log)? {
@@ -147,15 +151,12 @@ impl ViewSink {
         }
     }
 
-    /// Stores the index; `false` if it cannot be written.
+    /// Forgets what the log has deleted, and stores the index; `false` if it cannot be written.
     fn store_index(&mut self, log: &dyn Log) -> anyhow::Result<bool> {
-        let Some(store) = &mut self.index else { return Ok(true) };
         let oldest = log.results_bounds()?.first;
-        let unsaved = {
-            let mut index = self.view.index();
-            index.retire(oldest);
-            store.unsaved(&mut index)
-        };
+        self.view.index().retire(oldest);
+        let Some(store) = &mut self.index else { return Ok(true) };
+        let unsaved = store.unsaved(&mut self.view.index());
         let stored = store.store(unsaved);
         if let Err(error) = &stored {
             debug!(error = %format!("{error:#}"), "The index of the results cannot be stored; the next start takes longer.");
@@ -175,19 +176,15 @@ impl ViewSink {
         }
         let offset = head.offset;
         let is_new = self.is_new(offset);
-        let Self { view, events, records, configured, events_from, index, .. } = self;
-        let has_index = index.is_some();
-        if has_index {
-            // It may have no result.
-            view.index().add_empty(head);
-        }
+        let Self { view, events, records, configured, events_from, .. } = self;
+        // It may have no result.
+        view.index().add_empty(head);
         let mut loudest = view.loudest();
         let mut writer = view.writer();
         writer.begin_record(offset, record.len());
         records.each_batch(offset, record, |rows| {
-            let mut locked = has_index.then(|| view.index());
-            let index = locked.as_mut().map(|index| RecordIndex::new(index, head));
-            writer.apply_all(rows, index, |row, apply| {
+            let mut index = view.index();
+            writer.apply_all(rows, Some(RecordIndex::new(&mut index, head)), |row, apply| {
                 configured.select(row, |row| {
                     if is_new {
                         loudest.take(row);
@@ -210,43 +207,43 @@ impl ViewSink {
     fn apply_lines(&mut self, head: RecordHead, record: &[u8]) -> Result<(), BlockError> {
         let offset = head.offset;
         let is_new = self.is_new(offset);
-        let Self { view, events, records, lines, configured, events_from, index, .. } = self;
+        let Self { view, events, records, lines, configured, events_from, .. } = self;
         view.writer().begin_record(offset, record.len());
-        let (mut has_results, has_index) = (false, index.is_some());
+        view.index().add_empty(head);
         records.each(offset, record, |number, result| {
             if let Stored::Line(line) = &result
                 && is_alarms(line)
             {
-                apply_alarms(view, configured, head, line, has_index);
+                apply_alarms(view, configured, head, line);
             } else if let Stored::Line(line) = &result
                 && !is_scrape(line)
             {
-                has_results = true;
                 match lines.row(line) {
-                    Ok(row) => configured.select(&row, |row| {
-                        if is_new {
-                            view.loudest().take(row);
-                        }
-                        view.writer().apply(row);
-                    }),
-                    Err(error) => warn!(offset, %error, "A stored result line cannot be parsed; the view skips it."),
+                    Ok(row) => {
+                        view.index().add_object(head, row.key, row.start);
+                        configured.select(&row, |row| {
+                            if is_new {
+                                view.loudest().take(row);
+                            }
+                            view.writer().apply(row);
+                        });
+                    }
+                    Err(error) => {
+                        view.index().add_unknown(head);
+                        warn!(offset, %error, "A stored result line cannot be parsed; the view skips it.");
+                    }
                 }
             }
             if offset >= *events_from {
                 send(events, EventId { record: offset, line: number }, &result);
             }
         })?;
-        match index {
-            Some(_) if has_results => view.index().add_unknown(head),
-            Some(_) => view.index().add_empty(head),
-            None => {}
-        }
         Ok(())
     }
 }
 
 /// Applies a line with alarms. The alarms of a stream that was removed have no row in which they end.
-fn apply_alarms(view: &UveView, configured: &Configured, head: RecordHead, line: &[u8], has_index: bool) {
+fn apply_alarms(view: &UveView, configured: &Configured, head: RecordHead, line: &[u8]) {
     let row = match AlarmRow::read(line) {
         Ok(row) => row,
         Err(error) => {
@@ -254,9 +251,7 @@ fn apply_alarms(view: &UveView, configured: &Configured, head: RecordHead, line:
             return;
         }
     };
-    if has_index {
-        view.index().add_alarms(head, &row.key, row.start);
-    }
+    view.index().add_object(head, &row.key, row.start);
     if configured.has_stream(&row.data.proxy) {
         view.alarms().apply(head.offset, row);
     }
@@ -421,7 +416,7 @@ mod tests {
         };
         for (offset, name) in (0..).zip(["removed", &*stream]) {
             let head = RecordHead { offset, bytes: 0, committed: 0 };
-            apply_alarms(&view, &configured, head, line(name).as_bytes(), false);
+            apply_alarms(&view, &configured, head, line(name).as_bytes());
         }
         assert_eq!(view.alarms().oldest(), Some(1));
     }
@@ -434,7 +429,7 @@ mod tests {
                 r#"{{"key":"T:{name}","uve":"UVEAlarms","start":60,"end":120,"data":{{"deleted":false,"proxy":"S-x","alarms":[]}}}}"#
             );
             let head = RecordHead { offset, bytes: 64 * 1024, committed: 0 };
-            apply_alarms(&view, &Configured::default(), head, line.as_bytes(), true);
+            apply_alarms(&view, &Configured::default(), head, line.as_bytes());
         }
         // The entry of the last row is open: it would be read for every object.
         let read = |key: &str, starts: Range<u64>| view.index().spans(key, 0..2, starts).len();

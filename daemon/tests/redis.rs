@@ -54,7 +54,10 @@ fn wait_for_window(redis: &Redis, period: u64) {
 fn opserver_shows_what_the_api_of_the_daemon_shows() {
     let (data, redis) = (TempDir::new().unwrap(), Redis::start());
     redis.register_collector();
-    let daemon = start(data.path(), &[&format!("sinks.redis.url={}", redis.url())]);
+    let url = format!("sinks.redis.url={}", redis.url());
+    // Of the last object in the last window.
+    let alarm = "alarms=[{rule='alarm \"last\" when AggProxySum.value > 13018'}]";
+    let daemon = start(data.path(), &[&url, alarm]);
     post(&daemon, 0..15);
     wait_for_window(&redis, 13);
     let shown = daemon.get("/analytics/uves/virtual-network/d:o%207?flat").1;
@@ -69,6 +72,9 @@ fn opserver_shows_what_the_api_of_the_daemon_shows() {
     ] {
         daemon.wait_for("/metrics", |(_, metrics)| metrics.contains(expected).then_some(()));
     }
+    let metrics = daemon.get("/metrics").1;
+    let left_out = metrics.lines().filter(|line| line.starts_with("derived_statsd_redis_left_out_total"));
+    assert!(left_out.into_iter().all(|line| line.ends_with(" 0")), "a row of alarms is no result that is lost");
     // Silent for longer than the timeout: the object of the last sample lives, the others are deleted.
     let late = line("d:o 1", "egress_flow_count", START + 40 * PERIOD, 1);
     assert_eq!(daemon.post(late.as_bytes(), None).unwrap().0, 200);

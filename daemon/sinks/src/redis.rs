@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use daemon_alarms::row::is_alarms;
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
 use daemon_log::{Log, RecordBatch, SinkPosition};
@@ -163,7 +164,8 @@ impl RedisSink {
         let mut results = 0;
         let read = records.each(offset, record, |_, result| {
             let added = match result {
-                Stored::Line(line) if is_scrape(line) => return,
+                // alarm-gen writes the UVE of alarms of its own.
+                Stored::Line(line) if is_scrape(line) || is_alarms(line) => return,
                 Stored::Line(line) => match lines.row(line) {
                     Ok(row) => to.add(names, &row, offset, is_written).map_err(anyhow::Error::from),
                     Err(error) => Err(error.into()),

@@ -156,9 +156,10 @@ fn of_form(body: &[u8]) -> Option<String> {
     fields.find(|(name, _)| *name == "token").map(|(_, token)| percent_decoded(&token.replace('+', " ")).into_owned())
 }
 
+/// The form posts to the address that shows it: a browser keeps the part behind `#`, which names what a link leads to.
 fn login_form(problem: &str) -> String {
     format!(
-        "<form method=\"post\" action=\"/login\"><p role=\"alert\">{problem}</p><p><label for=\"token\">Token</label> \
+        "<form method=\"post\"><p role=\"alert\">{problem}</p><p><label for=\"token\">Token</label> \
          <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus></p>\
          <p><button id=\"login\">Log in</button></p></form>"
     )

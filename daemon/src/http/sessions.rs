@@ -83,10 +83,11 @@ pub(super) fn id_of(headers: &HeaderMap) -> Option<TokenHash> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, id)| hash_of(id))
 }
 
-/// A cookie that no script reads and no page of another site sends, and that under TLS no request without it has.
+/// A cookie that no script reads, that under TLS no request without it has, and that a browser sends from a page of another
+/// site only with a link that is followed, such as one of an alert. Of such a link comes a `GET`, which changes nothing.
 fn cookie(id: &str, age: Duration, is_secure: bool) -> String {
     let secure = if is_secure { "; Secure" } else { "" };
-    format!("{COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", age.as_secs())
+    format!("{COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", age.as_secs())
 }
 
 #[cfg(test)]
@@ -106,7 +107,7 @@ mod tests {
         let token = hash_of("token");
         let at = Duration::from_secs;
         let first = sessions.begin(token, at(0), true).unwrap();
-        assert!(first.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"), "{first}");
+        assert!(first.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure"), "{first}");
         assert!(!first.contains("token"), "{first}");
         let second = sessions.begin(token, at(1), false).unwrap();
         assert!(!second.contains("Secure") && second != first, "{second}");

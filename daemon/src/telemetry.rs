@@ -53,6 +53,9 @@ const MAX_LAG_AGE: Duration = Duration::from_secs(60);
 const INGESTS: [&str; 6] =
     ["/api/v1/partials", "/api/v1/samples", "/api/v1/write", "/api/v2/write", "/v1/metrics", "/write"];
 
+/// The formats of labelled series.
+const FORMATS: [&str; 3] = ["influx", "otlp", "remote_write"];
+
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
@@ -97,6 +100,10 @@ impl HttpTelemetry {
     /// Counts the points of a request with labelled series, once they are durable.
     pub(crate) fn mapped(&self, format: &'static str, tally: &Tally) {
         self.ingested(tally.stored, tally.rejected);
+        self.count_points(format, tally);
+    }
+
+    fn count_points(&self, format: &'static str, tally: &Tally) {
         let Tally { stored, unmatched, stale, not_finite, replicas, texts, rejected, .. } = *tally;
         let outcomes = [
             ("not_finite", not_finite),
@@ -130,6 +137,7 @@ impl HttpTelemetry {
                 drop(self.requests.get_or_create(&vec![("path", path.to_owned()), ("status", status.to_owned())]));
             }
         }
+        FORMATS.iter().for_each(|format| self.count_points(format, &Tally::default()));
         registry.register("samples_accepted", "Samples accepted by HTTP and durable", self.accepted.clone());
         registry.register("samples_rejected", "Lines rejected by HTTP", self.rejected.clone());
         registry.register("http_requests", "Requests answered", self.requests.clone());

@@ -122,6 +122,8 @@ fn the_counters_of_an_alert_exist_before_they_count() {
     for counter in [
         "http_requests_total{path=\"/api/v1/samples\",status=\"503\"} 0",
         "http_requests_total{path=\"/api/v1/samples\",status=\"429\"} 0",
+        "http_requests_total{path=\"/v1/metrics\",status=\"503\"} 0",
+        "series_points_total{format=\"otlp\",outcome=\"rejected\"} 0",
         "influxdb_lines_dropped_total{reason=\"conflict\"} 0",
         "influxdb_requests_total{outcome=\"timeout\"} 0",
         "opserver_polls_total{outcome=\"missed\"} 0",

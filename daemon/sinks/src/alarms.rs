@@ -67,6 +67,11 @@ trait Notifier: Send {
     /// Sends what is due.
     fn send(&mut self, tracker: &Tracker, client: &Client, clock: &dyn Clock) -> Result<(), Failure>;
 
+    /// Why a part of the receivers did not take what the others did.
+    fn problem(&self) -> Option<&str> {
+        None
+    }
+
     /// What is held back after it was to be sent, in numbers that a start recognises.
     fn held(&self) -> &[u64] {
         &[]
@@ -91,6 +96,16 @@ pub struct AlarmSink {
     /// The monotonic time of the next attempt.
     retry_at: Option<Duration>,
     logged_at: Option<Duration>,
+    rejected_at: Option<Duration>,
+}
+
+/// Whether a message is not too soon after the one before, at `last`.
+fn is_due(last: &mut Option<Duration>, now: Duration) -> bool {
+    let is_due = last.is_none_or(|before| now.saturating_sub(before) >= LOG_INTERVAL);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
 }
 
 impl AlarmSink {
@@ -121,6 +136,7 @@ impl AlarmSink {
             failures: 0,
             retry_at: None,
             logged_at: None,
+            rejected_at: None,
         }
     }
 
@@ -133,7 +149,7 @@ impl AlarmSink {
         }
         if self.notifier.is_due(&self.tracker, now) || is_last && self.tracker.has_changes() {
             match self.notifier.send(&self.tracker, &self.client, &*self.clock) {
-                Ok(()) => self.succeeded(),
+                Ok(()) => self.succeeded(now),
                 Err(Failure::Rejected(problem)) => self.rejected(&problem, now),
                 Err(Failure::Retryable(problem)) => {
                     self.failed(&problem, now);
@@ -149,14 +165,21 @@ impl AlarmSink {
         self.store(log)
     }
 
-    fn succeeded(&mut self) {
+    fn succeeded(&mut self, now: Duration) {
         if self.failures > 0 {
             info!(sink = self.notifier.name(), "The receiver of alarms accepts them again.");
         }
         (self.failures, self.retry_at) = (0, None);
         self.tracker.clear_changes();
-        self.telemetry.set_problem(self.notifier.name(), None);
         self.telemetry.sent(self.notifier.name(), "delivered");
+        let problem = self.notifier.problem().map(str::to_owned);
+        if let Some(failure) = &problem
+            && self.may_log(now)
+        {
+            let (sink, settings) = (self.notifier.name(), self.notifier.settings());
+            warn!(sink, %failure, "Some receivers do not take alarms that others have; check {settings}.");
+        }
+        self.telemetry.set_problem(self.notifier.name(), problem);
     }
 
     /// The same request would be rejected again, so its changes are dropped.
@@ -164,9 +187,10 @@ impl AlarmSink {
         let (sink, settings) = (self.notifier.name(), self.notifier.settings());
         (self.failures, self.retry_at) = (0, None);
         self.tracker.clear_changes();
-        self.telemetry.set_problem(sink, None);
+        self.telemetry.set_problem(sink, format!("it rejected alarms, which are dropped: {problem}; check {settings}"));
         self.telemetry.sent(sink, "rejected");
-        if self.may_log(now) {
+        // Not with the limit of failures that pass: what is dropped is another message.
+        if is_due(&mut self.rejected_at, now) {
             error!(sink, failure = problem, "The receiver rejects alarms; they are dropped. Check {settings}.");
         }
     }
@@ -184,13 +208,8 @@ impl AlarmSink {
         }
     }
 
-    /// Whether a message about a failure is not too soon after the one before.
     fn may_log(&mut self, now: Duration) -> bool {
-        let is_due = self.logged_at.is_none_or(|before| now.saturating_sub(before) >= LOG_INTERVAL);
-        if is_due {
-            self.logged_at = Some(now);
-        }
-        is_due
+        is_due(&mut self.logged_at, now)
     }
 
     fn store(&mut self, log: &dyn Log) -> anyhow::Result<()> {

@@ -53,6 +53,12 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
     if config.sinks.otlp.sends_secret_in_clear() {
         notices.push("sinks.otlp.url: http sends the secret unencrypted; use https".to_owned());
     }
+    if config.sinks.alertmanager.sends_secret_in_clear() {
+        notices.push("sinks.alertmanager.url: http sends the secret unencrypted; use https".to_owned());
+    }
+    if config.sinks.webhook.sends_secret_in_clear() {
+        notices.push("sinks.webhook.url: http sends the secret unencrypted; use https".to_owned());
+    }
     if config.opserver.sends_secret_in_clear() {
         notices.push("opserver.servers: http sends the password unencrypted; write https://host:port".to_owned());
     }

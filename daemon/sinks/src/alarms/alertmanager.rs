@@ -26,7 +26,7 @@ use ureq::tls::TlsConfig;
 
 use self::alert::{Alert, Shown};
 use self::limit::Limit;
-use super::client::{Client, Failure};
+use super::client::{Client, Failure, in_parts};
 use super::config::{AlertmanagerConfig, api, base};
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Id, Tracked, Tracker};
@@ -42,7 +42,9 @@ const MISSED: u32 = 4;
 /// The settings of the sink.
 #[derive(Clone, Debug)]
 pub struct AlertmanagerSettings {
-    url: String,
+    /// One, or those of all members of a cluster.
+    urls: Vec<String>,
+    headers: Vec<(&'static str, String)>,
     refresh_interval: Duration,
     timeout: Duration,
     alarms_per_group: usize,
@@ -56,12 +58,15 @@ impl AlertmanagerSettings {
     ///
     /// # Errors
     ///
-    /// If a URL is invalid, or a file of TLS cannot be used.
+    /// If a URL is invalid, or a file of TLS or with a secret cannot be used.
     pub fn new(section: &AlertmanagerConfig) -> anyhow::Result<Option<Self>> {
         let Some(url) = &section.url else { return Ok(None) };
         let base = |url: &str| base(url).map(str::to_owned).map_err(anyhow::Error::msg);
+        let urls = std::iter::once(url).chain(&section.other_urls);
+        let alerts = |url: &String| Ok(format!("{}/api/v2/alerts", api(url).map_err(anyhow::Error::msg)?));
         Ok(Some(Self {
-            url: format!("{}/api/v2/alerts", api(url).map_err(anyhow::Error::msg)?),
+            urls: urls.map(alerts).collect::<anyhow::Result<_>>()?,
+            headers: section.credentials().headers("sinks.alertmanager")?,
             refresh_interval: section.refresh_interval,
             timeout: section.timeout,
             alarms_per_group: section.alarms_per_group,
@@ -102,12 +107,14 @@ struct Alertmanager {
     held: Vec<u64>,
     /// The monotonic time of the last request with everything.
     refreshed: Option<Duration>,
+    /// Why members of the cluster did not take the last alerts.
+    problem: Option<String>,
 }
 
 impl Alertmanager {
     fn new(settings: AlertmanagerSettings, telemetry: AlarmTelemetry) -> Self {
         let limit = Limit::new(settings.alerts_per_minute);
-        Self { settings, telemetry, sent: BTreeMap::new(), limit, held: Vec::new(), refreshed: None }
+        Self { settings, telemetry, sent: BTreeMap::new(), limit, held: Vec::new(), refreshed: None, problem: None }
     }
 
     /// The alerts for what fires: of each group some alarms, and one alert for the others. `known` are those that the
@@ -167,6 +174,23 @@ impl Alertmanager {
         alerts
     }
 
+    /// Posts alerts to each member. One that has them is enough: the others get what fires in the next refresh interval, and
+    /// end by themselves what has ended.
+    fn post(&mut self, client: &Client, alerts: &[Value]) -> Result<(), Failure> {
+        let body = serde_json::to_vec(alerts).unwrap_or_default();
+        let Self { settings, problem, .. } = self;
+        let posts = settings.urls.iter().map(|url| (url, client.post(url, &settings.headers, body.clone())));
+        let failures: Vec<(&String, Failure)> = posts.filter_map(|(url, sent)| Some((url, sent.err()?))).collect();
+        if failures.len() == settings.urls.len() {
+            // What one rejects another may take later.
+            let worst = failures.into_iter().map(|(_, failure)| failure).reduce(Failure::or_retryable);
+            return worst.map_or(Ok(()), Err);
+        }
+        let texts = failures.iter().map(|(url, failure)| format!("{url}: {failure}"));
+        *problem = texts.reduce(|all, text| format!("{all}; {text}")).or(problem.take());
+        Ok(())
+    }
+
     /// The alerts of a request: those that differ from what was sent, all that fire if `refreshes`, and those that end.
     fn requests(&self, tracker: &Tracker, alerts: &BTreeMap<Alert, Shown>, refreshes: bool, now: u64) -> Vec<Value> {
         let page = self.settings.page_url.as_deref();
@@ -178,12 +202,16 @@ impl Alertmanager {
         };
         let due = alerts.iter().filter(|(alert, shown)| refreshes || !is_current(alert, shown));
         let mut requests: Vec<Value> = due.map(|(alert, shown)| alert.request(shown, ahead, page)).collect();
-        let resolved: BTreeMap<&Id, u64> =
-            tracker.resolved().iter().filter_map(|(id, tracked)| Some((id, tracked.resolved?))).collect();
+        let resolved: BTreeMap<&Id, &Tracked> = tracker.resolved().iter().map(|(id, tracked)| (id, tracked)).collect();
         for (alert, shown) in self.sent.iter().filter(|(alert, _)| !alerts.contains_key(alert)) {
+            let ended = alert.alarm().and_then(|(id, _)| resolved.get(id));
             // In event time it may be ahead of this clock, and the Alertmanager would wait for it.
-            let end = alert.alarm().and_then(|(id, _)| resolved.get(id)).map_or(now, |at| now.min(*at));
-            requests.push(alert.request(shown, end, page));
+            let end = ended.and_then(|tracked| tracked.resolved).map_or(now, |at| now.min(at));
+            let mut request = alert.request(shown, end, page);
+            if let Some(reason) = ended.and_then(|tracked| tracked.reason.as_deref()) {
+                request["annotations"]["reason"] = reason.into();
+            }
+            requests.push(request);
         }
         requests
     }
@@ -231,9 +259,10 @@ impl Notifier for Alertmanager {
             self.sent.entry(alert.clone()).or_insert_with(|| Shown { is_sent: false, ..shown.clone() });
         }
         let mut outcome = Ok(());
+        self.problem = None;
         for batch in requests.chunks(BATCH) {
-            match client.post(&self.settings.url, &[], serde_json::to_vec(batch).unwrap_or_default()) {
-                // The same batch would be rejected again, and the others need not be.
+            match in_parts(batch, &mut |part| self.post(client, part)) {
+                // The same would be rejected again, and the other batches need not be.
                 Err(Failure::Rejected(text)) => outcome = Err(Failure::Rejected(text)),
                 other => other?,
             }
@@ -247,5 +276,9 @@ impl Notifier for Alertmanager {
 
     fn held(&self) -> &[u64] {
         &self.held
+    }
+
+    fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 }

@@ -26,6 +26,13 @@ pub(super) enum Failure {
     Rejected(String),
 }
 
+impl Failure {
+    /// The one that may pass, if there is one.
+    pub(super) fn or_retryable(self, other: Self) -> Self {
+        if matches!(self, Self::Retryable(_)) { self } else { other }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,6 +73,29 @@ impl Client {
             Err(_) => Err(Failure::Retryable("the request was given up".to_owned())),
         }
     }
+}
+
+/// The requests of one call of [`in_parts`] that a receiver may reject: of what it rejects half by half, so many find a few.
+const MAX_REJECTED: u32 = 64;
+
+/// Sends entries together, and what the receiver rejects half by half, so that it gets all that it takes. The error is the
+/// last rejection, or the first failure that may pass: then nothing more was sent.
+pub(super) fn in_parts<T>(entries: &[T], post: &mut dyn FnMut(&[T]) -> Result<(), Failure>) -> Result<(), Failure> {
+    let (mut waiting, mut rejected, mut outcome) = (vec![entries], 0, Ok(()));
+    while let Some(part) = waiting.pop() {
+        match post(part) {
+            Err(Failure::Rejected(text)) => {
+                rejected += 1;
+                outcome = Err(Failure::Rejected(text));
+                if part.len() > 1 && rejected < MAX_REJECTED {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    waiting.extend([second, first]);
+                }
+            }
+            other => other?,
+        }
+    }
+    outcome
 }
 
 /// Only an answer that blames the request is final; credentials and paths can be mended.

@@ -7,7 +7,7 @@ use daemon_base::setting::{Secret, duration};
 use http::Uri;
 use serde::Deserialize;
 
-use crate::endpoint::tls_problems;
+use crate::endpoint::{Credentials, is_in_clear, tls_problems};
 
 /// The configuration section `[sinks.alertmanager]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -15,6 +15,18 @@ use crate::endpoint::tls_problems;
 pub struct AlertmanagerConfig {
     /// The URL of an Alertmanager with API v2, such as `"http://127.0.0.1:9093"`. Default unset: the sink is off.
     pub url: Option<String>,
+    /// The URLs of the further members of its cluster. Default none. Alerts go to each member, as Prometheus sends them.
+    pub other_urls: Vec<String>,
+    /// The user of basic authentication. Default unset: none.
+    pub user: Option<String>,
+    /// The password of the user. Default unset. Set it by the environment, or use `password_file`.
+    pub password: Option<Secret>,
+    /// A file with only the password; the sink ignores a line break at its end. Default unset.
+    pub password_file: Option<PathBuf>,
+    /// The bearer token. Default unset: none. Set it by the environment, or use `token_file`.
+    pub token: Option<Secret>,
+    /// A file with only the token; the sink ignores a line break at its end. Default unset.
+    pub token_file: Option<PathBuf>,
     /// How often alarms that fire are sent again. Default `"1m"`, `"1s"` to `"1h"`. Without a further request an alarm
     /// ends in the Alertmanager after four of these intervals.
     #[serde(deserialize_with = "duration::deserialize")]
@@ -43,6 +55,12 @@ impl Default for AlertmanagerConfig {
     fn default() -> Self {
         Self {
             url: None,
+            other_urls: Vec::new(),
+            user: None,
+            password: None,
+            password_file: None,
+            token: None,
+            token_file: None,
             refresh_interval: Duration::from_secs(60),
             timeout: Duration::from_secs(10),
             alarms_per_group: 20,
@@ -61,6 +79,16 @@ impl Default for AlertmanagerConfig {
 pub struct WebhookConfig {
     /// The URL to which alarms are posted. Default unset: the sink is off.
     pub url: Option<String>,
+    /// The user of basic authentication. Default unset: none.
+    pub user: Option<String>,
+    /// The password of the user. Default unset. Set it by the environment, or use `password_file`.
+    pub password: Option<Secret>,
+    /// A file with only the password; the sink ignores a line break at its end. Default unset.
+    pub password_file: Option<PathBuf>,
+    /// The bearer token. Default unset: none. Set it by the environment, or use `token_file`.
+    pub token: Option<Secret>,
+    /// A file with only the token; the sink ignores a line break at its end. Default unset.
+    pub token_file: Option<PathBuf>,
     /// The key of the signature of each request. Default unset: no signature. Set it by the environment, or use
     /// `secret_file`.
     pub secret: Option<Secret>,
@@ -89,6 +117,11 @@ impl Default for WebhookConfig {
     fn default() -> Self {
         Self {
             url: None,
+            user: None,
+            password: None,
+            password_file: None,
+            token: None,
+            token_file: None,
             secret: None,
             secret_file: None,
             interval: Duration::from_secs(10),
@@ -108,10 +141,38 @@ impl AlertmanagerConfig {
     /// Returns the invalid keys, each with a text that names the remedy.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = urls(&[("page_url", &self.page_url)]);
-        let url = self.url.as_deref().and_then(|url| api(url).err());
-        problems.extend(url.map(|problem| ("url", problem)));
-        problems.extend(self.url.as_deref().map(|url| tls_problems(url, &self.tls_files())).unwrap_or_default());
+        let Some(url) = &self.url else {
+            let others = (!self.other_urls.is_empty()).then(|| "there is no url; set it to one of them".to_owned());
+            problems.extend(others.map(|problem| ("other_urls", problem)));
+            return problems;
+        };
+        problems.extend(api(url).err().map(|problem| ("url", problem)));
+        let others = self.other_urls.iter().find_map(|url| api(url).err());
+        problems.extend(others.map(|problem| ("other_urls", problem)));
+        if self.other_urls.iter().any(|other| other.starts_with("https:") != url.starts_with("https:")) {
+            problems
+                .push(("other_urls", "some URLs are of http and some of https; use one for all members".to_owned()));
+        }
+        problems.extend(tls_problems(url, &self.tls_files()));
+        problems.extend(self.credentials().problems());
         problems
+    }
+
+    /// Whether requests carry a secret over the network without encryption.
+    pub fn sends_secret_in_clear(&self) -> bool {
+        let mut urls = self.url.iter().chain(&self.other_urls);
+        self.credentials().has_secret() && urls.any(|url| is_in_clear(url))
+    }
+
+    pub(super) fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            user: self.user.as_deref(),
+            password: self.password.as_ref(),
+            password_file: self.password_file.as_deref(),
+            token: self.token.as_ref(),
+            token_file: self.token_file.as_deref(),
+            tenant: None,
+        }
     }
 }
 
@@ -123,7 +184,24 @@ impl WebhookConfig {
             problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
         }
         problems.extend(self.url.as_deref().map(|url| tls_problems(url, &self.tls_files())).unwrap_or_default());
+        problems.extend(self.credentials().problems());
         problems
+    }
+
+    /// Whether requests carry a secret over the network without encryption.
+    pub fn sends_secret_in_clear(&self) -> bool {
+        self.credentials().has_secret() && self.url.as_deref().is_some_and(is_in_clear)
+    }
+
+    pub(super) fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            user: self.user.as_deref(),
+            password: self.password.as_ref(),
+            password_file: self.password_file.as_deref(),
+            token: self.token.as_ref(),
+            token_file: self.token_file.as_deref(),
+            tenant: None,
+        }
     }
 }
 

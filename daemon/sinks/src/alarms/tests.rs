@@ -22,6 +22,10 @@ struct Server {
     status: Arc<AtomicU16>,
     /// The statuses of the next requests, before that one.
     script: Arc<Mutex<VecDeque<u16>>>,
+    /// A text with which a body is rejected.
+    poison: Arc<Mutex<Option<&'static str>>>,
+    /// The credentials of the last request.
+    authorization: Arc<Mutex<String>>,
     requests: Mutex<mpsc::Receiver<(Value, String)>>,
 }
 
@@ -33,6 +37,8 @@ impl Server {
         let shared = Arc::clone(&status);
         let script = Arc::<Mutex<VecDeque<u16>>>::default();
         let next = Arc::clone(&script);
+        let (poison, authorization): (Arc<Mutex<Option<&'static str>>>, Arc<Mutex<String>>) = <_>::default();
+        let (rejects, credentials) = (Arc::clone(&poison), Arc::clone(&authorization));
         std::thread::spawn(move || {
             for mut connection in listener.incoming().map_while(Result::ok) {
                 let mut reader = BufReader::new(connection.try_clone().unwrap());
@@ -45,6 +51,7 @@ impl Server {
                     let (name, value) = line.trim().split_once(": ").unwrap_or(("", ""));
                     match name.to_ascii_lowercase().as_str() {
                         "content-length" => length = value.parse().unwrap(),
+                        "authorization" => value.clone_into(&mut credentials.lock().unwrap()),
                         "x-derived-statsd-signature" => signature = value.to_owned(),
                         "x-derived-statsd-timestamp" => timestamp = value.to_owned(),
                         _ => {}
@@ -52,7 +59,9 @@ impl Server {
                 }
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
-                let code = next.lock().unwrap().pop_front().unwrap_or_else(|| shared.load(Ordering::SeqCst));
+                let scripted = next.lock().unwrap().pop_front().unwrap_or_else(|| shared.load(Ordering::SeqCst));
+                let has = |text: &str| String::from_utf8_lossy(&body).contains(text);
+                let code = if rejects.lock().unwrap().is_some_and(has) { 400 } else { scripted };
                 if code == 200 {
                     let signed = hmac::hex(b"key", &[timestamp.as_bytes(), b".", &body]);
                     let valid = if signature == format!("sha256={signed}") { "signed" } else { "unsigned" };
@@ -61,7 +70,7 @@ impl Server {
                 let _ = write!(connection, "HTTP/1.1 {code} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             }
         });
-        Self { url, status, script, requests: Mutex::new(requests) }
+        Self { url, status, script, poison, authorization, requests: Mutex::new(requests) }
     }
 
     fn take(&self) -> Vec<(Value, String)> {
@@ -215,18 +224,21 @@ fn many_alarms_of_a_rule_are_some_alerts_and_one_for_the_rest() {
 }
 
 #[test]
-fn a_batch_that_is_rejected_holds_up_no_other_and_is_not_repeated_at_once() {
+fn an_alert_that_is_rejected_holds_up_no_other_and_is_not_repeated_at_once() {
     let (server, mut rig) = (Server::start(), Rig::new());
     let names: Vec<_> = (0..600).map(|number| format!("vn{number:03}")).collect();
     let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
     rig.rows(&firing, &[]);
-    server.script.lock().unwrap().push_back(400);
+    *server.poison.lock().unwrap() = Some("\"vn017\"");
     let mut sink = rig.alertmanager(&server, 1000);
     sink.start(&*rig.log).unwrap();
     for _ in 0..3 {
         sink.idle(&*rig.log, false).unwrap();
     }
-    assert_eq!(alerts(&server, rig.clock.now_micros()).len(), 100, "the second batch, once");
+    assert_eq!(alerts(&server, rig.clock.now_micros()).len(), 599, "all others, once");
+    let problem = sink.telemetry.problem(AlarmSink::ALERTMANAGER).unwrap();
+    assert!(problem.contains("dropped") && problem.contains("status 400"), "{problem}");
+    *server.poison.lock().unwrap() = None;
     rig.clock.advance(Duration::from_secs(60));
     sink.idle(&*rig.log, false).unwrap();
     assert_eq!(alerts(&server, rig.clock.now_micros()).len(), 600, "all in the next interval");
@@ -277,10 +289,13 @@ fn what_fires_in_a_stream_that_was_removed_ends_at_the_start() {
     rig.run(rig.webhook(&server).with_streams(["S-b".to_owned()]));
     assert_eq!(server.take().len(), 1);
     rig.run(rig.alertmanager(&server, 20).with_streams(["S-c".to_owned()]));
-    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended"]);
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let reason = "the stream is not configured any more";
+    assert_eq!((&body[0]["labels"]["object"], &body[0]["annotations"]["reason"]), (&"a".into(), &reason.into()));
     rig.run(rig.webhook(&server).with_streams(["S-c".to_owned()]));
     let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
-    assert_eq!(body["groups"][0]["resolved"][0]["object"], "a");
+    let ended = &body["groups"][0]["resolved"][0];
+    assert_eq!((&ended["object"], &ended["reason"]), (&"a".into(), &reason.into()));
     rig.run(rig.webhook(&server).with_streams(["S-c".to_owned()]));
     rig.run(rig.alertmanager(&server, 20).with_streams(["S-c".to_owned()]));
     assert!(server.take().is_empty(), "it ends once");
@@ -333,6 +348,69 @@ fn what_a_server_rejects_for_good_does_not_hold_up_the_rest() {
     rig.run(rig.webhook(&server));
     let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
     assert_eq!(body["groups"][0]["fired"][0]["object"], "b");
+}
+
+#[test]
+fn a_group_that_a_webhook_rejects_takes_no_other_with_it() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    for table in ["A", "B", "C", "D", "E"] {
+        rig.rows_of(table, 0, &[(table, 1)], &[]);
+    }
+    *server.poison.lock().unwrap() = Some("\"table\":\"C\"");
+    rig.run(rig.webhook(&server));
+    let requests = server.take();
+    assert!(requests.iter().all(|(_, signed)| signed == "signed"), "{requests:?}");
+    let tables = requests.iter().flat_map(|(body, _)| body["groups"].as_array().unwrap());
+    let tables: Vec<_> = tables.map(|group| group["table"].as_str().unwrap()).collect();
+    assert_eq!(tables, ["A", "B", "D", "E"]);
+}
+
+#[test]
+fn a_receiver_that_takes_nothing_gets_a_bounded_number_of_requests() {
+    let mut requests = 0;
+    let sent = client::in_parts(&[(); 500], &mut |_| {
+        requests += 1;
+        Err(Failure::Rejected("no".to_owned()))
+    });
+    assert!(sent.is_err() && requests < 200, "{requests}");
+}
+
+#[test]
+fn alerts_go_to_every_member_and_one_that_is_away_holds_up_none() {
+    let (servers, mut rig) = ([Server::start(), Server::start()], Rig::new());
+    let section = AlertmanagerConfig {
+        url: Some(servers[0].url.clone()),
+        other_urls: vec![servers[1].url.clone()],
+        user: Some("me".to_owned()),
+        password: Some(toml::Value::from("pass").try_into().unwrap()),
+        ..AlertmanagerConfig::default()
+    };
+    let sink = || {
+        let settings = AlertmanagerSettings::new(&section).unwrap().unwrap();
+        AlarmSink::alertmanager(settings, rig.clock.clone(), AlarmTelemetry::default(), Stop::default())
+    };
+    let mut sink = sink();
+    let next = sink.start(&*rig.log).unwrap();
+    rig.rows(&[("a", 1)], &[]);
+    let next = rig.deliver(&mut sink, next);
+    for server in &servers {
+        assert_eq!(alerts(server, rig.clock.now_micros()), ["a fires"]);
+        // Of `me:pass`.
+        assert_eq!(*server.authorization.lock().unwrap(), "Basic bWU6cGFzcw==");
+    }
+    servers[1].status.store(503, Ordering::SeqCst);
+    rig.rows(&[("a", 1), ("b", 2)], &[]);
+    rig.deliver(&mut sink, next);
+    let problem = sink.telemetry.problem(AlarmSink::ALERTMANAGER).unwrap();
+    assert!(problem.contains(&servers[1].url) && problem.contains("503"), "{problem}");
+    assert!(alerts(&servers[0], rig.clock.now_micros()).contains(&"b fires".to_owned()));
+    assert_eq!(sink.sent_to, sink.next, "what one has is sent");
+    // It has all again with the next interval.
+    servers[1].status.store(200, Ordering::SeqCst);
+    rig.clock.advance(Duration::from_secs(60));
+    sink.idle(&*rig.log, false).unwrap();
+    assert_eq!(alerts(&servers[1], rig.clock.now_micros()), ["a fires", "b fires"]);
+    assert_eq!(sink.telemetry.problem(AlarmSink::ALERTMANAGER), None);
 }
 
 /// Severity and name of each alert that fires, as they were sent.

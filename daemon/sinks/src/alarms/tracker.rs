@@ -21,6 +21,8 @@ pub(super) struct Tracked {
     /// Microseconds since the epoch.
     pub fired: u64,
     pub resolved: Option<u64>,
+    /// Why it ended, if its condition did not.
+    pub reason: Option<String>,
     pub text: String,
     /// The range of the chart that explains it, in seconds since the epoch.
     pub chart: (u64, u64),
@@ -57,8 +59,9 @@ impl Tracker {
             let Some(tracked) = self.firing.remove(&ended) else { continue };
             let end = row.data.resolved.iter().find(|alarm| id(alarm) == ended);
             let at = end.and_then(|alarm| alarm.resolved);
-            let chart = end.map_or(tracked.chart, |alarm| chart(row, alarm));
-            let tracked = Tracked { resolved: Some(at.unwrap_or(row.end)), chart, ..tracked };
+            let (chart, reason) =
+                (end.map_or(tracked.chart, |alarm| chart(row, alarm)), end.and_then(|it| it.reason.clone()));
+            let tracked = Tracked { resolved: Some(at.unwrap_or(row.end)), reason, chart, ..tracked };
             if !is_known {
                 self.resolved.push((ended, tracked));
             }
@@ -68,6 +71,7 @@ impl Tracker {
                 severity: alarm.severity,
                 fired: alarm.timestamp,
                 resolved: None,
+                reason: None,
                 text: alarm.description.clone(),
                 chart: chart(row, alarm),
                 offset,
@@ -95,7 +99,8 @@ impl Tracker {
         for id in others {
             self.by_object.remove(&(id.key.clone(), id.stream.clone()));
             if let Some(tracked) = self.firing.remove(&id) {
-                self.resolved.push((id, Tracked { resolved: Some(now), ..tracked }));
+                let reason = Some("the stream is not configured any more".to_owned());
+                self.resolved.push((id, Tracked { resolved: Some(now), reason, ..tracked }));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! ```json
 //! {"version":1,"groups":[{"rule":"vn flows","table":"ObjectVNTable","severity":"major","firing":12,
 //!   "fired":[{"id":"…","object":"…","key":"…","stream":"…","uve":"…","text":"…","fired":"2026-01-01T00:03:00Z","link":"…"}],
-//!   "fired_more":0,"resolved":[{…,"resolved":"2026-01-01T00:09:00Z"}],"resolved_more":0}]}
+//!   "fired_more":0,"resolved":[{…,"resolved":"2026-01-01T00:09:00Z","reason":"…"}],"resolved_more":0}]}
 //! ```
 //!
 //! One request has everything that changed since the one before, by rule and table. With a key each request is signed:
@@ -20,7 +20,7 @@ use daemon_base::stop::Stop;
 use serde_json::{Value, json};
 use ureq::tls::TlsConfig;
 
-use super::client::{Client, Failure};
+use super::client::{Client, Failure, in_parts};
 use super::config::{WebhookConfig, base};
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Group, Id, Tracked, Tracker, group_of, rfc3339, severity};
@@ -31,6 +31,7 @@ use crate::endpoint::tls;
 #[derive(Clone, Debug)]
 pub struct WebhookSettings {
     url: String,
+    headers: Vec<(&'static str, String)>,
     secret: Option<Secret>,
     interval: Duration,
     timeout: Duration,
@@ -55,6 +56,7 @@ impl WebhookSettings {
         };
         Ok(Some(Self {
             url: url.clone(),
+            headers: section.credentials().headers("sinks.webhook")?,
             secret,
             interval: section.interval,
             timeout: section.timeout,
@@ -92,7 +94,8 @@ struct Changes<'t> {
 }
 
 impl Webhook {
-    fn body(&self, tracker: &Tracker) -> Value {
+    /// What changed, by group.
+    fn groups(&self, tracker: &Tracker) -> Vec<Value> {
         let mut groups: BTreeMap<Group, Changes<'_>> = BTreeMap::new();
         for (id, tracked) in tracker.fired() {
             groups.entry(group_of(id, tracked)).or_default().fired.push((id, tracked));
@@ -102,7 +105,7 @@ impl Webhook {
         }
         let firing = tracker.groups();
         let limit = self.settings.alarms_per_group;
-        let groups = groups.into_iter().map(|(group, changes)| {
+        let of_group = |(group, changes): (Group, Changes<'_>)| {
             let firing = firing.get(&group).map_or(0, Vec::len);
             let (rule, table, code) = group;
             let shown = |changes: &[(&Id, &Tracked)]| {
@@ -113,8 +116,20 @@ impl Webhook {
                 "fired": shown(&changes.fired), "fired_more": changes.fired.len().saturating_sub(limit),
                 "resolved": shown(&changes.resolved), "resolved_more": changes.resolved.len().saturating_sub(limit),
             })
-        });
-        json!({ "version": 1, "groups": groups.collect::<Vec<_>>() })
+        };
+        groups.into_iter().map(of_group).collect()
+    }
+
+    fn post(&self, groups: &[Value], client: &Client, clock: &dyn Clock) -> Result<(), Failure> {
+        let body = serde_json::to_vec(&json!({ "version": 1, "groups": groups })).unwrap_or_default();
+        let timestamp = (clock.now_micros() / 1_000_000).to_string();
+        let mut headers = self.settings.headers.clone();
+        if let Some(secret) = &self.settings.secret {
+            let signature = hmac::hex(secret.reveal().as_bytes(), &[timestamp.as_bytes(), b".", &body]);
+            headers.push(("x-derived-statsd-signature", format!("sha256={signature}")));
+        }
+        headers.push(("x-derived-statsd-timestamp", timestamp));
+        client.post(&self.settings.url, &headers, body)
     }
 
     fn change(&self, id: &Id, tracked: &Tracked) -> Value {
@@ -126,6 +141,9 @@ impl Webhook {
         });
         if let Some(resolved) = tracked.resolved {
             value["resolved"] = rfc3339(resolved).into();
+        }
+        if let Some(reason) = &tracked.reason {
+            value["reason"] = reason.as_str().into();
         }
         if let Some(page) = &self.settings.page_url {
             value["link"] = format!("{page}{}", id.page(tracked)).into();
@@ -153,16 +171,11 @@ impl Notifier for Webhook {
     }
 
     fn send(&mut self, tracker: &Tracker, client: &Client, clock: &dyn Clock) -> Result<(), Failure> {
-        let body = serde_json::to_vec(&self.body(tracker)).unwrap_or_default();
-        let timestamp = (clock.now_micros() / 1_000_000).to_string();
-        let mut headers = vec![("x-derived-statsd-timestamp", timestamp.clone())];
-        if let Some(secret) = &self.settings.secret {
-            let signature = hmac::hex(secret.reveal().as_bytes(), &[timestamp.as_bytes(), b".", &body]);
-            headers.push(("x-derived-statsd-signature", format!("sha256={signature}")));
+        let sent = in_parts(&self.groups(tracker), &mut |groups| self.post(groups, client, clock));
+        if !matches!(sent, Err(Failure::Retryable(_))) {
+            self.sent_at = Some(clock.monotonic());
+            self.telemetry.held(AlarmSink::WEBHOOK, 0);
         }
-        client.post(&self.settings.url, &headers, body)?;
-        self.sent_at = Some(clock.monotonic());
-        self.telemetry.held(AlarmSink::WEBHOOK, 0);
-        Ok(())
+        sent
     }
 }

@@ -62,10 +62,7 @@ fn a_session_has_the_scopes_of_its_token_and_ends_with_the_logout() {
     }
     let login = send(&daemon, "POST", "/login", &[("content-type", "application/json")], &json(&secret));
     let (pair, attributes) = cookie(&login);
-    assert_eq!(
-        (login.status().as_u16(), attributes.as_str()),
-        (204, "Path=/; Max-Age=43200; HttpOnly; SameSite=Lax")
-    );
+    assert_eq!((login.status().as_u16(), attributes.as_str()), (204, "Path=/; Max-Age=43200; HttpOnly; SameSite=Lax"));
     assert!(!pair.contains(&secret), "the cookie is not the token");
     let get = |path: &str| send(&daemon, "GET", path, &[("cookie", &pair)], "").status().as_u16();
     assert_eq!((get("/metrics"), get("/"), get("/api/v1/status")), (200, 200, 200));

@@ -6,7 +6,8 @@
 //! | score of `EWM` | sqrt((1-alpha)/alpha) by size |
 //! | score of a detector with `threshold=` | the most that this argument may be, by size |
 //! | alarm of a detector | 0 or 1 |
-//! | unsigned number | 0 and more |
+//! | unsigned number | 0 to 2^64 - 1 |
+//! | signed whole number | -2^63 to 2^63 - 1 |
 //!
 //! Other fields have no bound that follows from the annotation.
 
@@ -81,9 +82,10 @@ pub(super) fn unreachable(terms: &[Term], rule: &Rule, uve: &UveDescription<'_>,
     problems
 }
 
-/// Why a comparison of a number with a text is never true.
+/// Why a comparison of a number with a text, or of its size, is never true.
 fn text_of_number(term: &Term, rule: &Rule, uve: &UveDescription<'_>, of_type: &ProxyType) -> Option<String> {
     let Right::Constant(constant) = &term.right else { return None };
+    let is_size = term.operation == Operation::SizeEqual;
     let is_text = match (term.operation, constant) {
         // Null satisfies these.
         (Operation::Less | Operation::AtMost, _) if rule.absent == Absent::Null => false,
@@ -91,10 +93,15 @@ fn text_of_number(term: &Term, rule: &Rule, uve: &UveDescription<'_>, of_type: &
         (_, Value::Array(list)) => !list.is_empty() && list.iter().all(Value::is_string),
         (_, constant) => constant.is_string(),
     };
-    let (name, index) = one_field(&term.left, uve).filter(|_| is_text)?;
+    let (name, index) = one_field(&term.left, uve).filter(|_| is_text || is_size)?;
     let attribute = of_type.attributes().iter().find(|found| found.name == name)?;
     attribute.spec.description().fields().get(index)?.value_type()?;
     let left = &term.left;
+    if is_size {
+        return Some(format!(
+            "`{term}` is never true: `{left}` is a number, and only a list has a size; compare its value"
+        ));
+    }
     Some(format!("`{term}` is never true: `{left}` is a number, and {constant} a text; compare it with a number"))
 }
 
@@ -169,7 +176,10 @@ fn of_field(field: &DescribedField, spec: &Spec) -> Option<Reach> {
             reach(-bound, bound, &format!("stays within {bound:.4} by size"))
         }
         _ if field.value_type() == Some(ValueType::U64) => {
-            reach(0.0, f64::INFINITY, "is an unsigned number, which is 0 or more")
+            reach(0.0, u64::MAX as f64, "is an unsigned number of 64 bits, which is 0 or more")
+        }
+        _ if field.value_type() == Some(ValueType::I64) => {
+            reach(i64::MIN as f64, i64::MAX as f64, "is a whole number of 64 bits")
         }
         _ => None,
     }
@@ -226,11 +236,16 @@ impl Interval {
         closed.low > closed.high || closed.low == closed.high && (closed.is_low_open || closed.is_high_open)
     }
 
-    /// The whole numbers in it, as a closed interval.
+    /// The whole numbers in it, as a closed interval; an open bound stays one if no number of its size is next to it.
     fn whole(self) -> Self {
         let low = if self.is_low_open { self.low.floor() + 1.0 } else { self.low.ceil() };
         let high = if self.is_high_open { self.high.ceil() - 1.0 } else { self.high.floor() };
-        Self { low, high, ..Self::ALL }
+        Self {
+            low,
+            is_low_open: self.is_low_open && low == self.low,
+            high,
+            is_high_open: self.is_high_open && high == self.high,
+        }
     }
 }
 
@@ -304,6 +319,9 @@ mod tests {
             (sum, "P.x <= -1"),
             (sum, "P.x == -1"),
             (sum, "P.x == 1.5"),
+            (sum, "P.x > 18446744073709551615"),
+            (sum, "P.x == 1e30"),
+            (sum, "P.x size== 3"),
             (sum, "P.x > 9 and P.x.value < 5"),
             (sum, "P.x > 9 and P.x in [1, 2]"),
         ];
@@ -318,6 +336,9 @@ mod tests {
             (seasonal, "P.x.state.low < -5"),
             (sum, "P.x <= 0"),
             (sum, "P.x != -1"),
+            (sum, "P.x >= 18446744073709551615"),
+            (sum, "P.x < 18446744073709551615"),
+            (sum, "P.x size!= 3"),
             (sum, "P.x > 9 or P.x < 5"),
             (sum, "P.x > 5 and P.x < 9"),
             (sum, "P.x > 5 and P.x < P.x"),

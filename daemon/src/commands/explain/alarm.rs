@@ -67,9 +67,11 @@ fn short_form(rule: Rule, sources: &Sources, registry: &Registry, bad: u8) -> an
     };
     let entries = loaded.streams.proxies.entries().iter();
     let types: Vec<_> = entries.map(|entry| (&entry.stream, entry.types.as_slice())).collect();
-    let problems = check::problems(&Rules::new(vec![rule]), &types);
+    let rules = Rules::new(vec![rule]);
+    let problems = check::problems(&rules, &types);
     if problems.is_empty() {
         print::print(&format!("{words}\n"))?;
+        check::hints(&rules, &types).iter().for_each(|hint| message(format_args!("warning: {hint}")));
         return Ok(ExitCode::SUCCESS);
     }
     for (_, problem) in problems {

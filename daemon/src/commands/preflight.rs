@@ -21,9 +21,12 @@ use crate::engine::check_partitions;
 /// not compacted yet.
 const LOG_ROOM_BYTES: u64 = 300 * 1024 * 1024;
 
-/// Reads and checks all sources, and the files that they name.
+/// Reads and checks all sources, and the files that they name if all sources can be read.
 pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let mut survey = config::survey(sources, registry);
+    if !survey.is_whole {
+        return survey;
+    }
     // Daemons on Kafka have no log of their own.
     if survey.config.log.kind == LogKind::Embedded && !survey.config.log.data_dir.as_os_str().is_empty() {
         check_data_dir(&mut survey);

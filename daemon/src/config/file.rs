@@ -9,16 +9,21 @@ use super::layers::{Layers, exists, unknown};
 use super::problem::SourceLocation;
 use super::{keys, ranges, tables};
 
-/// Merges the settings of a file's text into `layers`.
-pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
+/// The message of the parser about a key or section that comes again.
+const DUPLICATE: &str = "duplicate key";
+
+/// Merges the settings of a file's text into `layers`; `false` if the text is not TOML.
+pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) -> bool {
     let (table, errors) = DeTable::parse_recoverable(text);
     let location = |offset| location(path, text, offset);
     if !errors.is_empty() {
         for error in errors {
-            let offset = error.span().map_or(0, |span| span.start);
-            layers.add_problem(location(offset), format!("the file is not valid TOML: {}", error.message().trim_end()));
+            let span = error.span().unwrap_or_default();
+            let at = if error.message() == DUPLICATE { of_duplicate(text.get(span.clone())) } else { String::new() };
+            let message = format!("the file is not valid TOML: {}{at}", error.message().trim_end());
+            layers.add_problem(location(span.start), message);
         }
-        return;
+        return false;
     }
     // The second parser makes plain values; the first one has their spans.
     match text.parse::<Table>() {
@@ -30,9 +35,17 @@ pub(super) fn read(path: &Path, text: &str, layers: &mut Layers) {
                 let offset = error.span().map_or(0, |span| span.start);
                 let message = format!("the file is not valid TOML: {}", error.message().trim_end());
                 layers.add_problem(location(offset), message);
+                return false;
             }
         }
     }
+    true
+}
+
+/// The name of a key that the parser calls a duplicate, and the remedy.
+fn of_duplicate(key: Option<&str>) -> String {
+    let key = key.and_then(|key| key.lines().next()).unwrap_or_default();
+    format!(" `{key}`; the file has it already: write the settings there")
 }
 
 /// Reports the integers that have more than 64 bits, for which the parser names neither key nor range.

@@ -58,6 +58,8 @@ pub(crate) struct Survey {
     pub problems: Vec<Problem>,
     /// The settings of the file that the environment or a flag hides.
     pub hidden: Vec<HiddenKey>,
+    /// Whether all files could be read. Else settings have their defaults that are written there.
+    pub is_whole: bool,
     layers: Layers,
 }
 
@@ -126,7 +128,7 @@ pub(crate) fn load(sources: &Sources, registry: &Registry) -> Result<Loaded, Pro
 /// Reads and checks all sources as [`load`] does, but returns the configuration together with its problems.
 pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let mut layers = Layers::default();
-    let mut notices = Vec::new();
+    let (mut notices, mut is_whole) = (Vec::new(), true);
     let is_collectors = |path: &&PathBuf| Sources::is_collectors(path);
     let collectors = sources.file.iter().filter(is_collectors).chain(&sources.collector_file);
     for path in collectors {
@@ -134,10 +136,9 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
             notices.extend(collector::read(path, &bytes, &mut layers));
         }
     }
-    if let Some(path) = sources.file.as_ref().filter(|path| !is_collectors(path))
-        && let Some(text) = readable(path, sources.text_of(path), &mut layers)
-    {
-        file::read(path, &text, &mut layers);
+    if let Some(path) = sources.file.as_ref().filter(|path| !is_collectors(path)) {
+        let text = readable(path, sources.text_of(path), &mut layers);
+        is_whole = text.is_some_and(|text| file::read(path, &text, &mut layers));
     }
     let of_file = layers.values();
     environment::read(&sources.environment, &mut layers);
@@ -158,7 +159,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
         notices.extend(streams.iter().flat_map(Streams::names).filter_map(check::contiv_notice));
     }
     let problems = std::mem::take(&mut layers.problems);
-    Survey { effective: Effective::new(layers.table()), config, streams, notices, problems, hidden, layers }
+    Survey { effective: Effective::new(layers.table()), config, streams, notices, problems, hidden, is_whole, layers }
 }
 
 /// The content of a file, or a problem.

@@ -353,8 +353,9 @@ class TableView {
 
   /** The rows in view: the first one, and the one after the last. */
   private seen(): [number, number] {
-    const first = Math.floor(this.frame.scrollTop / ROW_HEIGHT);
     const count = Math.ceil(this.frame.clientHeight / ROW_HEIGHT);
+    // A filter may leave fewer rows than are above the place that was scrolled to.
+    const first = Math.min(Math.floor(this.frame.scrollTop / ROW_HEIGHT), Math.max(0, this.selected.length - count));
     return [Math.max(0, first - OVERSCAN), Math.min(this.selected.length, first + count + OVERSCAN)];
   }
 

@@ -11,13 +11,13 @@ mod history;
 #[cfg(target_os = "linux")]
 mod process;
 mod sinks;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_alarms::AlarmCounts;
 use daemon_base::listener::{Closed, Refusals};
 use daemon_base::sink_offsets::SinkOffsets;
 use daemon_kafka::GroupTelemetry;
@@ -38,7 +38,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use proxy_uve::Fate;
 
 pub(crate) use self::certificates::CertificateTelemetry;
 pub(crate) use self::changes::ConfigurationTelemetry;
@@ -196,60 +195,9 @@ impl fmt::Debug for Gathered {
     }
 }
 
-/// The partitions of one stream, added up.
-#[derive(Default)]
-struct StreamTotals {
-    fates: BTreeMap<&'static str, u64>,
-    objects: u64,
-    alarms: AlarmCounts,
-    oldest_watermark: Option<u64>,
-}
-
-impl Gathered {
-    fn by_stream(&self) -> BTreeMap<String, StreamTotals> {
-        let mut streams: BTreeMap<String, StreamTotals> = BTreeMap::new();
-        for status in self.telemetry.workers.tables().into_values() {
-            let totals = streams.entry(status.stream).or_default();
-            for &fate in Fate::ALL {
-                *totals.fates.entry(fate.name()).or_default() += status.fates.count(fate);
-            }
-            totals.objects += status.objects as u64;
-            totals.alarms.firing += status.alarms.firing;
-            totals.alarms.pending += status.alarms.pending;
-            totals.alarms.limited += status.alarms.limited;
-            if status.watermark > 0 {
-                let oldest = totals.oldest_watermark.unwrap_or(u64::MAX);
-                totals.oldest_watermark = Some(oldest.min(status.watermark));
-            }
-        }
-        streams
-    }
-}
-
 impl Collector for Gathered {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let streams = self.by_stream();
-        let counter = ConstCounter::new(0u64);
-        let kind = counter.metric_type();
-        let mut records = encoder.encode_descriptor("records", "Records by outcome.", None, kind)?;
-        for (stream, totals) in &streams {
-            for (fate, count) in &totals.fates {
-                let labels = [("stream", stream.as_str()), ("fate", fate)];
-                ConstCounter::new(*count).encode(records.encode_family(&labels)?)?;
-            }
-        }
-        let kind = ConstGauge::new(0u64).metric_type();
-        let mut objects = encoder.encode_descriptor("objects", "Objects with state.", None, kind)?;
-        for (stream, totals) in &streams {
-            ConstGauge::new(totals.objects).encode(objects.encode_family(&[("stream", stream.as_str())])?)?;
-        }
-        alarms::encode(&streams, &mut encoder)?;
-        let help = "Event time up to which every partition of the stream has closed its windows.";
-        let mut watermark = encoder.encode_descriptor("watermark", help, Some(&Unit::Seconds), kind)?;
-        for (stream, oldest) in streams.iter().filter_map(|(stream, totals)| Some((stream, totals.oldest_watermark?))) {
-            let seconds = oldest as f64 / 1e6;
-            ConstGauge::new(seconds).encode(watermark.encode_family(&[("stream", stream.as_str())])?)?;
-        }
+        self.encode_streams(&mut encoder)?;
         let dropped = ConstCounter::new(logging::dropped());
         let help = "Messages of this program that could not be written to standard error.";
         dropped.encode(encoder.encode_descriptor("messages_dropped", help, None, dropped.metric_type())?)?;
@@ -297,9 +245,9 @@ impl Gathered {
 
     fn encode_log(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         // The log logs its own errors; the scrape omits its sizes.
-        let Some(Ok(stats)) = self.local.as_ref().map(|log| log.stats()) else {
-            return Ok(());
-        };
+        let stats = self.local.as_ref().map(|log| log.stats()).transpose().ok().flatten();
+        self.encode_states(stats.as_ref(), encoder)?;
+        let Some(stats) = stats else { return Ok(()) };
         let uncommitted: u64 = stats.partitions.iter().map(|partition| partition.backlog_bytes).sum();
         history::encode(&self.view, stats.results, encoder)?;
         let gauges = [
@@ -314,16 +262,6 @@ impl Gathered {
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, Some(&Unit::Bytes), gauge.metric_type())?)?;
-        }
-        let mut streams: BTreeMap<String, u64> = BTreeMap::new();
-        for (id, status) in self.telemetry.workers.tables() {
-            let state = stats.partitions.iter().find(|partition| partition.partition == id);
-            *streams.entry(status.stream).or_default() += state.map_or(0, |partition| partition.state_bytes);
-        }
-        let (help, kind) = ("Size of the committed states.", ConstGauge::new(0u64).metric_type());
-        let mut state = encoder.encode_descriptor("state", help, Some(&Unit::Bytes), kind)?;
-        for (stream, bytes) in &streams {
-            ConstGauge::new(*bytes).encode(state.encode_family(&[("stream", stream.as_str())])?)?;
         }
         Ok(())
     }

@@ -123,11 +123,7 @@ impl Tokens {
     ///
     /// When it cannot be read, has no token, or a line is not of the form: a text with the line's number. No hash is in it.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        // To open a pipe waits for its writer.
-        if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
-            return Err(format!("{} is not a file; name one", path.display()));
-        }
-        let text = file::read_text(path).map_err(|error| {
+        let text = file::read_regular_text(path).map_err(|error| {
             format!("{} cannot be read ({error}); name a file that the user of the daemon can read", path.display())
         })?;
         Self::parse(&text).map_err(|reason| format!("{}:{reason}", path.display()))

@@ -219,3 +219,47 @@ fn another_number_of_partitions_that_could_be_right_is_damage() {
         assert!(said(&output).contains("the file PARTITIONS is wrong") && !out.exists(), "{}", said(&output));
     }
 }
+
+/// Runs a command that may wait for ever, for a while; without a status it was ended.
+fn ended(command: &Command) -> Output {
+    let mut limited = Command::new("timeout");
+    limited.args(["--signal=KILL", "60"]).arg(command.get_program()).args(command.get_args());
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.output().unwrap()
+}
+
+/// To open a pipe waits for its other end.
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_the_data_directory_is_named_and_not_waited_for() {
+    let directory = TempDir::new().unwrap();
+    let log = written(directory.path());
+    let (before, out) = (directory.path().join("before"), directory.path().join("out"));
+    // The daemon reads all of them; the other commands do not lock a directory that they only read, nor need ABSENCES.
+    for name in ["VERSION", "LOCK", "PARTITIONS", "ABSENCES", "acknowledged"] {
+        let file = log.join(name);
+        let existed = std::fs::rename(&file, &before).is_ok();
+        assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+        let mut migrate = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+        migrate.args(["migrate", "--partitions", "4", "--set", "aggregation.period=10"]).args([&log, &out]);
+        let mut check = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+        check.arg("check").arg(&log);
+        let mut backup = command("backup", &log, &SETTINGS);
+        backup.arg(&out);
+        let commands =
+            [("run", command("run", &log, &SETTINGS)), ("check", check), ("backup", backup), ("migrate", migrate)];
+        for (what, command) in commands {
+            let output = ended(&command);
+            let text = said(&output);
+            assert!(output.status.code().is_some_and(|code| code != 137), "{what} waits for {name}: {text}");
+            // A copy has regular files only, and then lacks one of them.
+            let is_named = text.contains(name) && (what == "backup" || text.contains("it is not a regular file"));
+            assert!(is_named || (what != "run" && output.status.success()), "{what} with {name}: {text}");
+            let _ = std::fs::remove_dir_all(&out);
+        }
+        std::fs::remove_file(&file).unwrap();
+        if existed {
+            std::fs::rename(&before, &file).unwrap();
+        }
+    }
+    assert_eq!(run("check", &[&log]).status.code(), Some(0));
+}

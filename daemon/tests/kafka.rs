@@ -154,6 +154,18 @@ fn any_daemon_takes_samples_by_http_and_replay_publishes_them() {
     assert_eq!(records[0].payload.as_deref(), Some(payload.as_bytes()));
 }
 
+/// The state of the only object has a size, once it is committed or restored.
+fn has_state(daemon: &Daemon) {
+    const STREAM: &str = "UveVirtualNetworkAgent-egress_flow_count";
+    let size = format!("derived_statsd_state_bytes{{stream=\"{STREAM}\"}} ");
+    daemon.wait_for("/metrics", |(_, metrics)| {
+        let bytes: u64 = metrics.lines().find_map(|line| line.strip_prefix(&size))?.parse().unwrap();
+        (bytes > 0).then_some(())
+    });
+    let closed = format!("derived_statsd_close_seconds_total{{stream=\"{STREAM}\",period=\"10\"}} ");
+    assert!(daemon.get("/metrics").1.contains(&closed));
+}
+
 #[test]
 fn records_that_are_not_samples_become_dead_letters_and_the_others_are_applied() {
     let group = Group::new(&BROKER, "poison", 1);
@@ -184,9 +196,11 @@ fn records_that_are_not_samples_become_dead_letters_and_the_others_are_applied()
     }
     let metrics = daemon.get("/metrics").1;
     assert!(metrics.contains("derived_statsd_dead_letters_total 3"), "{metrics}");
+    has_state(&daemon);
     daemon.stop();
     let again = group.daemon("a");
     wait_until_applied(&again, 5);
+    has_state(&again);
     again.stop();
     assert_eq!(BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed).len(), 3, "each once");
 }

@@ -110,7 +110,8 @@ fn the_process_its_build_and_the_cost_of_a_stream_are_told() {
     assert!(metrics.contains(&version), "{metrics}");
     let stream = "{stream=\"UveVirtualNetworkAgent-egress_flow_count\"}";
     assert!(value(&metrics, &format!("derived_statsd_apply_seconds_total{stream}")) > 0.0);
-    assert!(value(&metrics, &format!("derived_statsd_close_seconds_total{stream}")) >= 0.0);
+    let period = "{stream=\"UveVirtualNetworkAgent-egress_flow_count\",period=\"60\"}";
+    assert!(value(&metrics, &format!("derived_statsd_close_seconds_total{period}")) >= 0.0);
     daemon.stop();
 }
 
@@ -127,7 +128,7 @@ fn the_counters_of_an_alert_exist_before_they_count() {
         "influxdb_lines_dropped_total{reason=\"conflict\"} 0",
         "influxdb_requests_total{outcome=\"timeout\"} 0",
         "opserver_polls_total{outcome=\"missed\"} 0",
-        "close_seconds_total{stream=\"UveVirtualNetworkAgent-egress_flow_count\"} 0",
+        "close_seconds_total{stream=\"UveVirtualNetworkAgent-egress_flow_count\",period=\"60\"} 0",
     ] {
         assert!(metrics.contains(&format!("\nderived_statsd_{counter}")), "no {counter} in\n{metrics}");
     }

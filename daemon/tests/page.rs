@@ -26,6 +26,7 @@ const EARLY: u64 = 50;
 const BURST: u64 = MINUTES - 2;
 /// A name that is HTML.
 const HOSTILE: &str = "default-domain:demo:<img src=x onerror=alert(1)>";
+const STREAM: &str = "UveVirtualNetworkAgent-egress_flow_count";
 const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
 const EWM: &str = "AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count";
 const OBJECT: &str = "default-domain:tenant-01:vn-07";
@@ -489,6 +490,106 @@ fn searches_and_sorts(browser: &Browser, daemon: &Daemon) {
     );
     browser.wait(&format!("{count} === '1 of {NETWORKS} rows'"));
     browser.click(".virtual tbody a");
+}
+
+/// The number of objects of the table that is scrolled; `make test-full` has 100,000.
+fn many_objects() -> u64 {
+    std::env::var("PAGE_TEST_OBJECTS").map_or(10_000, |text| text.parse().unwrap())
+}
+
+/// A daemon with a result of each of so many objects, whose value is its number.
+fn daemon_with_many(data: &TempDir, objects: u64) -> Daemon {
+    const START: u64 = 1_488_000_000_000_000;
+    let daemon = start(data, &["aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum"]);
+    let sample = |object| line(&format!("demo:vn-{object:06}"), "egress_flow_count", START, object);
+    let all: Vec<u64> = (0..objects).collect();
+    all.chunks(10_000).for_each(|part| post(&daemon, &part.iter().map(|&object| sample(object)).collect::<String>()));
+    post(&daemon, &line("demo:vn-000000", "egress_flow_count", START + MINUTE, 0));
+    daemon.wait_until_applied();
+    let lag = "derived_statsd_sink_lag_results{sink=\"view\"} 0";
+    let has_all = format!("proxy_type_objects{{stream=\"{STREAM}\",type=\"AggProxySum\"}} {objects}\n");
+    daemon.wait_for("/metrics", |(_, it)| (it.contains(&has_all) && it.contains(lag)).then_some(()));
+    daemon
+}
+
+/// A number as the page shows it: `12,345`.
+fn with_commas(number: u64) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", with_commas(number / 1000), number % 1000) }
+}
+
+#[test]
+fn a_table_of_very_many_objects_draws_what_is_seen_and_loads_bounded_pages() {
+    let (data, objects) = (TempDir::new().unwrap(), many_objects());
+    let daemon = daemon_with_many(&data, objects);
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    browser.wait("document.querySelector('#health').textContent === 'Ready'");
+    browser.run(
+        "performance.setResourceTimingBufferSize(10000); window.long = []; \
+         new PerformanceObserver((list) => window.long.push(...list.getEntries().map((it) => Math.round(it.duration)))) \
+         .observe({ type: 'longtask' }); done(null);",
+    );
+    browser.click("nav a[href='#/objects']");
+    let (count, total) = ("document.querySelector('form [role=status]').textContent", with_commas(objects));
+    wait_until("all rows are loaded", || (browser.value(count) == format!("{total} rows")).then_some(()));
+    loads_bounded_pages(&browser, objects);
+    scrolls_to_the_end_and_back(&browser, objects);
+    let rows = "[...document.querySelectorAll('.virtual tbody tr[aria-rowindex]')]";
+    for (order, first, last) in [(1, objects - 1, 0), (3, objects - 1, 0), (3, 0, objects - 1)] {
+        browser.click(&format!(".virtual thead th:nth-child({order}) button"));
+        shows(&browser, "0", &format!("{rows}[0]"), first);
+        shows(&browser, "frame.scrollHeight", &format!("{rows}.at(-1)"), last);
+    }
+    browser.enter("#search", "VN-00012");
+    browser.wait(&format!("{count} === '10 of {total} rows'"));
+    // At once, although the table was scrolled to its end.
+    assert_eq!(browser.value(&format!("{rows}.length")), json!(10));
+    // Sorting and searching load nothing.
+    loads_bounded_pages(&browser, objects);
+    println!("{objects} objects: long tasks of the page, in ms: {}", browser.value("window.long"));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+/// Each page was loaded once, and none is large.
+#[track_caller]
+fn loads_bounded_pages(browser: &Browser, objects: u64) {
+    let pages = browser.value(
+        "performance.getEntriesByType('resource').filter((it) => it.name.includes('/virtual-network/*?limit=1000')) \
+         .map((it) => it.transferSize)",
+    );
+    let sizes: Vec<u64> = pages.as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
+    assert!((objects / 1000..=objects / 1000 + 1).contains(&(sizes.len() as u64)), "{} requests", sizes.len());
+    assert!(sizes.iter().all(|&size| size < 1 << 20), "{sizes:?}");
+}
+
+/// The number of rows that exist does not grow, whatever is in view.
+fn scrolls_to_the_end_and_back(browser: &Browser, objects: u64) {
+    let most = browser.run(
+        "const frame = document.querySelector('.frame'); const seen = []; \
+         const steps = [...Array(41).keys()].map((step) => 1 - Math.abs(step - 20) / 20); \
+         const next = () => { \
+           if (steps.length === 0) return done(seen); \
+           frame.scrollTop = steps.shift() * frame.scrollHeight; \
+           requestAnimationFrame(() => requestAnimationFrame(() => { \
+             const rows = [...document.querySelectorAll('.virtual tbody tr[aria-rowindex]')]; \
+             seen.push([rows.length, Number(rows.at(-1).ariaRowIndex), document.querySelectorAll('*').length]); \
+             next(); })); \
+         }; next();",
+    );
+    let seen: Vec<[u64; 3]> = serde_json::from_value(most).unwrap();
+    assert!(seen.iter().all(|&[rows, _, nodes]| (20..70).contains(&rows) && nodes < 1500), "{seen:?}");
+    // The header is the first row.
+    assert_eq!(seen[20][1], objects + 1, "{seen:?}");
+    assert!(seen[40][1] < 100, "{seen:?}");
+}
+
+/// Scrolls to a place and waits until a row is that of an object.
+#[track_caller]
+fn shows(browser: &Browser, place: &str, row: &str, object: u64) {
+    browser.run(&format!("const frame = document.querySelector('.frame'); frame.scrollTop = {place}; done(null);"));
+    browser.wait(&format!("{row}.querySelector('a').textContent === 'demo:vn-{object:06}'"));
 }
 
 fn zooms_and_follows(browser: &Browser, daemon: &Daemon, first: u64) {

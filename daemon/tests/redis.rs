@@ -19,6 +19,7 @@ const START: u64 = 1_488_000_000_000_000;
 /// Short windows without lateness: a sample of the next window closes the previous one.
 const SETTINGS: [&str; 3] = ["aggregation.period=10", "aggregation.allowed_lateness=0s", "log.partitions=1"];
 const OBJECTS: u64 = 20;
+const WAITING: &str = "DERIVED-STATSD:stats1:Analytics:derived-statsd:0:waiting";
 const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
 
 fn start(data: &Path, settings: &[&str]) -> Daemon {
@@ -218,4 +219,60 @@ fn a_topic_that_does_not_exist_is_named_and_holds_nothing_up() {
     let both = || messages("-uve-topic-0") + messages("-uve-topic-1");
     wait_until("each object has a message", || (both() as u64 >= OBJECTS).then_some(()));
     daemon.stop();
+}
+
+/// What waits outlasts the process, deletions too, although the marker counts it as published.
+#[test]
+fn a_killed_daemon_sends_what_waited_for_its_topics() {
+    let (data, redis, broker) = (TempDir::new().unwrap(), Redis::start(), Broker::start());
+    redis.register_collector();
+    let settings = [
+        format!("sinks.redis.url={}", redis.url()),
+        "sinks.redis.partitions=2".to_owned(),
+        "sinks.redis.uve_topics=-uve-topic-".to_owned(),
+        "sinks.redis.redis_uve=10.0.0.5:6379".to_owned(),
+        "sinks.redis.generator=stats1:Analytics:derived-statsd:0".to_owned(),
+        format!("kafka.brokers={}", broker.bootstrap()),
+    ];
+    let settings = settings.each_ref().map(String::as_str);
+    let mut daemon = start(data.path(), &settings);
+    post(&daemon, 0..3);
+    wait_for_window(&redis, 1);
+    // All are deleted, and one comes back; the windows after that have only this one, in transactions of their own.
+    for period in 40..44 {
+        let late = line("d:o 1", "egress_flow_count", START + period * PERIOD, period);
+        assert_eq!(daemon.post(late.as_bytes(), None).unwrap().0, 200);
+        let newest = json!(period - 1);
+        let shows = || redis.uve(&key(1)).filter(|uve| uve[SUM]["value"]["value"] == newest).map(drop);
+        // Of the first one the window is open.
+        (period > 40).then(|| wait_until("the window before this one is in Redis", shows));
+    }
+    wait_until("the others are deleted", || (redis.list("ObjectVNTable").len() <= 1).then_some(()));
+    daemon.wait_until_said("Topics for alarm-gen do not exist");
+    wait_until("the messages are in Redis", || (redis.hash_length(WAITING) >= OBJECTS).then_some(()));
+    daemon.signal("KILL");
+    daemon.wait();
+
+    let daemon = start(data.path(), &settings);
+    daemon.wait_until_said("Topics for alarm-gen do not exist");
+    for topic in ["-uve-topic-0", "-uve-topic-1"] {
+        broker.create_topic(topic, 1, &[]);
+    }
+    daemon.wait_until_said("Topics for alarm-gen exist now");
+    wait_until("nothing waits", || (redis.hash_length(WAITING) == 0).then_some(()));
+    all_but_one_are_deleted(&broker);
+    daemon.stop();
+}
+
+/// Each object has its newest message, at most twice.
+fn all_but_one_are_deleted(broker: &Broker) {
+    let topics = ["-uve-topic-0", "-uve-topic-1"];
+    let sent: Vec<_> = topics.iter().flat_map(|topic| broker.read_all(topic, Isolation::Committed)).collect();
+    for object in 0..OBJECTS {
+        let key = format!("{}|{SUM}|stats1:Analytics:derived-statsd:0|10.0.0.5:6379", key(object));
+        let payloads: Vec<_> = sent.iter().filter(|it| it.key.as_deref() == Some(key.as_bytes())).collect();
+        assert!(matches!(payloads.len(), 1..=2), "{key} has {} messages", payloads.len());
+        let is_deletion = payloads.iter().all(|it| it.payload.as_deref().unwrap_or_default().is_empty());
+        assert_eq!(is_deletion, object != 1, "{key}");
+    }
 }

@@ -348,6 +348,7 @@ fn health_and_metrics_match_the_state() {
     for expected in [
         format!("derived_statsd_records_total{{{stream},fate=\"aggregated\"}} 6"),
         format!("derived_statsd_objects{{{stream}}} 1"),
+        format!("derived_statsd_proxy_type_objects{{{stream},type=\"AggProxySum\"}} 1"),
         "derived_statsd_samples_accepted_total 7".to_owned(),
         "derived_statsd_sink_lag_results{sink=\"view\"}".to_owned(),
         "derived_statsd_commit_seconds_count".to_owned(),

@@ -216,9 +216,44 @@ impl<S: ResultSink> Table<S> {
         self.stream.close_objects(&mut self.slots, objects)
     }
 
+    /// Does what [`close_more`](Self::close_more) does, for the window only that is closing now: the rest of `objects` is
+    /// also returned where the next window is due. For an owner that measures windows of different
+    /// [periods](Self::closing_period) apart.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use proxy_uve::schema::Schema;
+    /// use proxy_uve::{Plan, Position, Record, StreamName, Table, TableSettings};
+    ///
+    /// let stream = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+    /// let types = [Arc::clone(Schema::builtin().get("AggProxySum").unwrap())];
+    /// let settings = TableSettings::default().with_close_per_record(64);
+    /// let mut table = Table::new(Arc::new(Plan::new(stream, &types)), settings);
+    /// for (position, object) in (0..).zip((0..1000).chain([0])) {
+    ///     let (key, ts) = (format!("ObjectVNTable:vn{object}"), if position < 1000 { 0 } else { 180_000_000 });
+    ///     let payload = format!(r#"{{"ts":{ts},"value":7}}"#);
+    ///     let (key, payload) = (key.as_bytes(), payload.as_bytes());
+    ///     table.ingest_payloads([Record { position: Position::new(position), arrived: ts, key, payload }]);
+    /// }
+    /// // The first two minutes are due, and the second one begins to close with the end of the first.
+    /// assert_eq!(table.closing_period(), Some(60_000_000));
+    /// assert!(table.close_window_more(1_000_000) > 0 && table.is_closing());
+    /// assert!(table.close_window_more(1_000_000) > 0 && !table.is_closing());
+    /// ```
+    pub fn close_window_more(&mut self, objects: usize) -> usize {
+        self.stream.close_objects_of_window(&mut self.slots, objects)
+    }
+
     /// Whether a window is closing: some of its results are sent, the others follow with the next records.
     pub fn is_closing(&self) -> bool {
         self.stream.closing.is_some()
+    }
+
+    /// The period in microseconds of the proxy types whose window is closing; `None` if none is.
+    pub fn closing_period(&self) -> Option<u64> {
+        let group = self.stream.closing.as_ref()?.group;
+        self.stream.plan.groups.get(group).map(|group| group.period)
     }
 
     /// Marks records up to the time `until_micros` (microseconds since the epoch) as possibly missing: the log was cut
@@ -246,6 +281,15 @@ impl<S: ResultSink> Table<S> {
     /// How many objects have a slot.
     pub fn objects(&self) -> usize {
         self.slots.objects()
+    }
+
+    /// How many objects have a UVE of each proxy type, in the order of [`Plan::uve_names`]: they had a sample in a window
+    /// that has closed, and are silent for less than the type's timeout. Constant time for each type.
+    pub fn objects_by_type(&self) -> impl Iterator<Item = usize> {
+        let groups = &self.stream.plan.groups;
+        let group_of = |index: usize| groups.iter().position(|group| group.types.contains(&index));
+        (0..self.stream.plan.types.len())
+            .map(move |index| group_of(index).map_or(0, |group| self.stream.objects.group(group).alive()))
     }
 
     /// The newest position applied; `None` before the first record.

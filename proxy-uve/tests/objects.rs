@@ -118,3 +118,24 @@ fn a_window_that_is_closing_shows_the_objects_that_wait_and_is_sent_before_one_i
         assert!(!view.types[0].is_alive && view.types[0].attributes[1].last.is_none());
     }
 }
+
+#[test]
+fn objects_are_counted_for_each_type_from_their_first_result_to_their_timeout() {
+    let long = ProxyType::builder("Long", ValueType::U64).period(Duration::from_secs(300)).result("sum", "1-raw:DSSum");
+    let mut table = table_of([periodic(), long], in_order());
+    let counts = |table: &Table| table.objects_by_type().collect::<Vec<_>>();
+    let names: Vec<_> = table.plan().uve_names().map(str::to_owned).collect();
+    assert_eq!(names, ["Flows-S-a", "Long-S-a"]);
+    assert_eq!(table.plan().periods().collect::<Vec<_>>(), [MINUTE, 5 * MINUTE]);
+    send(&mut table, "T:a", 0, 5);
+    send(&mut table, "T:b", 0, 5);
+    assert_eq!(counts(&table), [0, 0], "no window has closed");
+    table.advance(MINUTE);
+    assert_eq!(counts(&table), [2, 0]);
+    send(&mut table, "T:a", 3 * MINUTE, 5);
+    table.advance(5 * MINUTE);
+    assert_eq!(counts(&table), [1, 2], "b was silent for three minutes");
+    assert_eq!(table.objects(), 2);
+    table.remove(b"T:a");
+    assert_eq!(counts(&table), [0, 1]);
+}

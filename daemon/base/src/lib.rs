@@ -16,6 +16,7 @@
 //! | [`outbound`] | HTTP clients and their credentials |
 //! | [`repeats`] | the rate limit of repeated messages |
 //! | [`listener`] | HTTP servers with bounded connections and timeouts |
+//! | [`regular_file`] | regular files, opened without waiting |
 //! | [`open_files`] | the limit of open files |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
 //! | [`failpoint`] | named points at which a test kills or freezes the process, or panics |
@@ -39,6 +40,7 @@ pub mod listener;
 pub mod observation;
 pub mod open_files;
 pub mod outbound;
+pub mod regular_file;
 pub mod remedy;
 pub mod repeats;
 pub mod request_queue;

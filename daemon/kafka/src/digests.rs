@@ -1,29 +1,46 @@
 //! A digest over the chunks of a state, which shows at a restore whether they are complete and of one commit.
 //!
 //! Each commit writes the digest into the head of the state. A chunk that is missing, obsolete or older than its head
-//! changes the digest.
+//! changes the digest. The sizes of the chunks are added up beside it, for the metrics.
 
 use std::collections::BTreeMap;
 
 use daemon_base::splitmix::mix;
 
-/// The ids and stored checksums of a partition's chunks, with a digest over all of them.
+use crate::codec;
+
+/// The ids and stored checksums of a partition's chunks, with a digest and the size of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Digests {
-    chunks: BTreeMap<u32, u32>,
+    chunks: BTreeMap<u32, Chunk>,
     sum: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Chunk {
+    checksum: u32,
+    bytes: u32,
 }
 
 impl Digests {
-    /// Sets the checksum of a chunk; `None` removes the chunk.
-    pub(crate) fn set(&mut self, chunk: u32, checksum: Option<u32>) {
-        let old = match checksum {
-            Some(checksum) => self.chunks.insert(chunk, checksum),
+    /// Sets the checksum and the size of a chunk to those of the sealed one; `None` removes the chunk.
+    pub(crate) fn set(&mut self, chunk: u32, sealed: Option<&[u8]>) {
+        let new = sealed.map(|it| Chunk { checksum: codec::stored_checksum(it), bytes: it.len() as u32 });
+        let old = match new {
+            Some(new) => self.chunks.insert(chunk, new),
             None => self.chunks.remove(&chunk),
         };
         // A sum, so that the change of one chunk does not read the others.
-        self.sum = self.sum.wrapping_sub(old.map_or(0, |old| spread(chunk, old)));
-        self.sum = self.sum.wrapping_add(checksum.map_or(0, |new| spread(chunk, new)));
+        self.sum = self.sum.wrapping_sub(old.map_or(0, |old| spread(chunk, old.checksum)));
+        self.sum = self.sum.wrapping_add(new.map_or(0, |new| spread(chunk, new.checksum)));
+        let size = |chunk: Option<Chunk>| chunk.map_or(0, |chunk| u64::from(chunk.bytes));
+        self.bytes = self.bytes.saturating_sub(size(old)) + size(new);
+    }
+
+    /// The size of all chunks.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The digest over all chunks.

@@ -7,8 +7,11 @@ mod gaps;
 use std::sync::Arc;
 use std::time::Duration;
 
+use daemon_base::clock::Clock;
 use daemon_log::{LogError, PartitionId};
-use daemon_partition::{Due, MAX_PENDING_BYTES, PartitionTable, TableStatus, WorkerSettings};
+use daemon_partition::{
+    Due, MAX_PENDING_BYTES, PartitionTable, StreamPlan, TableStatus, WorkerSettings, WorkerTelemetry,
+};
 use tracing::error;
 
 use crate::digests::Digests;
@@ -202,6 +205,11 @@ impl Shard {
         self.table.idle(now)
     }
 
+    /// The stream and its plan.
+    pub(crate) fn stream_plan(&self) -> &Arc<StreamPlan> {
+        self.table.stream()
+    }
+
     /// The name of the stream.
     pub(crate) fn stream(&self) -> &str {
         &self.table.stream().name
@@ -212,9 +220,11 @@ impl Shard {
         self.table.is_closing()
     }
 
-    /// Closes up to `objects` more objects of a closing window; returns how many of that number remain.
-    pub(crate) fn close_more(&mut self, objects: usize, now: Duration) -> usize {
-        self.table.close_more(objects, now)
+    /// Closes up to `objects` more objects of a closing window, and counts the time; returns how many of that number
+    /// remain.
+    pub(crate) fn close_more(&mut self, objects: usize, clock: &dyn Clock, telemetry: &WorkerTelemetry) -> usize {
+        let stream = Arc::clone(self.table.stream());
+        self.table.close_more_measured(objects, clock, |period, took| telemetry.closed(&stream.name, period, took))
     }
 
     /// Advances event time by the clock; call it when all input partitions were just found to be at their ends. At
@@ -286,7 +296,7 @@ impl Shard {
 
     /// The status to publish.
     pub(crate) fn status(&self) -> TableStatus {
-        self.table.status()
+        TableStatus { state_bytes: Some(self.digests.bytes()), ..self.table.status() }
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn encode(
     for (chunk, bytes) in chunks {
         let key = chunk_key(chunk);
         let sealed = bytes.map(|bytes| codec::seal(&key, &[&head.sequence.to_le_bytes(), &bytes]));
-        digests.set(chunk, sealed.as_deref().map(codec::stored_checksum));
+        digests.set(chunk, sealed.as_deref());
         records.push((key, sealed));
     }
     let sources = encode_offsets(&head.cursors);
@@ -154,7 +154,7 @@ fn read_chunks(records: &StateRecords, saved: &mut Saved) -> Result<(), String> 
             fields.u64().map(|_sequence| fields.rest().to_vec())
         });
         let bytes = bytes.map_err(|reason| format!("chunk {chunk} is damaged: {reason}"))?;
-        saved.digests.set(chunk, Some(codec::stored_checksum(sealed)));
+        saved.digests.set(chunk, Some(sealed));
         saved.chunks.push((chunk, bytes));
     }
     saved.chunks.sort_unstable_by_key(|(chunk, _)| *chunk);
@@ -210,6 +210,22 @@ mod tests {
         assert_eq!(saved.head, head(2));
         assert_eq!(saved.chunks, [(1, b"b".to_vec()), (300, b"c".to_vec())]);
         assert_eq!(decode(&StateRecords::default()).unwrap().map(|saved| saved.head), None);
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_live_chunks_when_they_are_written_and_when_they_are_read() {
+        let (mut records, mut digests) = (StateRecords::default(), Digests::default());
+        for (sequence, chunks) in [
+            (1, vec![(0, Some(vec![7; 1000])), (1, Some(vec![7; 10]))]),
+            (2, vec![(0, Some(vec![7; 20])), (1, None), (2, Some(vec![7; 300]))]),
+        ] {
+            apply(&mut records, encode(&head(sequence), chunks, &mut digests));
+            let live = records.iter().filter(|(key, _)| key.first() == Some(&CHUNK));
+            let bytes: usize = live.map(|(_, value)| value.len()).sum();
+            assert!(bytes > 0);
+            assert_eq!(digests.bytes(), bytes as u64, "written with commit {sequence}");
+            assert_eq!(decode(&records).unwrap().unwrap().digests.bytes(), bytes as u64, "read after it");
+        }
     }
 
     #[test]

@@ -159,8 +159,8 @@ impl<M: Member> Worker<M> {
             self.activate(restored)?;
         }
         self.relieve_full(self.clock.monotonic())?;
+        self.close_windows();
         let now = self.clock.monotonic();
-        self.close_windows(now);
         if now.saturating_sub(self.last_check) >= CHECK_INTERVAL {
             self.last_check = now;
             self.check_periodically(now)?;

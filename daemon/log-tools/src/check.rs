@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use daemon_base::regular_file;
 use daemon_log::files::{
     Change, ChunkAt, Family, Frame, FrameAt, HEAD_LEN, Part, RecordHead, acknowledged_path, head, is_log, store_path,
     unseal_acknowledged,
@@ -87,11 +88,7 @@ pub(crate) fn read(path: &Path, decode: &mut DecodeState<'_>) -> Result<(Content
 /// The number of the last acknowledged write; 0 if it cannot be read.
 fn read_acknowledged(path: &Path, report: &mut Report) -> u64 {
     let file = acknowledged_path(path);
-    let is_other = file.metadata().is_ok_and(|found| !found.is_file());
-    let found = match is_other {
-        true => Err("it is not a regular file".to_owned()),
-        false => std::fs::read(&file).map_err(|error| error.to_string()),
-    };
+    let found = regular_file::read(&file).map_err(|error| error.to_string());
     match found.map(|sealed| unseal_acknowledged(&sealed).ok_or(sealed.is_empty())) {
         Ok(Ok(sequence)) => return sequence,
         // A log that was opened and never written.

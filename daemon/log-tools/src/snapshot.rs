@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use daemon_base::regular_file;
 use daemon_log::LogError;
 use daemon_log::files::{Family, files, io_error};
 
@@ -84,12 +85,9 @@ impl Snapshot {
     }
 }
 
-/// Opens a file, and returns its size. To open a pipe waits for its writer.
+/// Opens a file, and returns its size.
 fn open_regular(path: &Path) -> std::io::Result<(u64, File)> {
-    if !path.metadata()?.is_file() {
-        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    let file = File::open(path)?;
+    let file = regular_file::open_to_read(path)?;
     Ok((file.metadata()?.len(), file))
 }
 

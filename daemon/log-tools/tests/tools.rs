@@ -323,7 +323,7 @@ fn a_pipe_named_as_a_file_of_the_log_is_an_error_and_not_waited_for() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("log");
     write(&path);
-    for name in ["store/state-0000001000", "store/journal-0000001000", "acknowledged"] {
+    for name in ["store/state-0000001000", "store/journal-0000001000", "acknowledged", "VERSION"] {
         let pipe = path.join(name);
         let _ = std::fs::remove_file(&pipe);
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

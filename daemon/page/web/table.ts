@@ -30,6 +30,8 @@ interface Row {
   partial: boolean;
 }
 
+const NO_ALARMS: ShownAlarm[] = [];
+
 type Order = "name" | "uve" | "value" | "score" | "expected" | "alarm";
 type Structure = Record<string, unknown>;
 type Entry = { name: string; value: Record<string, Structure> };
@@ -70,7 +72,9 @@ class TableView {
   private readonly fields = new Map<string, (structure: Structure) => Omit<Row, "name" | "lower" | "uve">>();
   private readonly streams = new Map<string, string>();
   /** The alarms by object and UVE. */
-  private alarms = new Map<string, ShownAlarm[]>();
+  private alarms = new Map<string, Map<string, ShownAlarm[]>>();
+  /** The alarms as they were read, as a text. */
+  private alarmsRead = "";
   private hasAllAlarms = true;
   private rows: Row[] = [];
   private byName = new Map<string, Row[]>();
@@ -168,18 +172,21 @@ class TableView {
   /** Reads the alarms of all objects of the type: the filter has to know those that are not in view. */
   private async readAlarms(): Promise<void> {
     const { alarms, isComplete } = await allAlarms(this.view.signal);
-    const before = JSON.stringify([...this.alarms]);
     const type = this.types.value.replace(/s$/, "");
+    const ofType = alarms.filter((alarm) => alarm.uve_type === type);
     this.alarms = new Map();
-    for (const alarm of alarms.filter((alarm) => alarm.uve_type === type)) {
+    for (const alarm of ofType) {
+      const byUve = this.alarms.get(alarm.name) ?? new Map<string, ShownAlarm[]>();
+      this.alarms.set(alarm.name, byUve);
       for (const uve of [alarm.uve, ...(alarm.other_uves ?? [])]) {
-        const id = `${alarm.name}\n${uve}`;
-        this.alarms.set(id, [...(this.alarms.get(id) ?? []), alarm]);
+        byUve.set(uve, [...(byUve.get(uve) ?? []), alarm]);
       }
     }
     this.hasAllAlarms = isComplete;
     this.chooseAlarms(alarms);
-    if (JSON.stringify([...this.alarms]) !== before) {
+    const before = this.alarmsRead;
+    this.alarmsRead = JSON.stringify(ofType);
+    if (this.alarmsRead !== before) {
       this.select();
     }
   }
@@ -200,7 +207,7 @@ class TableView {
   /** The alarms of a row that the filter wants. */
   private alarmsOf(row: Row): ShownAlarm[] {
     const wanted = this.alarmed.value;
-    const found = this.alarms.get(`${row.name}\n${row.uve}`) ?? [];
+    const found = this.alarms.get(row.name)?.get(row.uve) ?? NO_ALARMS;
     return wanted === "" || wanted === "any" ? found : found.filter((alarm) => alarm.state === wanted || `rule:${alarm.type}` === wanted);
   }
 
@@ -346,8 +353,9 @@ class TableView {
 
   /** The rows in view: the first one, and the one after the last. */
   private seen(): [number, number] {
-    const first = Math.floor(this.frame.scrollTop / ROW_HEIGHT);
     const count = Math.ceil(this.frame.clientHeight / ROW_HEIGHT);
+    // A filter may leave fewer rows than are above the place that was scrolled to.
+    const first = Math.min(Math.floor(this.frame.scrollTop / ROW_HEIGHT), Math.max(0, this.selected.length - count));
     return [Math.max(0, first - OVERSCAN), Math.min(this.selected.length, first + count + OVERSCAN)];
   }
 
@@ -419,12 +427,10 @@ function alarmText(alarms: ShownAlarm[]): string {
 }
 
 function sort(rows: Row[], sign: number, key: (row: Row) => number | null): void {
-  // Rows without the number come last in both directions.
-  const of = (row: Row) => key(row) ?? sign * Infinity;
-  rows.sort((a, b) => {
-    const [x, y] = [of(a), of(b)];
-    return x === y ? 0 : sign * (x < y ? -1 : 1);
-  });
+  // Each number is read once, and not for each comparison. Rows without it come last in both directions.
+  const numbered = rows.map((row) => ({ row, number: sign * (key(row) ?? sign * Infinity) }));
+  numbered.sort((a, b) => (a.number === b.number ? 0 : a.number < b.number ? -1 : 1));
+  numbered.forEach(({ row }, index) => (rows[index] = row));
 }
 
 function spacer(rows: number): HTMLTableRowElement {

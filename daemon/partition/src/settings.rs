@@ -40,6 +40,8 @@ pub struct WorkerSettings {
 pub struct StreamPlan {
     /// The name, `Struct-attribute`.
     pub name: String,
+    /// The names of its proxy types, in the order of the plan.
+    pub types: Arc<[String]>,
     /// The proxy types computed from the stream.
     pub plan: Arc<Plan>,
     /// What the sources of the stream have observed.
@@ -61,6 +63,7 @@ impl StreamPlan {
         let observation = observations.stream(&name);
         Self {
             drops: DropLog::new(name.clone()),
+            types: type_names(&plan, &name).collect(),
             name,
             plan,
             observation,
@@ -87,4 +90,10 @@ impl StreamPlan {
     pub fn with_alarms(self, alarms: &Arc<Rules>) -> Self {
         Self { alarms: Arc::clone(alarms), ..self }
     }
+}
+
+/// The names of the proxy types, without that of the stream: `AggProxySum`.
+fn type_names<'p>(plan: &'p Plan, stream: &str) -> impl Iterator<Item = String> + use<'p> {
+    let end = format!("-{stream}");
+    plan.uve_names().map(move |name| name.strip_suffix(&end).unwrap_or(name).to_owned())
 }

@@ -1,6 +1,7 @@
 //! The status of the partitions, on either log: the response of `GET /api/v1/partitions`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_alarms::AlarmCounts;
@@ -20,6 +21,12 @@ pub struct TableStatus {
     pub closing: bool,
     /// Objects with state.
     pub objects: usize,
+    /// The names of the stream's proxy types.
+    pub types: Arc<[String]>,
+    /// Objects with a UVE of each of these types.
+    pub objects_by_type: Vec<usize>,
+    /// The size of the committed state; `None` if its log knows it.
+    pub state_bytes: Option<u64>,
     /// Event time up to which windows are closed, in microseconds since the epoch.
     pub watermark: u64,
     /// The number of records by outcome.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_alarms::{Alarms, is_alarm_chunk};
-use daemon_base::clock::micros;
+use daemon_base::clock::{Clock, micros};
 use daemon_log::LogError;
 use daemon_results::block::BlockSink;
 use proxy_uve::{Fate, Record, Table, TableSettings};
@@ -260,6 +260,25 @@ impl PartitionTable {
         left
     }
 
+    /// As [`close_more`](Self::close_more), which passes the period in microseconds of each window of which objects are
+    /// closed to `measured`, with the time that they took.
+    pub fn close_more_measured(
+        &mut self,
+        objects: usize,
+        clock: &dyn Clock,
+        mut measured: impl FnMut(u64, Duration),
+    ) -> usize {
+        let (mut left, mut before) = (objects, clock.monotonic());
+        while let Some(period) = self.table.closing_period().filter(|_| left > 0) {
+            left = self.table.close_window_more(left);
+            let now = clock.monotonic();
+            measured(period, now.saturating_sub(before));
+            before = now;
+        }
+        self.expect_commit_of_results(before);
+        left
+    }
+
     /// Closes every window that has samples: the end of a replay.
     pub fn close_all(&mut self, now: Duration) {
         if let Some(newest) = self.table.newest_timestamp() {
@@ -349,6 +368,9 @@ impl PartitionTable {
             cursors: self.cursors.clone(),
             closing: self.table.is_closing(),
             objects: self.table.objects(),
+            types: Arc::clone(&self.stream.types),
+            objects_by_type: self.table.objects_by_type().collect(),
+            state_bytes: None,
             watermark: self.table.watermark(),
             fates: *self.table.fates(),
             alarms: self.table.sink().alarms.counts(),

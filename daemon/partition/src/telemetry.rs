@@ -11,7 +11,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::{Heartbeats, TableStatus};
+use crate::{Heartbeats, StreamPlan, TableStatus};
+
+/// By stream and period in seconds.
+type ByPeriod = Family<[(&'static str, String); 2], Counter<f64, AtomicU64>>;
 
 type ByStream = Family<[(&'static str, String); 1], Counter<f64, AtomicU64>>;
 
@@ -23,7 +26,7 @@ pub struct WorkerTelemetry {
     commits: Counter,
     commit_seconds: Histogram,
     apply_seconds: ByStream,
-    close_seconds: ByStream,
+    close_seconds: ByPeriod,
     results: Counter,
     log_failures: Counter,
     tables: Mutex<BTreeMap<PartitionId, TableStatus>>,
@@ -58,9 +61,19 @@ impl WorkerTelemetry {
         self.apply_seconds.get_or_create(&[("stream", stream.to_owned())]).inc_by(took.as_secs_f64());
     }
 
-    /// Counts time that a worker spent with closing windows of a stream.
-    pub fn closed(&self, stream: &str, took: Duration) {
-        self.close_seconds.get_or_create(&[("stream", stream.to_owned())]).inc_by(took.as_secs_f64());
+    /// Counts time that a worker spent with closing windows of a stream, those of one period (µs).
+    pub fn closed(&self, stream: &str, period: u64, took: Duration) {
+        let labels =
+            [("stream", stream.to_owned()), ("period", Duration::from_micros(period).as_secs_f64().to_string())];
+        self.close_seconds.get_or_create(&labels).inc_by(took.as_secs_f64());
+    }
+
+    /// Lets the counters of a stream begin at 0: the first increase of one that appears with it is not seen.
+    pub fn begin(&self, stream: &StreamPlan) {
+        self.applied(&stream.name, Duration::ZERO);
+        for period in stream.plan.periods() {
+            self.closed(&stream.name, period, Duration::ZERO);
+        }
     }
 
     /// Counts a failure of the log that made a worker restore its partitions.
@@ -101,7 +114,8 @@ impl WorkerTelemetry {
         registry.register_with_unit("commit", help, Unit::Seconds, self.commit_seconds.clone());
         let help = "Time that workers spent with records; each of them closes a few objects of a window that is due";
         registry.register_with_unit("apply", help, Unit::Seconds, self.apply_seconds.clone());
-        let help = "Time that workers spent with closing windows between records";
+        let help =
+            "Time that workers spent with closing windows between records, by the period in seconds of the proxy types";
         registry.register_with_unit("close", help, Unit::Seconds, self.close_seconds.clone());
     }
 }

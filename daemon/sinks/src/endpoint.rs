@@ -4,6 +4,7 @@ use std::path::Path;
 
 use daemon_base::outbound::{Authorization, ClientTlsFiles, TlsFileProblem};
 use daemon_base::setting::Secret;
+use daemon_base::setting::address::is_https;
 use http::Uri;
 use ureq::tls::TlsConfig;
 
@@ -26,12 +27,12 @@ pub(crate) fn is_in_clear(url: &str) -> bool {
 
 /// The TLS of a client of the server at `url`, with the files of `section`.
 pub(crate) fn tls(url: &str, files: &ClientTlsFiles, section: &str) -> anyhow::Result<TlsConfig> {
-    if url.starts_with("https:") { files.config(section) } else { Ok(TlsConfig::default()) }
+    if is_https(url) { files.config(section) } else { Ok(TlsConfig::default()) }
 }
 
 /// What is wrong with the files of a section whose server has this URL, each with its key.
 pub(crate) fn tls_problems(url: &str, files: &ClientTlsFiles) -> Vec<TlsFileProblem> {
-    files.problems(url.starts_with("https:"), "a url with http uses no certificate; write https")
+    files.problems(is_https(url), "a url with http uses no certificate; write https")
 }
 
 /// Validates the URL of an endpoint. The problem never shows the URL, which may contain a password or a token.

@@ -104,14 +104,15 @@ impl RedisSink {
         telemetry: RedisTelemetry,
         stop: Stop,
     ) -> Self {
-        let client = Client::new(settings, stop);
+        let (client, names) = (Client::new(settings, stop), Names::new(settings));
+        let delivery = Delivery::new(client, names.clone(), publish, Arc::clone(&clock), telemetry.clone());
         Self {
-            names: Names::new(settings),
+            names,
             marker_key: MarkerKey::new(settings),
             is_shared: settings.is_shared,
             records: RecordReader::default(),
             lines,
-            delivery: Delivery::new(client, publish, Arc::clone(&clock), telemetry.clone()),
+            delivery,
             telemetry,
             clock,
             next: 0,

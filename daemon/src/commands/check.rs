@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use daemon_base::regular_file;
 use daemon_log::LogError;
 use daemon_log_tools::{Damage, Loss, Owned, Report, StateToCheck, check, salvage};
 use daemon_results::block;
@@ -131,7 +132,7 @@ pub(super) fn check_partitions(directory: &Path, report: &mut Report) {
 /// The number of partitions that a directory was made with.
 pub(super) fn partitions_of(directory: &Path) -> Result<u16, Damage> {
     let path = partitions_file(directory);
-    let found = std::fs::read_to_string(&path);
+    let found = regular_file::read_to_string(&path);
     let reason = match found.as_deref().map(|text| text.trim().parse()) {
         Ok(Ok(number @ 1..)) => return Ok(number),
         Ok(_) => format!("it has {:?} instead of the number log.partitions", found.unwrap_or_default().trim_end()),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use daemon_base::outbound::ClientTlsFiles;
 use daemon_base::setting::Secret;
+use daemon_base::setting::address::is_https;
 use ureq::Agent;
 
 /// How a command connects to a daemon.
@@ -51,7 +52,7 @@ impl ClientOptions {
             let agent = unix::agent(config.build(), Path::new(path));
             return Ok(Client { agent, base: "http://localhost".to_owned(), authorization });
         }
-        if url.starts_with("https:") {
+        if is_https(url) {
             let [ca, certificate, key] = [&self.ca, &self.certificate, &self.key].map(Clone::clone);
             let tls = ClientTlsFiles { ca, certificate, key }.read().map_err(|(key, problem)| {
                 // The options have the names of the settings without `_file`.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use daemon_base::outbound::ClientTlsFiles;
+use daemon_base::setting::address::has_tls;
 use daemon_kafka::KafkaConfig;
 
 use crate::config::Config;
@@ -18,8 +19,7 @@ pub(crate) fn clients(config: &Config) -> Vec<(&'static str, ClientTlsFiles)> {
         ("sinks.results_webhook", &sinks.results_webhook.url, sinks.results_webhook.tls_files()),
         ("sinks.webhook", &sinks.webhook.url, sinks.webhook.tls_files()),
     ];
-    let is_https = |url: &Option<String>| url.as_ref().is_some_and(|url| url.starts_with("https:"));
-    let posts = posts.into_iter().map(|(section, url, files)| (section, is_https(url), files));
+    let posts = posts.into_iter().map(|(section, url, files)| (section, has_tls(url), files));
     let kafka = &config.kafka;
     let others = [
         ("contiv", config.contiv.has_tls(), config.contiv.tls_files()),

@@ -220,7 +220,7 @@ fn keep_partitions(log: &EmbeddedLog, directory: &Path, partitions: u16) -> anyh
 /// When it was made with another one; the error names the remedy.
 pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Result<()> {
     let path = partitions_file(directory);
-    let found = match file::read_text(&path) {
+    let found = match file::read_regular_text(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         found => found.with_context(|| format!("read {}", path.display()))?,
     };

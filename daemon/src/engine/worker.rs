@@ -97,9 +97,8 @@ impl Worker {
             marked.with_context(|| format!("restore partition {id}"))
         };
         let assignments = partitions.into_iter().map(restore).collect::<anyhow::Result<Vec<_>>>()?;
-        for stream in assignments.iter().map(|assignment| &assignment.table.stream().name) {
-            telemetry.applied(stream, Duration::ZERO);
-            telemetry.closed(stream, Duration::ZERO);
+        for assignment in &assignments {
+            telemetry.begin(assignment.table.stream());
         }
         let worker = Self { log, clock, settings, telemetry, assignments, heartbeat, closes: 0, control };
         worker.publish();
@@ -168,14 +167,15 @@ impl Worker {
     /// are committed at the end of a window, so those of partitions that close side by side would wait in memory
     /// together.
     fn close_more(&mut self) -> bool {
-        let (now, count) = (self.clock.monotonic(), self.assignments.len());
+        let count = self.assignments.len();
         let mut in_turn = (0..count).map(|step| (self.closes + step) % count);
         let Some(index) = in_turn.find(|&index| self.assignments[index].table.is_closing()) else {
             return false;
         };
         let table = &mut self.assignments[index].table;
-        table.close_more(CLOSED_PER_ITERATION, now);
-        self.telemetry.closed(&table.stream().name, self.clock.monotonic().saturating_sub(now));
+        let (telemetry, stream) = (&self.telemetry, Arc::clone(table.stream()));
+        let measured = |period, took| telemetry.closed(&stream.name, period, took);
+        table.close_more_measured(CLOSED_PER_ITERATION, &*self.clock, measured);
         self.closes = if table.is_closing() { index } else { index + 1 };
         true
     }

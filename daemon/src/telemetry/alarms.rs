@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::StreamTotals;
+use super::streams::StreamTotals;
 
 pub(super) fn encode(streams: &BTreeMap<String, StreamTotals>, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let kind = ConstGauge::new(0u64).metric_type();

@@ -113,6 +113,11 @@ impl Redis {
         self.folder.path().to_owned()
     }
 
+    /// The number of fields of a hash; 0 if there is none.
+    pub(crate) fn hash_length(&self, key: &str) -> u64 {
+        self.try_connect().unwrap().hlen(key).unwrap()
+    }
+
     fn try_connect(&self) -> Option<Connection> {
         let url = format!("redis://{}127.0.0.1:{}/1", self.login, self.port);
         let mut connection = Client::open(url).unwrap().get_connection().ok()?;

@@ -66,6 +66,17 @@ impl<S: ResultSink> StreamState<S> {
         words.saturating_mul(WORD)
     }
 
+    /// Closes up to `objects` objects of the window that is closing, and none of the next one; returns the unused rest.
+    pub(super) fn close_objects_of_window(&mut self, keys: &mut impl Keys, objects: usize) -> usize {
+        let window = |closing: &Closing| (closing.group, closing.end);
+        let Some(first) = self.closing.as_ref().map(window) else { return objects };
+        let mut words = objects.div_ceil(WORD);
+        while words > 0 && self.closing.as_ref().map(window) == Some(first) {
+            words = words.saturating_sub(self.close_words(keys, words).max(1));
+        }
+        words.saturating_mul(WORD)
+    }
+
     /// Takes the next window that is due out of the open ones, in the order of their ends.
     fn begin_next(&mut self) {
         let Self { plan, settings, objects, columns, progress, .. } = self;

@@ -113,6 +113,11 @@ impl Plan {
         identities.into_iter().map(|(name, settings)| (name, settings.join("; "))).collect()
     }
 
+    /// The periods of the proxy types, in microseconds, each once and in order.
+    pub fn periods(&self) -> impl Iterator<Item = u64> {
+        self.groups.iter().map(|group| group.period).collect::<BTreeSet<_>>().into_iter()
+    }
+
     /// The longest window, in microseconds; windows of all lengths are aligned to the epoch.
     pub fn longest_window(&self) -> u64 {
         self.longest_window

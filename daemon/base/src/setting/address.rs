@@ -22,6 +22,9 @@ pub fn deserialize_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Op
     deserialize(deserializer).map(Some)
 }
 
+/// What a URL begins with whose server is reached by TLS.
+const HTTPS: &str = "https://";
+
 /// A server to connect to; its text is the base of its URLs, `http://host:port` or `https://host:port`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Server {
@@ -58,7 +61,7 @@ pub fn server(text: &str, port: u16) -> Result<Server, String> {
         return Err("a server contains a user; remove it, and use the settings for credentials".to_owned());
     }
     let refuse = || format!("{text:?} is not a server; write `host:port`, `http://host:port` or `https://host:port`");
-    let (has_tls, plain) = match text.strip_prefix("https://") {
+    let (has_tls, plain) = match text.strip_prefix(HTTPS) {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix("http://").unwrap_or(text)),
     };
@@ -81,9 +84,14 @@ pub fn servers(texts: &[String], port: u16, key: &'static str) -> anyhow::Result
     servers.map_err(anyhow::Error::msg).context(key)
 }
 
+/// Whether a server, or that of a URL, is reached by TLS.
+pub fn is_https(text: &str) -> bool {
+    text.starts_with(HTTPS)
+}
+
 /// Whether one of these servers is reached by TLS.
 pub fn has_tls<'s>(texts: impl IntoIterator<Item = &'s String>) -> bool {
-    texts.into_iter().any(|text| text.starts_with("https://"))
+    texts.into_iter().any(|text| is_https(text))
 }
 
 #[cfg(test)]

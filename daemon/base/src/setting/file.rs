@@ -5,6 +5,8 @@ use std::io::{Error, ErrorKind, Read as _, Result, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::regular_file;
+
 /// The largest file that the configuration reads: 1 MiB. Such files have kilobytes; a device or a log has no end.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -14,8 +16,12 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 ///
 /// When the file cannot be read or is larger.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    read_opened(File::open(path)?)
+}
+
+fn read_opened(file: File) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
         let text = format!("it is larger than {MAX_BYTES} bytes, which no such file is; name another file");
         return Err(Error::new(ErrorKind::FileTooLarge, text));
@@ -29,11 +35,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// As [`read`], and when it is not a regular file.
 pub fn read_regular(path: &Path) -> Result<Vec<u8>> {
-    if std::fs::metadata(path)?.is_file() {
-        read(path)
-    } else {
-        Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file; name one"))
-    }
+    read_opened(regular_file::open_to_read(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => Error::new(ErrorKind::InvalidInput, format!("{error}; name one")),
+        _ => error,
+    })?)
 }
 
 /// Reads a text file of at most [`MAX_BYTES`].
@@ -42,7 +47,20 @@ pub fn read_regular(path: &Path) -> Result<Vec<u8>> {
 ///
 /// As [`read`], and when the file is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).map_err(|error| Error::new(ErrorKind::InvalidData, error.utf8_error()))
+    text(read(path)?)
+}
+
+/// Reads a text file of at most [`MAX_BYTES`] that is a regular file.
+///
+/// # Errors
+///
+/// As [`read_regular`], and when the file is not UTF-8.
+pub fn read_regular_text(path: &Path) -> Result<String> {
+    text(read_regular(path)?)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Replaces a text file as a whole, durably: after a kill or a power cut it has the old content or the new one. Meanwhile the
@@ -55,7 +73,7 @@ pub fn replace(path: &Path, text: &str) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    let mut file = File::create(&new)?;
+    let mut file = regular_file::create(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, path)?;

@@ -63,6 +63,7 @@ impl<M: Member> Worker<M> {
         let sources = self.topology.sources(id);
         shard.share_held(&self.held);
         let starts = shard.begin(&sources, self.clock.monotonic());
+        self.telemetry.begin(shard.stream_plan());
         self.shards.insert(id, Slot::Active(ActiveShard { shard, sources }));
         self.report_ready();
         self.read_from(&starts)

@@ -45,16 +45,15 @@ impl<M: Member> Worker<M> {
 
     /// Closes more objects of the windows that are closing, one shard after the other, until their results fill a
     /// transaction. It is committed then, so that readers get these results while the worker makes the others.
-    pub(super) fn close_windows(&mut self, now: Duration) {
+    pub(super) fn close_windows(&mut self) {
         let mut left = CLOSED_PER_ITERATION;
         let mut pending = self.pending_bytes();
         for ActiveShard { shard, .. } in self.shards.values_mut().filter_map(Slot::active_mut) {
             if !shard.is_closing() {
                 continue;
             }
-            let (before, begun) = (shard.pending_bytes(), self.clock.monotonic());
-            left = shard.close_more(left, now);
-            self.telemetry.closed(shard.stream(), self.clock.monotonic().saturating_sub(begun));
+            let before = shard.pending_bytes();
+            left = shard.close_more(left, &*self.clock, &self.telemetry);
             pending += (shard.pending_bytes() - before) as u64;
             if left == 0 || pending > TRANSACTION_BYTES {
                 return;

@@ -21,6 +21,8 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use daemon_base::regular_file;
+
 use crate::embedded::disk::sync_directory;
 use crate::error::LogError;
 
@@ -63,13 +65,12 @@ impl Directory {
         let lock = lock(path)?;
         check_version(path)?;
         create_store(path)?;
-        let acknowledged = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(acknowledged_path(path))
-            .map_err(io("open the file of acknowledged writes"))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = acknowledged_path(path);
+        let acknowledged = regular_file::open(&file, &mut options);
+        let acknowledged =
+            acknowledged.map_err(|source| io_error("open the file of acknowledged writes", &file, source))?;
         Ok(Self { path: path.to_owned(), acknowledged, _lock: lock })
     }
 
@@ -91,7 +92,8 @@ impl Directory {
         let path = self.path.join(DISK_CHECK);
         // Bytes that no file system compresses to nothing.
         let bytes: Vec<u8> = (0..CHECK_BYTES).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
-        let written = File::create(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
+        let written =
+            regular_file::create(&path).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
         let removed = std::fs::remove_file(&path);
         written.and(removed).map_err(|source| io_error("check that the disk has space", &self.path, source))
     }
@@ -242,8 +244,9 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 fn lock(path: &Path) -> Result<File, LogError> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(lock_path(path));
-    let file = file.map_err(|source| io_error("open the lock file", path, source))?;
+    let file = lock_path(path);
+    let opened = regular_file::open(&file, OpenOptions::new().create(true).truncate(false).write(true));
+    let file = opened.map_err(|source| io_error("open the lock file", &file, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: path.to_owned() }),
@@ -269,14 +272,14 @@ pub(super) enum Format {
 /// Checks that a directory has a log of this version or can become one. Changes nothing.
 pub(super) fn check_format(path: &Path) -> Result<Format, LogError> {
     check_path(path)?;
-    match std::fs::read_to_string(path.join(VERSION_FILE)) {
+    match regular_file::read_to_string(&path.join(VERSION_FILE)) {
         Ok(found) if found == version_line() => Ok(Format::Known),
         Ok(found) => Err(unknown_version(path, format!("{:?}", found.trim_end()))),
         Err(error) if error.kind() == ErrorKind::NotFound => check_empty(path).map(|()| Format::New),
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             Err(unknown_version(path, "that is not UTF-8 text".to_owned()))
         }
-        Err(source) => Err(io_error("read the VERSION file", path, source)),
+        Err(source) => Err(io_error("read the VERSION file", &path.join(VERSION_FILE), source)),
     }
 }
 
@@ -313,7 +316,7 @@ fn check_empty(path: &Path) -> Result<(), LogError> {
 pub fn create_version(path: &Path) -> Result<(), LogError> {
     let io = |operation| move |source| io_error(operation, path, source);
     let unfinished = path.join(VERSION_NEW);
-    let mut file = File::create(&unfinished).map_err(io("create the VERSION file"))?;
+    let mut file = regular_file::create(&unfinished).map_err(io("create the VERSION file"))?;
     file.write_all(version_line().as_bytes())
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&unfinished, path.join(VERSION_FILE)))

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use daemon_base::regular_file;
+
 #[cfg(test)]
 use super::tests::trace;
 
@@ -25,12 +27,12 @@ const JOIN_BELOW: usize = 64 * 1024;
 /// Creates a file for reading and writing; an existing one is emptied.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     trace!(path, Create(path.to_owned()));
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+    regular_file::open(path, OpenOptions::new().read(true).write(true).create(true).truncate(true))
 }
 
 /// Opens an existing file for reading and writing.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
+    regular_file::open(path, OpenOptions::new().read(true).write(true))
 }
 
 /// Writes all parts to the file, one after the other, from position `at` on. Returns the position after them.

@@ -1,8 +1,12 @@
 //! Tests of the partition's table: records and time in, commits out.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use daemon_alarms::row::AlarmRow;
 use daemon_base::observation::{Observations, Observer};
 use daemon_results::record::RecordReader;
+use proxy_uve::derived_stats::ValueType;
+use proxy_uve::schema::ProxyType;
 use proxy_uve::schema::Schema;
 use proxy_uve::{Plan, Position, StreamName};
 
@@ -65,6 +69,48 @@ fn results_wait_for_the_linger_and_progress_for_the_interval() {
     assert!(table.is_due(SECOND + EVERY_SECOND.linger, EVERY_SECOND));
     assert_eq!(results(&mut table, 2 * SECOND), 1);
     assert_eq!(table.cursor(SOURCE), Some(2));
+}
+
+/// Each reading of its clock is a second later.
+#[derive(Debug, Default)]
+struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn now_micros(&self) -> u64 {
+        START
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn the_time_of_closing_is_measured_by_the_period_of_the_windows() {
+    let named = |name: &str, minutes: u64| {
+        let period = Duration::from_secs(60 * minutes);
+        ProxyType::builder(name, ValueType::U64).period(period).result("sum", "1-raw:DSSum").build().unwrap()
+    };
+    let types = [Arc::new(named("Short", 1)), Arc::new(named("Long", 2))];
+    let plan = Plan::new(StreamName::new("Agent", "flows").unwrap(), &types);
+    let stream = Arc::new(StreamPlan::new(Arc::new(plan), &Observations::default()));
+    let settings = TableSettings::default().with_allowed_lateness(Duration::ZERO).with_close_per_record(64);
+    let mut table = PartitionTable::new(stream, settings, 64 * 1024);
+    table.begin(Duration::ZERO);
+    sample(&mut table, 0, 0, SECOND);
+    // The record closes the first of three windows that are due.
+    sample(&mut table, 1, 120, SECOND);
+    assert!(table.is_closing());
+    let mut measured = Vec::new();
+    table.close_more_measured(64, &Ticking::default(), |period, took| measured.push((period / 60_000_000, took)));
+    assert_eq!(measured, [(1, SECOND)], "no more than what was asked for");
+    table.close_more_measured(1_000, &Ticking::default(), |period, took| measured.push((period / 60_000_000, took)));
+    assert_eq!(measured, [(1, SECOND), (2, SECOND)]);
+    assert!(!table.is_closing());
+    let status = table.status();
+    assert_eq!(*status.types, ["Short", "Long"]);
+    assert_eq!(status.objects_by_type, [1, 1]);
+    assert_eq!(results(&mut table, SECOND), 1, "one block");
 }
 
 #[test]

@@ -12,9 +12,9 @@ use tracing::{error, info, warn};
 use super::Publish;
 use super::client::{Client, Failure, FailureKind};
 use super::marker::{Marker, MarkerKey};
-use super::missing::Missing;
+use super::missing::{self, Missing};
 use super::telemetry::RedisTelemetry;
-use super::transaction::UveMessage;
+use super::transaction::{Names, UveMessage};
 
 const PAUSE: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 
@@ -32,6 +32,7 @@ pub(super) struct Stopped;
 /// Exchanges with retries.
 pub(super) struct Delivery {
     client: Client,
+    names: Names,
     publish: Option<Publish>,
     missing: Missing,
     clock: Arc<dyn Clock>,
@@ -47,6 +48,7 @@ pub(super) struct Delivery {
 impl Delivery {
     pub(super) fn new(
         client: Client,
+        names: Names,
         publish: Option<Publish>,
         clock: Arc<dyn Clock>,
         telemetry: RedisTelemetry,
@@ -54,6 +56,7 @@ impl Delivery {
         let logged_at = BTreeMap::new();
         Self {
             client,
+            names,
             publish,
             missing: Missing::default(),
             clock,
@@ -120,7 +123,7 @@ impl Delivery {
         let (messages, lost) = self.missing.next(messages, self.clock.monotonic());
         self.telemetry.left_out("unannounced", lost);
         if messages.is_empty() {
-            return Ok(());
+            return self.store_kept();
         }
         let messages: Arc<[UveMessage]> = messages.into();
         loop {
@@ -131,11 +134,42 @@ impl Delivery {
                 Ok(missing) => {
                     self.published(&messages, &missing);
                     self.recovered();
-                    return Ok(());
+                    return self.store_kept();
                 }
                 Err(failure) => self.pause(failure)?,
             }
         }
+    }
+
+    /// Reads the messages that a former process kept, once; `again` where Redis may have lost what it had.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`] if the daemon stops before.
+    pub(super) fn load_kept(&mut self, again: bool) -> Result<(), Stopped> {
+        if self.missing.is_loaded() && !again {
+            return Ok(());
+        }
+        let key = self.names.waiting_key();
+        if !self.names.has_messages() {
+            // The next sink with messages must not find what may be outdated by then.
+            self.exchange(move |connection| ::redis::cmd("DEL").arg(key).exec(connection))?;
+            self.missing.load(Vec::new(), |_| false);
+        } else {
+            let stored = self.exchange(move |connection| missing::read(connection, &key))?;
+            self.missing.load(stored, |message| self.names.is_own(message));
+        }
+        self.store_kept()
+    }
+
+    /// Changes the copy of the kept messages in Redis.
+    fn store_kept(&mut self) -> Result<(), Stopped> {
+        let changes: Arc<[missing::Change]> = self.missing.take_changes().into();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let key = self.names.waiting_key();
+        self.exchange(move |connection| missing::write(connection, &key, &changes))
     }
 
     /// Publishes messages that are kept, if they are due.

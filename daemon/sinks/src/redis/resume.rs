@@ -17,6 +17,7 @@ impl RedisSink {
             }
             let key = self.marker_key.clone();
             let found = self.delivery.exchange(move |connection| key.read(connection))?;
+            self.delivery.load_kept(found.next.is_none_or(|next| next < self.next))?;
             // After the marker: another daemon may write meanwhile.
             let bounds = log.results_bounds()?;
             let is_usable = !self.is_first_start && self.marker_key.has_layout_of(&found);

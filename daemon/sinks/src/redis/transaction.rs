@@ -103,6 +103,19 @@ impl Names {
         format!("DERIVED-STATSD:{}:withdrawn", self.generator)
     }
 
+    /// The hash of messages whose topics do not exist.
+    pub(super) fn waiting_key(&self) -> String {
+        format!("DERIVED-STATSD:{}:waiting", self.generator)
+    }
+
+    /// Whether a message has a topic and the end of a key of this sink.
+    pub(super) fn is_own(&self, message: &UveMessage) -> bool {
+        let Some((prefix, redis)) = &self.messages else { return false };
+        let partition = message.topic.strip_prefix(prefix.as_str()).and_then(|number| number.parse::<u32>().ok());
+        partition.is_some_and(|number| number < self.partitions)
+            && message.key.ends_with(&format!("|{}|{redis}", self.generator))
+    }
+
     /// Whether there are messages.
     pub(super) fn has_messages(&self) -> bool {
         self.messages.is_some()
@@ -365,5 +378,13 @@ mod tests {
             payload: payload.to_owned(),
         };
         assert_eq!(messages, [message("P-S-a", r#"{"__T":60}"#), message("P-S-b", "")]);
+        assert!(names.is_own(&messages[0]) && !self::names(false).is_own(&messages[0]));
+        let other = |partitions: u32, redis: &str| Names {
+            partitions,
+            messages: Some(("-uve-topic-".to_owned(), redis.to_owned())),
+            ..names.clone()
+        };
+        assert!(other(25, "10.0.0.5:6379").is_own(&messages[0]) && !other(24, "10.0.0.5:6379").is_own(&messages[0]));
+        assert!(!other(30, "10.0.0.6:6379").is_own(&messages[0]), "of another Redis");
     }
 }

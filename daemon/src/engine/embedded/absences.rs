@@ -33,7 +33,7 @@ impl Absences {
     /// When the file cannot be read, or is none of this program.
     pub(super) fn read(directory: &Path) -> anyhow::Result<Self> {
         let path = directory.join("ABSENCES");
-        let text = match file::read_text(&path) {
+        let text = match file::read_regular_text(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             text => text.with_context(|| format!("read {}", path.display()))?,
         };

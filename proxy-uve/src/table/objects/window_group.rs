@@ -55,6 +55,11 @@ impl WindowGroup {
         self.closed_to
     }
 
+    /// How many objects are alive.
+    pub(in crate::table) fn alive(&self) -> usize {
+        self.alive
+    }
+
     /// The silent periods in a row of an object; `None` if it is not alive.
     pub(in crate::table) fn silent_periods(&self, slot: usize) -> Option<u32> {
         self.liveness.get(slot).filter(|liveness| liveness.is_alive()).map(|liveness| liveness.silent())

@@ -165,6 +165,26 @@ pub enum LogError {
 
     /// The state of a partition cannot be used, and nobody has accepted its loss.
     #[error(
+    /// Results are missing that a sink has not read, although no limit allowed to delete them, and nobody has accepted
+    /// their loss.
+    #[error(
+        "results that were not delivered are missing: the file {} is gone, and no limit of retention allowed to delete it; \
+         lost are {records} records of results (blocks of up to 64 KiB) that {sinks} had not read; put the file back, \
+         restore a copy, or salvage the rest (`derived-statsd check --salvage NEW DIRECTORY`); or create the file {} to go \
+         on without them",
+        path.display(), permission.display()
+    )]
+    LostResults {
+        /// The oldest missing file with such results.
+        path: PathBuf,
+        /// The number of records of results that the slowest sink had not read.
+        records: u64,
+        /// The names of the sinks, with commas.
+        sinks: String,
+        /// The file whose existence accepts the loss.
+        permission: PathBuf,
+    },
+
         "the saved state of partition {partition} cannot be used: {reason}; started over, the partition would lose what \
          input before offset {from} gave it, and repeat the results of the input from there on; restore a copy, or \
          create the file {} to accept that",
@@ -279,6 +299,7 @@ impl LogError {
                 | Self::Damaged { .. }
                 | Self::LostTail { .. }
                 | Self::NewerState { .. }
+                | Self::LostResults { .. }
                 | Self::StateLoss { .. }
                 | Self::UnknownVersion { .. }
         )

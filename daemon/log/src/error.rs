@@ -26,7 +26,7 @@ pub enum LogError {
     /// A stored input or result frame fails its checksum, or a frame between two others is missing.
     #[error(
         "frame at offset {offset} of {location} is damaged: {reason}; \
-         restore the data directory from a copy, or delete it to start empty"
+         restore the data directory from a copy, or salvage what can be read (`derived-statsd check --salvage NEW DIRECTORY`)"
     )]
     CorruptFrame {
         /// The log that holds the frame: a partition or the results.
@@ -68,7 +68,8 @@ pub enum LogError {
     /// The store's files fail its checks: the disk is damaged or another program changed them.
     #[error(
         "the log's files at {} do not pass their checks ({location}: {reason}); check the disk, \
-         then restore the data directory from a copy, or delete it to start empty",
+         then restore the data directory from a copy, or salvage what can be read (`derived-statsd check --salvage NEW \
+         DIRECTORY`)",
         path.display()
     )]
     Damaged {
@@ -147,7 +148,8 @@ pub enum LogError {
     /// The files lack writes that the log acknowledged.
     #[error(
         "the log at {} ends at write {found} (byte {end}), but write {acknowledged} was acknowledged: its journal \
-         was cut or damaged; restore a copy, or delete the file {} to accept the loss",
+         was cut or damaged; restore a copy, salvage what can be read (`derived-statsd check --salvage NEW DIRECTORY`), or \
+         delete the file {} to accept the loss",
         path.display(), acknowledged_file.display()
     )]
     LostTail {
@@ -163,8 +165,6 @@ pub enum LogError {
         acknowledged: u64,
     },
 
-    /// The state of a partition cannot be used, and nobody has accepted its loss.
-    #[error(
     /// Results are missing that a sink has not read, although no limit allowed to delete them, and nobody has accepted
     /// their loss.
     #[error(
@@ -185,6 +185,8 @@ pub enum LogError {
         permission: PathBuf,
     },
 
+    /// The state of a partition cannot be used, and nobody has accepted its loss.
+    #[error(
         "the saved state of partition {partition} cannot be used: {reason}; started over, the partition would lose what \
          input before offset {from} gave it, and repeat the results of the input from there on; restore a copy, or \
          create the file {} to accept that",
@@ -297,9 +299,9 @@ impl LogError {
             self,
             Self::CorruptFrame { .. }
                 | Self::Damaged { .. }
+                | Self::LostResults { .. }
                 | Self::LostTail { .. }
                 | Self::NewerState { .. }
-                | Self::LostResults { .. }
                 | Self::StateLoss { .. }
                 | Self::UnknownVersion { .. }
         )

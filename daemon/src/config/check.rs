@@ -42,23 +42,23 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
     let mut notices = Vec::new();
     notices.extend(listeners::notices(&config.http));
     if config.sinks.influxdb.sends_secret_in_clear() {
-        notices.push("sinks.influxdb.url: http sends the secret unencrypted; use https".to_owned());
+        notices.push(notice!("sinks.influxdb.url: http sends the secret unencrypted; use https"));
     }
     if config.sinks.redis.sends_secret_in_clear() {
-        notices.push("sinks.redis.url: redis sends the password unencrypted; use rediss".to_owned());
+        notices.push(notice!("sinks.redis.url: redis sends the password unencrypted; use rediss"));
     }
     if config.sinks.remote_write.sends_secret_in_clear() {
-        notices.push("sinks.remote_write.url: http sends the secret unencrypted; use https".to_owned());
+        notices.push(notice!("sinks.remote_write.url: http sends the secret unencrypted; use https"));
     }
     if config.sinks.otlp.sends_secret_in_clear() {
-        notices.push("sinks.otlp.url: http sends the secret unencrypted; use https".to_owned());
+        notices.push(notice!("sinks.otlp.url: http sends the secret unencrypted; use https"));
     }
     if config.opserver.sends_secret_in_clear() {
-        notices.push("opserver.servers: http sends the password unencrypted; write https://host:port".to_owned());
+        notices.push(notice!("opserver.servers: http sends the password unencrypted; write https://host:port"));
     }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
-        notices.push(format!(
+        notices.push(notice!(
             "aggregation.allowed_skew ({}) is above allowed_lateness ({}): one fast clock can make the samples of all \
              other sources late",
             duration::print(aggregation.allowed_skew),
@@ -70,7 +70,7 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
 
 /// The risk of a stream whose proxy types read counters.
 pub(super) fn counters_notice(stream: &StreamName) -> String {
-    format!(
+    notice!(
         "{stream}: its proxy types take samples as readings of counters (metric=\"agg\", `DSIncrease`, `DSRate`), one counter for each `source` \
          that samples name; samples without a source, such as Contrail's XML, are all of one, which is wrong where \
          several senders share a key"
@@ -79,7 +79,7 @@ pub(super) fn counters_notice(stream: &StreamName) -> String {
 
 /// The risk of a stream whose proxy types count the last value of each source.
 pub(super) fn last_values_notice(stream: &StreamName) -> String {
-    format!(
+    notice!(
         "{stream}: its proxy types count the last value of each `source` that samples name; samples without a source, \
          such as Contrail's XML, are all of one, and the newest of them counts alone"
     )
@@ -92,7 +92,7 @@ pub(super) fn contiv_notice(stream: &StreamName) -> Option<String> {
         return None;
     }
     let near = nearest(&stream, known.iter().map(String::as_str))?;
-    Some(format!("{stream}: Contiv's nodes have no such counter; did you mean `{near}`?"))
+    Some(notice!("{stream}: Contiv's nodes have no such counter; did you mean `{near}`?"))
 }
 
 struct Checks<'l>(&'l mut Layers);

@@ -149,7 +149,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let streams = Streams::build(&config, registry, &mut layers);
     notices.extend(check::notices(&config));
     for name in streams.iter().flat_map(Streams::unused_types) {
-        notices.push(format!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
+        notices.push(notice!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
     }
     notices.extend(streams.iter().flat_map(Streams::with_counters).map(check::counters_notice));
     notices.extend(streams.iter().flat_map(Streams::with_last_values).map(check::last_values_notice));

@@ -30,7 +30,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     }
     // A guard that is set, with a value that is not accepted, is one problem and not also a listener without a guard.
     let guards = ["http.insecure", "http.tokens_file"];
-    if let Err((key, problem)) = crate::settings::access(&survey.config.http)
+    if let Err((key, problem)) = crate::settings::access(&survey.config)
         && !survey.is_refused(&guards)
     {
         survey.add_problem(key, &problem);

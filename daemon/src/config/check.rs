@@ -40,7 +40,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
 pub(super) fn notices(config: &Config) -> Vec<String> {
     let mut notices = Vec::new();
-    notices.extend(listeners::notices(&config.http));
+    notices.extend(listeners::notices(config));
     if config.sinks.influxdb.sends_secret_in_clear() {
         notices.push(notice!("sinks.influxdb.url: http sends the secret unencrypted; use https"));
     }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
+use crate::config::tls::OwnCertificate;
 use crate::engine::{Base, Engine, EngineSettings, Failure, LogSettings};
 use crate::extensions::Extensions;
 use crate::http::{Access, Certificates, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
@@ -52,7 +53,7 @@ pub(crate) struct AppSettings {
     /// Who may use the server.
     pub access: Arc<Access>,
     /// The certificates that the daemon shows, each with its setting.
-    pub certificates: Vec<(String, PathBuf)>,
+    pub certificates: Vec<OwnCertificate>,
     /// The streams of labelled series.
     pub rules: Vec<Rule>,
     /// How long stopping may take.
@@ -195,7 +196,7 @@ fn announce(path: &Path, server: &Server, page: Option<&LegacyServer>) -> anyhow
 
 /// Starts what ends with each engine: the threads that watch the expiry of the daemon's certificates, and that tell the
 /// service manager about the daemon.
-fn start_helpers(engine: &mut Engine, certificates: &[(String, PathBuf)]) -> anyhow::Result<()> {
+fn start_helpers(engine: &mut Engine, certificates: &[OwnCertificate]) -> anyhow::Result<()> {
     let (telemetry, clock) = (Arc::clone(&engine.telemetry), Arc::clone(&engine.clock));
     telemetry.certificates.forget();
     if !certificates.is_empty() {

@@ -50,8 +50,19 @@ pub(crate) fn check(config: &Config, section: &str) -> anyhow::Result<()> {
     checked.map_err(|(key, problem)| anyhow::anyhow!("{section}.{key}: {problem}"))
 }
 
-/// The certificates that the daemon shows to clients and servers, each with its setting.
-pub(crate) fn own_certificates(config: &Config) -> Vec<(String, PathBuf)> {
+/// A certificate that the daemon shows to clients or servers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct OwnCertificate {
+    /// The setting that names its file.
+    pub setting: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Whether a new file is in use within a second. Otherwise it is when the configuration is read again.
+    pub is_reloaded: bool,
+}
+
+/// The certificates that the daemon shows.
+pub(crate) fn own_certificates(config: &Config) -> Vec<OwnCertificate> {
     let listeners = config.http.listeners.iter().zip(1..);
     let listeners = listeners.filter_map(|(listener, number): (_, usize)| {
         let tls = listener.tls.as_ref()?;
@@ -61,7 +72,8 @@ pub(crate) fn own_certificates(config: &Config) -> Vec<(String, PathBuf)> {
     let contiv = contiv.map(|tls| ("contiv.listen_tls".to_owned(), tls.certificate.clone()));
     let shown = clients(config).into_iter();
     let shown = shown.filter_map(|(section, files)| Some((format!("{section}.certificate_file"), files.certificate?)));
-    listeners.chain(contiv).chain(shown).collect()
+    let own = |is_reloaded| move |(setting, path)| OwnCertificate { setting, path, is_reloaded };
+    listeners.chain(contiv).map(own(true)).chain(shown.map(own(false))).collect()
 }
 
 #[cfg(test)]
@@ -93,7 +105,16 @@ mod tests {
                     opserver.certificate_file = \"/o\"\n[[http.listeners]]\naddress = \"[::1]:1\"\n\
                     [[http.listeners]]\naddress = \"[::1]:2\"\ntls = { certificate = \"/l\", key = \"k\" }\n";
         let found = own_certificates(&toml::from_str(text).unwrap());
-        let expected = [("http.listeners 2", "/l"), ("contiv.listen_tls", "/c"), ("opserver.certificate_file", "/o")];
-        assert_eq!(found, expected.map(|(setting, path)| (setting.to_owned(), PathBuf::from(path))));
+        let expected = [
+            ("http.listeners 2", "/l", true),
+            ("contiv.listen_tls", "/c", true),
+            ("opserver.certificate_file", "/o", false),
+        ];
+        let own = |(setting, path, is_reloaded): (&str, &str, bool)| OwnCertificate {
+            setting: setting.to_owned(),
+            path: PathBuf::from(path),
+            is_reloaded,
+        };
+        assert_eq!(found, expected.map(own));
     }
 }

@@ -148,8 +148,9 @@ impl Checks<'_> {
                 "kafka.security requires a user; set it, and kafka.password or kafka.password_file",
             );
         }
-        for property in kafka.properties.iter().filter(|property| !property.contains('=')) {
-            self.add_problem("kafka.properties", &format!("{property:?} has no `=`; write `name=value`"));
+        // The entry itself may be a password.
+        for (number, _) in (1..).zip(&kafka.properties).filter(|(_, property)| !property.contains('=')) {
+            self.add_problem("kafka.properties", &format!("entry {number} has no `=`; write `name=value`"));
         }
     }
 

@@ -142,6 +142,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let of_file = layers.values();
     environment::read(&sources.environment, &mut layers);
     flags::read(&sources.set, &sources.uve_proxy_list, &mut layers);
+    notices.extend(flags::notices(&sources.set));
 
     let hidden = layers.hidden(&of_file);
     let config = layers.config();

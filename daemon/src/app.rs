@@ -23,7 +23,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::config::tls::OwnCertificate;
 use crate::engine::{Base, Engine, EngineSettings, Failure, LogSettings};
 use crate::extensions::Extensions;
 use crate::http::{Access, Certificates, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
@@ -33,6 +32,7 @@ use crate::service_manager;
 use self::change::Running;
 pub(crate) use self::change::{Prepared, Reconfigure};
 use self::expiry::Expiry;
+pub(crate) use self::expiry::OwnCertificate;
 pub(crate) use self::signals::{Hangups, StopSignals};
 pub(crate) use self::staged_file::StagedFile;
 pub(crate) use self::start::start_scraper;

@@ -17,7 +17,7 @@ use daemon_sources::contiv::{LegacySettings, ScraperSettings};
 use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
-use crate::app::{AppSettings, NotStarted};
+use crate::app::{AppSettings, NotStarted, OwnCertificate};
 use crate::config::tls;
 use crate::config::{Aggregation, Config, Http, ListenAddress, ListenerConfig, Loaded, LogKind, Role, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
@@ -36,10 +36,15 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http).map_err(not_started)?,
         access: access(&loaded.config).map_err(not_started)?,
-        certificates: tls::own_certificates(&loaded.config),
+        certificates: certificates(&loaded.config),
         rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })
+}
+
+fn certificates(config: &Config) -> Vec<OwnCertificate> {
+    let own = tls::own_certificates(config).into_iter();
+    own.map(|(setting, path, is_reloaded)| OwnCertificate { setting, path, is_reloaded }).collect()
 }
 
 fn not_started((key, problem): (&str, String)) -> anyhow::Error {

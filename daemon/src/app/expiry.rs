@@ -9,7 +9,6 @@ use daemon_base::setting::file;
 use daemon_base::stop::Stop;
 use tracing::{error, warn};
 
-use crate::config::tls::OwnCertificate;
 use crate::telemetry::CertificateTelemetry;
 
 /// How often the files are polled. A listener takes a new certificate within a second; the metric may come later. A client
@@ -20,6 +19,17 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const NOTICE_SECONDS: u64 = 14 * DAY;
 
 const DAY: u64 = 24 * 3600;
+
+/// A certificate that the daemon shows to clients or servers.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnCertificate {
+    /// The setting that names its file.
+    pub setting: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Whether a new file is in use within a second. Otherwise it is when the configuration is read again.
+    pub is_reloaded: bool,
+}
 
 /// The certificates that are watched.
 pub(super) struct Expiry(Vec<Watched>);

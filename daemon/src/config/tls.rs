@@ -50,19 +50,9 @@ pub(crate) fn check(config: &Config, section: &str) -> anyhow::Result<()> {
     checked.map_err(|(key, problem)| anyhow::anyhow!("{section}.{key}: {problem}"))
 }
 
-/// A certificate that the daemon shows to clients or servers.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct OwnCertificate {
-    /// The setting that names its file.
-    pub setting: String,
-    /// The file.
-    pub path: PathBuf,
-    /// Whether a new file is in use within a second. Otherwise it is when the configuration is read again.
-    pub is_reloaded: bool,
-}
-
-/// The certificates that the daemon shows.
-pub(crate) fn own_certificates(config: &Config) -> Vec<OwnCertificate> {
+/// The certificates that the daemon shows to clients and servers: the setting of each, its file, and whether it is a
+/// server's, which reads a new file by itself.
+pub(crate) fn own_certificates(config: &Config) -> Vec<(String, PathBuf, bool)> {
     let listeners = config.http.listeners.iter().zip(1..);
     let listeners = listeners.filter_map(|(listener, number): (_, usize)| {
         let tls = listener.tls.as_ref()?;
@@ -72,7 +62,7 @@ pub(crate) fn own_certificates(config: &Config) -> Vec<OwnCertificate> {
     let contiv = contiv.map(|tls| ("contiv.listen_tls".to_owned(), tls.certificate.clone()));
     let shown = clients(config).into_iter();
     let shown = shown.filter_map(|(section, files)| Some((format!("{section}.certificate_file"), files.certificate?)));
-    let own = |is_reloaded| move |(setting, path)| OwnCertificate { setting, path, is_reloaded };
+    let own = |is_servers| move |(setting, path)| (setting, path, is_servers);
     listeners.chain(contiv).map(own(true)).chain(shown.map(own(false))).collect()
 }
 
@@ -110,11 +100,8 @@ mod tests {
             ("contiv.listen_tls", "/c", true),
             ("opserver.certificate_file", "/o", false),
         ];
-        let own = |(setting, path, is_reloaded): (&str, &str, bool)| OwnCertificate {
-            setting: setting.to_owned(),
-            path: PathBuf::from(path),
-            is_reloaded,
-        };
+        let own =
+            |(setting, path, is_servers): (&str, &str, bool)| (setting.to_owned(), PathBuf::from(path), is_servers);
         assert_eq!(found, expected.map(own));
     }
 }

@@ -20,6 +20,7 @@ ENV PATH=/usr/bin
 # The only place that is written to: the container runs with --read-only.
 VOLUME /var/lib/derived-statsd
 EXPOSE 8081
+# Of the listener in the configuration, as the daemon reads it of DERIVED_STATSD_CONFIG and the environment.
 HEALTHCHECK --interval=5s --timeout=4s --start-period=10s CMD ["derived-statsd", "health"]
 ENTRYPOINT ["derived-statsd"]
 CMD ["run"]

@@ -32,6 +32,7 @@ use crate::service_manager;
 use self::change::Running;
 pub(crate) use self::change::{Prepared, Reconfigure};
 use self::expiry::Expiry;
+pub(crate) use self::expiry::OwnCertificate;
 pub(crate) use self::signals::{Hangups, StopSignals};
 pub(crate) use self::staged_file::StagedFile;
 pub(crate) use self::start::start_scraper;
@@ -52,7 +53,7 @@ pub(crate) struct AppSettings {
     /// Who may use the server.
     pub access: Arc<Access>,
     /// The certificates that the daemon shows, each with its setting.
-    pub certificates: Vec<(String, PathBuf)>,
+    pub certificates: Vec<OwnCertificate>,
     /// The streams of labelled series.
     pub rules: Vec<Rule>,
     /// How long stopping may take.
@@ -195,7 +196,7 @@ fn announce(path: &Path, server: &Server, page: Option<&LegacyServer>) -> anyhow
 
 /// Starts what ends with each engine: the threads that watch the expiry of the daemon's certificates, and that tell the
 /// service manager about the daemon.
-fn start_helpers(engine: &mut Engine, certificates: &[(String, PathBuf)]) -> anyhow::Result<()> {
+fn start_helpers(engine: &mut Engine, certificates: &[OwnCertificate]) -> anyhow::Result<()> {
     let (telemetry, clock) = (Arc::clone(&engine.telemetry), Arc::clone(&engine.clock));
     telemetry.certificates.forget();
     if !certificates.is_empty() {

@@ -9,6 +9,15 @@
 //! `docs/src/reference/configuration.md`, the example file `derived-statsd.example.toml`; tests compare the keys of
 //! both with the keys of the structs.
 
+/// The text of a notice, as `format!`: `daemon/tests/messages.rs` finds all notices by it, and each is on a page of the
+/// operations.
+macro_rules! notice {
+    ($($text:tt)*) => {
+        ::std::format!($($text)*)
+    };
+}
+pub(crate) use notice;
+
 mod alarms;
 mod check;
 mod collector;

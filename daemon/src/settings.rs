@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use daemon_base::listener::{Limits, ServerTls};
+use daemon_base::listener::{Limits, ServerTls, TlsFiles};
 use daemon_base::observation::Observations;
 use daemon_kafka::{ForeignTopic, KafkaConfig, KafkaSettings, Names};
 use daemon_log::files::START_OVER_FILE;
@@ -17,7 +17,7 @@ use daemon_sources::contiv::{LegacySettings, ScraperSettings};
 use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
-use crate::app::{AppSettings, NotStarted};
+use crate::app::{AppSettings, NotStarted, OwnCertificate};
 use crate::config::tls;
 use crate::config::{Aggregation, Config, Http, ListenAddress, ListenerConfig, Loaded, LogKind, Role, Streams};
 use crate::engine::{EmbeddedSettings, EngineSettings, LogSettings};
@@ -35,11 +35,16 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         contiv: ScraperSettings::new(&loaded.config.contiv)?,
         legacy: LegacySettings::new(&loaded.config.contiv)?,
         http: http(&loaded.config.http).map_err(not_started)?,
-        access: access(&loaded.config.http).map_err(not_started)?,
-        certificates: tls::own_certificates(&loaded.config),
+        access: access(&loaded.config).map_err(not_started)?,
+        certificates: certificates(&loaded.config),
         rules: loaded.streams.mapped.clone(),
         grace: loaded.config.shutdown.grace,
     })
+}
+
+fn certificates(config: &Config) -> Vec<OwnCertificate> {
+    let own = tls::own_certificates(config).into_iter();
+    own.map(|(setting, path, is_reloaded)| OwnCertificate { setting, path, is_reloaded }).collect()
 }
 
 fn not_started((key, problem): (&str, String)) -> anyhow::Error {
@@ -52,12 +57,12 @@ fn not_started((key, problem): (&str, String)) -> anyhow::Error {
 ///
 /// The setting that is wrong, and why: the file of tokens cannot be used, or an address of the network has neither tokens
 /// nor another guard.
-pub(crate) fn access(section: &Http) -> Result<Arc<Access>, (&'static str, String)> {
+pub(crate) fn access(config: &Config) -> Result<Arc<Access>, (&'static str, String)> {
+    let section = &config.http;
     for (index, listener) in section.all_listeners().enumerate() {
-        let has_clients = listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let only_probes = listener.roles == [Role::Probes];
-        let is_guarded = section.tokens_file.is_some() || section.insecure || has_clients || only_probes;
-        if listener.address.is_of_network() && !is_guarded {
+        let is_guarded = section.tokens_file.is_some() || only_probes;
+        if is_open(section, &listener.address, listener.tls.as_ref()) && !is_guarded {
             let problem = format!(
                 "everybody who reaches {} could read and post; set http.tokens_file (`derived-statsd token NAME` makes \
                  tokens), or http.insecure = true if something else guards it",
@@ -66,8 +71,21 @@ pub(crate) fn access(section: &Http) -> Result<Arc<Access>, (&'static str, Strin
             return Err((section.listener_key(index), problem));
         }
     }
+    let page = config.contiv.listen.map(ListenAddress::Tcp);
+    if let Some(address) = page.filter(|address| is_open(section, address, config.contiv.listen_tls.as_ref())) {
+        let problem = format!(
+            "everybody who reaches {address} could read, and Contiv's page has no tokens; set client_ca in contiv.listen_tls, \
+             or http.insecure = true if something else guards it"
+        );
+        return Err(("contiv.listen", problem));
+    }
     let access = Access::new(section.tokens_file.clone()).map_err(|problem| ("http.tokens_file", problem))?;
     Ok(Arc::new(access))
+}
+
+/// Whether everybody in a network reaches a listener: neither certificates of clients nor `http.insecure` guard it.
+fn is_open(section: &Http, address: &ListenAddress, tls: Option<&TlsFiles>) -> bool {
+    address.is_of_network() && !section.insecure && tls.is_none_or(|tls| tls.client_ca.is_none())
 }
 
 /// The listeners, with their certificates.

@@ -4,10 +4,12 @@
 
 mod support;
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::{Daemon, command, line, results};
+use support::{Daemon, command, command_of, line, results};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -148,4 +150,45 @@ fn a_group_on_kafka_has_nothing_to_copy() {
     let output = command.arg(directory.path().join("copy")).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("Kafka's tools"), "{}", said(&output));
+}
+
+#[test]
+fn what_root_restores_below_the_directory_of_another_user_is_opened_by_that_user() {
+    let directory = TempDir::new().unwrap();
+    if directory.path().metadata().unwrap().uid() != 0 {
+        eprintln!("not run: only root may give files to another user");
+        return;
+    }
+    let service = Some(61_234);
+    let open = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    open(directory.path());
+    let [log, copy, state] = ["log", "copy", "state"].map(|name| directory.path().join(name));
+    let daemon = Daemon::start(&log, &SETTINGS);
+    for window in 0..2 {
+        assert_eq!(daemon.post(batch(window).as_bytes(), None).unwrap().0, 200);
+    }
+    daemon.wait_until_applied();
+    assert!(backup(&log, &copy).status.success());
+    daemon.stop();
+    std::fs::create_dir(&state).unwrap();
+    chown(&state, service, service).unwrap();
+    // Of what is below the directory of the service, and what this user may run.
+    let program = directory.path().join("derived-statsd");
+    std::fs::copy(env!("CARGO_BIN_EXE_derived-statsd"), &program).unwrap();
+    let [restored, salvaged, copied] = ["restored", "salvaged", "copied"].map(|name| state.join(name));
+    let made = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_derived-statsd")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    };
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    made(&["restore", &text(&copy), &text(&restored)]);
+    made(&["check", "--salvage", &text(&salvaged), &text(&copy)]);
+    assert!(backup(&log, &copied).status.success());
+    for made in [&restored, &salvaged, &copied] {
+        // It opens the log as `run` does, with its lock and for writing.
+        let mut command = command_of(&program, "results", made, &SETTINGS);
+        let output = command.uid(61_234).gid(61_234).current_dir("/").output().unwrap();
+        assert!(output.status.success(), "{}: {}", made.display(), said(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).lines().count() > 0, "{}", made.display());
+    }
 }

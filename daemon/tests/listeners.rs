@@ -324,5 +324,21 @@ fn the_end_of_the_certificates_of_listeners_and_clients_is_a_metric_and_near_it_
     }
     // They are valid for two days.
     daemon.wait_until_said("A certificate of this daemon expires soon.");
+    // The listener uses a new file within a second, the client at the next change of the configuration.
+    let metric = |setting: &str, end: &str| {
+        format!("derived_statsd_certificate_expiry_timestamp_seconds{{setting=\"{setting}\"}} {end}\n")
+    };
+    let before = ends("client.pem");
+    for name in ["server", "client"] {
+        certificates::sign_for(folder.path(), name, "authority", 400);
+    }
+    let renewed = ends("client.pem");
+    assert_ne!(before, renewed);
+    let (listener, client) = ("http.listeners 1", "sinks.webhook.certificate_file");
+    let server = metric(listener, &ends("server.pem"));
+    let metrics = daemon.wait_for("/metrics", |(_, metrics)| metrics.contains(&server).then(|| metrics.clone()));
+    assert!(metrics.contains(&metric(client, &before)), "the client still shows the old certificate");
+    daemon.signal("HUP");
+    daemon.wait_for("/metrics", |(_, metrics)| metrics.contains(&metric(client, &renewed)).then_some(()));
     daemon.stop();
 }

@@ -122,10 +122,40 @@ fn the_pages_on_faults_list_what_the_daemon_prints() {
     assert!(checked > 30, "{checked} messages");
 }
 
-/// The messages of all `warn!` and `error!` in a source, each up to its first placeholder.
-fn warnings(source: &str) -> Vec<String> {
+/// Texts that are placeholders only: those of the functions in [`TEXTS`], and of notices.
+const OF_FUNCTIONS: [&str; 4] = ["{notice}", "{problem}", "{}", "{state}; {remedy}. The results stay in the log."];
+
+/// The functions that make the texts of messages, by their files.
+const TEXTS: [(&str, &str); 4] = [
+    ("alarms/src/check.rs", "fn hints_of("),
+    ("kafka/src/topics/plan.rs", "fn uneven("),
+    ("partition/src/drops.rs", "fn text(fate"),
+    ("sinks/src/redis/delivery.rs", "fn state(kind"),
+];
+
+/// What an operator searches for: the first part of a text that is always the same, within a clause, and has four words; or
+/// the longest one.
+fn fixed_part(text: &str) -> &str {
+    let (mut start, mut parts) = (0, Vec::new());
+    for (at, character) in text.char_indices() {
+        match character {
+            '{' => parts.push(&text[start..at]),
+            '}' => start = at + 1,
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    let sentences =
+        parts.into_iter().flat_map(|part| part.split(". ")).flat_map(|part| part.split([';', ':', '(', '`']));
+    let parts: Vec<_> = sentences.map(|part| part.trim_matches([' ', ',', ')', '"', '.', '\\'])).collect();
+    let first = parts.iter().find(|part| part.split(' ').count() > 3);
+    first.or_else(|| parts.iter().max_by_key(|part| part.len())).copied().unwrap_or_default()
+}
+
+/// The messages of all calls of these macros in a source.
+fn calls(source: &str, macros: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    for call in source.split("warn!(").skip(1).chain(source.split("error!(").skip(1)) {
+    for call in macros.iter().flat_map(|name| source.split(&format!("{name}!(")[..]).skip(1).collect::<Vec<_>>()) {
         let (mut depth, mut literal, mut last) = (1, None::<String>, String::new());
         let mut characters = call.chars();
         while depth > 0 {
@@ -140,9 +170,24 @@ fn warnings(source: &str) -> Vec<String> {
                 (Some(_), None) => {}
             }
         }
-        found.push(last.split('{').next().unwrap().trim().to_owned());
+        found.push(last.trim().to_owned());
     }
     found
+}
+
+/// The texts of several words in the body of a function.
+fn texts_of(source: &str, function: &str) -> Vec<String> {
+    let body = source.split_once(function).unwrap_or_else(|| panic!("there is no {function}")).1;
+    let body = body.split("\n}\n").next().unwrap();
+    let texts = body.split('"').skip(1).step_by(2).filter(|text| text.split(' ').count() > 2);
+    texts.map(str::to_owned).collect()
+}
+
+/// The literal of a notice may be one of several: the first is its text.
+fn notices(source: &str) -> Vec<String> {
+    let calls = source.split("notice!(").skip(1);
+    let texts = calls.filter_map(|call| call.trim_start().strip_prefix('"')?.split('"').next());
+    texts.map(str::to_owned).collect()
 }
 
 #[test]
@@ -152,18 +197,37 @@ fn each_warning_is_on_a_page_of_the_operations() {
     let pages: String = pages.map(|page| std::fs::read_to_string(page).unwrap()).collect();
     let crates = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path().join("src"));
     let crates: Vec<_> = crates.filter(|sources| sources.is_dir()).chain([root.join("src")]).collect();
-    let mut checked = 0;
+    let is_listed = |text: &str| {
+        let part = fixed_part(text);
+        assert!(part.contains(' ') && pages.contains(part), "no page of docs/src/operations has {part:?}, of {text:?}");
+    };
+    let (mut checked, mut listed, mut indirect) = (0, 0, 0);
     for source in crates.iter().flat_map(|folder| rust_files(folder)) {
         // Tests are at the end of their files.
         let source = joined(source.split("#[cfg(test)]\nmod tests").next().unwrap());
-        for message in warnings(&source).iter().filter(|message| !message.is_empty()) {
+        for message in calls(&source, &["warn", "error"]) {
+            if OF_FUNCTIONS.contains(&&*message) {
+                indirect += 1;
+                continue;
+            }
             // A page has the first sentence, or its beginning.
-            let beginning = message.split(['.', ';', ':']).next().unwrap();
+            let beginning = message.split(['.', ';', ':', '{']).next().unwrap().trim();
+            assert!(!beginning.is_empty(), "the text of {message:?} is not fixed; add its function to TEXTS");
             assert!(pages.contains(beginning), "no page of docs/src/operations has the message {message:?}");
             checked += 1;
         }
+        let found = notices(&source);
+        listed += found.len();
+        found.iter().for_each(|notice| is_listed(notice));
     }
-    assert!(checked > 100, "{checked} messages");
+    for (file, function) in TEXTS {
+        let source = joined(&std::fs::read_to_string(root.join(file)).unwrap());
+        let texts = texts_of(&source, function);
+        assert!(!texts.is_empty(), "{file}");
+        texts.iter().for_each(|text| is_listed(text));
+    }
+    assert!(checked > 100 && listed > 15, "{checked} messages, {listed} notices");
+    assert_eq!(indirect, 5, "each is in OF_FUNCTIONS, with its texts in TEXTS or as notices");
 }
 
 #[test]

@@ -359,6 +359,21 @@ fn health_and_metrics_match_the_state() {
 }
 
 #[test]
+fn a_running_daemon_writes_no_core_dump() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Core).maximum;
+    // A child has the limits of its parent.
+    setrlimit(Resource::Core, Rlimit { current: maximum, maximum }).unwrap();
+    assert_ne!(maximum, Some(0), "the test shows nothing where no process may write a core dump");
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    daemon.stop();
+}
+
+#[test]
 fn a_body_over_the_limit_is_rejected_and_other_requests_succeed() {
     let data = TempDir::new().unwrap();
     let batch = thirty_six("a", 0..2);

@@ -62,6 +62,32 @@ fn health_ends_with_0_only_while_the_daemon_is_well() {
     assert_eq!(health(&[]), (0, "ok\n".to_owned(), String::new()));
     support::wait_until("the daemon is ready", || (health(&["--ready"]).0 == 0).then_some(()));
     assert_eq!(health(&["--ready"]), (0, "ready\n".to_owned(), String::new()));
+    // Without a URL it is that of the configuration, as `run` reads it.
+    let address = daemon.url("").trim_start_matches("http://").to_owned();
+    let configured = |variable: &str, value: &str, arguments: &[&str]| {
+        let mut command = binary::command(&[&["health"], arguments].concat());
+        binary::finish(
+            {
+                command.env(variable, value);
+                command
+            },
+            "",
+        )
+    };
+    let file = data.path().join("a.toml").display().to_string();
+    std::fs::write(&file, format!("[http]\nlisten = \"{address}\"\n")).unwrap();
+    let closed = "http://127.0.0.1:1";
+    for (variable, value, arguments) in [
+        ("DERIVED_STATSD_HTTP__LISTEN", &address, vec![]),
+        ("DERIVED_STATSD_CONFIG", &file, vec![]),
+        ("DERIVED_STATSD_URL", &daemon.url(""), vec![]),
+        ("DERIVED_STATSD_HTTP__MAX_CONNECTIONS", &"9".to_owned(), vec!["--config", &file]),
+    ] {
+        let run = configured(variable, value, &arguments);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), "ok\n"), "{variable}: {run:?}");
+    }
+    let run = configured("DERIVED_STATSD_URL", closed, &["--config", &file]);
+    assert!(run.code == Some(1) && run.stderr.contains("http://127.0.0.1:1/healthz: no answer"), "{run:?}");
     std::fs::remove_dir_all(data.path().join("log/store")).unwrap();
     support::wait_until("the loss is noticed", || (health(&[]).0 == 1).then_some(()));
     let (_, stdout, stderr) = health(&[]);

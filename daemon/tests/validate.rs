@@ -411,6 +411,30 @@ fn a_certificate_of_contivs_page_without_its_key_is_a_problem() {
 }
 
 #[test]
+fn contivs_page_on_the_network_needs_certificates_of_clients_or_http_insecure() {
+    let folder = TempDir::new().expect("a directory for tests");
+    certificates::make(folder.path(), "server");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let page =
+        |listen: &str, rest: &str| format!("[log]\ndata_dir = \"$DIR/data\"\n[contiv]\nlisten = \"{listen}\"\n{rest}");
+    let tls = |client_ca: &str| {
+        let [certificate, key] = ["server.pem", "server.key"].map(path);
+        format!("listen_tls = {{ certificate = {certificate:?}, key = {key:?}{client_ca} }}\n")
+    };
+    for rest in [String::new(), tls(""), "[http]\ntokens_file = \"/dev/null\"".to_owned()] {
+        let found = problems(&page("0.0.0.0:4000", &rest), &[]);
+        let expected = ["a.toml:4:1: `contiv.listen`: everybody who reaches 0.0.0.0:4000", "http.insecure = true"];
+        assert!(expected.iter().all(|part| found.contains(part)), "{rest}: {found}");
+    }
+    let guarded = tls(&format!(", client_ca = {:?}", path("authority.pem")));
+    let insecure = "[http]\ninsecure = true".to_owned();
+    for (listen, rest) in [("0.0.0.0:4000", guarded), ("0.0.0.0:4000", insecure), ("127.0.0.1:4000", String::new())] {
+        let run = validate(&page(listen, &rest), &[]);
+        assert_eq!(run.code, Some(0), "{listen} {rest}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn one_mistake_in_a_listener_or_its_guard_is_one_problem() {
     for (listener, key) in [
         (

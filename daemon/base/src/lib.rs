@@ -18,6 +18,7 @@
 //! | [`listener`] | HTTP servers with bounded connections and timeouts |
 //! | [`regular_file`] | regular files, opened without waiting |
 //! | [`open_files`] | the limit of open files |
+//! | [`core_dumps`] | the limit of core dumps |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
 //! | [`failpoint`] | named points at which a test kills or freezes the process, or panics |
 //! | [`fnv`] | a digest that is the same on every machine |
@@ -33,6 +34,7 @@
 pub mod backoff;
 pub mod certificate;
 pub mod clock;
+pub mod core_dumps;
 pub mod disk_use;
 pub mod failpoint;
 pub mod fnv;

@@ -12,6 +12,7 @@ use daemon_log::files::{
 };
 use daemon_log::{EmbeddedLog, LogError};
 
+use crate::private::{create_dir, create_file, make_private, may_link};
 use crate::snapshot::{FileId, Snapshot, Source};
 
 /// The size of the reads that compare two files.
@@ -32,6 +33,8 @@ pub struct Copied {
 ///
 /// With `onto`, an older copy of the same log on the same file system, the files that it has already and that no process
 /// changes any more are hard links to its files: they are compared byte by byte first.
+///
+/// Nobody but the owner of the copy can read it ([`make_private`]).
 ///
 /// # Errors
 /// [`LogError::NoLog`] or [`LogError::UnknownVersion`] if there is no log of this version in `path` or `onto`.
@@ -60,8 +63,8 @@ pub fn backup(path: &Path, target: &Path, onto: Option<&Path>) -> Result<Copied,
         }
         EmbeddedLog::check_format(log)?;
     }
-    check_outside(path, target)?;
-    std::fs::create_dir(target).map_err(|source| io_error("create the directory of the copy", target, source))?;
+    check_target(path, target)?;
+    create_dir(target).map_err(|source| io_error("create the directory of the copy", target, source))?;
     let copied = copy_log(path, target, onto);
     if copied.is_err() {
         // It has nothing but a part of the copy.
@@ -70,8 +73,23 @@ pub fn backup(path: &Path, target: &Path, onto: Option<&Path>) -> Result<Copied,
     copied
 }
 
-/// Fails if the copy would be a part of the log's own directory.
-fn check_outside(path: &Path, target: &Path) -> Result<(), LogError> {
+/// Fails if `target` would be in the directory of the log at `path`, or is that.
+pub(crate) fn check_not_inside(path: &Path, target: &Path) -> Result<(), LogError> {
+    let io = |source| io_error("find the directory", path, source);
+    let log = path.canonicalize().map_err(io)?;
+    // The target may be missing, and so may what is above it, which its creation reports.
+    let place = target.canonicalize().or_else(|_| parent(target).canonicalize());
+    if place.is_ok_and(|place| place.starts_with(&log)) {
+        let (target, log) = (target.display(), log.display());
+        return Err(LogError::invalid(format!(
+            "{target} is inside {log}, which it is made of; name a directory outside"
+        )));
+    }
+    Ok(())
+}
+
+/// Fails if the copy cannot be made at `target`.
+fn check_target(path: &Path, target: &Path) -> Result<(), LogError> {
     let parent = parent(target);
     if !parent.exists() {
         return Err(LogError::invalid(format!(
@@ -79,17 +97,10 @@ fn check_outside(path: &Path, target: &Path) -> Result<(), LogError> {
             parent.display()
         )));
     }
-    let io = |source| io_error("find the directory above the copy", parent, source);
-    let (log, parent) = (path.canonicalize().map_err(io)?, parent.canonicalize().map_err(io)?);
     if target.symlink_metadata().is_ok() {
         return Err(LogError::invalid(format!("{} exists already; name a new directory", target.display())));
     }
-    if parent.starts_with(&log) {
-        let reason =
-            format!("the copy {} is inside the log {}; name a directory outside", target.display(), log.display());
-        return Err(LogError::invalid(reason));
-    }
-    Ok(())
+    check_not_inside(path, target)
 }
 
 fn copy_log(path: &Path, target: &Path, onto: Option<&Path>) -> Result<Copied, LogError> {
@@ -99,21 +110,23 @@ fn copy_log(path: &Path, target: &Path, onto: Option<&Path>) -> Result<Copied, L
     let io = |source| io_error("copy the log", &store, source);
     std::fs::create_dir(&store).map_err(io)?;
     let older = onto.map(|onto| Snapshot::open(&store_path(onto))).transpose()?;
-    let copied = copy_store(&store_path(path), &store, older.as_ref())?;
+    let copied = copy_store(&store_path(path), target, older.as_ref())?;
     sync_directory(&store).map_err(io)?;
     // Last: without it the directory is not a log.
     create_version(target)?;
+    make_private(target)?;
     sync_parent(target)?;
     Ok(copied)
 }
 
-fn copy_store(from: &Path, to: &Path, older: Option<&Snapshot>) -> Result<Copied, LogError> {
+fn copy_store(from: &Path, target: &Path, older: Option<&Snapshot>) -> Result<Copied, LogError> {
     let snapshot = Snapshot::open(from)?;
     let Some(newest) = snapshot.newest else { return Err(LogError::NoLog { path: from.to_owned() }) };
     let mut copied = Copied::default();
     for (file @ (family, number), source) in &snapshot.files {
-        let to = to.join(family.file_name(*number));
+        let to = store_path(target).join(family.file_name(*number));
         if let Some(same) = older.and_then(|older| find_same(&snapshot, older, *file, source))
+            && may_link(&same.file, target)
             && std::fs::hard_link(&same.path, &to).is_ok()
         {
             copied.linked += source.len;
@@ -144,7 +157,7 @@ fn is_equal(one: &Source, other: &Source) -> bool {
 
 /// Copies at most the first `len` bytes of a file, durably; returns their number.
 fn copy_up_to(len: u64, from: &File, to: &Path) -> std::io::Result<u64> {
-    let mut copy = File::create_new(to)?;
+    let mut copy = create_file(to)?;
     let bytes = std::io::copy(&mut from.take(len), &mut copy)?;
     copy.sync_all()?;
     Ok(bytes)

@@ -14,6 +14,7 @@
 mod backup;
 mod check;
 mod history;
+mod private;
 mod ranges;
 mod rebuild;
 mod regrow;
@@ -26,6 +27,7 @@ mod walk;
 
 pub use self::backup::{Copied, backup};
 pub use self::check::check;
+pub use self::private::make_private;
 pub use self::regrow::{NewState, SplitState, regrow};
 pub use self::report::{Damage, Report};
 pub use self::restore::{Restored, restore};

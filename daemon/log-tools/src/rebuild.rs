@@ -9,6 +9,8 @@ use daemon_log::files::{
 };
 use daemon_log::{Bounds, LogError, PartitionId, RecordBuffer};
 
+use crate::private::make_private;
+
 /// The sizes at which a file of each family is closed.
 const SEGMENT_BYTES: [u64; 3] = [64 * 1024 * 1024, 64 * 1024 * 1024, 16 * 1024 * 1024];
 
@@ -119,7 +121,7 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Syncs all files and writes the journal that makes them a log.
+    /// Syncs all files, writes the journal that makes them a log, and leaves them to the owner of the directory.
     pub(crate) fn finish(self) -> Result<(), LogError> {
         let Self { path, store, tables, catalog, open } = self;
         for (segment, _) in &open {
@@ -131,7 +133,7 @@ impl Rebuild {
         // Last: without its file VERSION the directory is not a log.
         create_version(&path)?;
         Directory::open(&path)?.acknowledge(tables.sequence);
-        Ok(())
+        make_private(&path)
     }
 
     fn add(&mut self, family: Family, bytes: &[u8]) -> Result<Place, LogError> {

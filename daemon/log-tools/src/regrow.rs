@@ -5,6 +5,7 @@ use std::path::Path;
 use daemon_log::files::{Family, Head, Partition, copy_beside, sync_parent};
 use daemon_log::{LogError, PartitionId};
 
+use crate::backup::check_not_inside;
 use crate::check::{Content, read};
 use crate::rebuild::Rebuild;
 use crate::report::Report;
@@ -52,6 +53,7 @@ pub fn regrow(
              is 0 in all rows of `derived-statsd top`, stop it, and try again"
         )));
     }
+    check_not_inside(path, out)?;
     let created = create_empty(out)?;
     let written = write(path, out, beside, &content, split);
     if written.is_err() {

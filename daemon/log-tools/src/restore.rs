@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use daemon_log::LogError;
 use daemon_log::files::{copy_beside, create_version, io_error, store_path, sync_directory, sync_parent};
 
+use crate::backup::check_not_inside;
 use crate::check::check;
+use crate::private::{create_dir, create_file, make_private, may_link};
 use crate::report::Report;
 use crate::snapshot::Snapshot;
 use crate::states::DecodeState;
@@ -36,14 +38,14 @@ impl Created {
         // It has nothing but a part of what was to be written.
         let _ = std::fs::remove_dir_all(&self.path);
         if !self.is_new {
-            let _ = std::fs::create_dir(&self.path);
+            let _ = create_dir(&self.path);
         }
     }
 }
 
 /// Creates a directory, unless it is there and empty.
 pub(crate) fn create_empty(path: &Path) -> Result<Created, LogError> {
-    let is_new = match std::fs::create_dir(path) {
+    let is_new = match create_dir(path) {
         Ok(()) => true,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
         Err(source) => return Err(io_error("create the directory", path, source)),
@@ -55,6 +57,10 @@ pub(crate) fn create_empty(path: &Path) -> Result<Created, LogError> {
         return Err(LogError::invalid(format!(
             "{path} is not empty, it has {name}; name a directory that is empty or does not exist"
         )));
+    }
+    if !is_new {
+        // Before anything is in it; the owner of another one has chosen its mode.
+        let _ = std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700));
     }
     Ok(Created { path: path.to_owned(), is_new })
 }
@@ -88,6 +94,7 @@ pub fn restore(
     if !restored.report.is_sound() {
         return Ok(restored);
     }
+    check_not_inside(from, to)?;
     let created = create_empty(to)?;
     let copied = copy(from, to, link, beside);
     if copied.is_err() {
@@ -109,7 +116,7 @@ fn copy(from: &Path, to: &Path, link: bool, beside: &[(&str, String)]) -> Result
         let target = store.join(family.file_name(*number));
         // Writes append to the newest file of each family, so it must not be shared.
         let is_closed = snapshot.newest_of(*family) != Some(*number);
-        if link && is_closed && std::fs::hard_link(&source.path, &target).is_ok() {
+        if link && is_closed && may_link(&source.file, to) && std::fs::hard_link(&source.path, &target).is_ok() {
             linked += source.len;
             continue;
         }
@@ -118,12 +125,13 @@ fn copy(from: &Path, to: &Path, link: bool, beside: &[(&str, String)]) -> Result
     sync_directory(&store).map_err(io)?;
     // Last: without it the directory is not a log.
     create_version(to)?;
+    make_private(to)?;
     sync_parent(to)?;
     Ok((copied, linked))
 }
 
 fn copy_file(mut from: &File, to: &Path) -> Result<u64, LogError> {
-    let copied = File::create_new(to).and_then(|mut copy| {
+    let copied = create_file(to).and_then(|mut copy| {
         let bytes = std::io::copy(&mut from, &mut copy)?;
         copy.sync_all()?;
         Ok(bytes)

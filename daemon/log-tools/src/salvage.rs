@@ -12,6 +12,7 @@ use std::path::Path;
 use daemon_log::files::{Family, Frame, Partition, Tables, acknowledged_path, copy_beside, io_error, sync_parent};
 use daemon_log::{LogError, PartitionId};
 
+use crate::backup::check_not_inside;
 use crate::check::{Content, read};
 use crate::rebuild::Rebuild;
 use crate::report::Report;
@@ -75,6 +76,7 @@ pub fn salvage(
             reason: "none has a checkpoint that can be read, so nothing can be salvaged".to_owned(),
         });
     }
+    check_not_inside(path, out)?;
     let created = create_empty(out)?;
     let salvaged = write(path, out, owned, &content, &damaged);
     if salvaged.is_err() {

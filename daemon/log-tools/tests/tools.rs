@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use daemon_log::{
     AppendBatch, EmbeddedLog, Idempotency, Log as _, LogConfig, LogError, PartitionCommit, PartitionId,
     PartitionLog as _, RecordBuffer, SinkPosition,
 };
-use daemon_log_tools::{Loss, Owned, StateToCheck, backup, check, restore, salvage};
+use daemon_log_tools::{Loss, Owned, StateToCheck, backup, check, regrow, restore, salvage};
 use tempfile::TempDir;
 
 const P: PartitionId = PartitionId::new(0, 0);
@@ -334,6 +334,74 @@ fn a_pipe_named_as_a_file_of_the_log_is_an_error_and_not_waited_for() {
         assert!(found.contains("it is not a regular file") && found.contains(name), "{name}: {found}");
         std::fs::remove_file(&pipe).unwrap();
     }
+}
+
+/// Everything below a directory, and the directory.
+fn all(path: &Path) -> Vec<PathBuf> {
+    let below = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let below = below.flat_map(|path| if path.is_dir() { all(&path) } else { vec![path] });
+    std::iter::once(path.to_owned()).chain(below).collect()
+}
+
+#[test]
+fn what_is_made_belongs_to_the_owner_of_the_directory_above_and_nobody_else_reads_it() {
+    let dir = TempDir::new().unwrap();
+    let above = dir.path().join("above");
+    std::fs::create_dir(&above).unwrap();
+    // Only root may give files away.
+    let is_root = above.metadata().unwrap().uid() == 0;
+    if is_root {
+        std::os::unix::fs::chown(&above, Some(61_234), Some(61_235)).unwrap();
+    }
+    let owner = |path: &Path| path.metadata().map(|found| (found.uid(), found.gid())).unwrap();
+    let names = ["copy", "linked", "restored", "salvaged", "grown", "there"];
+    let [copy, linked, restored, salvaged, grown, there] = names.map(|name| above.join(name));
+    let log = dir.path().join("log");
+    write(&log);
+    // As with the umask 022.
+    for path in all(&log) {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    std::fs::create_dir(&there).unwrap();
+    backup(&log, &copy, None).unwrap();
+    backup(&log, &linked, Some(&copy)).unwrap();
+    restore(&copy, &restored, true, &[("MORE", "text".to_owned())], &mut decodes).unwrap();
+    restore(&copy, &there, false, &[], &mut decodes).unwrap();
+    salvage(&log, &salvaged, &Owned::default(), &mut decodes).unwrap();
+    let applied = dir.path().join("applied");
+    drop(EmbeddedLog::open(&applied, LogConfig::default()).unwrap());
+    regrow(&applied, &grown, &[], &mut |_| Ok(Vec::new())).unwrap();
+    for made in [&copy, &linked, &restored, &salvaged, &grown, &there] {
+        assert!(all(made).len() > 5, "{}", made.display());
+        for path in all(made) {
+            let mode = path.metadata().unwrap().mode() & 0o777;
+            assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+            let expected = if made == &there { owner(&there) } else { owner(&above) };
+            assert_eq!(owner(&path), expected, "{}", path.display());
+        }
+    }
+    assert!(!is_root || owner(&copy) == (61_234, 61_235));
+}
+
+#[test]
+fn nothing_is_made_inside_of_what_it_is_made_of() {
+    let dir = TempDir::new().unwrap();
+    let log = dir.path().join("log");
+    write(&log);
+    std::fs::create_dir(log.join("there")).unwrap();
+    for target in [log.clone(), log.join("new"), log.join("there"), log.join("store/new")] {
+        let refused = [
+            restore(&log, &target, false, &[], &mut decodes).map(drop),
+            salvage(&log, &target, &Owned::default(), &mut decodes).map(drop),
+        ];
+        for refused in refused {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("name a directory outside"), "{}: {error}", target.display());
+        }
+        assert!(backup(&log, &target, None).is_err(), "{}", target.display());
+    }
+    assert!(!log.join("new").exists() && log.join("there").exists());
 }
 
 #[test]

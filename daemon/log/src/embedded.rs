@@ -102,8 +102,8 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// [`LogError::Locked`] if another process keeps the directory open. [`LogError::UnknownVersion`],
-    /// [`LogError::Damaged`] or [`LogError::LostTail`] if the files fail their checks. [`LogError::Io`] if the file
-    /// system fails.
+    /// [`LogError::Damaged`] or [`LogError::LostTail`] if the files fail their checks. [`LogError::LostResults`] if results
+    /// are missing that a sink has not read. [`LogError::Io`] if the file system fails.
     pub fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         let size = |limit: u64| (limit / 16).clamp(MIN_SEGMENT_BYTES, SEGMENT_BYTES);
         let input = size(config.max_input_bytes.max(config.max_backlog_bytes));

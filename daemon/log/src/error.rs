@@ -26,7 +26,7 @@ pub enum LogError {
     /// A stored input or result frame fails its checksum, or a frame between two others is missing.
     #[error(
         "frame at offset {offset} of {location} is damaged: {reason}; \
-         restore the data directory from a copy, or delete it to start empty"
+         restore the data directory from a copy, or salvage what can be read (`derived-statsd check --salvage NEW DIRECTORY`)"
     )]
     CorruptFrame {
         /// The log that holds the frame: a partition or the results.
@@ -68,7 +68,8 @@ pub enum LogError {
     /// The store's files fail its checks: the disk is damaged or another program changed them.
     #[error(
         "the log's files at {} do not pass their checks ({location}: {reason}); check the disk, \
-         then restore the data directory from a copy, or delete it to start empty",
+         then restore the data directory from a copy, or salvage what can be read (`derived-statsd check --salvage NEW \
+         DIRECTORY`)",
         path.display()
     )]
     Damaged {
@@ -147,7 +148,8 @@ pub enum LogError {
     /// The files lack writes that the log acknowledged.
     #[error(
         "the log at {} ends at write {found} (byte {end}), but write {acknowledged} was acknowledged: its journal \
-         was cut or damaged; restore a copy, or delete the file {} to accept the loss",
+         was cut or damaged; restore a copy, salvage what can be read (`derived-statsd check --salvage NEW DIRECTORY`), or \
+         delete the file {} to accept the loss",
         path.display(), acknowledged_file.display()
     )]
     LostTail {
@@ -161,6 +163,26 @@ pub enum LogError {
         found: u64,
         /// The number of the last acknowledged write.
         acknowledged: u64,
+    },
+
+    /// Results are missing that a sink has not read, although no limit allowed to delete them, and nobody has accepted
+    /// their loss.
+    #[error(
+        "results that were not delivered are missing: the file {} is gone, and no limit of retention allowed to delete it; \
+         lost are {records} records of results (blocks of up to 64 KiB) that {sinks} had not read; put the file back, \
+         restore a copy, or salvage the rest (`derived-statsd check --salvage NEW DIRECTORY`); or create the file {} to go \
+         on without them",
+        path.display(), permission.display()
+    )]
+    LostResults {
+        /// The oldest missing file with such results.
+        path: PathBuf,
+        /// The number of records of results that the slowest sink had not read.
+        records: u64,
+        /// The names of the sinks, with commas.
+        sinks: String,
+        /// The file whose existence accepts the loss.
+        permission: PathBuf,
     },
 
     /// The state of a partition cannot be used, and nobody has accepted its loss.
@@ -277,6 +299,7 @@ impl LogError {
             self,
             Self::CorruptFrame { .. }
                 | Self::Damaged { .. }
+                | Self::LostResults { .. }
                 | Self::LostTail { .. }
                 | Self::NewerState { .. }
                 | Self::StateLoss { .. }

@@ -29,10 +29,14 @@ pub(super) fn results_are_deletable(
     now: u64,
     config: &LogConfig,
 ) -> bool {
-    let hard_limit = config.results_hard_limit_bytes.max(config.max_results_bytes);
     let read = oldest.end <= unread
         && (total_bytes > config.max_results_bytes || is_older(oldest.written_at, config.max_results_age_seconds, now));
-    read || total_bytes > hard_limit
+    read || total_bytes > hard_limit(config)
+}
+
+/// The size of all results beyond which the oldest ones are deleted, also if a sink has not read them.
+pub(super) fn hard_limit(config: &LogConfig) -> u64 {
+    config.results_hard_limit_bytes.max(config.max_results_bytes)
 }
 
 #[cfg(test)]

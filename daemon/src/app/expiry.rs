@@ -11,13 +11,25 @@ use tracing::{error, warn};
 
 use crate::telemetry::CertificateTelemetry;
 
-/// How often the files are looked at. A listener takes a new certificate within a second; the metric may come later.
+/// How often the files are polled. A listener takes a new certificate within a second; the metric may come later. A client
+/// takes it when the configuration is read again, and then this begins anew.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long before the end the messages begin: time enough for a renewal by hand over a holiday.
 const NOTICE_SECONDS: u64 = 14 * DAY;
 
 const DAY: u64 = 24 * 3600;
+
+/// A certificate that the daemon shows to clients or servers.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnCertificate {
+    /// The setting that names its file.
+    pub setting: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Whether a new file is in use within a second. Otherwise it is when the configuration is read again.
+    pub is_reloaded: bool,
+}
 
 /// The certificates that are watched.
 pub(super) struct Expiry(Vec<Watched>);
@@ -26,6 +38,8 @@ struct Watched {
     /// The setting that names the file.
     setting: String,
     path: PathBuf,
+    /// Whether a new file is in use without a change of the configuration.
+    is_reloaded: bool,
     version: Option<file::Version>,
     /// The day since 1970 of the last message.
     reported: Option<u64>,
@@ -33,10 +47,11 @@ struct Watched {
 }
 
 impl Expiry {
-    pub(super) fn new(certificates: &[(String, PathBuf)]) -> Self {
-        let watched = |(setting, path): &(String, PathBuf)| Watched {
-            setting: setting.clone(),
-            path: path.clone(),
+    pub(super) fn new(certificates: &[OwnCertificate]) -> Self {
+        let watched = |certificate: &OwnCertificate| Watched {
+            setting: certificate.setting.clone(),
+            path: certificate.path.clone(),
+            is_reloaded: certificate.is_reloaded,
             version: None,
             reported: None,
             ends: None,
@@ -79,6 +94,10 @@ enum Notice {
 
 impl Watched {
     fn read(&mut self) {
+        // The end is that of the certificate in use, whatever the file has now.
+        if self.ends.is_some() && !self.is_reloaded {
+            return;
+        }
         let version = file::version(&self.path);
         if version == self.version {
             return;
@@ -106,13 +125,14 @@ impl Watched {
 
     fn log(&self, notice: Notice) {
         let (setting, file) = (&self.setting, self.path.display());
+        let then = if self.is_reloaded { "" } else { ", then read the configuration again (SIGHUP)" };
         match notice {
             Notice::Expired { days } => error!(
                 setting, %file, days,
-                "A certificate of this daemon has expired: connections that check it fail. Replace it and its key."
+                "A certificate of this daemon has expired: connections that check it fail. Replace it and its key{then}."
             ),
             Notice::Soon { days } => {
-                warn!(setting, %file, days, "A certificate of this daemon expires soon. Replace it and its key.");
+                warn!(setting, %file, days, "A certificate of this daemon expires soon. Replace it and its key{then}.");
             }
         }
     }
@@ -128,6 +148,7 @@ mod tests {
         let mut watched = Watched {
             setting: "http.listeners 1".to_owned(),
             path: PathBuf::new(),
+            is_reloaded: true,
             version: None,
             reported: None,
             ends: Some(end),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use daemon_log::{Bounds, EmbeddedLog, Log as _, LogError, PartitionLog as _, PartitionStats};
-use daemon_log_tools::backup;
+use daemon_log_tools::{backup, make_private};
 
 use crate::commands::check::partitions_of;
 use crate::commands::config_args::ConfigArgs;
@@ -45,6 +45,8 @@ pub(crate) fn run(settings: &LogSettings, target: &Path, onto: Option<&Path>) ->
         .with_context(|| format!("copy the log in {} (log.data_dir) to {}", from.display(), target.display()))?;
     let checked = EmbeddedLog::open(target, own.log.clone()).and_then(|log| check(&log));
     let Checked { states, results } = checked.with_context(|| format!("check the copy in {}", target.display()))?;
+    // The check has opened it, which makes files.
+    make_private(target).with_context(|| format!("keep the copy in {} private", target.display()))?;
     let linked = match onto {
         Some(onto) => format!(", and linked {} MiB of {}", size.linked.div_ceil(1024 * 1024), onto.display()),
         None => String::new(),

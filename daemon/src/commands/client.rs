@@ -2,6 +2,7 @@
 
 mod unix;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,70 @@ use clap::Args;
 use daemon_base::outbound::ClientTlsFiles;
 use daemon_base::setting::Secret;
 use daemon_base::setting::address::is_https;
+use derived_stats::Registry;
 use ureq::Agent;
+
+use super::http_url::daemon_url;
+use crate::config::{self, Http, ListenAddress, ListenerConfig, Role, Sources};
+
+/// The URL of a daemon with the default configuration.
+const DEFAULT_URL: &str = "http://127.0.0.1:8081";
+
+/// Which daemon a command requests.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DaemonUrl {
+    /// The URL of the daemon's HTTP server, also `https://…` or `unix:/path/of/a.sock`. Default: that of a listener in the
+    /// configuration, as `run` reads it of --config and the environment; http://127.0.0.1:8081 without any.
+    #[arg(long, value_name = "URL", env = "DERIVED_STATSD_URL", value_parser = daemon_url)]
+    url: Option<String>,
+    /// The configuration of the daemon, for its listener.
+    #[arg(long, value_name = "FILE", env = "DERIVED_STATSD_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl DaemonUrl {
+    /// The URL that is given, or that of a listener of the configuration that serves `role` on this machine.
+    pub(super) fn url(&self, role: Role) -> String {
+        let configured = || {
+            let environment = std::env::vars_os().collect();
+            let sources = Sources { file: self.config.clone(), environment, ..Sources::default() };
+            // A problem elsewhere in the configuration is not one of this command.
+            of_listener(&config::survey(&sources, &Registry::new()).config.http, role)
+        };
+        self.url.clone().or_else(configured).unwrap_or_else(|| DEFAULT_URL.to_owned())
+    }
+}
+
+/// The URL of the listener that is the simplest to reach: one without TLS first, one that wants a certificate last.
+fn of_listener(http: &Http, role: Role) -> Option<String> {
+    let effort = |listener: &ListenerConfig| match (&listener.tls, &listener.address) {
+        (None, ListenAddress::Tcp(_)) => 0,
+        (None, ListenAddress::Unix(_)) => 1,
+        (Some(tls), _) if tls.client_ca.is_none() => 2,
+        (Some(_), _) => 3,
+    };
+    // Port 0 is another one at each start.
+    let is_usable = |listener: &ListenerConfig| {
+        listener.roles.contains(&role)
+            && !matches!(listener.address, ListenAddress::Tcp(address) if address.port() == 0)
+    };
+    let listener = http.all_listeners().filter(is_usable).min_by_key(effort)?;
+    let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    Some(match listener.address {
+        ListenAddress::Tcp(address) => format!("{scheme}://{}", reachable(address)),
+        address @ ListenAddress::Unix(_) => address.to_string(),
+    })
+}
+
+/// Where a listener on all addresses is reached on its machine.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
 
 /// How a command connects to a daemon.
 #[derive(Args, Clone, Debug)]
@@ -77,6 +141,35 @@ impl Client {
         match &self.authorization {
             Some(token) => request.header("authorization", format!("Bearer {}", token.reveal())).call(),
             None => request.call(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_that_of_the_simplest_listener_with_the_role() {
+        let tls = |more: &str| format!("tls = {{ certificate = \"c\", key = \"k\"{more} }}\n");
+        let further = |address: &str, rest: &str| format!("[[http.listeners]]\naddress = \"{address}\"\n{rest}");
+        let (none, socket) = ("[http]\nlisten = \"none\"\n", further("unix:/a.sock", ""));
+        let (plain, secured) = (further("10.0.0.5:1", ""), further("[::]:2", &tls("")));
+        let with_clients = further("10.0.0.5:3", &tls(", client_ca = \"a\""));
+        let ingest = further("127.0.0.1:4", "roles = [\"ingest\"]\n");
+        let cases = [
+            (String::new(), Some("http://127.0.0.1:8081")),
+            ("[http]\nlisten = \"0.0.0.0:18120\"".to_owned(), Some("http://127.0.0.1:18120")),
+            ("[http]\nlisten = \"127.0.0.1:0\"".to_owned(), None),
+            (format!("{none}{with_clients}{secured}{socket}{plain}"), Some("http://10.0.0.5:1")),
+            (format!("{none}{with_clients}{secured}{socket}"), Some("unix:/a.sock")),
+            (format!("{none}{with_clients}{secured}"), Some("https://[::1]:2")),
+            (format!("{none}{with_clients}{ingest}"), Some("https://10.0.0.5:3")),
+            (format!("{none}{ingest}"), None),
+        ];
+        for (text, expected) in cases {
+            let config: config::Config = toml::from_str(&text).unwrap();
+            assert_eq!(of_listener(&config.http, Role::Probes).as_deref(), expected, "{text}");
         }
     }
 }

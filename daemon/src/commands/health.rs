@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use daemon_base::setting::duration;
 
-use super::client::ClientOptions;
-use super::http_url::daemon_url;
+use super::client::{ClientOptions, DaemonUrl};
 use super::print::{excerpt, message, print};
+use crate::config::Role;
 
 /// The characters of an answer that are shown.
 const EXCERPT: usize = 500;
@@ -16,9 +16,8 @@ const EXCERPT: usize = 500;
 /// Arguments of `health`.
 #[derive(Args, Debug)]
 pub(crate) struct HealthArgs {
-    /// The URL of the daemon's HTTP server, also `https://…` or `unix:/path/of/a.sock`.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = daemon_url)]
-    url: String,
+    #[command(flatten)]
+    daemon: DaemonUrl,
     /// Ask whether it is ready, and not only whether it lives: partitions are restored, the log can write.
     #[arg(long)]
     ready: bool,
@@ -36,8 +35,9 @@ pub(crate) struct HealthArgs {
 /// Fails if standard output cannot be written, or a file of the client cannot be used.
 pub(crate) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
     let path = if args.ready { "/readyz" } else { "/healthz" };
-    let url = format!("{}{path}", args.url);
-    let answer = args.client.client(&args.url, Some(args.timeout))?.get(path);
+    let base = args.daemon.url(Role::Probes);
+    let url = format!("{base}{path}");
+    let answer = args.client.client(&base, Some(args.timeout))?.get(path);
     let answered = answer.and_then(|mut answer| {
         let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string()?;
         Ok((answer.status(), text))

@@ -14,7 +14,7 @@ use derived_stats::Registry;
 use rustix::fs::Access;
 
 use crate::app::NotStarted;
-use crate::config::{self, LogKind, Problems, Sources, Survey};
+use crate::config::{self, LogKind, Problems, Sources, Survey, notice};
 use crate::engine::check_partitions;
 
 /// The most that the log needs beside the records that it retains, of its journal and of records that are deleted and
@@ -33,7 +33,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     }
     // A guard that is set, with a value that is not accepted, is one problem and not also a listener without a guard.
     let guards = ["http.insecure", "http.tokens_file"];
-    if let Err((key, problem)) = crate::settings::access(&survey.config.http)
+    if let Err((key, problem)) = crate::settings::access(&survey.config)
         && !survey.is_refused(&guards)
     {
         survey.add_problem(key, &problem);
@@ -71,8 +71,9 @@ fn check_result_file(survey: &mut Survey, path: &Path) {
     if let Err(error) = check_kind(path) {
         survey.add_problem("sinks.file.path", &error);
     } else if let Err(error) = can_append(path) {
-        let until = "until then results wait in the log, up to log.retention.results_hard_limit_bytes";
-        survey.notices.push(format!("sinks.file.path: {error}; {until}"));
+        survey.notices.push(notice!(
+            "sinks.file.path: {error}; until then results wait in the log, up to log.retention.results_hard_limit_bytes"
+        ));
     }
 }
 
@@ -105,7 +106,7 @@ fn little_room(data_dir: &Path) -> Option<String> {
         () if free < LOG_ROOM_BYTES => (format!("has {free} bytes free"), "free space"),
         () => return None,
     };
-    Some(format!(
+    Some(notice!(
         "log.data_dir: the disk of {} {found}; the log needs up to {LOG_ROOM_BYTES} bytes beside the records that it \
          retains, and without room `run` is not ready; {remedy}, or name another path",
         nearest.display()

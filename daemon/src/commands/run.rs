@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use daemon_base::core_dumps;
 
 use self::reconfigure::Configured;
 use crate::app;
@@ -31,6 +32,7 @@ pub(crate) struct RunArgs {
 ///
 /// When it cannot start, or a part failed.
 pub(crate) fn run(args: &RunArgs, loaded: &Loaded, own: Extensions) -> anyhow::Result<()> {
+    core_dumps::disable();
     let settings = settings::app(loaded)?;
     let configured = Configured::new(args.config.sources(), own.algorithms.clone(), loaded);
     app::run(settings, own, args.ready_file.clone(), Arc::new(configured))

@@ -35,8 +35,8 @@ pub(crate) struct SizeArgs {
     /// The annotations of each stream, without period: each gives an object a result in each period.
     #[arg(long = "annotation", value_name = "ANNOTATION", default_values = ["1-raw:DSSum", "1.DSSum-raw:DSAnomaly:EWM:0.1"])]
     annotations: Vec<String>,
-    /// The period of the results.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
+    /// The period of the results, 1s at least.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = period)]
     period: Duration,
     /// How long samples and results are kept.
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration::parse)]
@@ -134,7 +134,7 @@ impl Size {
     fn new(args: &SizeArgs, states: &StateBytes) -> Self {
         let objects = args.objects.saturating_mul(args.streams);
         let types = args.annotations.len() as u64;
-        let period = args.period.as_secs_f64().max(1.0);
+        let period = args.period.as_secs_f64();
         let results_per_second = (objects as f64) * types as f64 / period;
         let longer = args.key_bytes.saturating_sub(KEY_BYTES);
         let state = OPEN_WINDOWS * states.windows + states.rest;
@@ -188,7 +188,12 @@ impl Size {
     fn computing(&self, args: &SizeArgs) -> Vec<(&'static str, String)> {
         let Self { objects, results_per_second, table_bytes, view_bytes, memory_mib, cores, workers, .. } = *self;
         let (types, period) = (args.annotations.len(), args.period);
-        let results = format!("{results_per_second:.0} a second: {types} of each of {objects} objects in {period:?}");
+        let rate = match results_per_second {
+            rate if rate < 0.01 => "less than 0.01".to_owned(),
+            rate if rate < 10.0 => format!("{rate:.2}"),
+            rate => format!("{rate:.0}"),
+        };
+        let results = format!("{rate} a second: {types} of each of {objects} objects in {period:?}");
         let each = if args.log == LogOfSize::Kafka { ", the view in each daemon" } else { "" };
         let memory =
             format!("{memory_mib} MiB: {table_bytes} bytes an object in a table, {view_bytes} in the view{each}");
@@ -223,6 +228,13 @@ impl Size {
         );
         vec![("partitions", partitions), ("topics", topics)]
     }
+}
+
+/// Parses a period of results.
+fn period(text: &str) -> Result<Duration, String> {
+    let period = duration::parse(text)?;
+    let is_long = period >= Duration::from_secs(1);
+    is_long.then_some(period).ok_or_else(|| format!("expected a period of 1s at least, found {text:?}"))
 }
 
 /// The state of an object on the disk: what both built-in types take, with the states in place of theirs.
@@ -268,6 +280,18 @@ mod tests {
         let (_, text) = size("--objects 10 --rate 1");
         assert!(text.contains("CPU         less than 0.01 cores on average; give it 2 cores"), "{text}");
         assert!(size("--objects 10 --rate 10000").1.contains("CPU         0.02 cores on average"));
+    }
+
+    #[test]
+    fn a_few_results_are_not_none_and_a_period_has_a_second() {
+        assert!(size("--objects 10 --rate 1").1.contains("results     0.33 a second: 2 of each of 10 objects in 60s"));
+        assert!(size("--objects 1 --rate 1 --period 1d").1.contains("results     less than 0.01 a second"));
+        assert!(size("--objects 1000 --rate 1").1.contains("results     33 a second"));
+        for period in ["0s", "999ms"] {
+            let arguments = ["size", "--objects", "1", "--rate", "1", "--period", period];
+            let error = Command::try_parse_from(arguments).err().expect("it is refused").to_string();
+            assert!(error.contains("expected a period of 1s at least"), "{error}");
+        }
     }
 
     #[test]

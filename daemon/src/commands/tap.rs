@@ -9,9 +9,9 @@ use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::client::ClientOptions;
-use super::http_url::daemon_url;
+use super::client::{ClientOptions, DaemonUrl};
 use super::print::{excerpt, message, quiet_if_closed};
+use crate::config::Role;
 
 /// The characters of an answer that are shown.
 const EXCERPT: usize = 500;
@@ -22,9 +22,8 @@ pub(crate) struct TapArgs {
     /// A stream, such as UveVirtualNetworkAgent-egress_flow_count, or an object, such as ObjectVNTable:vn1.
     #[arg(value_name = "STREAM|KEY")]
     wanted: String,
-    /// The URL of the daemon's HTTP server, also `https://…` or `unix:/path/of/a.sock`.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = daemon_url)]
-    url: String,
+    #[command(flatten)]
+    daemon: DaemonUrl,
     /// Print the lines of JSON as they come.
     #[arg(long)]
     json: bool,
@@ -41,9 +40,9 @@ pub(crate) fn run(args: &TapArgs) -> anyhow::Result<ExitCode> {
     // The name of a stream has no colon, and a key has one.
     let parameter = if args.wanted.contains(':') { "key" } else { "stream" };
     let path = format!("/api/v1/tap?{parameter}={}", utf8_percent_encode(&args.wanted, NON_ALPHANUMERIC));
-    let url = format!("{}{path}", args.url);
-    let mut answer =
-        args.client.client(&args.url, None)?.get(&path).with_context(|| format!("no answer from {url}"))?;
+    let base = args.daemon.url(Role::Query);
+    let url = format!("{base}{path}");
+    let mut answer = args.client.client(&base, None)?.get(&path).with_context(|| format!("no answer from {url}"))?;
     if !answer.status().is_success() {
         let text = answer.body_mut().read_to_string().unwrap_or_default();
         message(format_args!("{url}: {}: {}", answer.status(), excerpt(text.trim_end(), EXCERPT)));

@@ -20,8 +20,8 @@ use daemon_base::setting::duration;
 use request::Client;
 use table::{Size, lines};
 
-use super::client::ClientOptions;
-use super::http_url::daemon_url;
+use super::client::{ClientOptions, DaemonUrl};
+use crate::config::Role;
 
 /// The shortest poll interval, which limits the load on the daemon.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -29,9 +29,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// Arguments of `top`.
 #[derive(Args, Debug)]
 pub(crate) struct TopArgs {
-    /// The URL of the daemon's HTTP server, also `https://…` or `unix:/path/of/a.sock`.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", value_parser = daemon_url)]
-    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) daemon: DaemonUrl,
     /// The poll interval, at least 100ms.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval, conflicts_with = "once")]
     pub(crate) interval: Duration,
@@ -51,7 +50,7 @@ pub(crate) struct TopArgs {
 ///
 /// Fails if standard output cannot be written; with `--once` also if the daemon does not respond.
 pub(crate) fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.url, &args.client)?;
+    let client = Client::new(&args.daemon.url(Role::Query), &args.client)?;
     let clock = SystemClock::new();
     if args.once {
         let snapshot = client.poll(&clock)?;

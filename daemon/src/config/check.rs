@@ -40,18 +40,18 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
 /// Lists the risks of a valid configuration, one sentence each, for the operator.
 pub(super) fn notices(config: &Config) -> Vec<String> {
     let mut notices = Vec::new();
-    notices.extend(listeners::notices(&config.http));
+    notices.extend(listeners::notices(config));
     if config.sinks.influxdb.sends_secret_in_clear() {
-        notices.push("sinks.influxdb.url: http sends the secret unencrypted; use https".to_owned());
+        notices.push(notice!("sinks.influxdb.url: http sends the secret unencrypted; use https"));
     }
     if config.sinks.redis.sends_secret_in_clear() {
-        notices.push("sinks.redis.url: redis sends the password unencrypted; use rediss".to_owned());
+        notices.push(notice!("sinks.redis.url: redis sends the password unencrypted; use rediss"));
     }
     if config.sinks.remote_write.sends_secret_in_clear() {
-        notices.push("sinks.remote_write.url: http sends the secret unencrypted; use https".to_owned());
+        notices.push(notice!("sinks.remote_write.url: http sends the secret unencrypted; use https"));
     }
     if config.sinks.otlp.sends_secret_in_clear() {
-        notices.push("sinks.otlp.url: http sends the secret unencrypted; use https".to_owned());
+        notices.push(notice!("sinks.otlp.url: http sends the secret unencrypted; use https"));
     }
     if config.sinks.alertmanager.sends_secret_in_clear() {
         notices.push("sinks.alertmanager.url: http sends the secret unencrypted; use https".to_owned());
@@ -60,11 +60,11 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
         notices.push("sinks.webhook.url: http sends the secret unencrypted; use https".to_owned());
     }
     if config.opserver.sends_secret_in_clear() {
-        notices.push("opserver.servers: http sends the password unencrypted; write https://host:port".to_owned());
+        notices.push(notice!("opserver.servers: http sends the password unencrypted; write https://host:port"));
     }
     let aggregation = &config.aggregation;
     if aggregation.allowed_skew > aggregation.allowed_lateness {
-        notices.push(format!(
+        notices.push(notice!(
             "aggregation.allowed_skew ({}) is above allowed_lateness ({}): one fast clock can make the samples of all \
              other sources late",
             duration::print(aggregation.allowed_skew),
@@ -76,7 +76,7 @@ pub(super) fn notices(config: &Config) -> Vec<String> {
 
 /// The risk of a stream whose proxy types read counters.
 pub(super) fn counters_notice(stream: &StreamName) -> String {
-    format!(
+    notice!(
         "{stream}: its proxy types take samples as readings of counters (metric=\"agg\", `DSIncrease`, `DSRate`), one counter for each `source` \
          that samples name; samples without a source, such as Contrail's XML, are all of one, which is wrong where \
          several senders share a key"
@@ -85,7 +85,7 @@ pub(super) fn counters_notice(stream: &StreamName) -> String {
 
 /// The risk of a stream whose proxy types count the last value of each source.
 pub(super) fn last_values_notice(stream: &StreamName) -> String {
-    format!(
+    notice!(
         "{stream}: its proxy types count the last value of each `source` that samples name; samples without a source, \
          such as Contrail's XML, are all of one, and the newest of them counts alone"
     )
@@ -98,7 +98,7 @@ pub(super) fn contiv_notice(stream: &StreamName) -> Option<String> {
         return None;
     }
     let near = nearest(&stream, known.iter().map(String::as_str))?;
-    Some(format!("{stream}: Contiv's nodes have no such counter; did you mean `{near}`?"))
+    Some(notice!("{stream}: Contiv's nodes have no such counter; did you mean `{near}`?"))
 }
 
 struct Checks<'l>(&'l mut Layers);
@@ -154,8 +154,9 @@ impl Checks<'_> {
                 "kafka.security requires a user; set it, and kafka.password or kafka.password_file",
             );
         }
-        for property in kafka.properties.iter().filter(|property| !property.contains('=')) {
-            self.add_problem("kafka.properties", &format!("{property:?} has no `=`; write `name=value`"));
+        // The entry itself may be a password.
+        for (number, _) in (1..).zip(&kafka.properties).filter(|(_, property)| !property.contains('=')) {
+            self.add_problem("kafka.properties", &format!("entry {number} has no `=`; write `name=value`"));
         }
     }
 

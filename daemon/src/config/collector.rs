@@ -47,7 +47,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], layers: &mut Layers) -> Vec<String
     });
     let mut notices = Vec::new();
     if !ignored.is_empty() {
-        notices.push(format!("{}: ignored the keys {}", path.display(), ignored.join(", ")));
+        notices.push(notice!("{}: ignored the keys {}", path.display(), ignored.join(", ")));
     }
     let values = |key| settings.iter().filter(move |setting: &&Setting<'_>| setting.key == key);
     let list = |key| values(key).map(|setting| (setting.value, location(setting.line))).collect::<Vec<_>>();
@@ -61,7 +61,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], layers: &mut Layers) -> Vec<String
         set_port(value, at, layers);
     }
     if brokers.iter().any(|(value, _)| !value.is_empty()) {
-        notices.push(format!(
+        notices.push(notice!(
             "{}: kafka_broker_list sets kafka.brokers, but the daemon uses the embedded log unless log.kind is \
              \"kafka\"",
             path.display()
@@ -135,7 +135,7 @@ fn single<'t, 's: 't>(
 /// Sets the number of partitions; 0 leaves the default and returns a notice.
 fn set_partitions(path: &Path, value: &str, location: SourceLocation, layers: &mut Layers) -> Option<String> {
     match number(value) {
-        Some(0) => return Some(format!("{}: partitions = 0 does not change log.partitions", path.display())),
+        Some(0) => return Some(notice!("{}: partitions = 0 does not change log.partitions", path.display())),
         Some(count) => layers.set(&["log", "partitions"], Value::Integer(count.into()), location),
         None => {
             let message = format!("`{PARTITIONS}`: expected a whole number, 0 to 1024, found `{value}`");

@@ -20,11 +20,17 @@ const CHANGED_WHILE_RUNNING: [&str; 7] =
 /// Those among them that need one all the same.
 const NEEDS_RESTART: [&str; 1] = ["aggregation.cluster_id"];
 
-/// The URL of a webhook often is its credential: those of chat services have a token in the path.
-const WEBHOOK_URLS: [&str; 2] = ["sinks.webhook.url", "sinks.results_webhook.url"];
+/// The URLs whose path may be a credential: those of chat services have a token in it, and a proxy before an Alertmanager
+/// may.
+const SECRET_PATHS: [&str; 3] = ["sinks.webhook.url", "sinks.results_webhook.url", "sinks.alertmanager.url"];
 
 /// The keys of which a part is secret.
-const PARTLY_SECRET: [&str; 3] = ["kafka.properties", WEBHOOK_URLS[0], WEBHOOK_URLS[1]];
+const PARTLY_SECRET: [&str; 4] = ["kafka.properties", SECRET_PATHS[0], SECRET_PATHS[1], SECRET_PATHS[2]];
+
+/// Whether the path of the URL in this key is shown to nobody.
+pub(super) fn has_secret_path(key: &str) -> bool {
+    SECRET_PATHS.contains(&key)
+}
 
 /// The value of each key that has one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,8 +77,8 @@ impl Effective {
 
     /// All keys without their secrets, and the keys that are left out for that.
     ///
-    /// A secret is a key of that type, the user, password and query of a URL, the path of a webhook's URL, and the
-    /// value of a property of librdkafka.
+    /// A secret is a key of that type, the user, password and query of a URL, the path of the URL of a webhook or an
+    /// Alertmanager, and the value of a property of librdkafka.
     pub(crate) fn shown(&self) -> (Json, Vec<String>) {
         let mut table = self.0.clone();
         let secrets = keys::secrets();
@@ -186,7 +192,7 @@ fn without_value(property: &mut Value) {
 fn redact(key: &str, value: &mut Value) {
     match value {
         Value::Array(properties) if key == "kafka.properties" => properties.iter_mut().for_each(without_value),
-        Value::String(url) if WEBHOOK_URLS.contains(&key) => *url = without_path(url),
+        Value::String(url) if has_secret_path(key) => *url = without_path(url),
         _ => {}
     }
 }
@@ -267,7 +273,7 @@ mod tests {
         let lines: String = secrets.iter().map(|key| format!("{key} = \"hunter2\"\n")).collect();
         let more = "kafka.properties = [\"sasl.password=hunter2\"]\n\
                     sinks.influxdb.url = \"http://me:hunter2@db:8086/x\"\n\
-                    sinks.alertmanager.url = \"http://a:9093/x?key=hunter2,hunter2\"\n\
+                    sinks.alertmanager.url = \"http://a:9093/hunter2?key=hunter2,hunter2\"\n\
                     sinks.results_webhook.url = \"https://a/services/hunter2\"\n\
                     sinks.webhook.url = \"https://me@chat.example/services/hunter2?key=hunter2\"\n\
                     opserver.servers = [\"https://hunter2@a:8081\"]";
@@ -275,7 +281,7 @@ mod tests {
         assert!(!shown.to_string().contains("hunter2"), "{shown}");
         assert_eq!(hidden, secrets);
         assert_eq!(shown["sinks"]["influxdb"]["url"], "http://…@db:8086/x");
-        assert_eq!(shown["sinks"]["alertmanager"]["url"], "http://a:9093/x?…");
+        assert_eq!(shown["sinks"]["alertmanager"]["url"], "http://a:9093/…");
         assert_eq!(shown["sinks"]["webhook"]["url"], "https://…@chat.example/…");
         assert_eq!(shown["sinks"]["results_webhook"]["url"], "https://a/…");
         assert_eq!(shown["kafka"]["properties"][0], "sasl.password=…");
@@ -303,7 +309,7 @@ mod tests {
     fn another_token_in_a_url_is_a_change_without_its_text() {
         let url = |token: &str| effective(&format!("sinks.webhook.url = \"https://chat.example/services/{token}\""));
         let changes = url("hunter2").changes_to(&url("hunter3"));
-        let expected = ChangedKey { key: WEBHOOK_URLS[0].to_owned(), before: None, after: None };
+        let expected = ChangedKey { key: SECRET_PATHS[0].to_owned(), before: None, after: None };
         assert_eq!(changes, [expected]);
     }
 

@@ -10,14 +10,15 @@ use super::problem::SourceLocation;
 
 const PREFIX: &str = "DERIVED_STATSD_";
 
-/// Variables with the prefix that are not settings: the path of the configuration file, the files of commands that
-/// connect to a daemon, and the failpoints of test builds.
+/// Variables with the prefix that are not settings: the path of the configuration file, the URL and the files of commands
+/// that connect to a daemon, and the failpoints of test builds.
 const OTHERS: &[&str] = &[
     "DERIVED_STATSD_CA",
     "DERIVED_STATSD_CERTIFICATE",
     "DERIVED_STATSD_CONFIG",
     "DERIVED_STATSD_KEY",
     "DERIVED_STATSD_TOKEN_FILE",
+    "DERIVED_STATSD_URL",
     #[cfg(feature = "fault-points")]
     daemon_base::failpoint::KILL_AT,
     #[cfg(feature = "fault-points")]

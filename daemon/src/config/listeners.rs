@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::{Config, Http, ListenAddress};
+use crate::config::{Config, ListenAddress};
 
 /// The most listeners beside `http.listen`: each has a share of the connections.
 const MAX_LISTENERS: usize = 16;
@@ -37,21 +37,32 @@ pub(super) fn problems(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 /// The risks of listeners on addresses of the network.
-pub(super) fn notices(http: &Http) -> Vec<String> {
+pub(super) fn notices(config: &Config) -> Vec<String> {
+    let http = &config.http;
     let mut risks = Vec::new();
     for (index, listener) in http.all_listeners().enumerate().filter(|(_, listener)| listener.address.is_of_network()) {
         let has_clients = listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let risk = match (&http.tokens_file, &listener.tls) {
             // Whether it may be so at all is checked with the files of the listeners.
             (None, _) if !http.insecure || has_clients => continue,
-            (None, _) => "is reachable from other machines without authentication; put a firewall or proxy before it",
-            (Some(_), None) => {
+            (None, _) => {
+                notice!("is reachable from other machines without authentication; put a firewall or proxy before it")
+            }
+            (Some(_), None) => notice!(
                 "is reachable from other machines without TLS: tokens can be read on the way; set `tls` of a listener, or \
                  put a proxy before it"
-            }
+            ),
             (Some(_), Some(_)) => continue,
         };
         risks.push(format!("{}: {} {risk}", http.listener_key(index), listener.address));
+    }
+    let page = config.contiv.listen.map(ListenAddress::Tcp).filter(ListenAddress::is_of_network);
+    let has_clients = config.contiv.listen_tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if let Some(address) = page.filter(|_| http.insecure && !has_clients) {
+        risks.push(notice!(
+            "contiv.listen: {address} is reachable from other machines without authentication; put a firewall or proxy \
+             before it"
+        ));
     }
     risks
 }
@@ -109,13 +120,18 @@ mod tests {
         ];
         for (guard, tls, expected) in cases {
             let text = format!("[http]\n{guard}\n[[http.listeners]]\naddress = \"0.0.0.0:1\"\n{tls}");
-            let found = notices(&config(&text).http);
+            let found = notices(&config(&text));
             match expected {
                 Some(expected) => assert!(found.len() == 1 && found[0].contains(expected), "{text}: {found:?}"),
                 None => assert_eq!(found, [""; 0], "{text}"),
             }
         }
         let loopback = "[http]\ninsecure = true\n[[http.listeners]]\naddress = \"127.0.0.1:1\"";
-        assert_eq!(notices(&config(loopback).http), [""; 0]);
+        assert_eq!(notices(&config(loopback)), [""; 0]);
+        let page = "[http]\ninsecure = true\n[contiv]\nlisten = \"0.0.0.0:4000\"\n";
+        let found = notices(&config(page));
+        assert!(found.len() == 1 && found[0].starts_with("contiv.listen: 0.0.0.0:4000 is reachable"), "{found:?}");
+        let with_clients = "listen_tls = { certificate = \"c\", key = \"k\", client_ca = \"a\" }";
+        assert_eq!(notices(&config(&format!("{page}{with_clients}"))), [""; 0]);
     }
 }

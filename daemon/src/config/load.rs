@@ -143,6 +143,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let of_file = layers.values();
     environment::read(&sources.environment, &mut layers);
     flags::read(&sources.set, &sources.uve_proxy_list, &mut layers);
+    notices.extend(flags::notices(&sources.set));
 
     let hidden = layers.hidden(&of_file);
     let config = layers.config();
@@ -150,7 +151,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     let streams = Streams::build(&config, registry, &mut layers);
     notices.extend(check::notices(&config));
     for name in streams.iter().flat_map(Streams::unused_types) {
-        notices.push(format!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
+        notices.push(notice!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
     }
     notices.extend(streams.iter().flat_map(Streams::with_counters).map(check::counters_notice));
     notices.extend(streams.iter().flat_map(Streams::with_last_values).map(check::last_values_notice));

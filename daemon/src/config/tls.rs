@@ -50,8 +50,9 @@ pub(crate) fn check(config: &Config, section: &str) -> anyhow::Result<()> {
     checked.map_err(|(key, problem)| anyhow::anyhow!("{section}.{key}: {problem}"))
 }
 
-/// The certificates that the daemon shows to clients and servers, each with its setting.
-pub(crate) fn own_certificates(config: &Config) -> Vec<(String, PathBuf)> {
+/// The certificates that the daemon shows to clients and servers: the setting of each, its file, and whether it is a
+/// server's, which reads a new file by itself.
+pub(crate) fn own_certificates(config: &Config) -> Vec<(String, PathBuf, bool)> {
     let listeners = config.http.listeners.iter().zip(1..);
     let listeners = listeners.filter_map(|(listener, number): (_, usize)| {
         let tls = listener.tls.as_ref()?;
@@ -61,7 +62,8 @@ pub(crate) fn own_certificates(config: &Config) -> Vec<(String, PathBuf)> {
     let contiv = contiv.map(|tls| ("contiv.listen_tls".to_owned(), tls.certificate.clone()));
     let shown = clients(config).into_iter();
     let shown = shown.filter_map(|(section, files)| Some((format!("{section}.certificate_file"), files.certificate?)));
-    listeners.chain(contiv).chain(shown).collect()
+    let own = |is_servers| move |(setting, path)| (setting, path, is_servers);
+    listeners.chain(contiv).map(own(true)).chain(shown.map(own(false))).collect()
 }
 
 #[cfg(test)]
@@ -93,7 +95,13 @@ mod tests {
                     opserver.certificate_file = \"/o\"\n[[http.listeners]]\naddress = \"[::1]:1\"\n\
                     [[http.listeners]]\naddress = \"[::1]:2\"\ntls = { certificate = \"/l\", key = \"k\" }\n";
         let found = own_certificates(&toml::from_str(text).unwrap());
-        let expected = [("http.listeners 2", "/l"), ("contiv.listen_tls", "/c"), ("opserver.certificate_file", "/o")];
-        assert_eq!(found, expected.map(|(setting, path)| (setting.to_owned(), PathBuf::from(path))));
+        let expected = [
+            ("http.listeners 2", "/l", true),
+            ("contiv.listen_tls", "/c", true),
+            ("opserver.certificate_file", "/o", false),
+        ];
+        let own =
+            |(setting, path, is_servers): (&str, &str, bool)| (setting.to_owned(), PathBuf::from(path), is_servers);
+        assert_eq!(found, expected.map(own));
     }
 }

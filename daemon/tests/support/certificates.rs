@@ -21,9 +21,15 @@ pub(crate) fn make(folder: &Path, server: &str) {
 /// Makes one more certificate, that one of the authorities of [`make`] has signed: `NAME.pem` and `NAME.key`.
 #[allow(dead_code, reason = "not every crate whose tests use this file needs it")]
 pub(crate) fn sign(folder: &Path, name: &str, authority: &str) {
+    sign_for(folder, name, authority, 2);
+}
+
+/// The same, with a number of days.
+#[allow(dead_code, reason = "not every crate whose tests use this file needs it")]
+pub(crate) fn sign_for(folder: &Path, name: &str, authority: &str, days: u32) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     openssl(folder, &format!("req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
-    let signed = format!("-CA {authority}.pem -CAkey {authority}.key -CAcreateserial -days 2 -extfile names");
+    let signed = format!("-CA {authority}.pem -CAkey {authority}.key -CAcreateserial -days {days} -extfile names");
     openssl(folder, &format!("x509 -req -in {name}.csr {signed} -out {name}.pem"));
 }
 

@@ -34,6 +34,11 @@ impl Configured {
         configured
     }
 
+    /// The token with all scopes.
+    pub(crate) fn token(&self) -> &str {
+        &self.admin
+    }
+
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("derived-statsd.toml")
     }

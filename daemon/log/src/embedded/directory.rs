@@ -41,6 +41,9 @@ const DISK_CHECK: &str = "disk-check";
 /// loss of its states is another one.
 pub const START_OVER_FILE: &str = "START-OVER";
 
+/// The file by which an operator accepts that results are missing which a sink has not read. No copy has it.
+const DROP_RESULTS_FILE: &str = "DROP-RESULTS";
+
 /// The size of the file that shows whether the disk has space: many blocks, because a small write of the store fits
 /// into the rest of a block that it has already, also on a full disk.
 const CHECK_BYTES: u64 = 64 * 1024;
@@ -134,7 +137,7 @@ pub fn copy_beside(from: &Path, to: &Path) -> Result<(), LogError> {
     for entry in std::fs::read_dir(from).map_err(io)? {
         let entry = entry.map_err(io)?;
         let name = entry.file_name();
-        let left_out = [LOCK_FILE, VERSION_FILE, DISK_CHECK, START_OVER_FILE];
+        let left_out = [LOCK_FILE, VERSION_FILE, DISK_CHECK, START_OVER_FILE, DROP_RESULTS_FILE];
         // A file whose replacement is being written has its name with `.new` at the end.
         let is_unfinished = Path::new(&name).extension().is_some_and(|extension| extension == "new");
         let is_left_out = is_unfinished || left_out.iter().any(|left_out| name == *left_out);
@@ -237,6 +240,11 @@ pub fn acknowledged_path(path: &Path) -> PathBuf {
 /// The directory of the segments.
 pub fn store_path(path: &Path) -> PathBuf {
     path.join("store")
+}
+
+/// The file that accepts the loss of results, of a store.
+pub(super) fn drop_results_path(store: &Path) -> PathBuf {
+    parent(store).join(DROP_RESULTS_FILE)
 }
 
 fn lock_path(path: &Path) -> PathBuf {

@@ -7,15 +7,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::config::LogConfig;
 use crate::embedded::catalog::Catalog;
 use crate::embedded::change::Change;
 use crate::embedded::checkpoint::create_journal;
-use crate::embedded::directory::{Acknowledged, io_error};
+use crate::embedded::directory::{Acknowledged, drop_results_path, io_error};
 use crate::embedded::disk;
 use crate::embedded::replay::{Last, Replayed, replay};
 use crate::embedded::segment::{Family, HEAD_LEN, Segment};
 use crate::embedded::tables::Tables;
 use crate::error::LogError;
+use crate::retention::hard_limit;
 
 /// The open log.
 pub(super) struct Opened {
@@ -42,7 +44,12 @@ pub(super) struct Open {
 /// that makes them unnecessary is on the disk.
 ///
 /// The index of the readers has frames at `distance` bytes.
-pub(super) fn recover(store: &Path, acknowledged: &Acknowledged, distance: u32) -> Result<Opened, LogError> {
+pub(super) fn recover(
+    store: &Path,
+    acknowledged: &Acknowledged,
+    config: &LogConfig,
+    distance: u32,
+) -> Result<Opened, LogError> {
     let Listing { segments: found, unfinished } = list(store)?;
     let newest = found.iter().filter(|(family, _)| *family == Family::Journal).map(|(_, number)| *number).max();
     let Some(newest) = newest else { return create(store, &found, acknowledged, distance) };
@@ -51,7 +58,7 @@ pub(super) fn recover(store: &Path, acknowledged: &Acknowledged, distance: u32) 
     catalog.add_file(Family::Journal, Arc::clone(&journal));
     let Replayed { begin, end, last } = replay(store, &journal, &mut tables, &mut catalog, acknowledged.sequence)?;
     acknowledged.check(&journal.path, end, tables.sequence)?;
-    let missing = retire_missing(store, &found, &mut tables, &mut catalog)?;
+    let missing = retire_missing(store, &found, &mut tables, &mut catalog, config)?;
     let is_open = |file: &(Family, u32)| *file == (Family::Journal, newest);
     let (used, unused): (Vec<_>, Vec<_>) = found
         .into_iter()
@@ -193,6 +200,7 @@ fn retire_missing(
     found: &BTreeSet<(Family, u32)>,
     tables: &mut Tables,
     catalog: &mut Catalog,
+    config: &LogConfig,
 ) -> Result<Vec<(Family, u32)>, LogError> {
     let mut gone = Vec::new();
     for family in [Family::Journal, Family::Results] {
@@ -211,6 +219,7 @@ fn retire_missing(
             gone.push((family, *number));
         }
     }
+    check_lost(store, &gone, tables, config)?;
     let dropped = tables.results_dropped;
     for (family, number) in &gone {
         let file = store.join(family.file_name(*number));
@@ -223,10 +232,43 @@ fn retire_missing(
         catalog.retire(*family, *number);
     }
     if tables.results_dropped > dropped {
-        let results = tables.results_dropped - dropped;
-        tracing::warn!(results, "Files of results that a sink had not read are missing; the results count as dropped.");
+        let records = tables.results_dropped - dropped;
+        tracing::warn!(
+            records,
+            "Files of results that a sink had not read are missing; the records of results count as dropped."
+        );
     }
     Ok(gone)
+}
+
+/// Fails if results are missing that a sink had not read, and that no limit of retention allowed to delete, unless the
+/// operator has accepted that.
+fn check_lost(store: &Path, gone: &[(Family, u32)], tables: &Tables, config: &LogConfig) -> Result<(), LogError> {
+    let size = |number: u32| {
+        let known = tables.file_ends.get(&(Family::Results, number)).copied().unwrap_or(0);
+        // A failed write may be behind the known end.
+        std::fs::metadata(store.join(Family::Results.file_name(number))).map_or(known, |file| file.len().max(known))
+    };
+    let mut left: u64 = tables.results_parts.keys().map(|number| size(*number)).sum();
+    let unread = tables.unread_results().max(tables.results.bounds.first);
+    let mut lost = None;
+    for (_, number) in gone.iter().filter(|(family, _)| *family == Family::Results) {
+        let end = tables.results_parts.get(number).and_then(|logs| logs.values().map(|part| part.end).max());
+        if let Some(end) = end.filter(|end| *end > unread && left <= hard_limit(config)) {
+            let first = lost.map_or(*number, |(first, _)| first);
+            lost = Some((first, end));
+        }
+        left = left.saturating_sub(size(*number));
+    }
+    let permission = drop_results_path(store);
+    let Some((first, end)) = lost.filter(|_| !permission.exists()) else { return Ok(()) };
+    let behind = tables.sinks.iter().filter(|(_, position)| position.next < end).map(|(name, _)| name.as_str());
+    Err(LogError::LostResults {
+        path: store.join(Family::Results.file_name(first)),
+        records: end - unread,
+        sinks: behind.collect::<Vec<_>>().join(", "),
+        permission,
+    })
 }
 
 /// Whether a committed write refers to a file.

@@ -1,6 +1,7 @@
 //! One write: requests are staged into a record, the record goes to its files, and readers see it.
 
 use crate::Appended;
+use crate::embedded::directory::drop_results_path;
 use crate::embedded::disk;
 use crate::embedded::free::free_state;
 use crate::embedded::journal::{Kind, Record};
@@ -48,6 +49,7 @@ impl Locked<'_> {
             return reply;
         }
         staged.name_open_files();
+        let names_missing = !inner.unwritten.is_empty();
         inner.unwritten.drain(..).for_each(|change| staged.change(change));
         let freed = if staged.touched.states {
             free_state(&mut staged, &mut inner.kept, writer.segment_bytes[Family::State as usize])
@@ -60,6 +62,10 @@ impl Locked<'_> {
         inner.tables.sequence = sequence;
         self.put(&record, touched)?;
         self.finish(record, touched, &freed);
+        if names_missing {
+            // No later start finds the files missing, so a permission to go on without them has been used.
+            disk::remove_unused(&drop_results_path(&writer.store));
+        }
         Ok(reply)
     }
 

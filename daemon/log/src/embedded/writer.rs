@@ -213,7 +213,7 @@ impl Locked<'_> {
 /// Reads the tables from the files, whose last write is acknowledged then.
 fn read_files(directory: &mut Directory, store: &Path, config: &LogConfig) -> Result<Opened, LogError> {
     let acknowledged = directory.acknowledged()?;
-    let mut opened = recover(store, &acknowledged, distance(config))?;
+    let mut opened = recover(store, &acknowledged, config, distance(config))?;
     if acknowledged.sequence == 0 && opened.tables.sequence > 0 {
         tracing::warn!(
             "The number of the last acknowledged write is missing or damaged; whether the last writes are all there is not \

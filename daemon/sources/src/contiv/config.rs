@@ -56,7 +56,8 @@ pub struct ContivConfig {
     #[serde(deserialize_with = "duration::deserialize")]
     pub discovery_interval: Duration,
     /// The address of the server for Contiv's page, which the Python server had on port 4000, such as `"0.0.0.0:4000"`.
-    /// Default unset: there is no such server.
+    /// An address of the network needs `client_ca` in `listen_tls`, or `http.insecure`. Default unset: there is no such
+    /// server.
     #[serde(deserialize_with = "address::deserialize_some")]
     pub listen: Option<SocketAddr>,
     /// The files of the certificate of `contiv.listen`, as those of `[[http.listeners]]`: `certificate`, `key`, and

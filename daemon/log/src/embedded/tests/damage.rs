@@ -147,6 +147,66 @@ fn a_missing_file_of_input_or_results_is_named() {
     }
 }
 
+/// Three results of 1 KB in a file each, of which a sink has read `read`; the paths of the files of results.
+fn undelivered(dir: &TempDir, read: u64) -> Vec<PathBuf> {
+    let log = EmbeddedLog::open_with(dir.path(), LogConfig::default(), [1; 3]).unwrap();
+    log.restore(P).unwrap();
+    for round in 0..3 {
+        log.commit(vec![commit(P, 0, "s", &["r".repeat(1_000).as_str()])], round).unwrap();
+    }
+    log.set_sink_position("sink", SinkPosition { next: read, detail: Vec::new() }).unwrap();
+    drop(log);
+    let paths = std::fs::read_dir(dir.path().join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let is_of_results = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("results");
+    let mut files: Vec<_> = paths.filter(is_of_results).collect();
+    files.sort();
+    assert!(files.len() >= 3, "{files:?}");
+    files
+}
+
+#[test]
+fn missing_results_that_a_sink_has_not_read_are_rejected_until_the_loss_is_accepted() {
+    let dir = dir();
+    let files = undelivered(&dir, 0);
+    std::fs::remove_file(&files[0]).unwrap();
+    std::fs::remove_file(&files[1]).unwrap();
+    let permission = dir.path().join("DROP-RESULTS");
+    for _ in 0..2 {
+        let error = open_error(dir.path());
+        assert!(matches!(&error, LogError::LostResults { records: 2, .. }) && error.is_permanent(), "{error}");
+        let named = [files[0].to_str().unwrap(), "that sink had not read", permission.to_str().unwrap(), "--salvage"];
+        assert!(named.iter().all(|part| error.to_string().contains(part)), "{error}");
+    }
+    std::fs::write(&permission, "").unwrap();
+    let log = open(&dir);
+    assert_eq!(
+        (log.results_bounds().unwrap(), log.stats().unwrap().results_dropped),
+        (Bounds { first: 2, next: 3 }, 2)
+    );
+    assert!(permission.exists(), "no write has named the missing files");
+    append(&log, 1, P, &["a"]);
+    assert!(!permission.exists(), "the permission is for these files only");
+    drop(log);
+    assert_eq!(open(&dir).results_bounds().unwrap(), Bounds { first: 2, next: 3 });
+}
+
+#[test]
+fn missing_results_that_retention_may_have_deleted_are_no_damage() {
+    // Read by the sink, or beyond the hard limit, which counts what is missing.
+    let small = LogConfig { max_results_bytes: 0, results_hard_limit_bytes: 2_500, ..LogConfig::default() };
+    for (read, config, opens) in [(1, LogConfig::default(), true), (0, small.clone(), true), (0, small, false)] {
+        let dir = dir();
+        let files = undelivered(&dir, read);
+        std::fs::remove_file(&files[0]).unwrap();
+        if !opens {
+            // Without the oldest one the others are below the limit.
+            std::fs::remove_file(&files[1]).unwrap();
+        }
+        let opened = EmbeddedLog::open(dir.path(), config.clone());
+        assert_eq!(opened.is_ok(), opens, "{config:?}: {:?}", opened.err());
+    }
+}
+
 #[test]
 fn a_journal_without_an_acknowledged_write_is_rejected_until_the_operator_accepts_the_loss() {
     let dir = dir();

@@ -144,7 +144,7 @@ impl DaemonBuilder {
                 commands::replay::run(&args, &settings::engine(&loaded)?, own)
             }),
             Command::Demo(args) => {
-                configured(&args.configuration()?, &registry, |loaded| commands::demo::run(loaded, &args, own))
+                configured(&args.config, &registry, |loaded| commands::demo::run(loaded, args.duration, own))
             }
             Command::Topics(args) => {
                 configured(&args.config, &registry, |loaded| commands::topics::run(&args, &loaded))

@@ -243,6 +243,7 @@ fn worker(
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
+        topics: Arc::clone(&streams.topics),
         restorer: Restorer::start(store, builder, Arc::clone(&streams.topology), Arc::clone(&failures))
             .context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),

@@ -170,6 +170,7 @@ impl World {
         let worker = Worker::new(Parts {
             member,
             restorer,
+            topics: Arc::default(),
             topology: Arc::clone(&topology),
             backpressure: Arc::clone(&backpressure),
             clock: Arc::clone(&self.builder.clock),

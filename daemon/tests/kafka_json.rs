@@ -217,3 +217,43 @@ fn ten_thousand_bad_messages_make_few_lines_that_name_them_and_the_good_ones_cou
     let all = stderr.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
     assert!(all <= lines.len() + 20, "{all} warnings in all:\n{stderr}");
 }
+
+/// As `series_limits.rs` for the inputs of series.
+#[test]
+fn objects_and_sources_beyond_the_limits_are_counted_and_silent_ones_make_room() {
+    let group = Group::bare(&BROKER, "limited", 1);
+    BROKER.create_topic("limited", 1, &[]);
+    let streams = "streams=[{name = \"jobs\", metric = \"requests\", topic = \"limited\", kind = \"counter\",
+         fields = { key = \"job\", time = \"ts\", time_unit = \"ms\", value = \"v\", source = \"from\" },
+         aggregations = [\"Sum = 1-raw:DSSum\"], period = 60}]";
+    let limits = [
+        "aggregation.max_objects_per_partition=3",
+        "aggregation.max_sources_per_object=3",
+        "aggregation.source_timeout=60s",
+        "aggregation.allowed_lateness=0s",
+    ];
+    let settings: Vec<&str> = settings(streams).into_iter().chain(limits).collect();
+    let daemon = group.daemon_with("a", &settings);
+    let mut produced = 0;
+    let mut send = |second: u64, readings: &[(&str, &str, u64)]| {
+        let message = |(job, from, value): &(&str, &str, u64)| {
+            let at = START + second * 1000;
+            (0, (*job).to_owned(), format!(r#"{{"job":"{job}","from":"{from}","ts":{at},"v":{value}}}"#))
+        };
+        BROKER.produce("limited", readings.iter().map(message));
+        produced += readings.len() as u64;
+        wait_until("all is applied", || (metric(&daemon, "records_total{", "stream=\"jobs") == produced).then_some(()));
+        metric(&daemon, "records_total{", "over_limit")
+    };
+    let all = |value| [("a", "1", value), ("a", "2", value), ("a", "3", value), ("a", "4", value), ("a", "5", value)];
+    assert_eq!(send(0, &all(100)), 2, "two sources");
+    assert_eq!(send(20, &[("b", "1", 5), ("c", "1", 5), ("d", "1", 5), ("e", "1", 5)]), 4, "and two objects");
+    for second in (40..400).step_by(20) {
+        assert_eq!(send(second, &[("a", "1", 110)]), 4);
+    }
+    assert_eq!(send(400, &[("a", "4", 500), ("a", "5", 500), ("d", "1", 500), ("e", "1", 500)]), 4, "new ones fit");
+    assert_eq!(send(420, &[("a", "2", 500), ("b", "1", 500)]), 6, "and the limits hold for them");
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let log = daemon.stop();
+    assert!(log.contains("fate=\"over_limit\"") && log.contains("stream=jobs-requests"), "{log}");
+}

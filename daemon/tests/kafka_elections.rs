@@ -81,18 +81,13 @@ fn sums(group: &Group<'_>, rooms: &[&str], start: i64) -> BTreeMap<(String, i64)
     })
 }
 
-/// Each replica sends every sample to one of the daemons, in turn, and both send at the same time.
-#[test]
-fn one_of_two_replicas_that_both_send_to_two_daemons_counts_over_a_kill() {
-    const ROOMS: [&str; 4] = ["hall", "attic", "cellar", "shed"];
-    const ROUNDS: i64 = 20;
-    let group = Group::bare(&BROKER, "elected", 3);
-    let settings = [STREAMS, NO_LIST];
-    let [one, two] = daemons(&group, &settings);
-    let start = past_minute();
+const ROOMS: [&str; 4] = ["hall", "attic", "cellar", "shed"];
+const ROUNDS: i64 = 20;
+
+/// Both replicas send at the same time, each its samples to one daemon and the other in turn.
+fn send_alternately(daemons: [&Daemon; 2], start: i64) {
     thread::scope(|scope| {
         for (turn, (replica, value)) in (0..).zip(VALUES) {
-            let daemons = [&one, &two];
             scope.spawn(move || {
                 for round in 0..ROUNDS {
                     for (index, room) in (0..).zip(ROOMS) {
@@ -103,23 +98,37 @@ fn one_of_two_replicas_that_both_send_to_two_daemons_counts_over_a_kill() {
             });
         }
     });
-    let total = left_out(&one) + left_out(&two);
-    assert_eq!(total, (ROOMS.len() as i64 * ROUNDS).unsigned_abs(), "the samples of one replica of each room");
-    // The replica that counts is the same after a kill, at the daemon that was killed and at the other one.
-    let mut one = one;
-    one.signal("KILL");
-    one.wait();
-    let one = group.daemon_with("one", &settings);
-    let mut more = BTreeMap::from(ROOMS.map(|room| (room, BTreeMap::new())));
-    for room in ROOMS {
-        for daemon in [&one, &two] {
-            for (replica, value) in VALUES {
-                let before = left_out(daemon);
-                send_until_taken(daemon, room, replica, start + 30_000, value);
-                *more.get_mut(room).unwrap().entry(replica).or_insert(0.0) += (1 - (left_out(daemon) - before)) as f64;
+}
+
+/// Sends a sample of each replica to each daemon; returns the one whose samples count at both.
+fn elected(daemons: [&Daemon; 2], room: &str, at: i64) -> (&'static str, f64) {
+    let mut counting = Vec::new();
+    for daemon in daemons {
+        for (replica, value) in VALUES {
+            let before = left_out(daemon);
+            send_until_taken(daemon, room, replica, at, value);
+            if left_out(daemon) == before {
+                counting.push((replica, value));
             }
         }
     }
+    assert!(counting.len() == 2 && counting[0] == counting[1], "{room}: one counts at both daemons: {counting:?}");
+    counting[0]
+}
+
+#[test]
+fn one_of_two_replicas_that_both_send_to_two_daemons_counts_over_a_kill() {
+    let group = Group::bare(&BROKER, "elected", 3);
+    let settings = [STREAMS, NO_LIST];
+    let [mut one, two] = daemons(&group, &settings);
+    let start = past_minute();
+    send_alternately([&one, &two], start);
+    let total = left_out(&one) + left_out(&two);
+    assert_eq!(total, (ROOMS.len() as i64 * ROUNDS).unsigned_abs(), "the samples of one replica of each room");
+    one.signal("KILL");
+    one.wait();
+    one = group.daemon_with("one", &settings);
+    let elected = ROOMS.map(|room| elected([&one, &two], room, start + 30_000));
     // Closes the windows.
     for room in ROOMS {
         for (replica, value) in VALUES {
@@ -127,12 +136,13 @@ fn one_of_two_replicas_that_both_send_to_two_daemons_counts_over_a_kill() {
         }
     }
     let found = sums(&group, &ROOMS, start);
-    for room in ROOMS {
-        let counted = &more[room];
-        assert_eq!(counted.values().sum::<f64>(), 2.0, "{room}: one replica counts at both daemons: {counted:?}");
-        let (elected, value) = VALUES.into_iter().find(|(replica, _)| counted[replica] == 2.0).unwrap();
+    for (room, (replica, value)) in ROOMS.into_iter().zip(elected) {
         let sum = found[&(format!("Service:{room}"), start)];
-        assert_eq!(sum, value * (ROUNDS as f64 + 2.0), "{room}: {elected} counts and the other does not");
+        assert_eq!(
+            sum,
+            value * (ROUNDS as f64 + 2.0),
+            "{room}: {replica} counts from the start, and the other does not"
+        );
     }
     one.stop();
     two.stop();
@@ -210,6 +220,35 @@ fn without_brokers_nothing_is_taken_and_what_is_sent_again_counts_once() {
         "{found}"
     );
     daemon.stop();
+}
+
+#[test]
+fn a_topic_that_is_deleted_is_made_again_and_elects_anew() {
+    let group = Group::bare(&BROKER, "gone", 1);
+    let [one, two] = daemons(&group, &[STREAMS, NO_LIST, SOON]);
+    let start = past_minute();
+    let mut second = 0;
+    let mut left_out_in_a_round = || {
+        let before = left_out(&one) + left_out(&two);
+        for daemon in [&one, &two] {
+            for (replica, value) in VALUES {
+                second += 1;
+                send_until_taken(daemon, "x", replica, start + second, value);
+            }
+        }
+        left_out(&one) + left_out(&two) - before
+    };
+    assert_eq!(left_out_in_a_round(), 2, "one of the replicas at each daemon");
+    BROKER.delete_topic(&group.topic("elections"));
+    for daemon in [&one, &two] {
+        daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    }
+    thread::sleep(LEASE_OVER);
+    wait_until("one replica counts again", || (left_out_in_a_round() == 2).then_some(()));
+    let found = BROKER.read_all(&group.topic("elections"), Isolation::Committed);
+    assert!(found.iter().any(|record| record.key.as_deref() == Some(b"x")), "{} records", found.len());
+    one.stop();
+    two.stop();
 }
 
 /// The topic is made where a stream needs it, and only there.

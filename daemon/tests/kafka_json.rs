@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use support::broker::{Broker, Isolation};
+use support::broker::{Broker, Isolation, Record};
 use support::group::Group;
 use support::{Daemon, Random, wait_until};
 
@@ -161,61 +161,68 @@ fn field<'l>(line: &'l str, name: &str) -> &'l str {
     rest.split(' ').next().unwrap()
 }
 
-#[test]
-fn ten_thousand_bad_messages_make_few_lines_that_name_them_and_the_good_ones_count() {
-    const BAD: u64 = 10_000;
-    let group = Group::bare(&BROKER, "poison", PARTITIONS);
-    BROKER.create_topic("poison", PARTITIONS, &[]);
-    let streams = streams("poison");
-    let daemon = group.daemon_with("a", &settings(&streams));
-    // Every tenth message is a sample of one of ten objects; the others have each another text, or lack the value.
-    let good = |index: u64| message(index % 10, START + index / 2000 * 1000, 1);
+const MANY: u64 = 10_000;
+
+/// Bad messages, each with another text or without a value, and after every tenth a sample of one of ten objects.
+fn mostly_bad() -> impl Iterator<Item = (i32, String, String)> {
     let bad = |index: u64| match index % 2 {
         0 => format!(r#"{{"host":{{"k8s.name":"h0"}},"ts":"soon-{}","load":[1]}}"#, "x".repeat(index as usize % 100)),
         _ => format!(r#"{{"host":{{"k8s.name":"h0"}},"ts":{},"load":[]}}"#, START + index),
     };
-    let bad = (0..BAD).map(|index| ((index % u64::from(PARTITIONS)) as i32, "h0".to_owned(), bad(index)));
-    let messages = bad.enumerate().flat_map(|(index, bad)| {
-        let good = (index % 10 == 0).then(|| good(index as u64 / 10));
+    (0..MANY).flat_map(move |index| {
+        let bad = ((index % u64::from(PARTITIONS)) as i32, "h0".to_owned(), bad(index));
+        let good = (index % 10 == 0).then(|| message(index / 10 % 10, START + index / 20_000 * 1000, 1));
         [Some(bad), good].into_iter().flatten()
-    });
-    BROKER.produce("poison", messages);
+    })
+}
+
+/// Demands that a line names a record that is among the dead letters, with its reason.
+fn assert_named(line: &str, letters: &[Record]) {
+    assert_eq!(field(line, "topic"), "poison", "{line}");
+    let [partition, offset] = ["partition", "offset"].map(|name| field(line, name));
+    let header = |name: &str, letter: &Record| {
+        let header = letter.headers.iter().find(|(found, _)| found == name).unwrap();
+        String::from_utf8_lossy(&header.1).into_owned()
+    };
+    let named = letters.iter().find(|it| header("partition", it) == partition && header("offset", it) == offset);
+    let reason = header("reason", named.unwrap_or_else(|| panic!("{line}")));
+    assert!(
+        reason.contains("the field `ts` is \"soon-") || reason.contains("the field `load.0` is missing"),
+        "{reason}"
+    );
+    let start: String = reason.chars().take(40).collect();
+    assert!(line.contains(&format!(" reason={start}")), "{start}: {line}");
+}
+
+#[test]
+fn ten_thousand_bad_messages_make_few_lines_that_name_them_and_the_good_ones_count() {
+    let group = Group::bare(&BROKER, "poison", PARTITIONS);
+    BROKER.create_topic("poison", PARTITIONS, &[]);
+    let streams = streams("poison");
+    let daemon = group.daemon_with("a", &settings(&streams));
+    BROKER.produce("poison", mostly_bad());
     BROKER.produce("poison", (0..10).map(|object| message(object, START + 20 * PERIOD, 1)));
+    let of_each = vec![MANY / 100];
     let expected: BTreeMap<_, _> =
-        (0..10).map(|object| ((format!("Host:h{object}"), START), vec![BAD / 100])).collect();
+        (0..10).map(|object| ((format!("Host:h{object}"), START), of_each.clone())).collect();
     wait_until("the windows of all objects are closed", || (sums(&group).len() >= expected.len()).then_some(()));
-    let is_counted = |(name, of)| metric(&daemon, name, of) == BAD;
+    let is_counted = |(name, of)| metric(&daemon, name, of) == MANY;
     wait_until("every bad message is counted", || {
         [("dead_letters_total", ""), ("records_total", "malformed_payload")].into_iter().all(is_counted).then_some(())
     });
     let stderr = daemon.stop();
     assert_eq!(sums(&group), expected);
     let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
-    assert_eq!(letters.len() as u64, BAD);
-    let lines: Vec<_> =
-        stderr.lines().filter(|line| line.contains("Records are not samples, such as this one")).collect();
+    assert_eq!(letters.len() as u64, MANY);
+    let of_warnings = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+    let (lines, others): (Vec<_>, Vec<_>) =
+        stderr.lines().filter(of_warnings).partition(|line| line.contains("Records are not samples, such as this one"));
     // Four kinds of each partition, at once and when the daemon stops, and one each ten seconds.
     assert!((usize::from(PARTITIONS)..=60).contains(&lines.len()), "{} lines: {lines:#?}", lines.len());
-    assert_eq!(lines.iter().map(|line| field(line, "records").parse::<u64>().unwrap()).sum::<u64>(), BAD, "{lines:#?}");
-    for line in &lines {
-        assert_eq!(field(line, "topic"), "poison", "{line}");
-        assert!(
-            line.contains(" reason=the field `ts` is \"soon-") || line.contains("the field `load.0` is missing"),
-            "{line}"
-        );
-        // The record that is named is the one at that offset.
-        let [partition, offset] = ["partition", "offset"].map(|name| field(line, name));
-        let header = |name: &str, letter: &support::broker::Record| {
-            let header = letter.headers.iter().find(|(found, _)| found == name).unwrap();
-            String::from_utf8_lossy(&header.1).into_owned()
-        };
-        let named = letters.iter().find(|it| header("partition", it) == partition && header("offset", it) == offset);
-        let reason = header("reason", named.unwrap());
-        let start: String = reason.chars().take(40).collect();
-        assert!(line.contains(&start), "{start}: {line}");
-    }
-    let all = stderr.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
-    assert!(all <= lines.len() + 20, "{all} warnings in all:\n{stderr}");
+    let counted = lines.iter().map(|line| field(line, "records").parse::<u64>().unwrap()).sum::<u64>();
+    assert_eq!(counted, MANY, "{lines:#?}");
+    lines.iter().for_each(|line| assert_named(line, &letters));
+    assert!(others.len() <= 20, "{others:#?}");
 }
 
 /// As `series_limits.rs` for the inputs of series.

@@ -241,13 +241,13 @@ fn the_guide_is_valid_and_its_rule_is_one_of_prometheus() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("daemon.toml"), block("[aggregation]")).unwrap();
-    let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    let mut validate = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
     let data = format!("log.data_dir={}", path("log").display());
     let output = validate.arg("validate").arg(path("daemon.toml")).args(["--set", &data]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::fs::write(path("prometheus.yml"), block("remote_write:")).unwrap();
     let check = |arguments: &[&str], file: &str| {
-        let output = std::process::Command::new("promtool").args(arguments).arg(path(file)).output();
+        let output = Command::new("promtool").args(arguments).arg(path(file)).output();
         let output = output.expect("promtool is installed; run .ci/setup");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };

@@ -283,9 +283,42 @@ impl Daemon {
         }
     }
 
-    /// Sends a record, which takes so long.
-    fn send(&mut self, entry: Entry, now: u64, delay: u64) {
+    /// Sends a record, which reaches the topic at once or with a delay.
+    fn send(&mut self, entry: Entry, now: u64, random: &mut Random) {
+        let delay = random.below(2) * random.below(25);
         self.under_way.push((now + delay, seconds(now), entry));
+    }
+
+    /// Starts again now and then, and reads most often all, and sometimes nothing for a while.
+    fn live(&mut self, log: &mut Vec<(u64, Entry)>, now: u64, random: &mut Random) {
+        if random.below(400) == 0 {
+            *self = Self::start(log.len());
+            self.read(log, usize::MAX, now);
+        }
+        self.arrive(log, now);
+        if random.below(300) == 0 {
+            self.stalled_until = now + random.below(60);
+        }
+        if now >= self.stalled_until {
+            self.read(log, random.below(20) as usize, now);
+        }
+        for (_, entry) in self.agreed.due(seconds(now)) {
+            self.send(entry, now, random);
+        }
+    }
+
+    /// Gets a sample of a replica; returns whether it counts.
+    fn take(&mut self, replica: &'static str, now: u64, random: &mut Random) -> bool {
+        if self.agreed.standing("eu", replica, seconds(now)) == Standing::Counts {
+            self.agreed.took("eu", replica);
+            return true;
+        }
+        if let Some(entry) = self.agreed.proposal("eu", replica, seconds(now))
+            && self.under_way.len() < 4
+        {
+            self.send(entry, now, random);
+        }
+        false
     }
 
     /// Appends what has arrived by now.
@@ -305,9 +338,8 @@ fn at_no_time_two_replicas_count_in_a_group() {
     let mut changes = 0;
     for seed in 0..60 {
         let mut random = Random(seed);
-        let mut log = Vec::new();
-        let mut daemons = [0; 3].map(Daemon::start);
-        let (mut silent_until, mut counted) = ([0; 2], [0_u64; 2]);
+        let (mut log, mut daemons) = (Vec::new(), [0; 3].map(Daemon::start));
+        let (mut silent_until, mut last) = ([0; 2], "");
         for now in 0..5_000 {
             for silent_until in &mut silent_until {
                 if random.below(100) == 0 {
@@ -316,43 +348,17 @@ fn at_no_time_two_replicas_count_in_a_group() {
             }
             let mut counting = Vec::new();
             for daemon in &mut daemons {
-                if random.below(400) == 0 {
-                    *daemon = Daemon::start(log.len());
-                    daemon.read(&log, usize::MAX, now);
-                }
-                daemon.arrive(&mut log, now);
-                // It reads most often all, and sometimes nothing for a while.
-                if random.below(300) == 0 {
-                    daemon.stalled_until = now + random.below(60);
-                }
-                if now >= daemon.stalled_until {
-                    daemon.read(&log, random.below(20) as usize, now);
-                }
-                for (index, replica) in REPLICAS.into_iter().enumerate() {
-                    let standing = daemon.agreed.standing("eu", replica, seconds(now));
-                    if standing == Standing::Counts {
-                        counting.push(replica);
+                daemon.live(&mut log, now, &mut random);
+                let counts = |it: &&str| daemon.agreed.standing("eu", it, seconds(now)) == Standing::Counts;
+                counting.extend(REPLICAS.into_iter().filter(counts));
+                for (replica, silent_until) in REPLICAS.into_iter().zip(silent_until) {
+                    let sends = now >= silent_until && random.below(3) == 0;
+                    if sends && daemon.take(replica, now, &mut random) {
+                        changes += u64::from(std::mem::replace(&mut last, replica) != replica);
                     }
-                    if now < silent_until[index] || random.below(3) > 0 {
-                        continue;
-                    }
-                    if standing == Standing::Counts {
-                        daemon.agreed.took("eu", replica);
-                        changes += u64::from(counted[index] == 0);
-                        counted = [0; 2];
-                        counted[index] = 1;
-                    } else if let Some(entry) = daemon.agreed.proposal("eu", replica, seconds(now))
-                        && daemon.under_way.len() < 4
-                    {
-                        daemon.send(entry, now, random.below(2) * random.below(25));
-                    }
-                }
-                for (_, entry) in daemon.agreed.due(seconds(now)) {
-                    daemon.send(entry, now, random.below(2) * random.below(25));
                 }
             }
-            counting.dedup();
-            assert!(counting.len() <= 1 || counting.iter().all(|it| it == &counting[0]), "{seed} {now}: {counting:?}");
+            assert!(counting.iter().all(|it| *it == counting[0]), "{seed} {now}: {counting:?}");
         }
     }
     assert!(changes > 600, "{changes} changes of the replica that counts");

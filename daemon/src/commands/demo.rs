@@ -139,8 +139,9 @@ async fn show(
     let shared = app::shared(&engine, &settings, &common, None);
     let serving = tokio::spawn(server.serve(Current::new(shared)));
     let stop_vrouters = Stop::default();
-    let (announcement, vrouters) = match contiv {
-        Some((contiv, period)) => start_vrouters(address, &contiv, period, &clock, &stop_vrouters)?,
+    // The simulated cluster ends when it is dropped.
+    let (announcement, vrouters) = match &contiv {
+        Some((contiv, period)) => start_vrouters(address, contiv, *period, &clock, &stop_vrouters)?,
         None => (prometheus::announcement(address), None),
     };
     let ended = wait(&announcement, &board, &engine, duration, &mut signals).await;

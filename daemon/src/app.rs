@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::listener::reload_on_change;
 use daemon_base::open_files;
+use daemon_kafka::Elections as GroupElections;
 use daemon_sources::contiv::{Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::mapping::{Elections, Mapping, Rule};
 use daemon_sources::opserver::PollerSettings;
@@ -128,7 +129,7 @@ async fn serve(
     let certificates = Certificates::of(&settings.http.listeners, settings.legacy.as_ref());
     keep_tokens_current(&mut engine, Arc::clone(&access))?;
     keep_certificates_current(&mut engine, &certificates)?;
-    let elections = elections(&settings.engine, &*clock);
+    let elections = elections(&mut engine, &settings.engine, &clock)?;
     let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access, (certificates, elections));
     let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, memory);
     server.announce();
@@ -157,12 +158,20 @@ fn stopped(has_failed: bool, failure: &Failure) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The replicas that count, as they did before. On Kafka they are in memory: the directory is not used there.
-fn elections(settings: &EngineSettings, clock: &dyn Clock) -> Arc<Elections> {
-    Arc::new(match &settings.log {
+/// The replicas that count, as they did before. On Kafka the daemons of the group agree on them, which takes a thread.
+fn elections(engine: &mut Engine, settings: &EngineSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<Elections>> {
+    Ok(Arc::new(match &settings.log {
         LogSettings::Embedded(embedded) => Elections::read(&embedded.data_dir, clock.now_micros()),
-        LogSettings::Kafka(_) => Elections::default(),
-    })
+        LogSettings::Kafka(own) => {
+            let group = Arc::new(GroupElections::new(own, clock));
+            let reader = Arc::clone(&group);
+            engine.add_lasting_helper("elections", move |stop| {
+                reader.run(stop);
+                Ok(())
+            })?;
+            Elections::of_group(group)
+        }
+    }))
 }
 
 /// Starts the thread that reads the tokens again, if there are any.

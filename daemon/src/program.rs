@@ -144,7 +144,7 @@ impl DaemonBuilder {
                 commands::replay::run(&args, &settings::engine(&loaded)?, own)
             }),
             Command::Demo(args) => {
-                configured(&args.config, &registry, |loaded| commands::demo::run(loaded, args.duration, own))
+                configured(&args.configuration()?, &registry, |loaded| commands::demo::run(loaded, &args, own))
             }
             Command::Topics(args) => {
                 configured(&args.config, &registry, |loaded| commands::topics::run(&args, &loaded))

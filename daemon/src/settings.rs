@@ -14,6 +14,7 @@ use daemon_sinks::redis::RedisSettings;
 use daemon_sinks::remote_write::RemoteWriteSettings;
 use daemon_sinks::results_webhook::ResultsWebhookSettings;
 use daemon_sources::contiv::{LegacySettings, ScraperSettings};
+use daemon_sources::mapping::Rule;
 use daemon_sources::opserver::PollerSettings;
 use proxy_uve::{Plan, StreamName, TableSettings};
 
@@ -181,8 +182,16 @@ pub(crate) fn log(loaded: &Loaded) -> anyhow::Result<LogSettings> {
     let config = &loaded.config;
     Ok(match config.log.kind {
         LogKind::Embedded => LogSettings::Embedded(embedded(config)),
-        LogKind::Kafka => LogSettings::Kafka(Box::new(kafka(config)?.with_foreign(foreign(&loaded.streams)))),
+        LogKind::Kafka => {
+            let own = kafka(config)?.with_foreign(foreign(&loaded.streams));
+            LogSettings::Kafka(Box::new(own.with_elections(has_elections(&loaded.streams))))
+        }
     })
+}
+
+/// Whether a stream has series of which one replica of a sender counts.
+pub(crate) fn has_elections(streams: &Streams) -> bool {
+    streams.mapped.iter().any(Rule::needs_elections)
 }
 
 /// The topics of other programs that are the input of streams, by stream.

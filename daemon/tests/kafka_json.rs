@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use support::broker::{Broker, Isolation};
+use support::broker::{Broker, Isolation, Record};
 use support::group::Group;
 use support::{Daemon, Random, wait_until};
 
@@ -145,4 +145,122 @@ fn an_object_in_several_partitions_is_found_and_posted_samples_are_refused() {
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!output.status.success() && shown.contains("in other partitions than others of their object"), "{shown}");
     assert!(shown.contains("Host:h"), "{shown}");
+}
+
+/// The value of a metric of the daemon, summed over its labels; `of` is a part of the labels.
+fn metric(daemon: &Daemon, name: &str, of: &str) -> u64 {
+    let metrics = daemon.get("/metrics").1;
+    let of_name =
+        metrics.lines().filter(|line| line.starts_with(&format!("derived_statsd_{name}")) && line.contains(of));
+    of_name.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// The value of a field of a line of the log.
+fn field<'l>(line: &'l str, name: &str) -> &'l str {
+    let (_, rest) = line.split_once(&format!(" {name}=")).unwrap_or_else(|| panic!("no {name} in {line}"));
+    rest.split(' ').next().unwrap()
+}
+
+const MANY: u64 = 10_000;
+
+/// Bad messages, each with another text or without a value, and after every tenth a sample of one of ten objects.
+fn mostly_bad() -> impl Iterator<Item = (i32, String, String)> {
+    let bad = |index: u64| match index % 2 {
+        0 => format!(r#"{{"host":{{"k8s.name":"h0"}},"ts":"soon-{}","load":[1]}}"#, "x".repeat(index as usize % 100)),
+        _ => format!(r#"{{"host":{{"k8s.name":"h0"}},"ts":{},"load":[]}}"#, START + index),
+    };
+    (0..MANY).flat_map(move |index| {
+        let bad = ((index % u64::from(PARTITIONS)) as i32, "h0".to_owned(), bad(index));
+        let good = (index % 10 == 0).then(|| message(index / 10 % 10, START + index / 20_000 * 1000, 1));
+        [Some(bad), good].into_iter().flatten()
+    })
+}
+
+/// Demands that a line names a record that is among the dead letters, with its reason.
+fn assert_named(line: &str, letters: &[Record]) {
+    assert_eq!(field(line, "topic"), "poison", "{line}");
+    let [partition, offset] = ["partition", "offset"].map(|name| field(line, name));
+    let header = |name: &str, letter: &Record| {
+        let header = letter.headers.iter().find(|(found, _)| found == name).unwrap();
+        String::from_utf8_lossy(&header.1).into_owned()
+    };
+    let named = letters.iter().find(|it| header("partition", it) == partition && header("offset", it) == offset);
+    let reason = header("reason", named.unwrap_or_else(|| panic!("{line}")));
+    assert!(
+        reason.contains("the field `ts` is \"soon-") || reason.contains("the field `load.0` is missing"),
+        "{reason}"
+    );
+    let start: String = reason.chars().take(40).collect();
+    assert!(line.contains(&format!(" reason={start}")), "{start}: {line}");
+}
+
+#[test]
+fn ten_thousand_bad_messages_make_few_lines_that_name_them_and_the_good_ones_count() {
+    let group = Group::bare(&BROKER, "poison", PARTITIONS);
+    BROKER.create_topic("poison", PARTITIONS, &[]);
+    let streams = streams("poison");
+    let daemon = group.daemon_with("a", &settings(&streams));
+    BROKER.produce("poison", mostly_bad());
+    BROKER.produce("poison", (0..10).map(|object| message(object, START + 20 * PERIOD, 1)));
+    let of_each = vec![MANY / 100];
+    let expected: BTreeMap<_, _> =
+        (0..10).map(|object| ((format!("Host:h{object}"), START), of_each.clone())).collect();
+    wait_until("the windows of all objects are closed", || (sums(&group).len() >= expected.len()).then_some(()));
+    let is_counted = |(name, of)| metric(&daemon, name, of) == MANY;
+    wait_until("every bad message is counted", || {
+        [("dead_letters_total", ""), ("records_total", "malformed_payload")].into_iter().all(is_counted).then_some(())
+    });
+    let stderr = daemon.stop();
+    assert_eq!(sums(&group), expected);
+    let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
+    assert_eq!(letters.len() as u64, MANY);
+    let of_warnings = |line: &&str| line.contains(" WARN ") || line.contains(" ERROR ");
+    let (lines, others): (Vec<_>, Vec<_>) =
+        stderr.lines().filter(of_warnings).partition(|line| line.contains("Records are not samples, such as this one"));
+    // Four kinds of each partition, at once and when the daemon stops, and one each ten seconds.
+    assert!((usize::from(PARTITIONS)..=60).contains(&lines.len()), "{} lines: {lines:#?}", lines.len());
+    let counted = lines.iter().map(|line| field(line, "records").parse::<u64>().unwrap()).sum::<u64>();
+    assert_eq!(counted, MANY, "{lines:#?}");
+    lines.iter().for_each(|line| assert_named(line, &letters));
+    assert!(others.len() <= 20, "{others:#?}");
+}
+
+/// As `series_limits.rs` for the inputs of series.
+#[test]
+fn objects_and_sources_beyond_the_limits_are_counted_and_silent_ones_make_room() {
+    let group = Group::bare(&BROKER, "limited", 1);
+    BROKER.create_topic("limited", 1, &[]);
+    let streams = "streams=[{name = \"jobs\", metric = \"requests\", topic = \"limited\", kind = \"counter\",
+         fields = { key = \"job\", time = \"ts\", time_unit = \"ms\", value = \"v\", source = \"from\" },
+         aggregations = [\"Sum = 1-raw:DSSum\"], period = 60}]";
+    let limits = [
+        "aggregation.max_objects_per_partition=3",
+        "aggregation.max_sources_per_object=3",
+        "aggregation.source_timeout=60s",
+        "aggregation.allowed_lateness=0s",
+    ];
+    let settings: Vec<&str> = settings(streams).into_iter().chain(limits).collect();
+    let daemon = group.daemon_with("a", &settings);
+    let mut produced = 0;
+    let mut send = |second: u64, readings: &[(&str, &str, u64)]| {
+        let message = |(job, from, value): &(&str, &str, u64)| {
+            let at = START + second * 1000;
+            (0, (*job).to_owned(), format!(r#"{{"job":"{job}","from":"{from}","ts":{at},"v":{value}}}"#))
+        };
+        BROKER.produce("limited", readings.iter().map(message));
+        produced += readings.len() as u64;
+        wait_until("all is applied", || (metric(&daemon, "records_total{", "stream=\"jobs") == produced).then_some(()));
+        metric(&daemon, "records_total{", "over_limit")
+    };
+    let all = |value| [("a", "1", value), ("a", "2", value), ("a", "3", value), ("a", "4", value), ("a", "5", value)];
+    assert_eq!(send(0, &all(100)), 2, "two sources");
+    assert_eq!(send(20, &[("b", "1", 5), ("c", "1", 5), ("d", "1", 5), ("e", "1", 5)]), 4, "and two objects");
+    for second in (40..400).step_by(20) {
+        assert_eq!(send(second, &[("a", "1", 110)]), 4);
+    }
+    assert_eq!(send(400, &[("a", "4", 500), ("a", "5", 500), ("d", "1", 500), ("e", "1", 500)]), 4, "new ones fit");
+    assert_eq!(send(420, &[("a", "2", 500), ("b", "1", 500)]), 6, "and the limits hold for them");
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let log = daemon.stop();
+    assert!(log.contains("fate=\"over_limit\"") && log.contains("stream=jobs-requests"), "{log}");
 }

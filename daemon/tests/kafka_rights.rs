@@ -12,6 +12,7 @@ use std::time::Duration;
 use support::Daemon;
 use support::broker::Broker;
 use support::group::{Group, Input};
+use support::series::{now_ms, post};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "80915723640017";
@@ -174,4 +175,39 @@ fn a_right_that_is_taken_away_is_named_until_it_is_there_again() {
         input.assert_results(results.lines, &expected, others);
         daemon.stop();
     }
+}
+
+/// A sample of a replica is refused for as long as the user may not elect one, and by name.
+#[test]
+fn a_right_that_elections_lack_is_named() {
+    const TOPIC: &str = "norightele-uve-elections";
+    let broker = broker();
+    let group = Group::bare(&broker, "norightele", 1);
+    let own = as_user(&broker);
+    let streams = "streams=[{name = \"room\", metric = \"temperature.value\", object = [\"room\"],
+        aggregations = [\"Sum = 1-raw:DSSum\"]}]";
+    let streams = [streams, "aggregation.uve_proxy_list="];
+    let output = group.command("topics", "topics", &streams).arg("--create").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let settings: Vec<&str> = own.iter().map(String::as_str).chain(streams).collect();
+    let daemon = group.daemon_with("a", &settings);
+    is_ready(&daemon);
+    let send = || {
+        let line = format!("temperature,room=x,cluster=eu,__replica__=a value=1 {}", now_ms());
+        let reply = post(&daemon, "/write?precision=ms", &[], line.as_bytes());
+        (reply.status, reply.text())
+    };
+    let refused = |right: &str| {
+        let is_named = |(status, text): &(u16, String)| {
+            *status == 503 && text.contains(&format!("topic {TOPIC}: grant {right} on it"))
+        };
+        support::wait_until("the right is named", || is_named(&send()).then_some(()));
+    };
+    [DESCRIBE, DESCRIBE_CONFIGS].into_iter().for_each(|right| allow(&broker, "ds", Resource::Topic(TOPIC), right));
+    refused("Read");
+    allow(&broker, "ds", Resource::Topic(TOPIC), READ);
+    refused("Write");
+    allow(&broker, "ds", Resource::Topic(TOPIC), WRITE);
+    support::wait_until("the sample is taken", || (send().0 == 204).then_some(()));
+    daemon.stop();
 }

@@ -7,7 +7,9 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -239,13 +241,13 @@ fn the_guide_is_valid_and_its_rule_is_one_of_prometheus() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("daemon.toml"), block("[aggregation]")).unwrap();
-    let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    let mut validate = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
     let data = format!("log.data_dir={}", path("log").display());
     let output = validate.arg("validate").arg(path("daemon.toml")).args(["--set", &data]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::fs::write(path("prometheus.yml"), block("remote_write:")).unwrap();
     let check = |arguments: &[&str], file: &str| {
-        let output = std::process::Command::new("promtool").args(arguments).arg(path(file)).output();
+        let output = Command::new("promtool").args(arguments).arg(path(file)).output();
         let output = output.expect("promtool is installed; run .ci/setup");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
@@ -254,4 +256,55 @@ fn the_guide_is_valid_and_its_rule_is_one_of_prometheus() {
     check(&["check", "config", "--syntax-only"], "secured.yml");
     std::fs::write(path("rules.yml"), block("groups:")).unwrap();
     check(&["check", "rules"], "rules.yml");
+}
+
+/// The part of a text from a line on, up to the next line that is neither empty nor indented.
+fn block_from<'t>(text: &'t str, first_line: &str) -> &'t str {
+    let start = text.find(&format!("\n{first_line}\n")).unwrap_or_else(|| panic!("no {first_line} in {text}")) + 1;
+    let rest = &text[start..];
+    let mut lines = rest.split_inclusive('\n');
+    let mut length = lines.next().unwrap().len();
+    length += lines.take_while(|line| line.starts_with([' ', '\n'])).map(str::len).sum::<usize>();
+    &rest[..length]
+}
+
+#[test]
+fn the_demo_for_a_prometheus_prints_a_block_with_which_its_samples_arrive() {
+    let folder = TempDir::new().unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_derived-statsd"))
+        .args(["demo", "--prometheus", "--set", "http.listen=127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Open to the end: a demo that cannot print fails.
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    while !said.contains("Press Ctrl-C to stop.\n") {
+        said += &(lines.next().expect("the demo says how to stop it").unwrap() + "\n");
+    }
+    let remote_write = block_from(&said, "remote_write:");
+    let file = folder.path().join("prometheus.yml");
+    std::fs::write(&file, remote_write).unwrap();
+    let checked = Command::new("promtool").args(["check", "config"]).arg(&file).output().unwrap();
+    assert!(checked.status.success(), "{remote_write}: {}", String::from_utf8_lossy(&checked.stderr));
+    // The streams that it prints are a configuration.
+    let streams = &said[said.find("  [[streams]]").unwrap()..said.find("The first results").unwrap()];
+    let configuration = folder.path().join("derived-statsd.toml");
+    std::fs::write(&configuration, format!("[aggregation]\nuve_proxy_list = \"\"\n{streams}")).unwrap();
+    let mut validate = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    let checked = validate.arg("validate").arg(&configuration).output().unwrap();
+    assert!(checked.status.success(), "{streams}: {}", String::from_utf8_lossy(&checked.stderr));
+    let url = said.lines().find_map(|line| line.split_once("curl -s ")).unwrap().1;
+    let prometheus = Prometheus::of_itself(remote_write);
+    wait_until("the results of both streams are there", || {
+        let shown = ureq::get(url).call().ok()?.body_mut().read_to_string().ok()?;
+        let is_there = |name: &str, object: &str| {
+            shown.lines().any(|line| line.starts_with(name) && line.contains(object) && !line.ends_with(" 0"))
+        };
+        (is_there("Newest_value{", "name=\"shop,127.0.0.1:") && is_there("Sum_value{", "name=\"/")).then_some(())
+    });
+    drop(prometheus);
+    // Ctrl-C sends the same signal.
+    assert!(Command::new("kill").args(["-s", "INT", &demo.id().to_string()]).status().unwrap().success());
+    assert!(demo.wait().unwrap().success());
 }

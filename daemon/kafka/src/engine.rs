@@ -127,7 +127,7 @@ impl EngineParts {
         let streams = Streams::new(plans, own, Some(settings));
         let retention =
             plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + settings.table.allowed_lateness);
-        let needs = Needs { retention: retention.collect(), threads };
+        let needs = Needs { retention: retention.collect(), threads, has_elections: own.has_elections };
         let topics = Topics::new(&own.connection, &own.names, &streams.names)?.with_needs(needs);
         let [configuration, waits_for_name] = ["configuration", "name"].map(|reason| shared.group.waiting(reason));
         let gauges = HealthGauges { waits_for_name, missing_inputs: shared.group.missing_inputs() };
@@ -243,6 +243,7 @@ fn worker(
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
+        topics: Arc::clone(&streams.topics),
         restorer: Restorer::start(store, builder, Arc::clone(&streams.topology), Arc::clone(&failures))
             .context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),

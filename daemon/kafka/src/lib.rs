@@ -22,6 +22,7 @@
 //! * Before a worker joins the group: `topic_watch` polls the topics, `claim` makes sure that no other group has the
 //!   state topics, `members` that no other process has the name of this daemon, and it waits while the group has
 //!   another `configuration`; then `admission` is open.
+//! * `elections`: which of the replicas of a sender counts, in the whole group.
 //! * `health`: the state of the cluster for `GET /readyz`.
 //! * `topic_id`: by which a topic that was created again is recognised.
 //! * `topic_publisher`: messages to topics of other programs; independent of the group.
@@ -39,6 +40,7 @@ mod codec;
 mod config;
 mod configuration;
 mod digests;
+mod elections;
 mod end_offsets;
 mod engine;
 mod foreign;
@@ -73,6 +75,7 @@ mod worker;
 
 pub use self::client::Connection;
 pub use self::config::{KafkaConfig, ResultsFormat};
+pub use self::elections::Elections;
 pub use self::engine::{EngineParts, Helper, Shared, WorkerBody, publisher, reader};
 pub use self::foreign::ForeignTopic;
 pub use self::names::Names;

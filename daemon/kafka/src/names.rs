@@ -6,6 +6,7 @@
 //! | `<prefix>state-<Struct>-<attribute>` | states, compacted | as many as the input had when this was created |
 //! | `<prefix>results` | results of all streams, in one order | 1 |
 //! | `<prefix>dead-letters` | records that are not samples | 1 |
+//! | `<prefix>elections` | which replica of each sender counts, compacted; if a stream has gauges or deltas of series | 1 |
 //!
 //! The prefix is `<cluster_id>-uve-`, as in Contrail, so with an empty cluster id all names begin with `-`.
 
@@ -82,6 +83,11 @@ impl Names {
     /// The topic of records that are not samples.
     pub fn dead_letters(&self) -> String {
         format!("{}dead-letters", self.prefix)
+    }
+
+    /// The compacted topic of the elected replicas.
+    pub fn elections(&self) -> String {
+        format!("{}elections", self.prefix)
     }
 
     /// The transactional id of a worker. It is the same after a restart, so that a starting worker aborts the

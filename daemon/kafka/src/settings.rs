@@ -24,6 +24,10 @@ pub struct KafkaSettings {
     /// Messages of the results topic by which a sink may lag before input is paused; 0 for any number.
     pub(crate) max_sink_lag: u64,
     pub(crate) results: ResultMessages,
+    /// How long an elected replica may send nothing.
+    pub(crate) election_timeout: Duration,
+    /// Whether replicas are elected at all.
+    pub(crate) has_elections: bool,
 }
 
 impl KafkaSettings {
@@ -42,6 +46,8 @@ impl KafkaSettings {
             replication: section.replication,
             max_sink_lag: section.max_sink_lag,
             results: ResultMessages { format: section.results_format, bytes: section.results_message_bytes },
+            election_timeout: section.election_timeout,
+            has_elections: false,
         })
     }
 }
@@ -51,6 +57,14 @@ impl KafkaSettings {
     #[must_use]
     pub fn with_foreign(self, topics: impl IntoIterator<Item = (String, ForeignTopic)>) -> Self {
         Self { names: self.names.with_foreign(topics), ..self }
+    }
+}
+
+impl KafkaSettings {
+    /// Makes the topic of elected replicas if a stream has series of which one replica counts.
+    #[must_use]
+    pub fn with_elections(self, has_elections: bool) -> Self {
+        Self { has_elections, ..self }
     }
 }
 

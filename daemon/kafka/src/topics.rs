@@ -1,6 +1,6 @@
 //! The topics of a group of daemons: which exist, which are missing, and how they are created.
 //!
-//! The daemon creates its own topics (states, results, dead letters) and never an input topic: its producers choose the
+//! The daemon creates its own topics (states, results, dead letters, elections) and never an input topic: its producers choose the
 //! number of its partitions, and the state topic gets the same number. `derived-statsd topics --create` creates all of
 //! them.
 
@@ -128,19 +128,23 @@ impl Topics {
         topics.collect()
     }
 
-    /// Requests which of the topics that all streams share, results and dead letters, do not exist.
+    /// Requests which of the topics that all streams share, such as results and dead letters, do not exist.
     ///
     /// # Errors
     ///
     /// When no broker responds, or the user lacks a right.
     pub(crate) fn missing_shared(&self) -> anyhow::Result<Vec<String>> {
-        let mut missing = Vec::new();
-        for topic in [self.names.results(), self.names.dead_letters()] {
-            if self.cluster.partitions(&topic)?.is_none() {
-                missing.push(topic);
-            }
-        }
-        Ok(missing)
+        let missing = self.shared().filter_map(|topic| match self.cluster.partitions(&topic) {
+            Ok(found) => found.is_none().then_some(Ok(topic)),
+            Err(error) => Some(Err(error)),
+        });
+        missing.collect()
+    }
+
+    /// The topics that all streams share.
+    fn shared(&self) -> impl Iterator<Item = String> {
+        let elections = self.needs.has_elections.then(|| self.names.elections());
+        [self.names.results(), self.names.dead_letters()].into_iter().chain(elections)
     }
 
     /// Requests the names of state topics that exist, also of streams that this daemon does not have; those of its own
@@ -247,7 +251,7 @@ impl Topics {
     fn found(&self) -> anyhow::Result<Found> {
         let inputs = self.streams.iter().map(|stream| (self.names.input(stream), false));
         let states = self.streams.iter().map(|stream| (self.names.state(stream), true));
-        let others = [(self.names.results(), true), (self.names.dead_letters(), true)];
+        let others = self.shared().map(|topic| (topic, true));
         let mut found = Found::new();
         let admin = self.cluster.admin()?;
         for (topic, is_ours) in inputs.chain(states).chain(others) {

@@ -8,6 +8,7 @@
 
 mod assignment;
 mod commits;
+mod letters;
 mod reading;
 mod silence;
 mod slot;
@@ -24,12 +25,14 @@ use tracing::{error, warn};
 use crate::admission::Admission;
 use crate::backpressure::Backpressure;
 use crate::input_merge::{HeldBudget, ReadTime};
+use crate::input_topics::InputTopics;
 use crate::member::{Change, Member, MemberError};
 use crate::partition_failures::PartitionFailures;
 use crate::shard_restore::Restorer;
 use crate::telemetry::GroupTelemetry;
 use crate::topology::Topology;
 
+use self::letters::LetterLog;
 pub(crate) use self::reading::MAX_POLL_AGE;
 use self::silence::Silences;
 use self::slot::{ActiveShard, Failing, Slot};
@@ -47,6 +50,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(500);
 pub(crate) struct Parts<M> {
     pub member: M,
     pub restorer: Restorer,
+    pub topics: Arc<InputTopics>,
     pub topology: Arc<Topology>,
     pub backpressure: Arc<Backpressure>,
     pub clock: Arc<dyn Clock>,
@@ -66,6 +70,9 @@ pub(crate) struct Parts<M> {
 pub(crate) struct Worker<M> {
     member: M,
     restorer: Restorer,
+    topics: Arc<InputTopics>,
+    /// The messages about dead letters.
+    letters: LetterLog,
     topology: Arc<Topology>,
     backpressure: Arc<Backpressure>,
     clock: Arc<dyn Clock>,
@@ -98,6 +105,8 @@ impl<M: Member> Worker<M> {
         Self {
             member: parts.member,
             restorer: parts.restorer,
+            topics: parts.topics,
+            letters: LetterLog::new(),
             topology: parts.topology,
             backpressure: parts.backpressure,
             clock: parts.clock,
@@ -136,6 +145,7 @@ impl<M: Member> Worker<M> {
             }
         }
         self.commit(true);
+        self.letters.finish(&self.topics);
         self.shards.keys().for_each(|id| self.telemetry.remove_table(*id));
     }
 
@@ -194,6 +204,7 @@ impl<M: Member> Worker<M> {
 
     /// Checks for changes that no record shows: new partitions, deleted input, idle shards.
     fn check_periodically(&mut self, now: Duration) -> Result<(), MemberError> {
+        self.letters.tick(&self.topics, now);
         self.restore_assigned();
         self.report_ready();
         self.skip_deleted_input()?;

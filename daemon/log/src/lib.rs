@@ -35,6 +35,7 @@
 mod append_batch;
 mod commit;
 mod config;
+mod election;
 mod embedded;
 mod error;
 mod frame;
@@ -66,6 +67,7 @@ use std::time::Duration;
 pub use self::append_batch::{AppendBatch, Appended, Idempotency, Written};
 pub use self::commit::{PartitionCommit, Restored, SinkPosition};
 pub use self::config::LogConfig;
+pub use self::election::{Candidate, GroupElections, Standing};
 pub use self::embedded::EmbeddedLog;
 pub use self::error::LogError;
 pub use self::frame::RecordBuffer;

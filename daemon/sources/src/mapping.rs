@@ -17,6 +17,7 @@
 
 mod config;
 mod election;
+mod part;
 mod pattern;
 mod problems;
 mod rule;
@@ -27,13 +28,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_formats::{HistogramPoint, Integer, Point, Series, is_stale_marker};
+use daemon_formats::{Integer, Point, Series, is_stale_marker};
 use daemon_log::AppendBatch;
 use derived_stats::{MetricKind, Number};
 use proxy_uve::wire::WireSample;
 
 pub use self::config::{Kind, StreamConfig, TopicFormat, TypeName};
-pub use self::election::Elections;
+pub use self::election::{Elections, Open};
+use self::part::Part;
 pub use self::problems::RuleProblem;
 use self::rule::REPLICA;
 pub use self::rule::Rule;
@@ -64,6 +66,8 @@ pub struct Writer<'w> {
     batch: &'w mut AppendBatch,
     /// What has become of the points so far.
     pub tally: Tally,
+    /// The replicas on which the group has to agree.
+    open: Open,
     key: String,
     source: String,
     metric: String,
@@ -120,6 +124,11 @@ impl Mapping {
             .collect()
     }
 
+    /// The elected replicas.
+    pub fn elections(&self) -> &Elections {
+        &self.elections
+    }
+
     fn taking<'r>(&'r self, metric: &'r str, series: &'r Series<'_>) -> impl Iterator<Item = &'r (u16, Rule)> {
         let exact = self.exact.get(metric).into_iter().flatten();
         let candidates = exact.chain(&self.globs).filter_map(|index| self.rules.get(*index));
@@ -129,26 +138,41 @@ impl Mapping {
 
 /// Calls `add`, which returns whether a sample was taken, if the sender of a series is the one of its replicas that
 /// counts; returns whether it is. The readings of a counter count whichever replica sends them.
-fn if_elected(mapping: &Mapping, rule: &Rule, series: &Series<'_>, now: u64, add: impl FnOnce() -> bool) -> bool {
+fn if_elected(
+    mapping: &Mapping,
+    open: &mut Open,
+    (rule, series): (&Rule, &Series<'_>),
+    now: u64,
+    add: impl FnOnce() -> bool,
+) -> bool {
     let replica = series.labels.value(REPLICA);
     if replica.is_empty() || rule.metric_kind() == MetricKind::Agg {
         add();
         return true;
     }
-    mapping.elections.take(series.labels.value(CLUSTER), replica, now, add)
+    mapping.elections.take((series.labels.value(CLUSTER), replica), now, open, add)
 }
 
 impl<'w> Writer<'w> {
     /// A writer to `batch`.
     pub fn new(mapping: &'w Mapping, intake: &'w Intake, batch: &'w mut AppendBatch) -> Self {
         let (key, source, metric) = (String::new(), String::new(), String::new());
-        Self { mapping, intake, batch, tally: Tally::default(), key, source, metric, payload: Vec::new() }
+        let (tally, open) = (Tally::default(), Open::new());
+        Self { mapping, intake, batch, tally, open, key, source, metric, payload: Vec::new() }
     }
 
     /// What has become of the points. Replicas that they elected are on disk then: the batch may follow.
-    pub fn finish(self) -> Tally {
+    ///
+    /// # Errors
+    ///
+    /// The replicas on which the group of daemons has to agree. The batch must not be stored: once they are
+    /// [settled](Elections::settle), the same points are to be added to another.
+    pub fn finish(self) -> Result<Tally, Open> {
+        if !self.open.is_empty() {
+            return Err(self.open);
+        }
         self.mapping.elections.store();
-        self.tally
+        Ok(self.tally)
     }
 
     /// Adds the samples of a series.
@@ -201,6 +225,7 @@ impl<'w> Writer<'w> {
             }
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
             let (mapping, now, mut rejected) = (self.mapping, self.batch.appended_at(), 0);
+            let mut open = std::mem::take(&mut self.open);
             let add = || {
                 let before = self.tally.stored;
                 for point in points.clone() {
@@ -211,9 +236,10 @@ impl<'w> Writer<'w> {
                 }
                 self.tally.stored > before
             };
-            if !if_elected(mapping, rule, series, now, add) {
+            if !if_elected(mapping, &mut open, (rule, series), now, add) {
                 self.tally.replicas += points.clone().count() as u64;
             }
+            self.open = open;
             most_rejected = most_rejected.max(Some(rejected));
         }
         most_rejected
@@ -258,32 +284,6 @@ impl<'w> Writer<'w> {
             LineError::Timestamp(error) => LineError::Timestamp(error.in_series(timestamp_ms)),
             error => error,
         })
-    }
-}
-
-/// A number of a histogram.
-#[derive(Clone, Copy)]
-enum Part {
-    Count,
-    Sum,
-}
-
-impl Part {
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Count => "_count",
-            Self::Sum => "_sum",
-        }
-    }
-
-    /// The number as a sample. The marker of the end is in the sum, and ends both.
-    fn of(self, histogram: &HistogramPoint) -> Point {
-        let HistogramPoint { timestamp_ms, start_ms, count, sum } = *histogram;
-        let value = match self {
-            Self::Count if !is_stale_marker(sum) => count,
-            _ => sum,
-        };
-        Point { timestamp_ms, start_ms, value, integer: None }
     }
 }
 

@@ -4,9 +4,12 @@
 //! them over loopback, and the daemon scrapes a simulated Contiv cluster. For some periods one virtual network has far
 //! more flows, and one service far more traffic. A table on the terminal shows the objects with the largest sigma, and
 //! the demo prints each anomaly when the detector finds it.
+//!
+//! With `--prometheus` nothing is simulated: a Prometheus of the user sends to the demo.
 
 mod board;
 mod contiv;
+mod prometheus;
 mod vrouters;
 
 use std::io::{IsTerminal as _, Write};
@@ -43,6 +46,9 @@ const FRAME: Duration = Duration::from_secs(1);
 /// The default period, long enough to follow on a terminal and short enough for a quick warm-up.
 const PERIOD_SECONDS: u32 = 5;
 
+/// How late the samples of a Prometheus may be: it sends each second.
+const PROMETHEUS_LATENESS: Duration = Duration::from_secs(5);
+
 /// The rule of the demo. EWM adapts, so that an anomaly that stays is no alarm for long.
 const RULE: &str = "alarm \"unusual\" when AggProxySumAnomalyEWM01.value.sigma > 2.5, clear below 1 \
     text \"{key} has sigma {value.sigma}\"";
@@ -53,17 +59,48 @@ pub(crate) struct DemoArgs {
     /// Stop after this time, such as 90s. The default is to run until Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) duration: Option<Duration>,
+    /// Take the samples of a Prometheus in place of simulated ones. Prints what to add to its configuration.
+    #[arg(long)]
+    pub(crate) prometheus: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
 
-/// Runs the demo for `duration`, or until Ctrl-C, with its log in a temporary directory that it removes at the end.
+impl DemoArgs {
+    /// The arguments of the configuration, with the streams of the demo if it is that of a Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the streams of the demo are no settings.
+    pub(crate) fn configuration(&self) -> anyhow::Result<ConfigArgs> {
+        let mut config = self.config.clone();
+        if self.prometheus {
+            config.overrides.set.splice(0..0, prometheus::settings()?);
+        }
+        Ok(config)
+    }
+}
+
+/// Runs the demo for a time, or until Ctrl-C, with its log in a temporary directory that it removes at the end.
 ///
 /// # Errors
 ///
 /// Fails if a part of the demo cannot start.
-pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>, own: Extensions) -> anyhow::Result<()> {
+pub(crate) fn run(mut loaded: Loaded, args: &DemoArgs, own: Extensions) -> anyhow::Result<()> {
     let directory = tempfile::tempdir().context("create a temporary directory")?;
+    loaded.config.log.data_dir = directory.path().to_owned();
+    let period = if args.prometheus {
+        loaded.config.aggregation.allowed_lateness = PROMETHEUS_LATENESS;
+        None
+    } else {
+        Some(simulate(&mut loaded)?)
+    };
+    let settings = settings::app(&loaded)?;
+    app::runtime(&settings.http)?.block_on(show(settings, period, args.duration, own))
+}
+
+/// Sets what the simulated input needs; returns its period.
+fn simulate(loaded: &mut Loaded) -> anyhow::Result<Duration> {
     let seconds = loaded.config.aggregation.period.unwrap_or(PERIOD_SECONDS);
     let schema = Schema::builtin().with_period(seconds).context("shorten the built-in types")?;
     let proxies = format!("{DEFAULT_PROXY_LIST} {}", contiv::PROXIES);
@@ -73,15 +110,13 @@ pub(crate) fn run(mut loaded: Loaded, duration: Option<Duration>, own: Extension
     // All samples have timestamps of one clock and arrive shortly after them.
     aggregation.allowed_lateness = Duration::from_millis(500);
     aggregation.allowed_skew = Duration::from_millis(250);
-    loaded.config.log.data_dir = directory.path().to_owned();
-    let settings = settings::app(&loaded)?;
-    let period = Duration::from_secs(seconds.into());
-    app::runtime(&settings.http)?.block_on(show(settings, period, duration, own))
+    Ok(Duration::from_secs(seconds.into()))
 }
 
+/// Shows the demo: with simulated input of a period, or that of a Prometheus.
 async fn show(
     settings: AppSettings,
-    period: Duration,
+    period: Option<Duration>,
     duration: Option<Duration>,
     own: Extensions,
 ) -> anyhow::Result<()> {
@@ -96,22 +131,41 @@ async fn show(
     let board = Arc::new(Board::default());
     engine.add_sink(BoardSink::new(Arc::clone(&board)))?;
     let (stop, stopping) = watch::channel(false);
-    let contiv = contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?;
+    let mut contiv = None;
+    if let Some(period) = period {
+        contiv = Some((contiv::start(&mut engine, period, http.limits, &clock, stopping.clone()).await?, period));
+    }
     let common = Common::new(&http, Arc::clone(&clock), stopping, Arc::default(), Default::default());
     let shared = app::shared(&engine, &settings, &common, None);
     let serving = tokio::spawn(server.serve(Current::new(shared)));
-    let simulation = Simulation::seeded(7, period);
-    let announcement = announcement(address, &simulation, &contiv, period);
-
     let stop_vrouters = Stop::default();
-    let vrouters = Vrouters::start(simulation, address, Arc::clone(&clock), stop_vrouters.clone())?;
+    // The simulated cluster ends when it is dropped.
+    let (announcement, vrouters) = match &contiv {
+        Some((contiv, period)) => start_vrouters(address, contiv, *period, &clock, &stop_vrouters)?,
+        None => (prometheus::announcement(address), None),
+    };
     let ended = wait(&announcement, &board, &engine, duration, &mut signals).await;
     stop_vrouters.set();
-    tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
+    if let Some(vrouters) = vrouters {
+        tokio::task::spawn_blocking(move || vrouters.join()).await.context("stop the vrouters")??;
+    }
     stop.send_replace(true);
     serving.await.context("stop the server")?;
     tokio::task::spawn_blocking(move || engine.stop(settings.grace)).await.context("stop the engine")?;
     ended
+}
+
+/// Starts the simulated vrouters; returns what the demo announces.
+fn start_vrouters(
+    address: SocketAddr,
+    contiv: &Contiv,
+    period: Duration,
+    clock: &Arc<dyn Clock>,
+    stop: &Stop,
+) -> anyhow::Result<(String, Option<Vrouters>)> {
+    let simulation = Simulation::seeded(7, period);
+    let announcement = announcement(address, &simulation, contiv, period);
+    Ok((announcement, Some(Vrouters::start(simulation, address, Arc::clone(clock), stop.clone())?)))
 }
 
 /// Prints the announcement, then draws the table until the time is over or a signal arrives.

@@ -10,7 +10,7 @@ use proxy_uve::Plan;
 use serde::Serialize;
 
 use crate::commands::config_args::ConfigArgs;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Streams};
 
 /// Arguments of `topics`.
 #[derive(Args, Debug)]
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams: loaded_streams, .
     let entries = loaded_streams.proxies.entries().iter();
     let plans: Vec<_> = entries.map(|entry| Plan::new(entry.stream.clone(), &entry.types)).collect();
     let topics = Topics::new(&Connection::new(kafka)?, &names, &streams)?
-        .with_needs(needs(config, &plans))
+        .with_needs(needs(config, loaded_streams, &plans))
         .with_configuration(kafka.configuration_version, plans.iter(), &loaded_streams.alarms);
     let taken = if args.take_over { topics.take_over()? } else { Vec::new() };
     let mut steps = topics.plan(kafka.partitions)?;
@@ -70,10 +70,11 @@ pub(crate) fn run(args: &TopicsArgs, Loaded { config, streams: loaded_streams, .
     verdict(&rows)
 }
 
-fn needs(config: &Config, plans: &[Plan]) -> Needs {
+fn needs(config: &Config, streams: &Streams, plans: &[Plan]) -> Needs {
     let windows =
         plans.iter().map(|plan| Duration::from_micros(plan.longest_window()) + config.aggregation.allowed_lateness);
-    Needs { retention: windows.collect(), threads: config.workers.threads() }
+    let has_elections = crate::settings::has_elections(streams);
+    Needs { retention: windows.collect(), threads: config.workers.threads(), has_elections }
 }
 
 /// An error with the number of missing topics and of topics with a problem, if there are any.

@@ -74,6 +74,7 @@ fn store(shared: &Shared, encoded: Encoded, encoding: Encoding) -> Result<Stored
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let mut faults = 0;
     let stored = series::store(shared, FORMAT, |writer| {
+        faults = 0;
         let read = otlp::read(encoding, &body, &limits, |series| match series {
             Ok(series) => writer.push(&series),
             Err(error) => {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use daemon_log::{AppendBatch, Appended, Idempotency};
+use daemon_log::{AppendBatch, Appended, Idempotency, LogError};
 use daemon_sources::mapping::{Tally, Writer};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
@@ -13,6 +13,10 @@ use crate::http::ingest::Failure;
 
 /// The bytes of the digest that are part of an idempotency key: 128 bits, of which no two bodies have the same.
 const KEY_BYTES: usize = 16;
+
+/// How often a request is mapped. It takes two where the group has to agree on a replica, and one more for each time that
+/// the replica changes meanwhile.
+const MAX_ATTEMPTS: usize = 4;
 
 /// What makes two requests the same one: bytes of the body, and the parameters that change their meaning.
 pub(super) struct Identity<'b> {
@@ -30,20 +34,41 @@ pub(super) struct Stored {
 }
 
 /// Passes the series of a request to the streams that take them, and writes the samples. The same request counts once
-/// within the age of idempotency keys, if it has an identity: without one, the same bytes may be other data.
+/// within the age of idempotency keys, if it has an identity: without one, the same bytes may be other data. `read` passes
+/// the series to the writer; it is called again where the group first has to agree on a replica.
 ///
 /// # Errors
 ///
-/// Fails if the request is not of the format, of which then nothing is stored, or the log does not take the samples.
+/// Fails if the request is not of the format, of which then nothing is stored, if the log does not take the samples, or if
+/// the group does not agree on a replica.
 pub(super) fn store<'b>(
     shared: &Shared,
     format: &'static str,
-    read: impl FnOnce(&mut Writer<'_>) -> Result<Option<Identity<'b>>, Failure>,
+    mut read: impl FnMut(&mut Writer<'_>) -> Result<Option<Identity<'b>>, Failure>,
 ) -> Result<Stored, Failure> {
-    let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
-    let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch);
-    let identity = read(&mut writer)?;
-    let tally = writer.finish();
+    for _ in 0..MAX_ATTEMPTS {
+        let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
+        let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch);
+        let identity = read(&mut writer)?;
+        match writer.finish() {
+            Ok(tally) => return append(shared, format, batch, identity, tally),
+            Err(open) => shared.mapping.elections().settle(open).map_err(Failure::Log)?,
+        }
+    }
+    Err(Failure::Log(LogError::Cluster {
+        operation: "elect a replica".to_owned(),
+        reason: "it changed while the request was taken; send it again".to_owned(),
+    }))
+}
+
+/// Writes the samples of a request.
+fn append(
+    shared: &Shared,
+    format: &'static str,
+    mut batch: AppendBatch,
+    identity: Option<Identity<'_>>,
+    tally: Tally,
+) -> Result<Stored, Failure> {
     let mut earlier = None;
     if !batch.is_empty() {
         if let Some(identity) = identity.filter(|_| shared.remembers_keys) {

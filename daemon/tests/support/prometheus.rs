@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -26,6 +27,7 @@ pub(crate) type AllSamples = BTreeMap<Labels, Vec<(i64, f64)>>;
 pub(crate) struct Prometheus {
     folder: TempDir,
     port: u16,
+    program: PathBuf,
     flags: &'static [&'static str],
     running: Option<Running>,
 }
@@ -55,10 +57,25 @@ impl Prometheus {
         Self::at(port, config, &["--web.enable-remote-write-receiver"])
     }
 
+    /// Starts a server that takes OTLP, with this configuration. It is the one that `.ci/otlp-prometheus` builds.
+    pub(crate) fn otlp_receiver(config: &str) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/otlp-prometheus");
+        let output = Command::new(script).output().expect(".ci/otlp-prometheus runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "no Prometheus that takes OTLP: {}:\n{error}", output.status);
+        let program = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end());
+        let [port] = free_ports();
+        Self::of(program, port, config, &["--web.enable-otlp-receiver"])
+    }
+
     fn at(port: u16, config: &str, flags: &'static [&'static str]) -> Self {
+        Self::of("prometheus".into(), port, config, flags)
+    }
+
+    fn of(program: PathBuf, port: u16, config: &str, flags: &'static [&'static str]) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("prometheus.yml"), config).unwrap();
-        let mut prometheus = Self { folder, port, flags, running: None };
+        let mut prometheus = Self { folder, port, program, flags, running: None };
         prometheus.restart();
         prometheus
     }
@@ -80,7 +97,7 @@ impl Prometheus {
 
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let mut command = Command::new("prometheus");
+        let mut command = Command::new(&self.program);
         command.arg(format!("--config.file={}", self.folder.path().join("prometheus.yml").display()));
         command.arg(format!("--storage.tsdb.path={}", self.folder.path().join("data").display()));
         command.arg(format!("--web.listen-address=127.0.0.1:{}", self.port));

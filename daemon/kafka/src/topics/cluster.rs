@@ -139,6 +139,7 @@ impl Admin<'_> {
                 timestamp_type: value(&resource, topic, "message.timestamp.type")?.to_owned(),
                 // -1: for ever.
                 retention: value(&resource, topic, "retention.ms")?.parse().ok().map(Duration::from_millis),
+                compaction_lag: Duration::from_millis(value(&resource, topic, "min.compaction.lag.ms")?.parse()?),
                 cleanup_policy: value(&resource, topic, "cleanup.policy")?.to_owned(),
                 max_message_bytes: value(&resource, topic, "max.message.bytes")?.parse()?,
             }),

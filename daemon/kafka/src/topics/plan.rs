@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::client::MAX_MESSAGE_BYTES;
+use crate::elections::COMPACTION_LAG;
 use crate::names::Names;
 use crate::topology::usable;
 
@@ -17,6 +18,8 @@ use crate::topology::usable;
 pub enum Purpose {
     /// Records that are not samples.
     DeadLetters,
+    /// Which replica of each sender counts, compacted.
+    Elections,
     /// The samples of a stream.
     Input,
     /// The results of all streams.
@@ -30,6 +33,7 @@ impl Purpose {
     pub fn name(self) -> &'static str {
         match self {
             Self::DeadLetters => "dead letters",
+            Self::Elections => "elections",
             Self::Input => "samples",
             Self::Results => "results",
             Self::State => "states",
@@ -42,6 +46,15 @@ impl Purpose {
             Self::DeadLetters => {
                 &[("cleanup.policy", "delete"), ("max.message.bytes", "8388608"), ("retention.ms", "604800000")]
             }
+            // What is younger than the lag has every record: see `elections::agreed`. The time of the log orders what is
+            // older. There are few records, so that small segments do.
+            Self::Elections => &[
+                ("cleanup.policy", "compact"),
+                ("max.message.bytes", "8388608"),
+                ("message.timestamp.type", "LogAppendTime"),
+                ("min.compaction.lag.ms", "900000"),
+                ("segment.ms", "600000"),
+            ],
             // The brokers' time, not the producers': by it the daemon judges which samples are of the future. The
             // producers own all other settings of input topics.
             Self::Input => &[("message.timestamp.type", "LogAppendTime")],
@@ -69,6 +82,8 @@ pub struct Needs {
     pub retention: Vec<Duration>,
     /// Workers of this daemon.
     pub threads: usize,
+    /// Whether replicas of senders are elected.
+    pub has_elections: bool,
 }
 
 /// A remark on the settings of a topic.
@@ -100,6 +115,8 @@ pub(super) struct Settings {
     pub timestamp_type: String,
     /// `None`: for ever.
     pub retention: Option<Duration>,
+    /// For how long a record is not compacted.
+    pub compaction_lag: Duration,
 }
 
 /// One topic of the group, with the result of the comparison.
@@ -151,6 +168,9 @@ pub(super) fn plan(names: &Names, streams: &[String], needs: &Needs, partitions:
     }
     steps.push(of_results(names.results(), found));
     steps.push(of_dead_letters(names.dead_letters(), found));
+    if needs.has_elections {
+        steps.push(of_elections(names.elections(), found));
+    }
     steps
 }
 
@@ -236,6 +256,30 @@ fn of_dead_letters(topic: String, found: &Found) -> Step {
     own_topic(Purpose::DeadLetters, topic, 1, found, no_compaction)
 }
 
+fn of_elections(topic: String, found: &Found) -> Step {
+    own_topic(Purpose::Elections, topic, 1, found, |topic| {
+        let settings = topic.settings.as_ref()?;
+        let (policy, time, lag) = (&settings.cleanup_policy, &settings.timestamp_type, settings.compaction_lag);
+        if topic.partitions != 1 {
+            let partitions = topic.partitions;
+            return Some(format!("{partitions} partitions: elections would not have one order; delete it"));
+        }
+        let wrong = match () {
+            () if policy != "compact" => format!("cleanup.policy is `{policy}`; set it to compact alone"),
+            () if time != "LogAppendTime" => format!("message.timestamp.type is {time}; set it to LogAppendTime"),
+            () if lag < COMPACTION_LAG => {
+                format!(
+                    "min.compaction.lag.ms is {}; set it to {} or more",
+                    lag.as_millis(),
+                    COMPACTION_LAG.as_millis()
+                )
+            }
+            () => return None,
+        };
+        Some(format!("two replicas of a sender could count: {wrong}"))
+    })
+}
+
 fn no_compaction(topic: &Existing) -> Option<String> {
     let policy = &topic.settings.as_ref()?.cleanup_policy;
     let is_compacted = policy.split(',').any(|part| part.trim() == "compact");
@@ -314,6 +358,48 @@ mod tests {
     fn show(steps: &[Step]) -> Vec<(String, Option<u16>, Option<u16>, Verdict)> {
         let cut = |step: &Step| step.topic.strip_prefix("p.").map(str::to_owned).unwrap();
         steps.iter().map(|step| (cut(step), step.wanted, step.found, step.verdict.clone())).collect()
+    }
+
+    #[test]
+    fn a_topic_of_elections_that_loses_or_reorders_records_is_a_problem() {
+        let kafka = KafkaConfig { topic_prefix: Some("p.".to_owned()), ..KafkaConfig::default() };
+        let (names, needs) = (Names::new(&kafka, "", String::new), Needs { has_elections: true, ..Needs::default() });
+        let right = Settings {
+            cleanup_policy: "compact".to_owned(),
+            max_message_bytes: LARGEST,
+            timestamp_type: "LogAppendTime".to_owned(),
+            compaction_lag: COMPACTION_LAG,
+            retention: None,
+        };
+        let verdict = |partitions, settings: Settings| {
+            let found = Found::from([("p.elections".to_owned(), Existing { partitions, settings: Some(settings) })]);
+            plan(&names, &[], &needs, WANTED, &found).pop().unwrap().verdict
+        };
+        assert_eq!(verdict(1, right.clone()), Verdict::Right(None));
+        for (partitions, settings, expected) in [
+            (2, right.clone(), "2 partitions: elections would not have one order"),
+            (
+                1,
+                Settings { cleanup_policy: "delete".to_owned(), ..right.clone() },
+                "cleanup.policy is `delete`; set it",
+            ),
+            (
+                1,
+                Settings { timestamp_type: "CreateTime".to_owned(), ..right.clone() },
+                "message.timestamp.type is Create",
+            ),
+            (1, Settings { compaction_lag: Duration::ZERO, ..right }, "min.compaction.lag.ms is 0; set it to 900000"),
+        ] {
+            let found = verdict(partitions, settings);
+            assert!(matches!(&found, Verdict::Problem(text) if text.contains(expected)), "{expected}: {found:?}");
+        }
+        let missing = plan(&names, &[], &needs, WANTED, &Found::new()).pop().unwrap();
+        assert_eq!(
+            (missing.topic.as_str(), missing.wanted, missing.verdict),
+            ("p.elections", Some(1), Verdict::Missing)
+        );
+        let without = plan(&names, &[], &Needs::default(), WANTED, &Found::new());
+        assert!(without.iter().all(|step| step.purpose != Purpose::Elections), "{without:?}");
     }
 
     #[test]
@@ -406,7 +492,7 @@ mod tests {
     #[test]
     fn the_settings_of_an_input_are_described_by_what_they_lead_to() {
         let minute = Duration::from_secs(60);
-        let needs = Needs { retention: vec![minute], threads: 4 };
+        let needs = Needs { retention: vec![minute], threads: 4, has_elections: false };
         let step = |policy: &str, timestamps: &str, retention, partitions| {
             let (cleanup_policy, timestamp_type) = (policy.to_owned(), timestamps.to_owned());
             let settings = Settings { cleanup_policy, timestamp_type, retention, ..Settings::default() };

@@ -223,6 +223,7 @@ impl<M: Member> Worker<M> {
         let dead_letters = commits.iter().map(|commit| commit.dead_letters.len() as u64).sum();
         self.telemetry.committed(results, self.clock.monotonic().saturating_sub(began));
         self.group.dead_lettered(dead_letters);
+        self.letters.committed(commits, &self.topics, self.clock.monotonic());
         self.publish();
         Ok(())
     }

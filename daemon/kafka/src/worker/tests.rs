@@ -169,6 +169,7 @@ impl Rig {
         let (script, topology) = (Rc::new(Script::default()), Arc::<Topology>::default());
         let (restorer, requests, restored) = Restorer::without_thread();
         let worker = Worker::new(Parts {
+            topics: Arc::default(),
             member: Scripted { script: Rc::clone(&script), topology: Arc::clone(&topology) },
             restorer,
             topology: Arc::clone(&topology),

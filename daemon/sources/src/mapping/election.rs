@@ -4,19 +4,23 @@
 //! The first one that sends is elected for its cluster; the samples of the others are left out until the elected one has
 //! sent nothing for [`TIMEOUT`]. Counters need no election: the readings of all replicas are of one counter.
 //!
+//! Where several daemons share a Kafka cluster, they agree on the elected replicas: see [`GroupElections`]. A request may find
+//! that they must do so first; then it is mapped once more afterwards.
+//!
 //! Where the log is on this machine, the file `ELECTIONS` in its directory has a line for each cluster: a list of JSON with
 //! the cluster and its replica. It is on disk before the first sample of a new replica is. So after a kill, a restart or a
 //! reload the same replica goes on, and no window has samples of both.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daemon_base::fnv;
 use daemon_base::setting::file;
+use daemon_log::{Candidate, GroupElections, LogError, Standing};
 use tracing::{info, warn};
 
 /// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
@@ -32,12 +36,17 @@ const MAX_NAME_BYTES: usize = 256;
 /// The name of the file.
 const FILE: &str = "ELECTIONS";
 
-/// The elected replica of each cluster. Without a file it is in memory only.
+/// The elected replica of each cluster. Without a file and without a group it is in memory only.
 #[derive(Debug, Default)]
 pub struct Elections {
     state: Mutex<State>,
     file: Option<PathBuf>,
+    /// The daemons that agree on them.
+    group: Option<Arc<dyn GroupElections>>,
 }
+
+/// The candidates on which the group has to agree before the samples of a request are stored.
+pub type Open = BTreeSet<Candidate>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -74,14 +83,39 @@ impl Elections {
             );
             HashMap::new()
         });
-        Self { state: Mutex::new(State { elected_by_cluster, ..State::default() }), file: Some(path) }
+        Self { state: Mutex::new(State { elected_by_cluster, ..State::default() }), file: Some(path), group: None }
+    }
+
+    /// The elections on which the daemons of a group agree.
+    pub fn of_group(group: Arc<dyn GroupElections>) -> Self {
+        Self { group: Some(group), ..Self::default() }
+    }
+
+    /// Agrees with the group on the candidates that a request has left [`Open`]. The request is to be mapped again then.
+    ///
+    /// # Errors
+    ///
+    /// When the group cannot agree now.
+    pub fn settle(&self, open: Open) -> Result<(), LogError> {
+        let open: Vec<_> = open.into_iter().collect();
+        self.group.as_ref().map_or(Ok(()), |group| group.settle(&open))
     }
 
     /// Calls `add` if the samples count that a replica sends at `now` (µs), and returns whether they do. `add` returns
     /// whether a sample was taken: only that elects a replica, or shows that it still sends. One whose samples are all
-    /// rejected would keep out the others.
-    pub(super) fn take(&self, cluster: &str, replica: &str, now: u64, add: impl FnOnce() -> bool) -> bool {
+    /// rejected would keep out the others. Where the group has to agree on the replica first, it is added to `open`, and
+    /// the samples must not be stored.
+    pub(super) fn take(
+        &self,
+        (cluster, replica): (&str, &str),
+        now: u64,
+        open: &mut Open,
+        add: impl FnOnce() -> bool,
+    ) -> bool {
         let (cluster, replica) = (bounded(cluster), bounded(replica));
+        if let Some(group) = &self.group {
+            return take_in(&**group, &cluster, &replica, open, add);
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.may_take(&cluster, &replica, now) {
             return false;
@@ -108,6 +142,30 @@ impl Elections {
             ),
         }
     }
+}
+
+/// [`Elections::take`] where a group agrees.
+fn take_in(
+    group: &dyn GroupElections,
+    cluster: &str,
+    replica: &str,
+    open: &mut Open,
+    add: impl FnOnce() -> bool,
+) -> bool {
+    let standing = group.standing(cluster, replica);
+    if standing == Standing::LeftOut {
+        return false;
+    }
+    if !add() {
+        return true;
+    }
+    if standing == Standing::Counts {
+        group.took(cluster, replica);
+    } else if open.len() < MAX_CLUSTERS {
+        // Those beyond are open at the next attempt, or there are too many clusters then.
+        open.insert((cluster.to_owned(), replica.to_owned()));
+    }
+    true
 }
 
 impl State {
@@ -191,7 +249,7 @@ mod tests {
 
     impl Elections {
         fn takes(&self, cluster: &str, replica: &str, now: u64) -> bool {
-            self.take(cluster, replica, now, || true)
+            self.take((cluster, replica), now, &mut Open::new(), || true)
         }
     }
 
@@ -217,7 +275,7 @@ mod tests {
     #[test]
     fn a_replica_whose_samples_are_all_rejected_is_not_elected() {
         let elections = Elections::default();
-        let is_rejected = |replica, now| elections.take("eu", replica, now, || false);
+        let is_rejected = |replica, now| elections.take(("eu", replica), now, &mut Open::new(), || false);
         assert!(is_rejected("b", 0) && elections.takes("eu", "a", 1), "b is not elected");
         assert!(!is_rejected("b", 2));
         // Neither does it stay elected by them.

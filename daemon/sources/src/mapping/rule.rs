@@ -100,6 +100,11 @@ impl Rule {
         self.kind.metric_kind()
     }
 
+    /// Whether one of the replicas of a sender has to be elected: for series that are no counters.
+    pub fn needs_elections(&self) -> bool {
+        self.topic.is_none() && self.metric_kind() != MetricKind::Agg
+    }
+
     /// The name of the metric, if the stream takes only one.
     pub(super) fn exact_metric(&self) -> Option<&str> {
         self.metric.exact_text()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use daemon_formats::json_fields::{FieldsConfig, OneOrMore};
-use daemon_formats::{Labels, Limits, METRIC_NAME, Meaning, STALE_MARKER};
+use daemon_formats::{HistogramPoint, Labels, Limits, METRIC_NAME, Meaning, STALE_MARKER};
 use derived_stats::ValueType;
 
 use super::*;

@@ -82,8 +82,12 @@ impl Board {
         let alarming = sigma.abs() >= ALARM_SIGMA;
         if alarming && !std::mem::replace(&mut series.alarmed, alarming) {
             let mean = number(Role::Expected).map(|mean| six_digits(mean.as_f64())).unwrap_or_default();
-            let unit = if attribute.contains("Bytes") { "bytes" } else { "flows" };
-            seen.announcements.push(format!("ANOMALY {name}: {metric} {unit}, sigma {sigma:.2} (mean {mean})"));
+            let unit = match attribute {
+                of_contiv if of_contiv.contains("Bytes") => " bytes",
+                of_contrail if of_contrail.contains("flow") => " flows",
+                _ => "",
+            };
+            seen.announcements.push(format!("ANOMALY {name}: {metric}{unit}, sigma {sigma:.2} (mean {mean})"));
         } else {
             series.alarmed = alarming;
         }

@@ -162,14 +162,14 @@ impl World {
         let client = self.coordinator.borrow_mut().join(self.clock.monotonic());
         let transactional_id = self.transactional_id(&used, client);
         let (restorer, requests, restored) = Restorer::without_thread();
-        let topology: Arc<Topology> = Arc::default();
-        topology.set(vec![self.polled(&topology)], self.clock.monotonic());
+        let topology = self.polled_topology();
         let builder = self.builder_of_process();
         let (backpressure, control, failures): (Arc<Backpressure>, Arc<Control>, _) = Default::default();
         let member = SimulatedMember { world: Rc::clone(self), client, transactional_id, is_ready: false };
         let worker = Worker::new(Parts {
             member,
             restorer,
+            topics: Arc::default(),
             topology: Arc::clone(&topology),
             backpressure: Arc::clone(&backpressure),
             clock: Arc::clone(&self.builder.clock),
@@ -195,6 +195,13 @@ impl World {
             control,
             frozen_until: Duration::ZERO,
         });
+    }
+
+    /// The topology after a first poll of the topics.
+    fn polled_topology(&self) -> Arc<Topology> {
+        let topology: Arc<Topology> = Arc::default();
+        topology.set(vec![self.polled(&topology)], self.clock.monotonic());
+        topology
     }
 
     /// Either the transactional id of a process that has ended, or a new one.

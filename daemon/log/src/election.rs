@@ -1,0 +1,36 @@
+//! Which of the replicas of a sender counts, where several processes share one log and must agree on it.
+
+use std::fmt;
+
+use crate::LogError;
+
+/// A cluster of replicas, and one of its replicas.
+pub type Candidate = (String, String);
+
+/// Whether the samples of a replica count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// They do: it is elected, or there are more clusters than can be elected in.
+    Counts,
+    /// They do not: another replica is elected.
+    LeftOut,
+    /// It is not known before [`GroupElections::settle`].
+    Open,
+}
+
+/// The elected replicas of all processes that share a log. All methods are safe to call from several threads.
+pub trait GroupElections: fmt::Debug + Send + Sync {
+    /// Returns whether the samples of a replica count now. The call does not wait.
+    fn standing(&self, cluster: &str, replica: &str) -> Standing;
+
+    /// Notes that a sample of a replica that counts was taken, so that it stays elected. The call does not wait.
+    fn took(&self, cluster: &str, replica: &str);
+
+    /// Agrees with the other processes on candidates that are [open](Standing::Open): each is elected, or shown to still
+    /// send, unless another process was first. The call blocks, for seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Cluster`] if the processes cannot agree now: then no sample of the candidates may be stored.
+    fn settle(&self, open: &[Candidate]) -> Result<(), LogError>;
+}

@@ -12,7 +12,8 @@
 //! | a counter with the time of its start, shortly before | a reading 0 at that time, so that the first reading counts |
 //! | a counter whose start is the time of the reading | a reading, a baseline if it is the first: its start is not known |
 //! | deltas in a stream of counters, or a sum that falls too; cumulative sums in a stream of deltas | rejected |
-//! | a gauge or a delta of a replica that is not elected | left out; see [`election`] |
+//! | any sample of a replica that is not elected | left out; see [`election`] |
+//! | a reading of a counter of a replica that has just been elected, hardly newer than those before | left out; see [`takeover`] |
 //! | a native histogram `h` | samples of `h_count` and `h_sum` |
 
 mod config;
@@ -20,6 +21,7 @@ mod election;
 mod pattern;
 mod problems;
 mod rule;
+mod takeover;
 mod tally;
 
 use std::borrow::Cow;
@@ -37,6 +39,7 @@ pub use self::election::Elections;
 pub use self::problems::RuleProblem;
 use self::rule::REPLICA;
 pub use self::rule::Rule;
+use self::takeover::Takeovers;
 pub use self::tally::Tally;
 use crate::intake::{Intake, LineError};
 use crate::timestamp;
@@ -54,6 +57,7 @@ pub struct Mapping {
     /// In milliseconds.
     allowed_lateness: i64,
     elections: Arc<Elections>,
+    takeovers: Arc<Takeovers>,
 }
 
 /// Adds the samples of a request to a batch of the log, and counts what becomes of them.
@@ -128,14 +132,37 @@ impl Mapping {
 }
 
 /// Calls `add`, which returns whether a sample was taken, if the sender of a series is the one of its replicas that
-/// counts; returns whether it is. The readings of a counter count whichever replica sends them.
-fn if_elected(mapping: &Mapping, rule: &Rule, series: &Series<'_>, now: u64, add: impl FnOnce() -> bool) -> bool {
+/// counts; returns whether it is.
+fn if_elected(mapping: &Mapping, series: &Series<'_>, now: u64, add: impl FnOnce() -> bool) -> bool {
     let replica = series.labels.value(REPLICA);
-    if replica.is_empty() || rule.metric_kind() == MetricKind::Agg {
+    if replica.is_empty() {
         add();
         return true;
     }
     mapping.elections.take(series.labels.value(CLUSTER), replica, now, add)
+}
+
+/// The replica of a sender that a series of counters is from; none for other series.
+struct Replica<'m>(Option<(&'m Takeovers, &'m str, &'m str)>);
+
+impl<'m> Replica<'m> {
+    fn of(mapping: &'m Mapping, rule: &Rule, series: &'m Series<'_>) -> Self {
+        let replica = series.labels.value(REPLICA);
+        let is_counter = !replica.is_empty() && rule.metric_kind() == MetricKind::Agg;
+        Self(is_counter.then(|| (&*mapping.takeovers, series.labels.value(CLUSTER), replica)))
+    }
+
+    fn leaves_out(&self, point: &Point) -> bool {
+        self.0.is_some_and(|(takeovers, cluster, replica)| takeovers.leaves_out(cluster, replica, point.timestamp_ms))
+    }
+
+    fn has_sent(&self, points: impl Iterator<Item = Point>) {
+        if let (Some((takeovers, cluster, replica)), Some(newest_ms)) =
+            (self.0, points.map(|point| point.timestamp_ms).max())
+        {
+            takeovers.has_sent(cluster, replica, newest_ms);
+        }
+    }
 }
 
 impl<'w> Writer<'w> {
@@ -201,17 +228,24 @@ impl<'w> Writer<'w> {
             }
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
             let (mapping, now, mut rejected) = (self.mapping, self.batch.appended_at(), 0);
+            let replica = Replica::of(mapping, rule, series);
             let add = || {
                 let before = self.tally.stored;
                 for point in points.clone() {
+                    if replica.leaves_out(&point) {
+                        self.tally.replicas += 1;
+                        continue;
+                    }
                     if let Err(error) = self.push_point(*stream, rule, point, has_source) {
                         rejected += 1;
                         self.tally.reject(format!("series `{metric}` in stream {}: {error}", rule.stream()));
                     }
                 }
-                self.tally.stored > before
+                let has_stored = self.tally.stored > before;
+                replica.has_sent(points.clone().filter(|_| has_stored));
+                has_stored
             };
-            if !if_elected(mapping, rule, series, now, add) {
+            if !if_elected(mapping, series, now, add) {
                 self.tally.replicas += points.clone().count() as u64;
             }
             most_rejected = most_rejected.max(Some(rejected));

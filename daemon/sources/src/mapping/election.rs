@@ -2,7 +2,8 @@
 //!
 //! Senders of a pair have the same label `cluster` and different labels `__replica__`, as Prometheus in high availability.
 //! The first one that sends is elected for its cluster; the samples of the others are left out until the elected one has
-//! sent nothing for [`TIMEOUT`]. Counters need no election: the readings of all replicas are of one counter.
+//! sent nothing for [`TIMEOUT`]. Counters need it too: the time of a scrape is its start, so the reading of a slow replica, or
+//! of one whose clock is ahead, is lower than one that seems to be older, as after a reset of the counter.
 //!
 //! Where the log is on this machine, the file `ELECTIONS` in its directory has a line for each cluster: a list of JSON with
 //! the cluster and its replica. It is on disk before the first sample of a new replica is. So after a kill, a restart or a

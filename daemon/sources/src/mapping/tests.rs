@@ -275,24 +275,39 @@ fn every_problem_of_a_stream_is_named_with_its_key() {
     assert_eq!(problems(|it| *it = StreamConfig::default()).lines().count(), 4, "all at once");
 }
 
+/// What replicas `a` and `b` of a pair add to a stream: for each request, as the replica, the time of its arrival, and that of
+/// its sample in milliseconds after the start, whether the sample is stored.
+fn stored_of_replicas(kind: Kind, requests: &[(&str, i64, i64)]) -> Vec<u64> {
+    let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
+    let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
+    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
+    let send = |&(replica, arrived, taken): &(&str, i64, i64)| {
+        let mut batch = AppendBatch::new((NOW_MS + arrived) as u64 * 1000);
+        let mut writer = Writer::new(&mapping, &intake, &mut batch);
+        let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("cluster", "c"), ("__replica__", replica)]);
+        let samples = [Point { timestamp_ms: NOW_MS + taken, ..point(1.0) }];
+        writer.push(&Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] });
+        let Tally { samples, stored, replicas, unmatched, rejected, .. } = writer.tally;
+        assert_eq!((samples, stored + replicas, unmatched, rejected), (1, 1, 0, 0), "{kind:?} {replica}");
+        batch.len()
+    };
+    requests.iter().map(send).collect()
+}
+
 #[test]
-fn one_replica_of_gauges_counts_and_every_one_of_counters() {
-    for (kind, expected) in [(Kind::Gauge, [1, 0, 1]), (Kind::Delta, [1, 0, 1]), (Kind::Counter, [1, 1, 1])] {
-        let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
-        let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
-        let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
-        let send = |replica: &str, at_ms: i64| {
-            let mut batch = AppendBatch::new(at_ms as u64 * 1000);
-            let mut writer = Writer::new(&mapping, &intake, &mut batch);
-            let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("cluster", "c"), ("__replica__", replica)]);
-            let samples = [point(1.0)];
-            writer.push(&Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] });
-            let Tally { samples, stored, replicas, unmatched, rejected, .. } = writer.tally;
-            assert_eq!((samples, stored + replicas, unmatched, rejected), (1, 1, 0, 0), "{kind:?} {replica}");
-            batch.len()
-        };
-        assert_eq!([send("a", NOW_MS), send("b", NOW_MS + 1), send("b", NOW_MS + 30_000)], expected, "{kind:?}");
+fn one_replica_counts_until_it_is_silent_whatever_the_kind() {
+    let requests = [("a", 0, 0), ("b", 1, 1), ("a", 2, 2), ("b", 60_000, 60_000), ("a", 60_001, 60_001)];
+    for kind in [Kind::Gauge, Kind::Delta, Kind::Counter] {
+        assert_eq!(stored_of_replicas(kind, &requests), [1, 0, 1, 1, 0], "{kind:?}");
     }
+}
+
+#[test]
+fn a_reading_that_may_be_lower_than_the_last_one_of_the_former_replica_is_left_out() {
+    // The second replica catches up: its first readings may be of the time of the last one of the first replica.
+    let requests = [("a", 0, 0), ("b", 200_000, 500), ("b", 200_001, 9_999), ("b", 200_002, 15_000), ("b", 200_003, 600)];
+    assert_eq!(stored_of_replicas(Kind::Counter, &requests), [1, 0, 0, 1, 0]);
+    assert_eq!(stored_of_replicas(Kind::Gauge, &requests), [1, 1, 1, 1, 1]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ const STREAMS: &str = r#"streams=[
     {name = "http-requests", metric = "http_requests_*", object = ["job"], where = {env = "prod|"}, kind = "counter",
      aggregations = ["AggProxySum"]},
     {name = "room", metric = "temperature", object = ["room"], aggregations = ["Sum = 1-raw:DSSum"]},
+    {name = "level", metric = "queue_length", object = ["job"], aggregations = ["AggProxySumLast"]},
 ]"#;
 
 const SETTINGS: [&str; 3] = [STREAMS, "log.partitions=1", "aggregation.uve_proxy_list="];
@@ -257,6 +258,25 @@ fn counters_are_differenced_for_each_series_and_summed_over_objects() {
     daemon.stop();
     let sum = values(&data).get(&("Service:shop".to_owned(), start)).copied();
     assert_eq!(sum, Some(10.0 + 5.0 + 1.0 + 2.0 + 10.0 + 3.0 + 1.0));
+}
+
+#[test]
+fn the_last_value_of_each_instance_counts_where_a_type_keeps_sources() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    let of = |instance, value| {
+        let labels = [(NAME, "queue_length"), ("job", "shop"), ("instance", instance)];
+        let samples = [0, 15, 30].map(|second| point(start + second * 1000, value + second as f64 / 15.0));
+        series(&labels, &samples)
+    };
+    let written = [of("a", 10.0), of("b", 20.0), of("c", 30.0)];
+    assert_eq!(send(&daemon, V2, &written).status, 204);
+    let close = series(&[(NAME, "queue_length"), ("job", "shop")], &[point(start + 150_000, 0.0)]);
+    assert_eq!(send(&daemon, V2, &[close]).status, 204);
+    daemon.wait_until_applied();
+    daemon.stop();
+    assert_eq!(values(&data).get(&("Service:shop".to_owned(), start)), Some(&(12.0 + 22.0 + 32.0)));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         access: access(&loaded.config.http).map_err(not_started)?,
         certificates: tls::own_certificates(&loaded.config),
         rules: loaded.streams.mapped.clone(),
+        replica_timeout: loaded.config.aggregation.replica_timeout,
         grace: loaded.config.shutdown.grace,
     })
 }
@@ -211,6 +212,7 @@ pub(crate) fn table(aggregation: &Aggregation) -> TableSettings {
         .with_max_objects(aggregation.max_objects_per_partition)
         .with_max_sources(aggregation.max_sources_per_object)
         .with_source_timeout(aggregation.source_timeout)
+        .with_late_starts(true)
 }
 
 fn streams(loaded: &Loaded) -> impl Iterator<Item = StreamName> {

@@ -127,10 +127,11 @@ pub(super) const NUMBERS: [Number; 43] = [
 ];
 
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
-pub(super) const DURATIONS: [Span; 36] = [
+pub(super) const DURATIONS: [Span; 37] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
+    span("aggregation.replica_timeout", SECOND, DAY, |c| c.aggregation.replica_timeout),
     span("aggregation.source_timeout", SECOND, THIRTY_DAYS, |c| c.aggregation.source_timeout),
     span("contiv.discovery_interval", SECOND, DAY, |c| c.contiv.discovery_interval),
     span("contiv.interval", SECOND, DAY, |c| c.contiv.interval),

@@ -2,8 +2,8 @@
 //!
 //! Senders of a pair have the same label `cluster` and different labels `__replica__`, as Prometheus in high availability.
 //! The first one that sends is elected for its cluster; the samples of the others are left out until the elected one has
-//! sent nothing for [`TIMEOUT`]. Counters need it too: the time of a scrape is its start, so the reading of a slow replica, or
-//! of one whose clock is ahead, is lower than one that seems to be older, as after a reset of the counter.
+//! sent nothing for a while: by default [`TIMEOUT`]. Counters need it too: the time of a scrape is its start, so the
+//! reading of a slow replica, or of one whose clock is ahead, is lower than one that seems to be older, as after a reset.
 //!
 //! Where the log is on this machine, the file `ELECTIONS` in its directory has a line for each cluster: a list of JSON with
 //! the cluster and its replica. It is on disk before the first sample of a new replica is. So after a kill, a restart or a
@@ -15,14 +15,16 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use daemon_base::clock::micros;
 use daemon_base::fnv;
 use daemon_base::setting::file;
 use tracing::{info, warn};
 
 /// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
 /// begins anew.
-const TIMEOUT: u64 = 30_000_000;
+const TIMEOUT: u64 = 90_000_000;
 
 /// The most clusters; of those beyond it all replicas count.
 const MAX_CLUSTERS: usize = 1_000;
@@ -48,6 +50,8 @@ struct State {
     full_until: u64,
     /// Whether the file has something else.
     is_changed: bool,
+    /// In microseconds, in place of [`TIMEOUT`].
+    timeout: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -58,8 +62,8 @@ struct Elected {
 }
 
 impl Elections {
-    /// Reads the elections in the directory of a log, and keeps them there. Each elected replica has 30 s from `now` (µs)
-    /// on to send something. A file that cannot be used is a warning: the next replica that sends is elected.
+    /// Reads the elections in the directory of a log, and keeps them there. Each elected replica has the whole timeout
+    /// from `now` (µs) on to send something. A file that cannot be used is a warning: the next replica that sends is elected.
     pub fn read(directory: &Path, now: u64) -> Self {
         let path = directory.join(FILE);
         let read = match file::read_regular(&path) {
@@ -76,6 +80,12 @@ impl Elections {
             HashMap::new()
         });
         Self { state: Mutex::new(State { elected_by_cluster, ..State::default() }), file: Some(path) }
+    }
+
+    /// Sets how long an elected replica may send nothing, by default 90 s.
+    pub fn set_timeout(&self, timeout: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.timeout = Some(micros(timeout));
     }
 
     /// Calls `add` if the samples count that a replica sends at `now` (µs), and returns whether they do. `add` returns
@@ -112,9 +122,13 @@ impl Elections {
 }
 
 impl State {
+    fn timeout(&self) -> u64 {
+        self.timeout.unwrap_or(TIMEOUT)
+    }
+
     fn may_take(&self, cluster: &str, replica: &str, now: u64) -> bool {
         let elected = self.elected_by_cluster.get(cluster);
-        elected.is_none_or(|elected| elected.replica == replica || now.saturating_sub(elected.last) >= TIMEOUT)
+        elected.is_none_or(|elected| elected.replica == replica || now.saturating_sub(elected.last) >= self.timeout())
     }
 
     /// Elects a replica that [may](Self::may_take) send samples, or notes that it has sent some.
@@ -129,11 +143,11 @@ impl State {
     }
 
     fn elect(&mut self, cluster: &str, replica: &str, now: u64) {
-        let all = &mut self.elected_by_cluster;
+        let (timeout, all) = (self.timeout(), &mut self.elected_by_cluster);
         if all.len() >= MAX_CLUSTERS && now >= self.full_until {
-            all.retain(|_, elected| now.saturating_sub(elected.last) < TIMEOUT);
+            all.retain(|_, elected| now.saturating_sub(elected.last) < timeout);
             let earliest = all.values().map(|elected| elected.last).min().unwrap_or(now);
-            self.full_until = earliest.saturating_add(TIMEOUT);
+            self.full_until = earliest.saturating_add(timeout);
         }
         if all.len() < MAX_CLUSTERS {
             all.insert(cluster.to_owned(), Elected { replica: replica.to_owned(), last: now });
@@ -213,6 +227,18 @@ mod tests {
         // A clock that steps back makes nobody silent.
         assert!(elections.takes("eu", "b", 5));
         assert!(!elections.takes("eu", "a", 20_000_000 + TIMEOUT + 1));
+    }
+
+    #[test]
+    fn a_silence_shorter_than_the_timeout_that_is_set_changes_nothing() {
+        let elections = Elections::default();
+        elections.set_timeout(Duration::from_secs(400));
+        let minute = 60_000_000;
+        for minutes in 0..5 {
+            assert!(elections.takes("eu", "a", minutes * 5 * minute), "every five minutes");
+            assert!(!elections.takes("eu", "b", minutes * 5 * minute + 4 * minute));
+        }
+        assert!(elections.takes("eu", "b", 30 * minute));
     }
 
     #[test]

@@ -7,6 +7,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use daemon_formats::Series;
+use derived_stats::MetricKind;
+
+use super::CLUSTER;
+use super::rule::{REPLICA, Rule};
+
 /// How far apart the times of two replicas may be for the same reading: the difference of their clocks and the duration of a
 /// scrape. Less than a silence after which another replica is elected, so that its current readings count at once.
 const MAX_APART_MS: i64 = 10_000;
@@ -49,6 +55,38 @@ impl Takeovers {
             sent.newest_ms = sent.newest_ms.max(newest_ms);
         } else {
             *sent = Sent { replica: replica.to_owned(), newest_ms, former_ms: Some(sent.newest_ms) };
+        }
+    }
+}
+
+/// The replica that a series of counters is from, and what it sends; of other series nothing is left out.
+pub(super) struct Replica<'m> {
+    of: Option<(&'m Takeovers, &'m str, &'m str)>,
+    newest_ms: Option<i64>,
+}
+
+impl<'m> Replica<'m> {
+    pub(super) fn of(takeovers: &'m Takeovers, rule: &Rule, series: &'m Series<'_>) -> Self {
+        let replica = series.labels.value(REPLICA);
+        let is_counter = !replica.is_empty() && rule.metric_kind() == MetricKind::Agg;
+        let of = is_counter.then(|| (takeovers, series.labels.value(CLUSTER), replica));
+        Self { of, newest_ms: None }
+    }
+
+    /// Whether a reading is left out; see [`Takeovers::leaves_out`].
+    pub(super) fn leaves_out(&self, timestamp_ms: i64) -> bool {
+        self.of.is_some_and(|(takeovers, cluster, replica)| takeovers.leaves_out(cluster, replica, timestamp_ms))
+    }
+
+    /// Takes note of a reading that is stored.
+    pub(super) fn has_sent(&mut self, timestamp_ms: i64) {
+        self.newest_ms = self.newest_ms.max(Some(timestamp_ms));
+    }
+
+    /// Ends the readings of a series.
+    pub(super) fn finish(&mut self) {
+        if let (Some((takeovers, cluster, replica)), Some(newest_ms)) = (self.of, self.newest_ms) {
+            takeovers.has_sent(cluster, replica, newest_ms);
         }
     }
 }

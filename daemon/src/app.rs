@@ -57,6 +57,8 @@ pub(crate) struct AppSettings {
     pub certificates: Vec<OwnCertificate>,
     /// The streams of labelled series.
     pub rules: Vec<Rule>,
+    /// How long an elected replica may be silent.
+    pub replica_timeout: Duration,
     /// How long stopping may take.
     pub grace: Duration,
 }
@@ -250,6 +252,7 @@ pub(crate) fn shared(
 ) -> Arc<Shared> {
     let Common { clock, stopping, time_unit, permits, bodies, access, certificates, elections } = common.clone();
     let allowed_lateness = settings.engine.worker.table.allowed_lateness;
+    elections.set_timeout(settings.replica_timeout);
     Arc::new(Shared {
         log: Arc::clone(&engine.log),
         status: Arc::clone(&engine.status),

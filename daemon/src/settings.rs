@@ -39,6 +39,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         access: access(&loaded.config).map_err(not_started)?,
         certificates: certificates(&loaded.config),
         rules: loaded.streams.mapped.clone(),
+        replica_timeout: loaded.config.aggregation.replica_timeout,
         grace: loaded.config.shutdown.grace,
     })
 }
@@ -184,7 +185,7 @@ pub(crate) fn log(loaded: &Loaded) -> anyhow::Result<LogSettings> {
         LogKind::Embedded => LogSettings::Embedded(embedded(config)),
         LogKind::Kafka => {
             let own = kafka(config)?.with_foreign(foreign(&loaded.streams));
-            LogSettings::Kafka(Box::new(own.with_elections(has_elections(&loaded.streams))))
+            LogSettings::Kafka(Box::new(own.with_elections(has_elections(&loaded.streams), loaded.config.aggregation.replica_timeout)))
         }
     })
 }
@@ -238,6 +239,7 @@ pub(crate) fn table(aggregation: &Aggregation) -> TableSettings {
         .with_max_objects(aggregation.max_objects_per_partition)
         .with_max_sources(aggregation.max_sources_per_object)
         .with_source_timeout(aggregation.source_timeout)
+        .with_late_starts(true)
 }
 
 fn streams(loaded: &Loaded) -> impl Iterator<Item = StreamName> {

@@ -24,7 +24,7 @@ const STREAMS: &str = "streams=[{name = \"room\", metric = \"temperature\", obje
 const NO_LIST: &str = "aggregation.uve_proxy_list=";
 
 /// A replica that sends nothing for three seconds is replaced.
-const SOON: &str = "kafka.election_timeout=3s";
+const SOON: &str = "aggregation.replica_timeout=3s";
 
 /// After this time no lease of [`SOON`] is valid.
 const LEASE_OVER: Duration = Duration::from_millis(2500);
@@ -203,7 +203,7 @@ fn without_brokers_nothing_is_taken_and_what_is_sent_again_counts_once() {
         assert_eq!((reply.status, reply.retry_after.as_deref()), (503, Some("1")), "{}", reply.text());
         assert!(reply.text().contains("cannot elect a replica: "), "{}", reply.text());
     }
-    let failed = "No replica of a sender can be elected; gauges and deltas of replicas get 503.";
+    let failed = "No replica of a sender can be elected; series of replicas get 503.";
     assert_eq!(daemon.stderr().matches(failed).count(), 1, "{}", daemon.stderr());
     broker.restart();
     let group = own.attach(&broker);

@@ -10,8 +10,8 @@ mod support;
 use std::process::Command;
 use std::time::Duration;
 
-use support::series::{block, now_ms, past_minute, points, post, python, run_block, values};
-use support::{Daemon, command, encodings};
+use support::series::{block, foreground, now_ms, past_minute, points, post, python, run_block, values};
+use support::{Daemon, encodings};
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../../docs/src/guide/from-telegraf.md");
@@ -19,6 +19,7 @@ const GUIDE: &str = include_str!("../../docs/src/guide/from-telegraf.md");
 /// A stream of gauges and one of counters.
 const STREAMS: &str = r#"streams=[
     {name = "cpu", metric = "cpu.usage", object = ["host"], aggregations = ["Sum = 1-raw:DSSum"]},
+    {name = "used", metric = "disk.used", object = ["host"], type = "u64", aggregations = ["AggProxySumLast"]},
     {name = "net", metric = "net.bytes_*", object = ["host"], kind = "counter", aggregations = ["Sum = 1-raw:DSSum"]},
 ]"#;
 
@@ -53,7 +54,7 @@ fn cases() -> Vec<Case> {
         ),
         ("another precision", "s", line("usage=1", now), 400, "series `cpu.usage` in stream cpu-cpu_usage: "),
         ("an unknown precision", "d", line("usage=1", now), 400, "precision is \"d\"; write ns, us, ms, s, m or h"),
-        ("an unknown parameter", "ms&x=1", line("usage=1", now), 400, "unknown parameter `x`; a write takes bucket, "),
+        ("an unknown parameter", "ms&x=1", line("usage=1", now), 204, ""),
         ("too large", "ms", long, 413, "http.max_body_bytes"),
     ]
 }
@@ -79,7 +80,8 @@ fn requests_have_the_status_and_the_error_of_their_version() {
     assert_eq!(points(&daemon, "influx", "text"), 2);
     // The body with one bad line is the same in both versions, and counts once.
     assert_eq!(points(&daemon, "influx", "rejected"), 3);
-    daemon.stop();
+    let stderr = daemon.stop();
+    assert_eq!(stderr.matches("A write has an unknown parameter, which is ignored.").count(), 1, "{stderr}");
 }
 
 #[test]
@@ -140,6 +142,24 @@ fn a_batch_that_comes_again_with_later_points_counts_once() {
     assert_eq!(of("cpu-cpu_usage", "Service:a"), Some(127.0));
     assert_eq!(of("net-net_bytes__", "Service:a"), Some(6.0));
     assert_eq!(of("cpu-cpu_usage", "Service:b"), Some(4.0));
+}
+
+#[test]
+fn the_last_value_of_each_path_counts_where_a_type_keeps_sources() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    let of = |(path, used): (&str, u64)| {
+        let line = |second: i64| format!("disk,host=a,path={path} used={used}i {}\n", start + second * 1000);
+        line(0) + &line(30)
+    };
+    let body = [("/", 10), ("/home", 20), ("/var", 30)].map(of).concat();
+    let close = format!("disk,host=a,path=/ used=0i {}", start + 150_000);
+    let reply = post(&daemon, &format!("{V1}&precision=ms"), &[], (body + &close).as_bytes());
+    assert_eq!(reply.status, 204, "{}", reply.text());
+    daemon.wait_until_applied();
+    daemon.stop();
+    assert_eq!(values(data.path(), "used-disk_used").get(&("Service:a".to_owned(), start)), Some(&60.0));
 }
 
 #[test]
@@ -273,9 +293,9 @@ fn the_guide_runs_as_written() {
     let url = output["outputs"]["influxdb"][0]["urls"][0].as_str().unwrap();
     assert_eq!(url, "http://127.0.0.1:8081");
 
-    let mut command = command("run", &folder.path().join("log"), &["aggregation.period=2"]);
-    command.arg("--config").arg(folder.path().join("derived-statsd.toml"));
-    let daemon = Daemon::spawn(command).expect("the daemon starts");
+    let data = folder.path().join("log");
+    let run = foreground(block(GUIDE, "derived-statsd run"), folder.path(), &data, &["aggregation.period=2"]);
+    let daemon = Daemon::spawn(run).expect("the daemon starts");
     run_block(block(GUIDE, "curl -fsS 'http://127.0.0.1:8081/write"), folder.path(), daemon.address());
     assert_eq!((points(&daemon, "influx", "stored"), points(&daemon, "influx", "text")), (2, 0));
     daemon.wait_until_applied();

@@ -7,8 +7,8 @@ mod support;
 
 use std::time::Duration;
 
-use support::series::{Reply, block, now_ms, past_minute, points, post, python, run_block, values};
-use support::{Daemon, command, encodings};
+use support::series::{Reply, block, foreground, now_ms, past_minute, points, post, python, run_block, values};
+use support::{Daemon, encodings};
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../../docs/src/guide/from-opentelemetry.md");
@@ -19,6 +19,7 @@ const STREAMS: &str = r#"streams=[
      aggregations = ["Sum = 1-raw:DSSum"]},
     {name = "errors", metric = "errors_total", object = ["job"], kind = "delta", aggregations = ["Sum = 1-raw:DSSum"]},
     {name = "room", metric = "temperature_celsius", object = ["room"], aggregations = ["Sum = 1-raw:DSSum"]},
+    {name = "level", metric = "queue_length", object = ["job"], aggregations = ["AggProxySumLast"]},
     {name = "h", metric = "latency_seconds_*", object = ["job"], kind = "counter",
      aggregations = ["Sum = 1-raw:DSSum"]},
 ]"#;
@@ -154,6 +155,98 @@ fn sums_of_both_temporalities_and_histograms_are_counted_once() {
 }
 
 #[test]
+fn a_restart_between_two_exports_loses_nothing() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    // The lateness is 30 s. A point at a second after the minute, of a process that began at another one.
+    let at = |second: i64, began: i64, value| {
+        let began = start + began * 1000;
+        point(start + second * 1000, value).replace('{', &format!(r#"{{"startTimeUnixNano":"{began}000000","#))
+    };
+    let send = |points: &[String]| {
+        let body = sum("http.requests", 2, true, &points.join(","));
+        assert_eq!(send(&daemon, &[JSON], body.as_bytes()).text(), "{}");
+    };
+    // New, and known with its start an hour ago: 0. A new process, 55 s before its first export: 50 in full, not 40. Its start
+    // is late, as another series has closed that minute.
+    send(&[at(0, -3600, 10)]);
+    let code = r#"{"attributes":[{"key":"code","value":{"stringValue":"500"}}],"#;
+    send(&[point(start + 100_000, 7).replace('{', code)]);
+    send(&[at(60, 5, 50)]);
+    send(&[at(120, 5, 53)]);
+    // Once more, and the daemon has seen nothing since: 7 in full.
+    send(&[at(181, 140, 60)]);
+    send(&[at(240, 140, 61), at(400, 140, 61)]);
+    daemon.wait_until_applied();
+    let metrics = daemon.get("/metrics").1;
+    daemon.stop();
+    let values = values(data.path(), "requests-http_requests_total");
+    let of = |minute: i64| values.get(&("Service:shop".to_owned(), start + minute * 60_000)).copied();
+    assert_eq!([of(1), of(2), of(3), of(4)], [Some(50.0), Some(3.0), Some(60.0), Some(1.0)], "{values:?}");
+    assert!(!metrics.contains("outcome=\"late\"} 1"), "{metrics}");
+}
+
+#[test]
+fn of_two_processes_with_one_identity_one_counts() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    let send = |began: i64, second: i64, value: i64| {
+        let began = start - began * 1000;
+        let point = point(start + second * 1000, value);
+        let point = point.replace('{', &format!(r#"{{"startTimeUnixNano":"{began}000000","#));
+        send(&daemon, &[JSON], sum("http.requests", 2, true, &point).as_bytes()).text()
+    };
+    for step in 0..5 {
+        assert_eq!(send(7200, step * 10, 1000 + step), "{}");
+        let answer = send(3600, step * 10 + 1, 500 + step);
+        assert!(answer.contains("\"rejectedDataPoints\":\"1\"") && answer.contains("service.instance.id"), "{answer}");
+    }
+    assert_eq!(send(7200, 150, 1004), "{}");
+    daemon.wait_until_applied();
+    daemon.stop();
+    let sum = values(data.path(), "requests-http_requests_total").get(&("Service:shop".to_owned(), start)).copied();
+    assert_eq!(sum, Some(4.0));
+}
+
+#[test]
+fn two_deltas_of_a_histogram_are_one_point_each_in_the_answer() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let histogram =
+        format!(r#"{{"aggregationTemporality":1,"dataPoints":[{}]}}"#, histogram(past_minute(), 10, 2, 0.5));
+    let body = request(&format!(r#"{{"name":"latency","unit":"s","histogram":{histogram}}}"#));
+    let text = send(&daemon, &[JSON], body.as_bytes()).text();
+    assert!(text.contains(r#""rejectedDataPoints":"1","errorMessage":"1 rejected, "#), "{text}");
+    daemon.stop();
+}
+
+#[test]
+fn the_last_value_of_each_instance_counts_where_a_type_keeps_sources() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    let at = |seconds: i64, instance: &str, value: i64| {
+        let attributes = format!(r#"[{{"key":"instance","value":{{"stringValue":"{instance}"}}}}]"#);
+        let time = start + seconds * 1000;
+        format!(r#"{{"asInt":"{value}","timeUnixNano":"{time}000000","attributes":{attributes}}}"#)
+    };
+    let points = [("a", 10), ("b", 20), ("c", 30)]
+        .map(|(instance, value)| [at(0, instance, value), at(30, instance, value + 1)].join(","));
+    let request = request(&format!(
+        r#"{{"name":"queue.length","gauge":{{"dataPoints":[{},{}]}}}}"#,
+        points.join(","),
+        at(150, "a", 0)
+    ));
+    assert_eq!(send(&daemon, &[JSON], request.as_bytes()).text(), "{}");
+    daemon.wait_until_applied();
+    daemon.stop();
+    let sum = values(data.path(), "level-queue_length").get(&("Service:shop".to_owned(), start)).copied();
+    assert_eq!(sum, Some(11.0 + 21.0 + 31.0));
+}
+
+#[test]
 fn a_full_log_is_a_reason_to_retry() {
     let data = TempDir::new().unwrap();
     let settings = [&SETTINGS[..], &["log.retention.max_backlog_bytes=1", "log.commit_interval=1h"]].concat();
@@ -257,14 +350,20 @@ fn the_guide_runs_as_written() {
     let explained = run_block(block(GUIDE, "derived-statsd explain"), folder.path(), "");
     assert!(explained.contains("Service:shop,/cart"), "{explained}");
 
-    let mut command = command("run", &folder.path().join("log"), &["aggregation.period=2"]);
-    command.arg("--config").arg(folder.path().join("derived-statsd.toml"));
-    let daemon = Daemon::spawn(command).expect("the daemon starts");
+    let settings = ["aggregation.period=2", "aggregation.idle_timeout=2s", "aggregation.allowed_lateness=1s"];
+    let run = foreground(block(GUIDE, "derived-statsd run"), folder.path(), &folder.path().join("log"), &settings);
+    let daemon = Daemon::spawn(run).expect("the daemon starts");
+    let answer = run_block(block(GUIDE, "curl -fsS http://127.0.0.1:8081/v1/metrics"), folder.path(), daemon.address());
+    assert_eq!((answer.as_str(), points(&daemon, "otlp", "stored")), ("{}", 1));
+    // The path and the name of the UVE are those of the guide.
+    let named = |text: &'static str| GUIDE.contains(&format!("`{text}`")).then_some(text).expect("it is in the guide");
+    let name = named("AggProxySum-requests-http_server_requests_total");
+    daemon.wait_for(named("/analytics/uves/service/shop%2C%2Fcart?flat"), |(status, uve)| {
+        (*status == 200 && uve.contains(name) && uve.contains("1027")).then_some(())
+    });
     let program = block(GUIDE, "from opentelemetry").replace("127.0.0.1:8081", daemon.address());
     let output = python(&program, &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(points(&daemon, "otlp", "stored"), 2);
-    let answer = run_block(block(GUIDE, "curl -fsS http://127.0.0.1:8081/v1/metrics"), folder.path(), daemon.address());
-    assert_eq!((answer.as_str(), points(&daemon, "otlp", "stored")), ("{}", 3));
+    assert_eq!(points(&daemon, "otlp", "stored"), 3);
     daemon.stop();
 }

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use support::broker::free_ports;
 use support::prometheus::{Labels, Prometheus, Target};
-use support::{Daemon, command, results, wait_until};
+use support::series::{self, foreground, run_block};
+use support::{Daemon, results, wait_until};
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../../docs/src/guide/from-prometheus.md");
@@ -25,9 +26,7 @@ const DISCOVERY_SECONDS: u64 = 5;
 
 /// The block of the guide that begins with a line.
 fn block(first_line: &str) -> &'static str {
-    let blocks = GUIDE.split("```").skip(1).step_by(2);
-    let mut bodies = blocks.filter_map(|block| block.split_once('\n').map(|(_, body)| body));
-    bodies.find(|body| body.starts_with(first_line)).unwrap_or_else(|| panic!("no block {first_line:?} in the guide"))
+    series::block(GUIDE, first_line)
 }
 
 /// A counter of each handler and code, as a target shows it.
@@ -71,8 +70,7 @@ fn start_with_config(data: &Path, port: u16, content: &str) -> Daemon {
     std::fs::write(&config, content).unwrap();
     let address = format!("http.listen=127.0.0.1:{port}");
     let settings = ["log.partitions=2", "aggregation.period=2", "aggregation.allowed_lateness=3s", &address];
-    let mut command = command("run", &data.join("log"), &settings);
-    command.arg("--config").arg(&config);
+    let command = foreground(block("derived-statsd validate"), data, &data.join("log"), &settings);
     Daemon::spawn(command).expect("the daemon starts")
 }
 
@@ -173,12 +171,18 @@ fn an_injected_anomaly_comes_back_as_a_score_and_the_alert_of_the_guide_fires() 
         run(&target, &mut counts, 1);
         let alerts = prometheus.values(firing, now());
         alerts.keys().any(|labels| name(labels) == "/cart").then_some(())?;
-        let scores = prometheus.series("anomaly_score{table=\"Service\",name=\"/cart\"}");
+        let scores = prometheus.series(block("anomaly_score{").trim_end());
         scores.into_values().flatten().map(|(_, score)| score).reduce(f64::max)
     });
     assert!(score >= 2.5, "{score}");
-    let sums = prometheus.series("AggProxySum_value{table=\"Service\",name=\"/cart\"}");
+    let sums = prometheus.series(block("AggProxySum_value{").trim_end());
     assert!(sums.values().flatten().any(|(_, value)| *value >= 5_000.0), "{sums:?}");
+    let uve = run_block(block("curl -s 'http://127.0.0.1:8081/analytics"), data.path(), daemon.address());
+    for name in
+        ["AggProxySum-http_requests-http_requests_total", "AggProxySumAnomalyEWM01-http_requests-http_requests_total"]
+    {
+        assert!(GUIDE.contains(&format!("`{name}`")) && uve.contains(&format!("\"{name}\"")), "{name}: {uve}");
+    }
     daemon.stop();
 }
 

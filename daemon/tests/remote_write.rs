@@ -21,6 +21,7 @@ const STREAMS: &str = r#"streams=[
     {name = "http-requests", metric = "http_requests_*", object = ["job"], where = {env = "prod|"}, kind = "counter",
      aggregations = ["AggProxySum"]},
     {name = "room", metric = "temperature", object = ["room"], aggregations = ["Sum = 1-raw:DSSum"]},
+    {name = "level", metric = "queue_length", object = ["job"], aggregations = ["AggProxySumLast"]},
 ]"#;
 
 const SETTINGS: [&str; 3] = [STREAMS, "log.partitions=1", "aggregation.uve_proxy_list="];
@@ -233,9 +234,9 @@ fn counters_are_differenced_for_each_series_and_summed_over_objects() {
         requests(&[("code", "500")], &[at(0, 7.0), at(30, 9.0)]),
         // Another environment is not taken.
         requests(&[("code", "200"), ("env", "test")], &[at(0, 0.0), at(30, 1000.0)]),
-        // Two copies of one sender read one counter: 10, not 20.
+        // Two copies of one sender read one counter, the second one slowly: 10, not 58.
         requests(&[("code", "404"), ("__replica__", "a")], &[at(0, 50.0), at(20, 60.0)]),
-        requests(&[("code", "404"), ("__replica__", "b")], &[at(1, 50.0), at(21, 60.0)]),
+        requests(&[("code", "404"), ("__replica__", "b")], &[at(1, 48.0), at(21, 58.0)]),
         // A counter that began within the window: 3 in full.
         requests(&[("code", "301")], &[Point { start_ms: start + 5000, ..at(10, 3.0) }]),
         // The same once more, with the next reading: 1.
@@ -247,8 +248,9 @@ fn counters_are_differenced_for_each_series_and_summed_over_objects() {
     assert_eq!((reply.status, &*reply.written[0]), (204, "16"), "{}", reply.body);
     daemon.wait_until_applied();
     let metrics = daemon.get("/metrics").1;
-    for (outcome, count) in [("stored", 13), ("unmatched", 2), ("stale_marker", 1), ("rejected", 0), ("not_finite", 0)]
-    {
+    let outcomes =
+        [("stored", 11), ("replica", 2), ("unmatched", 2), ("stale_marker", 1), ("rejected", 0), ("not_finite", 0)];
+    for (outcome, count) in outcomes {
         let expected =
             format!("derived_statsd_series_points_total{{format=\"remote_write\",outcome=\"{outcome}\"}} {count}");
         assert!(metrics.contains(&expected), "no {expected} in {metrics}");
@@ -256,6 +258,25 @@ fn counters_are_differenced_for_each_series_and_summed_over_objects() {
     daemon.stop();
     let sum = values(&data).get(&("Service:shop".to_owned(), start)).copied();
     assert_eq!(sum, Some(10.0 + 5.0 + 1.0 + 2.0 + 10.0 + 3.0 + 1.0));
+}
+
+#[test]
+fn the_last_value_of_each_instance_counts_where_a_type_keeps_sources() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let start = past_minute();
+    let of = |instance, value| {
+        let labels = [(NAME, "queue_length"), ("job", "shop"), ("instance", instance)];
+        let samples = [0, 15, 30].map(|second| point(start + second * 1000, value + second as f64 / 15.0));
+        series(&labels, &samples)
+    };
+    let written = [of("a", 10.0), of("b", 20.0), of("c", 30.0)];
+    assert_eq!(send(&daemon, V2, &written).status, 204);
+    let close = series(&[(NAME, "queue_length"), ("job", "shop")], &[point(start + 150_000, 0.0)]);
+    assert_eq!(send(&daemon, V2, &[close]).status, 204);
+    daemon.wait_until_applied();
+    daemon.stop();
+    assert_eq!(values(&data).get(&("Service:shop".to_owned(), start)), Some(&(12.0 + 22.0 + 32.0)));
 }
 
 #[test]

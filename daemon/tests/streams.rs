@@ -86,6 +86,35 @@ fn validate_explains_each_stream_in_words() {
 }
 
 #[test]
+fn a_type_that_keeps_sources_gives_gauges_a_source() {
+    let config = |aggregation: &str| {
+        format!(
+            "[aggregation]\nuve_proxy_list = \"\"\n[[streams]]\nname = \"queue\"\nmetric = \"queue_length\"\n\
+             object = [\"job\"]\nwhere = {{ env = \"\" }}\naggregations = [\"{aggregation}\"]\n"
+        )
+    };
+    let of = |aggregation: &str| {
+        let arguments = ["explain", "--config", "FILE", "--stream", "queue", "--sample"];
+        let sample = r#"queue_length{job="a",instance="b:80"} 7"#;
+        (
+            run(&["validate", "FILE"], &config(aggregation)).stdout,
+            run(&[&arguments[..], &[sample]].concat(), &config(aggregation)).stdout,
+        )
+    };
+    let (validated, explained) = of("AggProxySumLast");
+    let words = "takes `queue_length` where env is missing or empty; an object of the table Service for each value of job; \
+                 the samples are plain values (f64), of a source for each set of the other labels";
+    assert!(validated.contains(words), "{validated}");
+    assert!(explained.contains("source      instance=\"b:80\"\n"), "{explained}");
+    for aggregation in ["1-raw:DSIncrease", "R = 1-raw:DSRate"] {
+        assert!(of(aggregation).1.contains("instance=\"b:80\"\n"), "{aggregation}");
+    }
+    let (validated, explained) = of("AggProxySum");
+    assert!(validated.contains("the samples are plain values (f64)\n"), "{validated}");
+    assert!(!explained.contains("source "), "{explained}");
+}
+
+#[test]
 fn every_problem_has_its_place_and_remedy() {
     let run = run(&["validate", "FILE"], FAULTY);
     assert_eq!((run.code, run.stdout.as_str()), (Some(64), ""));

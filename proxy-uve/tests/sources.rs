@@ -141,6 +141,43 @@ impl Feed {
 }
 
 #[test]
+fn a_late_start_of_a_counter_is_its_baseline_if_it_is_newer_than_the_last_reading() {
+    for (types, is_restarted) in [(BYTES, false), (BYTES, true), (READINGS, false), (READINGS, true)] {
+        let mut feed = Feed::new(types, in_order().with_late_starts(true));
+        assert_eq!(feed.reading("a", 10 * MINUTE + 5 * SECOND, 10), Fate::Aggregated);
+        // The process begins anew at 10 s, and is read first in the next minute but one.
+        feed.reading("b", 12 * MINUTE + 30 * SECOND, 7);
+        assert_eq!(feed.reading("a", 10 * MINUTE + 10 * SECOND, 0), Fate::Aggregated);
+        if is_restarted {
+            feed.restart(types);
+        }
+        feed.reading("a", 12 * MINUTE + 40 * SECOND, 50);
+        // The same start once more, an older one, and that of another process.
+        assert_eq!(feed.reading("a", 10 * MINUTE + 10 * SECOND, 0), Fate::Aggregated);
+        assert_eq!(feed.reading_of(b"T:b", "a", 10 * MINUTE, 0), Fate::Aggregated);
+        feed.reading("a", 12 * MINUTE + 50 * SECOND, 52);
+        assert_eq!(feed.sums(20 * MINUTE), [(13, 52)], "{types}");
+        assert_eq!(feed.reading("a", 13 * MINUTE, 1), Fate::Late, "no start");
+    }
+}
+
+#[test]
+fn a_late_start_is_late_where_it_is_older_than_the_time_of_sources_or_nothing_is_set() {
+    let mut feed = Feed::new(BYTES, in_order().with_late_starts(true));
+    feed.reading("a", 10 * HOUR, 10);
+    assert_eq!(feed.reading_of(b"T:b", "a", 8 * HOUR, 0), Fate::Late);
+    assert_eq!(feed.reading_of(b"T:b", "a", 10 * HOUR - 30 * MINUTE, 0), Fate::Aggregated);
+    feed.reading_of(b"T:b", "a", 10 * HOUR + SECOND, 5);
+    assert_eq!(feed.sums(11 * HOUR), [(601, 5)]);
+    let mut feed = Feed::new(LEVELS, in_order().with_late_starts(true));
+    feed.reading("a", 10 * HOUR, 10);
+    assert_eq!(feed.reading("b", 10 * HOUR - MINUTE, 0), Fate::Late, "no counters");
+    let mut feed = Feed::new(BYTES, in_order());
+    feed.reading("a", 10 * HOUR, 10);
+    assert_eq!(feed.reading("b", 10 * HOUR - MINUTE, 0), Fate::Late);
+}
+
+#[test]
 fn two_vrouters_with_counters_of_their_own_add_up_to_their_increases() {
     for types in COUNTERS {
         let mut feed = Feed::new(types, in_order());

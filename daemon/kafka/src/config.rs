@@ -45,11 +45,6 @@ pub struct KafkaConfig {
     /// `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub refresh_interval: Duration,
-    /// How long the elected replica of a sender may send nothing before another one is elected for the group. Default
-    /// `"30s"`, from `"1s"` to `"5m"`; the same for all daemons of the group. Set it above the interval at which the senders
-    /// send.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub election_timeout: Duration,
     /// How many messages of the results topic a durable sink of this daemon may lag behind before the daemon pauses all
     /// its input; it resumes when the sink has caught up with half of them. Default 1,000,000; 0: never pause.
     pub max_sink_lag: u64,
@@ -109,7 +104,6 @@ impl Default for KafkaConfig {
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(15),
             refresh_interval: Duration::from_secs(5),
-            election_timeout: Duration::from_secs(30),
             max_sink_lag: 1_000_000,
             results_format: ResultsFormat::default(),
             results_message_bytes: 64 * 1024,

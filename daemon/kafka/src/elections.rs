@@ -2,7 +2,7 @@
 //!
 //! [`agreed`] has the rules by which each daemon reads the same from the topic. What a daemon adds to them:
 //!
-//! * It takes samples of the elected replica only with a *lease*: for two thirds of `kafka.election_timeout` since it sent a
+//! * It takes samples of the elected replica only with a *lease*: for two thirds of `aggregation.replica_timeout` since it sent a
 //!   record that it has read back as valid. Another daemon replaces the replica a whole timeout after it has *read* that
 //!   record, so after the lease is over. Both spans are measured by a monotonic clock, so clocks that differ do no harm.
 //! * While samples arrive, the lease is renewed in the background. A request waits for the brokers only where a replica is
@@ -232,7 +232,7 @@ impl GroupElections for Elections {
             }
             Err(reason) => {
                 if !was_logged {
-                    warn!(%reason, "No replica of a sender can be elected; gauges and deltas of replicas get 503.");
+                    warn!(%reason, "No replica of a sender can be elected; series of replicas get 503.");
                 }
                 *last = Some((self.clock.monotonic(), reason.clone()));
                 Err(failed(reason))

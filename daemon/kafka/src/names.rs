@@ -6,7 +6,7 @@
 //! | `<prefix>state-<Struct>-<attribute>` | states, compacted | as many as the input had when this was created |
 //! | `<prefix>results` | results of all streams, in one order | 1 |
 //! | `<prefix>dead-letters` | records that are not samples | 1 |
-//! | `<prefix>elections` | which replica of each sender counts, compacted; if a stream has gauges or deltas of series | 1 |
+//! | `<prefix>elections` | which replica of each sender counts, compacted; if a stream has series | 1 |
 //!
 //! The prefix is `<cluster_id>-uve-`, as in Contrail, so with an empty cluster id all names begin with `-`.
 

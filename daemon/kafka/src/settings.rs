@@ -46,7 +46,7 @@ impl KafkaSettings {
             replication: section.replication,
             max_sink_lag: section.max_sink_lag,
             results: ResultMessages { format: section.results_format, bytes: section.results_message_bytes },
-            election_timeout: section.election_timeout,
+            election_timeout: Duration::from_secs(90),
             has_elections: false,
         })
     }
@@ -61,10 +61,11 @@ impl KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// Makes the topic of elected replicas if a stream has series of which one replica counts.
+    /// Makes the topic of elected replicas if a stream has series of which one replica counts, and sets how long an elected
+    /// one may send nothing, by default 90 s.
     #[must_use]
-    pub fn with_elections(self, has_elections: bool) -> Self {
-        Self { has_elections, ..self }
+    pub fn with_elections(self, has_elections: bool, timeout: Duration) -> Self {
+        Self { has_elections, election_timeout: timeout, ..self }
     }
 }
 

@@ -1,26 +1,31 @@
 //! The mapping of labelled series to samples of objects, one for all inputs that have labels.
 //!
 //! A stream takes the series of a metric that fulfil its conditions. Some labels make the key of the object; the others
-//! are summed over. For counters they are the source of the sample, so that the table differences each series before it
-//! sums over them, with the resets, baselines and expiry that it has for all counters.
+//! are summed over. For counters, and where a type of the stream keeps sources, they are the source of the sample. The table
+//! differences each series of a counter before it sums over them, with the resets, baselines and expiry of all counters.
 //!
 //! | series | what becomes of it |
 //! |---|---|
 //! | no stream takes it | left out; that is what a configuration of few streams means |
 //! | the marker of its end | nothing; until the source expires, the next reading is compared with the one before |
 //! | NaN or infinite | left out: exporters send NaN for a quantile without observations |
-//! | a counter with the time of its start, shortly before | a reading 0 at that time, so that the first reading counts |
+//! | a counter that began at most [`RECENT_START_MS`] before | a reading 0 at that time, from which a new counter counts |
 //! | a counter whose start is the time of the reading | a reading, a baseline if it is the first: its start is not known |
 //! | deltas in a stream of counters, or a sum that falls too; cumulative sums in a stream of deltas | rejected |
-//! | a gauge or a delta of a replica that is not elected | left out; see [`election`] |
+//! | any sample of a replica that is not elected | left out; see [`election`] |
+//! | a counter of another replica than before, hardly newer | left out; see [`takeover`] |
+//! | a counter that two processes send at the same time | rejected of one of them; see [`processes`] |
 //! | a native histogram `h` | samples of `h_count` and `h_sum` |
 
 mod config;
 mod election;
+mod explain;
 mod part;
 mod pattern;
 mod problems;
+mod processes;
 mod rule;
+mod takeover;
 mod tally;
 
 use std::borrow::Cow;
@@ -35,16 +40,28 @@ use proxy_uve::wire::WireSample;
 
 pub use self::config::{Kind, StreamConfig, TopicFormat, TypeName};
 pub use self::election::{Elections, Open};
+pub use self::explain::Mapped;
 use self::part::Part;
 pub use self::problems::RuleProblem;
+use self::processes::{Process, Processes};
 use self::rule::REPLICA;
 pub use self::rule::Rule;
+use self::takeover::{Replica, Takeovers};
 pub use self::tally::Tally;
 use crate::intake::{Intake, LineError};
 use crate::timestamp;
 
 /// The label that senders of one pair have in common.
 const CLUSTER: &str = "cluster";
+
+/// How long before a reading its counter may have begun to count in full, where that is the first one: as SDKs that export once
+/// a minute, with some delay. An older counter that is new here has an increase that is of no window. A restart of a counter
+/// that is known is noticed by a lower reading, too.
+const RECENT_START_MS: i64 = 300_000;
+
+/// Why a reading is rejected that is of another process than the ones before, which goes on.
+const TWO_PROCESSES: &str =
+    "another process with another start time sends it, too; give each a `service.instance.id` of its own";
 
 /// All streams of series.
 #[derive(Clone, Debug, Default)]
@@ -53,9 +70,11 @@ pub struct Mapping {
     /// The rules for one metric, by its name.
     exact: HashMap<String, Vec<usize>>,
     globs: Vec<usize>,
-    /// In milliseconds.
-    allowed_lateness: i64,
+    /// How long before a reading its counter may have begun to count in full, in milliseconds.
+    recent_start: i64,
     elections: Arc<Elections>,
+    takeovers: Arc<Takeovers>,
+    processes: Arc<Processes>,
 }
 
 /// Adds the samples of a request to a batch of the log, and counts what becomes of them.
@@ -74,26 +93,15 @@ pub struct Writer<'w> {
     payload: Vec<u8>,
 }
 
-/// What a sample becomes in one stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mapped {
-    /// The stream.
-    pub stream: String,
-    /// The key of the object; `None` if the series has none of the labels that make it.
-    pub key: Option<String>,
-    /// The source, for a counter.
-    pub source: Option<String>,
-}
-
 impl Mapping {
-    /// The mapping of `rules` to the streams of `intake`. A start of a counter counts if it is not older than the
-    /// samples that a window still takes. `elections` outlive a change of the streams.
+    /// The mapping of `rules` to the streams of `intake`. A start of a counter counts if it is not older than five minutes,
+    /// or than the samples that a window still takes. `elections` outlive a change of the streams.
     pub fn new(rules: &[Rule], intake: &Intake, allowed_lateness: Duration, elections: Arc<Elections>) -> Self {
         let known =
             rules.iter().filter_map(|rule| Some((intake.stream(&rule.stream().to_string()).ok()?, rule.clone())));
         let mut mapping = Self {
             rules: known.collect(),
-            allowed_lateness: i64::try_from(allowed_lateness.as_millis()).unwrap_or(i64::MAX),
+            recent_start: i64::try_from(allowed_lateness.as_millis()).unwrap_or(i64::MAX).max(RECENT_START_MS),
             elections,
             ..Self::default()
         };
@@ -104,24 +112,6 @@ impl Mapping {
             }
         }
         mapping
-    }
-
-    /// What becomes of a sample of the series, in every stream that takes it.
-    pub fn explain(rules: &[Rule], series: &Series<'_>) -> Vec<Mapped> {
-        let (metric, labels) = (series.labels.metric(), series.labels);
-        let taking = rules.iter().filter(|rule| rule.takes(metric, labels));
-        taking
-            .map(|rule| {
-                let (mut key, mut source) = (String::new(), String::new());
-                let is_named = rule.key(metric, labels, &mut key).is_some();
-                let has_source = rule.source(metric, labels, &mut source).is_some();
-                Mapped {
-                    stream: rule.stream().to_string(),
-                    key: is_named.then_some(key),
-                    source: has_source.then_some(source),
-                }
-            })
-            .collect()
     }
 
     /// The elected replicas.
@@ -137,16 +127,16 @@ impl Mapping {
 }
 
 /// Calls `add`, which returns whether a sample was taken, if the sender of a series is the one of its replicas that
-/// counts; returns whether it is. The readings of a counter count whichever replica sends them.
+/// counts; returns whether it is.
 fn if_elected(
     mapping: &Mapping,
     open: &mut Open,
-    (rule, series): (&Rule, &Series<'_>),
+    series: &Series<'_>,
     now: u64,
     add: impl FnOnce() -> bool,
 ) -> bool {
     let replica = series.labels.value(REPLICA);
-    if replica.is_empty() || rule.metric_kind() == MetricKind::Agg {
+    if replica.is_empty() {
         add();
         return true;
     }
@@ -226,23 +216,53 @@ impl<'w> Writer<'w> {
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
             let (mapping, now, mut rejected) = (self.mapping, self.batch.appended_at(), 0);
             let mut open = std::mem::take(&mut self.open);
+            let replica = Replica::of(&mapping.takeovers, rule, series);
+            let process = Process::of(&mapping.processes, (*stream, rule), series, [&self.key, &self.source]);
             let add = || {
                 let before = self.tally.stored;
-                for point in points.clone() {
-                    if let Err(error) = self.push_point(*stream, rule, point, has_source) {
-                        rejected += 1;
-                        self.tally.reject(format!("series `{metric}` in stream {}: {error}", rule.stream()));
-                    }
-                }
+                rejected = self.push_to((*stream, rule), metric, (replica, process), points.clone(), has_source);
                 self.tally.stored > before
             };
-            if !if_elected(mapping, &mut open, (rule, series), now, add) {
+            if !if_elected(mapping, &mut open, series, now, add) {
                 self.tally.replicas += points.clone().count() as u64;
             }
             self.open = open;
             most_rejected = most_rejected.max(Some(rejected));
         }
         most_rejected
+    }
+
+    /// Adds points to a stream; the number of those that are rejected.
+    fn push_to(
+        &mut self,
+        (stream, rule): (u16, &Rule),
+        metric: &str,
+        (mut replica, process): (Replica<'_>, Process<'_>),
+        points: impl Iterator<Item = Point>,
+        has_source: bool,
+    ) -> u64 {
+        let mut rejected = 0;
+        for point in points {
+            if replica.leaves_out(point.timestamp_ms) {
+                self.tally.replicas += 1;
+                continue;
+            }
+            if process.refuses(&point) {
+                rejected += 1;
+                self.tally.reject(format!("series `{metric}` in stream {}: {TWO_PROCESSES}", rule.stream()));
+                continue;
+            }
+            let stored = self.tally.stored;
+            if let Err(error) = self.push_point(stream, rule, point, has_source) {
+                rejected += 1;
+                self.tally.reject(format!("series `{metric}` in stream {}: {error}", rule.stream()));
+            }
+            if self.tally.stored > stored {
+                replica.has_sent(point.timestamp_ms);
+            }
+        }
+        replica.finish();
+        rejected
     }
 
     fn push_point(&mut self, stream: u16, rule: &Rule, point: Point, has_source: bool) -> Result<(), LineError> {
@@ -256,7 +276,7 @@ impl<'w> Writer<'w> {
         }
         let age = point.timestamp_ms.saturating_sub(point.start_ms);
         // A start at the time of the reading has no increase since it: it marks that the true start is not known.
-        let has_start = point.start_ms > 0 && (1..=self.mapping.allowed_lateness).contains(&age);
+        let has_start = point.start_ms > 0 && (1..=self.mapping.recent_start).contains(&age);
         if has_start && rule.metric_kind() == MetricKind::Agg {
             // A counter that is known with a later reading ignores it.
             self.add(stream, point.start_ms, Number::F64(0.0), has_source)?;
@@ -282,7 +302,7 @@ impl<'w> Writer<'w> {
         let added = self.intake.add(stream, self.key.as_bytes(), &sample, self.batch, &mut self.payload);
         added.map_err(|error| match error {
             LineError::Timestamp(error) => LineError::Timestamp(error.in_series(timestamp_ms)),
-            error => error,
+            error => error.in_series(),
         })
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, l
             problems.iter().for_each(|(key, message)| problem(key, message));
             Vec::new()
         });
-        let Ok(rule) = rule else { continue };
+        let Ok(rule) = rule.map(|rule| rule.with_types(&types)) else { continue };
         if let Some((topic, ..)) = rule.topic() {
             if !is_on_kafka {
                 problem("topic", "topics are read with log.kind = \"kafka\" only; set it, or remove the topic");

@@ -10,7 +10,6 @@ const HOUR: Duration = Duration::from_secs(3600);
 const HALF_HOUR: Duration = Duration::from_secs(1800);
 const QUARTER: Duration = Duration::from_secs(900);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
-const FIVE_MINUTES: Duration = Duration::from_secs(300);
 const SECOND: Duration = Duration::from_secs(1);
 const TENTH: Duration = Duration::from_millis(100);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -132,6 +131,7 @@ pub(super) const DURATIONS: [Span; 37] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),
     span("aggregation.allowed_skew", Duration::ZERO, DAY, |c| c.aggregation.allowed_skew),
     span("aggregation.idle_timeout", MILLISECOND, DAY, |c| c.aggregation.idle_timeout),
+    span("aggregation.replica_timeout", SECOND, DAY, |c| c.aggregation.replica_timeout),
     span("aggregation.source_timeout", SECOND, THIRTY_DAYS, |c| c.aggregation.source_timeout),
     span("contiv.discovery_interval", SECOND, DAY, |c| c.contiv.discovery_interval),
     span("contiv.interval", SECOND, DAY, |c| c.contiv.interval),
@@ -142,7 +142,6 @@ pub(super) const DURATIONS: [Span; 37] = [
     span("http.header_timeout", TENTH, TEN_MINUTES, |c| c.http.header_timeout),
     span("http.idle_timeout", SECOND, DAY, |c| c.http.idle_timeout),
     span("kafka.commit_interval", TENTH, HOUR, |c| c.kafka.commit_interval),
-    span("kafka.election_timeout", SECOND, FIVE_MINUTES, |c| c.kafka.election_timeout),
     span("kafka.refresh_interval", TENTH, HOUR, |c| c.kafka.refresh_interval),
     span("kafka.session_timeout", SECOND, HALF_HOUR, |c| c.kafka.session_timeout),
     span("kafka.transaction_timeout", SECOND, QUARTER, |c| c.kafka.transaction_timeout),

@@ -10,7 +10,7 @@
 //! | status | meaning |
 //! |---|---|
 //! | 204 | all fields are durable, texts, or of series that no stream takes |
-//! | 400 | some lines can never be taken, and all others are durable; or a parameter is wrong |
+//! | 400 | some lines can never be taken, and all others are durable; or `precision` is wrong |
 //! | 413, 415, 429, 503 | as for samples; a body that was too slow gets 503, so that it is sent again |
 //!
 //! The same body counts once if every point has a time and the log is the embedded one, also as the [first
@@ -18,7 +18,7 @@
 
 mod growing;
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use axum::extract::{Extension, Query, Request, State};
 use axum::http::StatusCode;
@@ -29,6 +29,7 @@ use daemon_formats::line_protocol::{self, Precision};
 use daemon_sources::mapping::Tally;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
+use tracing::info;
 
 use crate::http::body::{Encoded, Refusal};
 use crate::http::ingest::{self, Failure};
@@ -85,10 +86,19 @@ async fn post(shared: Arc<Shared>, client: Client, parameters: &[(String, String
     response
 }
 
-fn precision(parameters: &[(String, String)]) -> Result<Precision, String> {
+/// Logs the first parameter that a write does not have, once. It is ignored, as by InfluxDB: some clients send parameters of
+/// their own.
+fn log_unknown(parameters: &[(String, String)]) {
+    static LOGGED: Once = Once::new();
     if let Some((name, _)) = parameters.iter().find(|(name, _)| !PARAMETERS.contains(&name.as_str())) {
-        return Err(format!("unknown parameter `{name}`; a write takes {}", PARAMETERS.join(", ")));
+        LOGGED.call_once(|| {
+            info!(parameter = %format_args!("{name:.100}"), "A write has an unknown parameter, which is ignored.");
+        });
     }
+}
+
+fn precision(parameters: &[(String, String)]) -> Result<Precision, String> {
+    log_unknown(parameters);
     let named = parameters.iter().find(|(name, value)| name == "precision" && !value.is_empty());
     let named = named.map_or("ns", |(_, value)| value);
     Precision::of(named).ok_or_else(|| format!("precision is {named:?}; write ns, us, ms, s, m or h"))
@@ -116,7 +126,7 @@ fn store(shared: &Shared, encoded: Encoded, precision: Precision) -> Result<Tall
 }
 
 fn answer(tally: &Tally) -> Response {
-    match series::rejections(tally) {
+    match series::rejections(tally, tally.rejected) {
         None => StatusCode::NO_CONTENT.into_response(),
         // The words by which clients know that the rest is stored.
         Some(text) => problem(StatusCode::BAD_REQUEST, &format!("partial write: {text} dropped={}", tally.rejected)),

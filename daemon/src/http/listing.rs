@@ -215,7 +215,7 @@ fn response(body: Body) -> Response {
 fn next_page(uri: &Uri, limit: usize, last: &str, selection: &Selection) -> String {
     let parameter = |(name, text): (&str, &str)| format!("&{name}={}", percent_encoded(text, NON_ALPHANUMERIC));
     let cfilt = Some(selection.cfilt.as_str()).filter(|text| !text.is_empty()).map(|text| ("cfilt", text));
-    let kfilt = selection.kfilt.as_ref().map(|names| names.join(","));
+    let kfilt = selection.kfilt.as_ref().map(|names| Names::join(names));
     let kfilt = kfilt.as_deref().map(|text| ("kfilt", text));
     let rest: String = [Some(("after", last)), cfilt, kfilt].into_iter().flatten().map(parameter).collect();
     format!("<{}?limit={limit}{rest}>; rel=\"next\"", uri.path())

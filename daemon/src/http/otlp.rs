@@ -91,7 +91,7 @@ fn store(shared: &Shared, encoded: Encoded, encoding: Encoding) -> Result<Stored
 impl Stored {
     fn into_response(self, encoding: Encoding) -> Response {
         let points = self.tally.rejected_samples + self.tally.rejected_histograms + self.faults;
-        let text = series::rejections(&self.tally);
+        let text = series::rejections(&self.tally, points);
         let body = answer::response(encoding, text.as_deref().map(|text| (points, text)));
         ([(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
     }

@@ -60,7 +60,7 @@ pub(super) async fn get(
     }
     let names = match names.as_deref() {
         None => Names::with_prefix(""),
-        Some(names) => Names::of("", names.split(',')),
+        Some(names) => Names::of("", Names::split(names).iter().map(String::as_str)),
     };
     let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Exposition::accepted(&accept.join(","));

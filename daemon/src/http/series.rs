@@ -111,12 +111,13 @@ pub(super) fn digest(parameters: &str, bytes: &[u8]) -> [u8; KEY_BYTES] {
     std::array::from_fn(|index| digest[index])
 }
 
-/// What is rejected, in a sentence for the answer; `None` if nothing is.
-pub(super) fn rejections(tally: &Tally) -> Option<String> {
+/// What is rejected, in a sentence for the answer; `None` if nothing is. `count` is the number in the units of the format: a
+/// histogram is one point and two samples.
+pub(super) fn rejections(tally: &Tally, count: u64) -> Option<String> {
     if tally.rejected == 0 {
         return None;
     }
-    let more = tally.rejected.saturating_sub(tally.reasons.len() as u64);
+    let more = count.saturating_sub(tally.reasons.len() as u64);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    Some(format!("{} rejected, all others stored: {}{more}", tally.rejected, tally.reasons.join("; ")))
+    Some(format!("{count} rejected, all others stored: {}{more}", tally.reasons.join("; ")))
 }

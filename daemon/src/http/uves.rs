@@ -26,7 +26,7 @@ use serde::Deserialize;
 use crate::http::body::Refusal;
 use crate::http::listing::{self, Form, Listing, Requester, Selection};
 use crate::http::{Shared, bad_path, json, problem};
-use daemon_view::{Filter, Walk};
+use daemon_view::{Filter, Names, Walk};
 
 /// The query parameters of all UVE routes.
 #[derive(Debug, Default, Deserialize)]
@@ -61,7 +61,7 @@ impl UveQuery {
             _ => Err(format!("`limit` is {text:?}; expected a whole number, 1 or more, of objects in the response")),
         });
         // In Contrail, too, a parameter without a value is none, and a posted list without names selects none.
-        let kfilt = kfilt.filter(|text| !text.is_empty()).map(|text| text.split(',').map(str::to_owned).collect());
+        let kfilt = kfilt.filter(|text| !text.is_empty()).map(|text| Names::split(&text));
         Ok(Selection { limit: limit.transpose()?, after, cfilt, kfilt })
     }
 }

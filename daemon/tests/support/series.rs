@@ -82,12 +82,30 @@ pub(crate) fn block(guide: &'static str, first_line: &str) -> &'static str {
     bodies.find(|body| body.starts_with(first_line)).unwrap_or_else(|| panic!("no block {first_line:?} in the guide"))
 }
 
+/// The command of a block of a guide that ends with the daemon in the foreground, with a data directory and settings for a
+/// test as further arguments of its last line.
+pub(crate) fn foreground(block: &str, folder: &Path, data: &Path, settings: &[&str]) -> Command {
+    // The daemon takes the place of the shell, so that signals reach it.
+    let script = block.trim_end().replace("derived-statsd run", "exec derived-statsd run") + " \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-ec", &script, "sh", "--set"]).arg(format!("log.data_dir={}", data.display())).current_dir(folder);
+    for setting in ["http.listen=127.0.0.1:0"].iter().chain(settings) {
+        command.args(["--set", setting]);
+    }
+    command.env("PATH", path()).env("RUST_LOG", "info").env("NO_COLOR", "1");
+    command
+}
+
+/// The search path with the tested program.
+fn path() -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_derived-statsd")).parent().unwrap();
+    format!("{}:{}", program.display(), std::env::var("PATH").unwrap())
+}
+
 /// Runs a block of a guide as written in a shell, in a folder; only the address is that of the daemon.
 pub(crate) fn run_block(block: &str, folder: &Path, address: &str) -> String {
-    let program = Path::new(env!("CARGO_BIN_EXE_derived-statsd")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new("sh");
-    command.args(["-e", "-c", &block.replace("127.0.0.1:8081", address)]).current_dir(folder).env("PATH", path);
+    command.args(["-e", "-c", &block.replace("127.0.0.1:8081", address)]).current_dir(folder).env("PATH", path());
     let output = command.output().unwrap();
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{block}\n{out}{error}");

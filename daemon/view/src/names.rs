@@ -27,6 +27,28 @@ impl Names {
         Self(found)
     }
 
+    /// The patterns of a list with commas between them. A backslash before a comma makes it a part of a name, as in those of
+    /// objects of several labels; elsewhere a backslash is a part of the name itself.
+    pub fn split(list: &str) -> Vec<String> {
+        let mut patterns = vec![String::new()];
+        let mut characters = list.chars().peekable();
+        while let Some(character) = characters.next() {
+            match (character, patterns.last_mut()) {
+                (',', _) => patterns.push(String::new()),
+                ('\\', Some(pattern)) => pattern.push(characters.next_if_eq(&',').unwrap_or('\\')),
+                (character, Some(pattern)) => pattern.push(character),
+                (_, None) => {}
+            }
+        }
+        patterns
+    }
+
+    /// The list that [`split`](Self::split) takes apart.
+    pub fn join(patterns: &[String]) -> String {
+        let escaped: Vec<_> = patterns.iter().map(|pattern| pattern.replace(',', "\\,")).collect();
+        escaped.join(",")
+    }
+
     /// Whether the name is selected.
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.covers(name))
@@ -73,6 +95,23 @@ mod tests {
         assert_eq!(texts("", "c,b*,a,b1,bc*, b ,,a"), ["a", "b*", "c"]);
         assert_eq!(texts("", "b*,*,a"), ["*"]);
         assert_eq!(texts("", ""), [""; 0]);
+    }
+
+    #[test]
+    fn a_comma_of_a_name_has_a_backslash_before_it() {
+        let cases = [
+            ("", vec![""]),
+            ("a,b*", vec!["a", "b*"]),
+            (r"shop\,/cart,b", vec!["shop,/cart", "b"]),
+            (r"a\b,c", vec![r"a\b", "c"]),
+            // The name of an object has a backslash of its own where a label has a comma.
+            (r"a\\,b\,h:80", vec![r"a\,b,h:80"]),
+        ];
+        for (list, expected) in cases {
+            let found = Names::split(list);
+            assert_eq!(found, expected);
+            assert_eq!(Names::join(&found), list);
+        }
     }
 
     #[test]

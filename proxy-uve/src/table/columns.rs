@@ -138,6 +138,22 @@ impl Columns {
         outcome
     }
 
+    /// Takes the start of a counter in every column of a group that has counters. An error if none of them does.
+    pub(super) fn start_counters(
+        &mut self,
+        plan: &Plan,
+        group: usize,
+        slot: usize,
+        at: u64,
+        (source, rules): (SourceId, SourceRules<'_>),
+    ) -> Outcome {
+        let of_windows = plan.groups[group].window_columns.iter().copied();
+        let inline = (self.windows.len()..).zip(&plan.inline).filter(|(_, inline)| inline.group == group);
+        let columns = of_windows.chain(inline.map(|(column, _)| column));
+        let started = columns.map(|column| self.readings.start(column, &rules, slot, source, at));
+        started.fold(Err(NotAccepted::Late), best)
+    }
+
     /// Restores the words of an object's inline state. Earlier versions have the reading of its counter there, of time
     /// `newest` at most.
     pub(super) fn restore_inline(

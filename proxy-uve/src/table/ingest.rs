@@ -164,7 +164,8 @@ impl<S: ResultSink> StreamState<S> {
         }
         // Windows that close may take the slot away.
         let slot = if self.accept_time(keys, record.at) { None } else { slot };
-        if !self.plan.groups.iter().any(|group| self.progress.is_open(record.at, group.period)) {
+        let is_late = !self.plan.groups.iter().any(|group| self.progress.is_open(record.at, group.period));
+        if is_late && !self.is_start(record) {
             return Fate::Late;
         }
         match slot.or_else(|| keys.slots_mut().find_or_insert(record.key)) {
@@ -198,14 +199,25 @@ impl<S: ResultSink> StreamState<S> {
         makes_due
     }
 
-    /// Adds the sample to every group whose window is open.
+    /// Whether a record is the start of a counter, also where its window is closed.
+    fn is_start(&self, record: &DecodedRecord<'_>) -> bool {
+        self.settings.late_starts && self.plan.has_counters() && record.value.as_f64() == 0.0
+    }
+
+    /// Adds the sample to every group whose window is open; in the others the start of a counter.
     fn apply(&mut self, keys: &mut impl Keys, slot: usize, record: &DecodedRecord<'_>) -> Fate {
         let source = self.plan.keeps_sources().then(|| self.columns.readings_mut().begin_sample(record.source));
-        let mut outcome = Err(NotAccepted::Refused);
+        let mut outcome = Err(NotAccepted::Late);
         for group in 0..self.plan.groups.len() {
-            if self.progress.is_open(record.at, self.plan.groups[group].period) {
-                outcome = best(outcome, self.apply_to_group(group, slot, record, source));
-            }
+            let is_open = self.progress.is_open(record.at, self.plan.groups[group].period);
+            outcome = best(
+                outcome,
+                match source {
+                    _ if is_open => self.apply_to_group(group, slot, record, source),
+                    Some(source) if self.is_start(record) => self.apply_start_to_group(group, slot, record.at, source),
+                    _ => Err(NotAccepted::Late),
+                },
+            );
         }
         source.into_iter().for_each(|source| self.columns.readings_mut().end_sample(source));
         if outcome.is_err() && !self.objects.contains(slot) {
@@ -214,9 +226,22 @@ impl<S: ResultSink> StreamState<S> {
         self.objects.mark_changed(slot);
         match outcome {
             Ok(Accepted::Added | Accepted::OnlyRead) => Fate::Aggregated,
+            Err(NotAccepted::Late) => Fate::Late,
             Err(NotAccepted::OverLimit) => Fate::OverLimit,
             Err(NotAccepted::Refused) => Fate::Refused,
         }
+    }
+
+    /// Takes the start of a counter, at a time whose window of the group is closed. The object is alive from the oldest open
+    /// window on.
+    fn apply_start_to_group(&mut self, group: usize, slot: usize, at: u64, source: SourceId) -> Outcome {
+        let Self { plan, settings, progress, columns, objects, .. } = self;
+        let rules = settings.source_rules(plan, progress);
+        let outcome = columns.start_counters(plan, group, slot, at, (source, rules));
+        if outcome.is_ok() {
+            objects.group_mut(group).touch(&plan.groups[group], slot, progress.watermark());
+        }
+        outcome
     }
 
     /// Adds the sample to the columns of the group. An error if none of them accepts it.

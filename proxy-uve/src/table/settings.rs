@@ -49,6 +49,10 @@ pub struct TableSettings {
     /// How long the source of a counter may be silent until its last reading is forgotten and its next reading is a
     /// baseline, in event time, without [unknown time](crate::Table::mark_unknown). Default 1 hour.
     pub source_timeout: Duration,
+    /// Whether a reading of 0 of a counter whose windows are all closed is taken as its start: it adds nothing, and the next
+    /// reading of the source counts from it, if it has no newer one. For senders that state when a counter began. It may be
+    /// as old as [`source_timeout`](Self::source_timeout). Default `false`: it is late.
+    pub late_starts: bool,
     /// The longest key taken, in bytes; at most 16,777,215. Default 1024.
     pub max_key_bytes: usize,
     /// The longest payload taken, in bytes. Default 65,536.
@@ -64,6 +68,7 @@ impl Default for TableSettings {
             max_objects: 1_000_000,
             max_sources: 10_000,
             source_timeout: Duration::from_secs(3600),
+            late_starts: false,
             max_key_bytes: 1024,
             max_payload_bytes: 64 * 1024,
         }
@@ -105,6 +110,12 @@ impl TableSettings {
     #[must_use]
     pub const fn with_source_timeout(self, source_timeout: Duration) -> Self {
         Self { source_timeout, ..self }
+    }
+
+    /// The same with another [`late_starts`](Self::late_starts).
+    #[must_use]
+    pub const fn with_late_starts(self, late_starts: bool) -> Self {
+        Self { late_starts, ..self }
     }
 
     /// The same with another [`max_key_bytes`](Self::max_key_bytes).

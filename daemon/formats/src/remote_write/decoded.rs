@@ -7,7 +7,7 @@
 
 use super::Version;
 use crate::protobuf::{Field, Fields, ProtobufError};
-use crate::{HistogramPoint, Labels, Limits, Meaning, Point, Series, SeriesError, SeriesFault};
+use crate::{HistogramPoint, Labels, Limits, METRIC_NAME, Meaning, Point, Series, SeriesError, SeriesFault};
 
 /// A series as far as it is decoded.
 #[derive(Debug, Default)]
@@ -88,16 +88,24 @@ impl<'b> Decoded<'b> {
             found.ok_or(SeriesFault::NotUtf8)
         };
         let (pairs, rest) = self.references.as_chunks();
+        // The labels after one with a fault are taken, too: one of them may be the name of the series.
+        let mut outcome = if rest.is_empty() { Ok(()) } else { Err(odd) };
         for [name, value] in pairs {
-            self.pairs.push((symbol(*name)?, symbol(*value)?));
+            match symbol(*name).and_then(|name| Ok((name, symbol(*value)?))) {
+                Ok(pair) => self.pairs.push(pair),
+                Err(fault) => outcome = outcome.and(Err(fault)),
+            }
         }
-        if rest.is_empty() { Ok(()) } else { Err(odd) }
+        outcome
     }
 
     /// Passes the series on; the number of its points.
     pub(super) fn pass(&mut self, limits: &Limits, take: &mut impl FnMut(Result<Series<'_>, SeriesError>)) -> usize {
         let labels = match self.fault.take() {
-            Some(fault) => Err(SeriesError { metric: String::new(), fault }),
+            Some(fault) => {
+                let metric = self.pairs.iter().find(|(name, _)| *name == METRIC_NAME).map(|(_, value)| *value);
+                Err(SeriesError { metric: metric.unwrap_or_default().to_owned(), fault })
+            }
             None => Labels::new(std::mem::take(&mut self.pairs), limits),
         };
         match labels {

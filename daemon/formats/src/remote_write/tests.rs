@@ -96,7 +96,7 @@ fn faults_of_references_and_texts_are_those_of_one_series() {
     for symbol in [&b""[..], b"__name__", b"up", b"\xff"] {
         prost::encoding::bytes::encode(4, &symbol.to_vec(), &mut body);
     }
-    for references in [&[1, 2][..], &[1], &[1, 9], &[1, 3]] {
+    for references in [&[1, 2][..], &[1], &[1, 9], &[1, 3], &[1, 2, 2, 3], &[3, 2, 1, 2], &[1, 2, 2]] {
         prost::encoding::message::encode(5, &series(references), &mut body);
     }
     let found = read(Version::V2, &body, Limits::default()).unwrap();
@@ -105,8 +105,29 @@ fn faults_of_references_and_texts_are_those_of_one_series() {
         "a series without a name: it has 1 references to names and values of labels; send an even number",
         "a series without a name: it refers to symbol 9, but the request has 4; send all symbols",
         "a series without a name: a label is not UTF-8; send names and values in UTF-8",
+        "series `up`: a label is not UTF-8; send names and values in UTF-8",
+        "series `up`: a label is not UTF-8; send names and values in UTF-8",
+        "series `up`: it has 3 references to names and values of labels; send an even number",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_label_of_version_1_that_is_not_utf_8_is_the_fault_of_a_series_that_is_named() {
+    let label = |name: &[u8], value: &[u8]| {
+        let mut label = Vec::new();
+        prost::encoding::bytes::encode(1, &name.to_vec(), &mut label);
+        prost::encoding::bytes::encode(2, &value.to_vec(), &mut label);
+        label
+    };
+    let mut series = Vec::new();
+    for label in [label(b"__name__", b"c_total"), label(b"job", b"\xff")] {
+        prost::encoding::bytes::encode(1, &label, &mut series);
+    }
+    let mut body = Vec::new();
+    prost::encoding::bytes::encode(1, &series, &mut body);
+    let found = read(Version::V1, &body, Limits::default()).unwrap();
+    assert_eq!(found, ["series `c_total`: a label is not UTF-8; send names and values in UTF-8"]);
 }
 
 #[test]

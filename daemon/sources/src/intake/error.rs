@@ -111,6 +111,31 @@ impl LineError {
         let names: Vec<_> = types.iter().map(ToString::to_string).collect();
         Self::Value { value, stream: plan.stream().to_string(), types: names.join(" or "), remedy }
     }
+
+    /// The same error with the remedy of a stream of series, whose type is a key of its own.
+    pub(crate) fn in_series(self) -> Self {
+        let Self::Value { value, stream, types, remedy } = self else { return self };
+        let value_type =
+            [ValueType::F64, ValueType::I64, ValueType::U64].into_iter().find(|it| it.to_string() == types);
+        let remedy = value_type.map_or(remedy, |value_type| remedy_in_series(value, value_type));
+        Self::Value { value, stream, types, remedy }
+    }
+}
+
+/// What to do about a value that does not fit a stream of series with a type.
+fn remedy_in_series(value: Number, value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::I64 | ValueType::U64 if value.as_f64().fract() != 0.0 => {
+            "send an integer, or write type = \"f64\" in the stream"
+        }
+        ValueType::U64 if value.as_f64() < 0.0 => "send no negative value, or write type = \"i64\" in the stream",
+        _ if is_rounded(value, &[value_type]) => {
+            "a floating-point number from 2^53 on is no exact integer: write type = \"f64\" in the stream, or send integers, \
+             which OTLP and line protocol have and remote write has not"
+        }
+        ValueType::I64 if value.as_f64() > 0.0 => "send smaller values, or write type = \"u64\" in the stream",
+        _ => "send a value in the range of the type, or write another type in the stream",
+    }
 }
 
 /// Whether a value is a double of a size from which on it may be a rounded integer, and in the range of one of the types.

@@ -2,7 +2,8 @@
 //!
 //! Senders of a pair have the same label `cluster` and different labels `__replica__`, as Prometheus in high availability.
 //! The first one that sends is elected for its cluster; the samples of the others are left out until the elected one has
-//! sent nothing for [`TIMEOUT`]. Counters need no election: the readings of all replicas are of one counter.
+//! sent nothing for a while: by default [`TIMEOUT`]. Counters need it too: the time of a scrape is its start, so the
+//! reading of a slow replica, or of one whose clock is ahead, is lower than one that seems to be older, as after a reset.
 //!
 //! Where several daemons share a Kafka cluster, they agree on the elected replicas: see [`GroupElections`]. A request may find
 //! that they must do so first; then it is mapped once more afterwards.
@@ -17,7 +18,9 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use daemon_base::clock::micros;
 use daemon_base::fnv;
 use daemon_base::setting::file;
 use daemon_log::{Candidate, GroupElections, LogError, Standing};
@@ -25,7 +28,7 @@ use tracing::{info, warn};
 
 /// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
 /// begins anew.
-const TIMEOUT: u64 = 30_000_000;
+const TIMEOUT: u64 = 90_000_000;
 
 /// The most clusters; of those beyond it all replicas count.
 const MAX_CLUSTERS: usize = 1_000;
@@ -56,6 +59,8 @@ struct State {
     full_until: u64,
     /// Whether the file has something else.
     is_changed: bool,
+    /// In microseconds, in place of [`TIMEOUT`].
+    timeout: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -66,8 +71,8 @@ struct Elected {
 }
 
 impl Elections {
-    /// Reads the elections in the directory of a log, and keeps them there. Each elected replica has 30 s from `now` (µs)
-    /// on to send something. A file that cannot be used is a warning: the next replica that sends is elected.
+    /// Reads the elections in the directory of a log, and keeps them there. Each elected replica has the whole timeout
+    /// from `now` (µs) on to send something. A file that cannot be used is a warning: the next replica that sends is elected.
     pub fn read(directory: &Path, now: u64) -> Self {
         let path = directory.join(FILE);
         let read = match file::read_regular(&path) {
@@ -99,6 +104,12 @@ impl Elections {
     pub fn settle(&self, open: Open) -> Result<(), LogError> {
         let open: Vec<_> = open.into_iter().collect();
         self.group.as_ref().map_or(Ok(()), |group| group.settle(&open))
+    }
+
+    /// Sets how long an elected replica may send nothing, by default 90 s.
+    pub fn set_timeout(&self, timeout: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.timeout = Some(micros(timeout));
     }
 
     /// Calls `add` if the samples count that a replica sends at `now` (µs), and returns whether they do. `add` returns
@@ -169,9 +180,13 @@ fn take_in(
 }
 
 impl State {
+    fn timeout(&self) -> u64 {
+        self.timeout.unwrap_or(TIMEOUT)
+    }
+
     fn may_take(&self, cluster: &str, replica: &str, now: u64) -> bool {
         let elected = self.elected_by_cluster.get(cluster);
-        elected.is_none_or(|elected| elected.replica == replica || now.saturating_sub(elected.last) >= TIMEOUT)
+        elected.is_none_or(|elected| elected.replica == replica || now.saturating_sub(elected.last) >= self.timeout())
     }
 
     /// Elects a replica that [may](Self::may_take) send samples, or notes that it has sent some.
@@ -186,11 +201,11 @@ impl State {
     }
 
     fn elect(&mut self, cluster: &str, replica: &str, now: u64) {
-        let all = &mut self.elected_by_cluster;
+        let (timeout, all) = (self.timeout(), &mut self.elected_by_cluster);
         if all.len() >= MAX_CLUSTERS && now >= self.full_until {
-            all.retain(|_, elected| now.saturating_sub(elected.last) < TIMEOUT);
+            all.retain(|_, elected| now.saturating_sub(elected.last) < timeout);
             let earliest = all.values().map(|elected| elected.last).min().unwrap_or(now);
-            self.full_until = earliest.saturating_add(TIMEOUT);
+            self.full_until = earliest.saturating_add(timeout);
         }
         if all.len() < MAX_CLUSTERS {
             all.insert(cluster.to_owned(), Elected { replica: replica.to_owned(), last: now });
@@ -270,6 +285,18 @@ mod tests {
         // A clock that steps back makes nobody silent.
         assert!(elections.takes("eu", "b", 5));
         assert!(!elections.takes("eu", "a", 20_000_000 + TIMEOUT + 1));
+    }
+
+    #[test]
+    fn a_silence_shorter_than_the_timeout_that_is_set_changes_nothing() {
+        let elections = Elections::default();
+        elections.set_timeout(Duration::from_secs(400));
+        let minute = 60_000_000;
+        for minutes in 0..5 {
+            assert!(elections.takes("eu", "a", minutes * 5 * minute), "every five minutes");
+            assert!(!elections.takes("eu", "b", minutes * 5 * minute + 4 * minute));
+        }
+        assert!(elections.takes("eu", "b", 30 * minute));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! One stream of series, compiled: which series it takes, and what key and source their samples have.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use daemon_base::fnv;
 use daemon_formats::json_fields::Fields;
 use daemon_formats::{Labels, METRIC_NAME, Meaning};
 use derived_stats::MetricKind;
 use proxy_uve::StreamName;
+use proxy_uve::schema::ProxyType;
 use proxy_uve::wire::MAX_SOURCE_BYTES;
 
 use super::config::{Kind, StreamConfig, TypeName};
@@ -32,6 +34,8 @@ pub struct Rule {
     conditions: Vec<(String, Pattern)>,
     kind: Kind,
     value_type: TypeName,
+    /// Whether a type of the stream keeps something of each source.
+    keeps_sources: bool,
     topic: Option<Topic>,
 }
 
@@ -72,11 +76,21 @@ impl Rule {
                 conditions,
                 kind: config.kind,
                 value_type: config.value_type,
+                keeps_sources: config.kind == Kind::Counter,
                 topic,
             }),
             (true, Err(error), _) => Err(vec![RuleProblem { key: "name", message: error.to_string() }]),
             _ => Err(problems.0),
         }
+    }
+
+    /// The rule for a stream with these types. Those that count the last value of each source, or take samples as readings,
+    /// give the samples of all kinds a source; without them only those of counters have one, as nothing else depends on it.
+    #[must_use]
+    pub fn with_types(self, types: &[Arc<ProxyType>]) -> Self {
+        let specs = || types.iter().flat_map(|of| of.attributes()).map(|attribute| &attribute.spec);
+        let is_by_source = specs().any(|spec| spec.last_values().is_some() || spec.takes_increases());
+        Self { keeps_sources: self.keeps_sources || is_by_source, ..self }
     }
 
     /// The name in the configuration.
@@ -100,9 +114,9 @@ impl Rule {
         self.kind.metric_kind()
     }
 
-    /// Whether one of the replicas of a sender has to be elected: for series that are no counters.
+    /// Whether one of the replicas of a sender has to be elected: for series.
     pub fn needs_elections(&self) -> bool {
-        self.topic.is_none() && self.metric_kind() != MetricKind::Agg
+        self.topic.is_none()
     }
 
     /// The name of the metric, if the stream takes only one.
@@ -177,10 +191,11 @@ impl Rule {
         is_named.then_some(())
     }
 
-    /// Writes the source of a series: the labels that are no part of the key. For counters only, as nothing else depends
-    /// on it; `None` otherwise. Very long labels are cut, with a digest of all in place of the rest.
+    /// Writes the source of a series: the labels that are no part of the key. `None` where nothing depends on it: the
+    /// samples are not of counters, and no type of the stream [keeps sources](Self::with_types). Very long labels are cut,
+    /// with a digest of all in place of the rest.
     pub fn source(&self, metric: &str, labels: &Labels<'_>, source: &mut String) -> Option<()> {
-        if self.kind != Kind::Counter {
+        if !self.keeps_sources {
             return None;
         }
         source.clear();
@@ -225,12 +240,13 @@ impl Rule {
                 self.value_type.value_type(),
             );
         }
-        let conditions: Vec<_> =
-            self.conditions.iter().map(|(label, pattern)| format!("{label} is {pattern}")).collect();
+        let conditions: Vec<_> = self.conditions.iter().map(|(label, pattern)| condition(label, pattern)).collect();
         let conditions =
             if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+        let is_of_sources = self.keeps_sources && self.kind != Kind::Counter;
+        let sources = if is_of_sources { ", of a source for each set of the other labels" } else { "" };
         format!(
-            "{}: takes `{}`{conditions}; an object of the table {} for each value of {}; the samples are {kind} ({})",
+            "{}: takes `{}`{conditions}; an object of the table {} for each value of {}; the samples are {kind} ({}){sources}",
             self.stream,
             self.metric,
             self.table,
@@ -238,6 +254,12 @@ impl Rule {
             self.value_type.value_type(),
         )
     }
+}
+
+/// A condition in words.
+fn condition(label: &str, pattern: &Pattern) -> String {
+    let text = pattern.to_string();
+    if text.is_empty() { format!("{label} is missing or empty") } else { format!("{label} is {text}") }
 }
 
 /// The value of a label of a sample, whose metric may be derived from that of the series.

@@ -179,8 +179,8 @@ fn a_recent_start_of_a_counter_is_a_reading_of_zero() {
     let records = |kind, point| pushed(&config("m", &["job"], kind), ValueType::F64, &[point], &[]).1;
     assert_eq!(records(Kind::Counter, started(0)), 1, "a true reset point has the total of an unknown start");
     assert_eq!(records(Kind::Counter, started(1)), 2);
-    assert_eq!(records(Kind::Counter, started(30_000)), 2);
-    assert_eq!(records(Kind::Counter, started(30_001)), 1, "its window is closed");
+    assert_eq!(records(Kind::Counter, started(300_000)), 2);
+    assert_eq!(records(Kind::Counter, started(300_001)), 1, "its growth is of no window");
     assert_eq!(records(Kind::Counter, started(-1)), 1, "a start after the sample is none");
     assert_eq!(records(Kind::Counter, point(5.0)), 1);
     assert_eq!(records(Kind::Gauge, started(0)), 1);
@@ -224,6 +224,24 @@ fn an_integer_of_64_bits_is_stored_exactly_where_the_type_has_it() {
     }
     let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::U64, &[point(1e19)], &[]);
     assert!(tally.reasons[0].contains("from 2^53 on"), "{:?}", tally.reasons);
+}
+
+#[test]
+fn a_value_that_does_not_fit_has_the_remedy_of_a_stream() {
+    let integer = |integer, value| Point { integer: Some(integer), ..point(value) };
+    let cases = [
+        (TypeName::U64, point(-1.0), "write type = \"i64\" in the stream"),
+        (TypeName::U64, point(0.5), "write type = \"f64\" in the stream"),
+        (TypeName::U64, point(1e19), "from 2^53 on is no exact integer: write type = \"f64\" in the stream, or send"),
+        (TypeName::I64, integer(Integer::Unsigned(u64::MAX), u64::MAX as f64), "write type = \"u64\" in the stream"),
+    ];
+    for (value_type, point, remedy) in cases {
+        let config = StreamConfig { value_type, ..config("m", &["job"], Kind::Gauge) };
+        let (tally, _) = pushed(&config, value_type.value_type(), &[point], &[]);
+        let [reason] = tally.reasons.as_slice() else { panic!("{tally:?}") };
+        assert!(reason.ends_with(remedy) || reason.contains(&format!("{remedy} ")), "{reason}");
+        assert!(!reason.contains("raw field"), "{reason}");
+    }
 }
 
 /// A change that makes a stream wrong, and the problem that is named.
@@ -275,24 +293,47 @@ fn every_problem_of_a_stream_is_named_with_its_key() {
     assert_eq!(problems(|it| *it = StreamConfig::default()).lines().count(), 4, "all at once");
 }
 
+/// What replicas `a` and `b` of a pair add to a stream: for each request, as the replica, the time of its arrival, and that of
+/// its sample in milliseconds after the start, whether the sample is stored.
+fn stored_of_replicas(kind: Kind, requests: &[(&str, i64, i64)]) -> Vec<u64> {
+    let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
+    let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
+    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
+    let send = |&(replica, arrived, taken): &(&str, i64, i64)| {
+        let mut batch = AppendBatch::new((NOW_MS + arrived) as u64 * 1000);
+        let mut writer = Writer::new(&mapping, &intake, &mut batch);
+        let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("cluster", "c"), ("__replica__", replica)]);
+        let samples = [Point { timestamp_ms: NOW_MS + taken, ..point(1.0) }];
+        writer.push(&Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] });
+        let Tally { samples, stored, replicas, unmatched, rejected, .. } = writer.tally;
+        assert_eq!((samples, stored + replicas, unmatched, rejected), (1, 1, 0, 0), "{kind:?} {replica}");
+        batch.len()
+    };
+    requests.iter().map(send).collect()
+}
+
 #[test]
-fn one_replica_of_gauges_counts_and_every_one_of_counters() {
-    for (kind, expected) in [(Kind::Gauge, [1, 0, 1]), (Kind::Delta, [1, 0, 1]), (Kind::Counter, [1, 1, 1])] {
-        let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
-        let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
-        let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
-        let send = |replica: &str, at_ms: i64| {
-            let mut batch = AppendBatch::new(at_ms as u64 * 1000);
-            let mut writer = Writer::new(&mapping, &intake, &mut batch);
-            let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("cluster", "c"), ("__replica__", replica)]);
-            let samples = [point(1.0)];
-            writer.push(&Series { labels: &labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] });
-            let Tally { samples, stored, replicas, unmatched, rejected, .. } = writer.tally;
-            assert_eq!((samples, stored + replicas, unmatched, rejected), (1, 1, 0, 0), "{kind:?} {replica}");
-            batch.len()
-        };
-        assert_eq!([send("a", NOW_MS), send("b", NOW_MS + 1), send("b", NOW_MS + 30_000)], expected, "{kind:?}");
+fn one_replica_counts_until_it_is_silent_whatever_the_kind() {
+    let requests = [
+        ("a", 0, 0),
+        ("b", 1, 1),
+        ("a", 2, 2),
+        ("b", 60_000, 60_000),
+        ("b", 100_000, 100_000),
+        ("a", 100_001, 100_001),
+    ];
+    for kind in [Kind::Gauge, Kind::Delta, Kind::Counter] {
+        assert_eq!(stored_of_replicas(kind, &requests), [1, 0, 1, 0, 1, 0], "{kind:?}");
     }
+}
+
+#[test]
+fn a_reading_that_may_be_lower_than_the_last_one_of_the_former_replica_is_left_out() {
+    // The second replica catches up: its first readings may be of the time of the last one of the first replica.
+    let requests =
+        [("a", 0, 0), ("b", 200_000, 500), ("b", 200_001, 9_999), ("b", 200_002, 15_000), ("b", 200_003, 600)];
+    assert_eq!(stored_of_replicas(Kind::Counter, &requests), [1, 0, 0, 1, 0]);
+    assert_eq!(stored_of_replicas(Kind::Gauge, &requests), [1, 1, 1, 1, 1]);
 }
 
 #[test]

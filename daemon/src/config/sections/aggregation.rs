@@ -44,6 +44,10 @@ pub(crate) struct Aggregation {
     /// baseline, which adds nothing. Default `"1h"`, from `"1s"` to `"30d"`. Raise it for sources that report less often.
     #[serde(deserialize_with = "duration::deserialize")]
     pub source_timeout: Duration,
+    /// How long the elected replica of a pair of senders may send nothing until another one is elected. Default `"90s"`, from
+    /// `"1s"` to `"1d"`. Set it to more than the scrape interval of the senders, or both replicas count in turn.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub replica_timeout: Duration,
     /// The cluster id that prefixes topic names, `<cluster_id>-uve-agg-…`. Default: empty, as in Contrail. It consists
     /// of letters, digits, `.`, `_` and `-`.
     pub cluster_id: String,
@@ -62,6 +66,7 @@ impl Default for Aggregation {
             max_objects_per_partition: table.max_objects,
             max_sources_per_object: table.max_sources,
             source_timeout: table.source_timeout,
+            replica_timeout: Duration::from_secs(90),
             cluster_id: String::new(),
         }
     }

@@ -79,6 +79,8 @@ pub(in crate::table) enum Accepted {
 /// Why a sample was not accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::table) enum NotAccepted {
+    /// Its windows are closed.
+    Late,
     /// It is of a further source of an object or chunk that has as many as are allowed.
     OverLimit,
     /// No state takes its value.
@@ -90,10 +92,11 @@ pub(in crate::table) type Outcome = Result<Accepted, NotAccepted>;
 /// The outcome of a sample for several states: that of the state with the largest effect.
 pub(in crate::table) fn best(one: Outcome, other: Outcome) -> Outcome {
     let rank = |outcome: &Outcome| match outcome {
-        Err(NotAccepted::Refused) => 0,
-        Err(NotAccepted::OverLimit) => 1,
-        Ok(Accepted::OnlyRead) => 2,
-        Ok(Accepted::Added) => 3,
+        Err(NotAccepted::Late) => 0,
+        Err(NotAccepted::Refused) => 1,
+        Err(NotAccepted::OverLimit) => 2,
+        Ok(Accepted::OnlyRead) => 3,
+        Ok(Accepted::Added) => 4,
     };
     if rank(&other) > rank(&one) { other } else { one }
 }
@@ -162,6 +165,29 @@ impl Counters {
         // After a difference that the type cannot hold, the next one counts from this reading.
         add(Taken::Increase { since, value: increase? }).inspect_err(|_| *last = before)?;
         Ok(Accepted::Added)
+    }
+
+    /// Takes a reading of 0, at a time whose window is closed: the counter of the source began then, if it has no newer
+    /// reading. It adds nothing to any window, and the next increase counts from it.
+    pub(in crate::table) fn start(
+        &mut self,
+        names: &mut SourceNames,
+        rules: &SourceRules<'_>,
+        slot: usize,
+        source: SourceId,
+        at: u64,
+    ) -> Outcome {
+        if rules.is_expired_for_all(at) {
+            return Err(NotAccepted::Late);
+        }
+        let value = Number::U64(0).to_type(self.value_type).ok_or(NotAccepted::Refused)?;
+        let reading = LastReading { at, value };
+        match self.readings.get_mut(slot, source) {
+            None => self.readings.add(names, rules.limits, slot, source, reading)?,
+            Some(last) if at > last.at => *last = reading,
+            Some(_) => {}
+        }
+        Ok(Accepted::OnlyRead)
     }
 
     /// Drops the sources that have expired for every sample that can still be applied, and calls `changed` with the

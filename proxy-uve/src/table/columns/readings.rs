@@ -4,7 +4,7 @@ use derived_stats::column::WindowColumn;
 use derived_stats::{Number, RestoreError, UpdateError, Words};
 
 use crate::table::by_source::{SourceId, SourceNames};
-use crate::table::columns::counters::{Accepted, Counters, Outcome, SourceRules, SourceSample, Taken};
+use crate::table::columns::counters::{Accepted, Counters, NotAccepted, Outcome, SourceRules, SourceSample, Taken};
 use crate::table::columns::last_values::{End, LastValues, Windows};
 use crate::table::plan::{KeptOfSource, Plan};
 
@@ -82,6 +82,21 @@ impl Readings {
                 add(Taken::Sample(sample.value))?;
                 Ok(Accepted::Added)
             }
+        }
+    }
+
+    /// Takes the start of a counter; see [`Counters::start`].
+    pub(super) fn start(
+        &mut self,
+        column: usize,
+        rules: &SourceRules<'_>,
+        slot: usize,
+        source: SourceId,
+        at: u64,
+    ) -> Outcome {
+        match &mut self.columns[column] {
+            Some(Kept::Counters(counters)) => counters.start(&mut self.names, rules, slot, source, at),
+            _ => Err(NotAccepted::Late),
         }
     }
 

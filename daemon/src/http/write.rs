@@ -116,7 +116,7 @@ fn store(shared: &Shared, encoded: Encoded, version: Version) -> Result<Tally, F
 }
 
 fn answer(tally: &Tally) -> Response {
-    match series::rejections(tally) {
+    match series::rejections(tally, tally.rejected) {
         None => StatusCode::NO_CONTENT.into_response(),
         Some(text) => problem(StatusCode::BAD_REQUEST, &text),
     }

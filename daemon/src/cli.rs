@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Read all of a data directory, also of a running daemon, and name every damage; `--salvage` writes what can be read.
     Check(CheckArgs),
-    /// Make a data directory with more partitions of one that no daemon has open.
+    /// Move the states of a data directory to more partitions or to Kafka, or those of a Kafka group to a directory.
     Migrate(MigrateArgs),
     /// Make a data directory of a copy.
     Restore(RestoreArgs),

@@ -183,10 +183,7 @@ pub(crate) fn log(loaded: &Loaded) -> anyhow::Result<LogSettings> {
     let config = &loaded.config;
     Ok(match config.log.kind {
         LogKind::Embedded => LogSettings::Embedded(embedded(config)),
-        LogKind::Kafka => {
-            let own = kafka(config)?.with_foreign(foreign(&loaded.streams));
-            LogSettings::Kafka(Box::new(own.with_elections(has_elections(&loaded.streams), loaded.config.aggregation.replica_timeout)))
-        }
+        LogKind::Kafka => LogSettings::Kafka(Box::new(group(loaded)?)),
     })
 }
 
@@ -207,6 +204,16 @@ pub(crate) fn foreign(streams: &Streams) -> impl Iterator<Item = (String, Foreig
 fn embedded(config: &Config) -> EmbeddedSettings {
     let log = &config.log;
     EmbeddedSettings { data_dir: log.data_dir.clone(), log: log.retention.clone(), partitions: log.partitions }
+}
+
+/// The group of daemons on Kafka, whatever `log.kind` is.
+///
+/// # Errors
+///
+/// As [`engine`].
+pub(crate) fn group(loaded: &Loaded) -> anyhow::Result<KafkaSettings> {
+    let own = kafka(&loaded.config)?.with_foreign(foreign(&loaded.streams));
+    Ok(own.with_elections(has_elections(&loaded.streams), loaded.config.aggregation.replica_timeout))
 }
 
 fn kafka(config: &Config) -> anyhow::Result<KafkaSettings> {

@@ -1,4 +1,5 @@
-//! More partitions of an embedded log: the states go with their objects.
+//! More partitions of an embedded log: the states go with their objects. And what does not go to Kafka; what does is in
+//! `kafka_migrate`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -7,6 +8,7 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use support::broker::free_port;
 use support::{Daemon, command, line, results};
 use tempfile::TempDir;
 
@@ -104,4 +106,66 @@ fn what_cannot_be_split_is_refused_with_the_remedy_and_leaves_nothing() {
     std::fs::write(old.join("PARTITIONS"), "1\n").unwrap();
     let output = command("run", &old, &["log.partitions=1"]).output().unwrap();
     assert!(said(&output).contains("the log has 2 partitions or more"), "{}", said(&output));
+}
+
+#[test]
+fn what_is_not_applied_or_not_delivered_does_not_go_to_kafka() {
+    let directory = TempDir::new().unwrap();
+    let [idle, open, undelivered] = ["idle", "open", "undelivered"].map(|name| directory.path().join(name));
+    // Nobody listens there: all of it is refused before anybody is asked.
+    let brokers = format!("kafka.brokers=127.0.0.1:{}", free_port());
+    let refused = |data: &Path, more: &[&str], reason: &str| {
+        let mut settings = vec!["aggregation.period=10"];
+        settings.extend(more);
+        let output = command("migrate", data, &settings).arg("--to-kafka").arg(data).output().unwrap();
+        assert!(output.status.code() == Some(1) && said(&output).contains(reason), "{reason}: {}", said(&output));
+    };
+    run(&idle, 2, 0..2);
+    refused(&idle, &[], "no broker is configured; set kafka.brokers");
+    refused(&directory.path().join("none"), &[&brokers], "there is no log");
+    let daemon = Daemon::start(&idle, &["log.partitions=2"]);
+    refused(&idle, &[&brokers], "in use by another process");
+    daemon.stop();
+
+    let daemon = Daemon::start(&open, &["aggregation.period=10", "log.partitions=2", "log.commit_interval=60s"]);
+    assert_eq!(daemon.post(batch(0).as_bytes(), None).unwrap().0, 200);
+    daemon.signal("KILL");
+    drop(daemon);
+    refused(
+        &open,
+        &[&brokers],
+        "records that are not applied; start the daemon, without senders, wait until `lag` is 0",
+    );
+
+    let url = format!("sinks.influxdb.url=http://127.0.0.1:{}", free_port());
+    let settings = settings(2);
+    let mut settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    settings.extend([url.as_str(), "sinks.influxdb.database=d", "shutdown.grace=1s"]);
+    let daemon = Daemon::start(&undelivered, &settings);
+    for window in 0..3 {
+        assert_eq!(daemon.post(batch(window).as_bytes(), None).unwrap().0, 200);
+    }
+    daemon.wait_until_applied();
+    daemon.stop();
+    refused(&undelivered, &[&brokers], "results are not delivered that do not go to Kafka, by influxdb (");
+    // Without the sink they are given up; only the brokers are missing then.
+    run(&undelivered, 2, 3..4);
+    refused(&undelivered, &[&brokers], "Connection refused");
+}
+
+#[test]
+fn arguments_that_do_not_go_together_are_refused() {
+    for (arguments, reason) in [
+        (&["--to-kafka", "--from-kafka", "a"][..], "cannot be used with"),
+        (&["--to-kafka", "a", "b"], "cannot be used with"),
+        (&["--to-kafka", "--partitions", "4", "a"], "cannot be used with"),
+        (&["--from-kafka", "--input", "end", "a"], "cannot be used with"),
+        (&["--partitions", "4", "--input", "end", "a", "b"], "cannot be used with"),
+        (&["--partitions", "4", "a"], "<NEW>"),
+        (&["a", "b"], "--partitions"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+        let output = command.arg("migrate").args(arguments).output().unwrap();
+        assert!(output.status.code() == Some(2) && said(&output).contains(reason), "{arguments:?}: {}", said(&output));
+    }
 }

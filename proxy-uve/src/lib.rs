@@ -78,10 +78,11 @@ pub use self::key::{ObjectKey, partition, table_of_uve_type, uve_type_of_table};
 pub use self::position::Position;
 pub use self::stream::StreamName;
 pub use self::table::{
-    AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, Metric, MetricMut,
-    NotMergeable, ObjectView, OpenWindow, PartialFault, PartialRecord, Plan, Record, RecordFault, RestoreOutcome,
-    RestoreReport, RestoredState, ResultBuffer, ResultRow, ResultSink, SavedMetric, SetRestoreError, Snapshot,
-    SnapshotError, SnapshotPart, StateKind, Subject, Table, TableSet, TableSettings, TypeView, UveDescription,
+    AttributeDescription, AttributeResult, AttributeView, CHUNK_SLOTS, DecodedRecord, Fate, Fates, JoinError, Metric,
+    MetricMut, NotMergeable, ObjectView, OpenWindow, PartialFault, PartialRecord, Plan, Record, RecordFault,
+    RestoreOutcome, RestoreReport, RestoredState, ResultBuffer, ResultRow, ResultSink, SavedMetric, SetRestoreError,
+    Snapshot, SnapshotError, SnapshotPart, StateKind, Subject, Table, TablePart, TableSet, TableSettings, TypeView,
+    UveDescription,
 };
 
 /// The examples of the README run as tests.

@@ -63,7 +63,8 @@ pub use self::set::{Metric, MetricMut, SavedMetric, SetRestoreError, TableSet};
 pub use self::settings::TableSettings;
 pub use self::sink::{AttributeResult, ResultSink, Subject};
 pub use self::snapshot::{
-    CHUNK_SLOTS, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart, StateKind,
+    CHUNK_SLOTS, JoinError, RestoreOutcome, RestoreReport, RestoredState, Snapshot, SnapshotError, SnapshotPart,
+    StateKind, TablePart,
 };
 use self::stream_state::StreamState;
 pub use self::uve::{AttributeDescription, UveDescription};

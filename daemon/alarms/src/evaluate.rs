@@ -253,6 +253,21 @@ impl Alarms {
         self.rows.take()
     }
 
+    /// Makes all chunks changed ones: for a log that has none of them.
+    pub fn change_all(&mut self) {
+        self.objects.change_all();
+    }
+
+    /// Writes the row of each object with alarms, as of the event time `now` in microseconds since the epoch: for a
+    /// results log that has none of them. Call it while no window is closing.
+    pub fn show_all(&mut self, now: u64) {
+        self.evaluate_held(None);
+        self.finish_object();
+        for key in self.objects.keys() {
+            self.push_row(Current { key, start: now, end: now, ended: Vec::new(), is_due: true });
+        }
+    }
+
     /// Takes the chunks that changed since the last call; `None` deletes one.
     pub fn take_chunks(&mut self) -> Vec<(u32, Option<Vec<u8>>)> {
         let changed = self.objects.take_changed();

@@ -36,8 +36,8 @@ pub const WITHOUT: &str = "DERIVED_STATSD_WITHOUT";
 /// of a thread. `transaction.*`: a commit on Kafka; `results` is `before` of a commit that has results; at `mid`
 /// results and states are on the brokers; at `late` the offsets are too, and only the end of the transaction is
 /// missing. `change.*`: a change of the configuration: before the new file has the name of the old one, after it, and once
-/// the engine has started again.
-pub const POINTS: [&str; 22] = [
+/// the engine has started again. `migrate.mid`: all states are written to another log, which does not have them yet.
+pub const POINTS: [&str; 23] = [
     "append.before",
     "append.mid",
     "append.after",
@@ -50,6 +50,7 @@ pub const POINTS: [&str; 22] = [
     "change.before",
     "change.mid",
     "change.after",
+    "migrate.mid",
     "transaction.before",
     "transaction.results",
     "transaction.mid",

@@ -95,6 +95,13 @@ impl Connection {
         Duration::from_millis(self.transaction_timeout_ms)
     }
 
+    /// The same connection, with transactions that may be open for `timeout` at least.
+    #[must_use]
+    pub(crate) fn with_transactions_of(&self, timeout: Duration) -> Self {
+        let transaction_timeout_ms = self.transaction_timeout_ms.max(micros(timeout) / 1000);
+        Self { transaction_timeout_ms, ..self.clone() }
+    }
+
     /// The configuration of a client that requests metadata and creates topics.
     pub fn admin(&self) -> ClientConfig {
         self.finish(&[], &[])

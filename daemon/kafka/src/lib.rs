@@ -23,6 +23,7 @@
 //!   state topics, `members` that no other process has the name of this daemon, and it waits while the group has
 //!   another `configuration`; then `admission` is open.
 //! * `elections`: which of the replicas of a sender counts, in the whole group.
+//! * [`migration`]: the states of a group, to another log and from it.
 //! * `health`: the state of the cluster for `GET /readyz`.
 //! * `topic_id`: by which a topic that was created again is recognised.
 //! * `topic_publisher`: messages to topics of other programs; independent of the group.
@@ -51,6 +52,7 @@ mod input_topics;
 mod log;
 mod member;
 mod members;
+pub mod migration;
 mod names;
 mod partition_failures;
 mod producer;

@@ -96,6 +96,17 @@ impl Names {
         format!("{}-{}-{worker}", self.group, self.instance)
     }
 
+    /// The transactional id of the command that writes the states of the whole group. A second run aborts the
+    /// transaction that the first one left open.
+    pub(crate) fn migration_id(&self) -> String {
+        format!("{}-migrate", self.group)
+    }
+
+    /// The beginning of the consumer groups in which the sinks of the group's daemons commit their offsets.
+    pub(crate) fn sink_groups(&self) -> String {
+        format!("{}-sink-", self.group)
+    }
+
     /// The client id of a worker in the consumer group, by which other daemons of the group recognise it and its
     /// configuration.
     pub(crate) fn client_id(&self, worker: usize, configuration: &Configuration) -> String {

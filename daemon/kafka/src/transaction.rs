@@ -2,6 +2,7 @@
 
 mod deadline;
 mod failure;
+mod states;
 mod writer;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::topology::Topology;
 
 use self::deadline::{GivenUp, has_timed_out, retried};
 use self::failure::{FirstFailure, code, reason, refused_topic};
+pub(crate) use self::states::StatesTransaction;
 use self::writer::Writer;
 
 /// The least and the most time for a step, such as the start of a client. Between them it is the timeout of a transaction,

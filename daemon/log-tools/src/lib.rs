@@ -8,6 +8,7 @@
 //! | [`check`](mod@check), [`states`] | the check of every file, and of the states |
 //! | [`salvage`](mod@salvage), [`rebuild`] | a new log of what can be read of a damaged one |
 //! | [`regrow`](mod@regrow) | a new log with the states in other partitions |
+//! | [`transfer`] | the states for another kind of log, and a new log with the states of one |
 
 #![deny(missing_docs)]
 
@@ -23,6 +24,7 @@ mod restore;
 mod salvage;
 mod snapshot;
 mod states;
+mod transfer;
 mod walk;
 
 pub use self::backup::{Copied, backup};
@@ -33,3 +35,4 @@ pub use self::report::{Damage, Report};
 pub use self::restore::{Restored, restore};
 pub use self::salvage::{Loss, Owned, salvage};
 pub use self::states::{DecodeState, StateToCheck};
+pub use self::transfer::{LogStates, NewLog, SavedState, make};

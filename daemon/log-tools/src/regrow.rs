@@ -45,14 +45,7 @@ pub fn regrow(
     if !content.report.is_sound() {
         return Ok(content.report);
     }
-    let partitions = &content.history.tables.partitions;
-    if let Some((id, partition)) = partitions.iter().find(|(_, it)| it.applied() < it.ends.bounds.next) {
-        let records = partition.ends.bounds.next - partition.applied();
-        return Err(LogError::invalid(format!(
-            "partition {id} has {records} records that are not applied; start the daemon, without senders, wait until `lag` \
-             is 0 in all rows of `derived-statsd top`, stop it, and try again"
-        )));
-    }
+    content.check_applied()?;
     check_not_inside(path, out)?;
     let created = create_empty(out)?;
     let written = write(path, out, beside, &content, split);
@@ -90,7 +83,7 @@ fn write(
 }
 
 impl Content {
-    fn read_state(&self, id: PartitionId, partition: &Partition) -> Result<Vec<(u32, Vec<u8>)>, LogError> {
+    pub(crate) fn read_state(&self, id: PartitionId, partition: &Partition) -> Result<Vec<(u32, Vec<u8>)>, LogError> {
         let read = |(chunk, at): (&u32, _)| match read_chunk(&self.snapshot, at) {
             Ok(bytes) => Ok((*chunk, bytes)),
             Err(reason) => Err(LogError::CorruptState { partition: id, chunk: Some(*chunk), reason }),

@@ -5,6 +5,7 @@
 //!
 //! * [`PartitionTable`]: the table of one partition with its cursors. It decides when windows close by the clock and
 //!   when a commit is due ([`Due`]), and makes the commit ([`TableCommit`]);
+//! * [`Regroup`]: the states of a stream in other partitions;
 //! * [`DropLog`]: the messages about records that were not aggregated;
 //! * [`StreamPlan`], [`WorkerSettings`], [`Control`]: the settings of a worker, and the flags that stop it;
 //! * [`PartitionStatus`], [`StatusSource`]: the response of `GET /api/v1/partitions`, on either log;
@@ -37,7 +38,7 @@ pub use self::restore_error::RestoreError;
 pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{MemberStatus, PartitionStatus, StatusSource, TableStatus};
-pub use self::table::{MAX_PENDING_BYTES, PartitionTable};
+pub use self::table::{MAX_PENDING_BYTES, PartitionTable, Regroup, RegroupError};
 pub use self::tap::{Tap, TappedRecord, Taps};
 pub use self::telemetry::WorkerTelemetry;
 pub use self::written::{Written, WrittenReader};

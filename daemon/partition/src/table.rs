@@ -1,6 +1,7 @@
 //! The table of one partition with its cursors: records and time in, commits out.
 
 mod due;
+mod regroup;
 mod sink;
 mod taps;
 mod unknown;
@@ -15,6 +16,7 @@ use daemon_log::LogError;
 use daemon_results::block::BlockSink;
 use proxy_uve::{Fate, Record, Table, TableSettings};
 
+pub use self::regroup::{Regroup, RegroupError};
 use self::sink::TableSink;
 use crate::drops::Dropped;
 use crate::{RestoreError, RestoredStates, StreamPlan, TableCommit, TableStatus, Written};

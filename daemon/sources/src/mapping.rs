@@ -128,13 +128,7 @@ impl Mapping {
 
 /// Calls `add`, which returns whether a sample was taken, if the sender of a series is the one of its replicas that
 /// counts; returns whether it is.
-fn if_elected(
-    mapping: &Mapping,
-    open: &mut Open,
-    series: &Series<'_>,
-    now: u64,
-    add: impl FnOnce() -> bool,
-) -> bool {
+fn if_elected(mapping: &Mapping, open: &mut Open, series: &Series<'_>, now: u64, add: impl FnOnce() -> bool) -> bool {
     let replica = series.labels.value(REPLICA);
     if replica.is_empty() {
         add();

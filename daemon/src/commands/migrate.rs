@@ -1,177 +1,112 @@
-//! `derived-statsd migrate` makes a data directory with more partitions of one that no daemon has open.
+//! `derived-statsd migrate` moves the states of a daemon: to more partitions, to Kafka, and back.
 
-use std::collections::BTreeMap;
+mod from_kafka;
+mod regrow;
+mod streams;
+mod to_kafka;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
-use clap::Args;
-use daemon_alarms::{is_alarm_chunk, retain};
-use daemon_log::{EmbeddedLog, LogConfig, PartitionId};
-use daemon_log_tools::{NewState, Report, StateToCheck, regrow};
-use proxy_uve::{Plan, Table, TableSettings, partition};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use daemon_kafka::migration::{GroupStates, InputStart};
+use daemon_log::{EmbeddedLog, LogConfig};
+use daemon_log_tools::Report;
 
-use super::check::{found, partitions_of, stands_at};
+use super::check::found;
 use super::print::{message, print};
 use crate::commands::config_args::ConfigArgs;
 use crate::config::Loaded;
-use crate::engine::PARTITIONS;
 use crate::settings;
 
 /// Arguments of `migrate`.
 #[derive(Args, Debug)]
+#[command(override_usage = "derived-statsd migrate --partitions <N> [OPTIONS] <DIRECTORY> <NEW>
+       derived-statsd migrate --to-kafka [--input <START>] [OPTIONS] <DIRECTORY>
+       derived-statsd migrate --from-kafka [--partitions <N>] [OPTIONS] <NEW>")]
 pub(crate) struct MigrateArgs {
-    /// The partitions of each stream: a multiple of those that the directory has.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) partitions: u16,
-    /// The data directory.
+    /// The partitions of each stream in the new directory: a multiple of those that the directory has. With
+    /// --from-kafka any number, without it log.partitions.
+    #[arg(
+        long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024),
+        required_unless_present_any = ["to_kafka", "from_kafka"], conflicts_with = "to_kafka",
+    )]
+    pub(crate) partitions: Option<u16>,
+    /// Write the states of the directory to the state topics of the Kafka group of the configuration, which must have
+    /// none and no members.
+    #[arg(long, conflicts_with = "from_kafka")]
+    pub(crate) to_kafka: bool,
+    /// Make the new directory of the states of the Kafka group of the configuration, which must have no members and
+    /// have applied its input.
+    #[arg(long)]
+    pub(crate) from_kafka: bool,
+    /// Where the group begins with records that its input topics have already. Needed only if they have some.
+    // What conflicts with --to-kafka would satisfy the requirement.
+    #[arg(long, value_name = "START", requires = "to_kafka", conflicts_with_all = ["from_kafka", "new", "partitions"])]
+    pub(crate) input: Option<Start>,
+    /// The data directory; with --from-kafka the one to make.
     #[arg(value_name = "DIRECTORY")]
     pub(crate) directory: PathBuf,
     /// The data directory to make, which must be empty or missing.
-    #[arg(value_name = "NEW")]
-    pub(crate) new: PathBuf,
-    /// It must have all streams of the directory: their states are split by it.
+    #[arg(
+        value_name = "NEW", required_unless_present_any = ["to_kafka", "from_kafka"],
+        conflicts_with_all = ["to_kafka", "from_kafka"],
+    )]
+    pub(crate) new: Option<PathBuf>,
+    /// It must have all streams of the states, with the proxy types that they were saved with.
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
 
-/// Writes the new directory; the old one stays as it is.
+/// Where a group begins.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Start {
+    /// With the oldest record: the daemon of the directory has taken none of these samples.
+    Start,
+    /// Behind the newest record: the daemon of the directory has taken all of these samples.
+    End,
+}
+
+/// Moves the states; their source stays as it is.
 ///
 /// # Errors
 ///
-/// Fails if a daemon has the directory open, if input is not applied, if a stream is not configured, or if the new
-/// directory cannot be written. Nothing stays of it then.
+/// Fails if the source is in use or has input that is not applied, if the target is not empty or cannot be written,
+/// and if the configuration is not that of the states. Nothing of the target counts then.
 pub(crate) fn run(args: &MigrateArgs, loaded: &Loaded) -> anyhow::Result<ExitCode> {
-    let plans = settings::plans(&loaded.streams).into_iter().map(|plan| (plan.stream().to_string(), plan));
-    let split = Split {
-        plans: plans.collect(),
-        table: settings::table(&loaded.config.aggregation),
-        from: partitions_of(&args.directory).map_err(anyhow::Error::msg)?,
-        to: args.partitions,
-    };
-    let MigrateArgs { directory, new, .. } = args;
-    split.check(directory)?;
-    // Its lock keeps daemons away, and it cuts off what a kill has torn.
-    let lock = EmbeddedLog::open_existing(directory, LogConfig::default());
-    let _lock = lock.with_context(|| format!("open the log in {}", directory.display()))?;
-    let to = split.to;
-    let mut objects = 0;
-    let report = regrow(directory, new, &[(PARTITIONS, format!("{to}\n"))], &mut |state| {
-        let (states, moved) = split.state(state)?;
-        objects += moved;
-        Ok(states)
+    let input = args.input.map(|start| match start {
+        Start::Start => InputStart::Start,
+        Start::End => InputStart::End,
     });
-    let report = report.with_context(|| format!("write the log in {}", new.display()))?;
-    if !report.is_sound() {
-        return refuse(&report, directory);
+    match (&args.new, args.partitions) {
+        _ if args.to_kafka => to_kafka::run(&args.directory, input, loaded),
+        (None, partitions) => {
+            from_kafka::run(&args.directory, partitions.unwrap_or(loaded.config.log.partitions), loaded)
+        }
+        (Some(new), Some(partitions)) => regrow::run(&args.directory, new, partitions, loaded),
+        (Some(_), None) => anyhow::bail!("--partitions N is missing"),
     }
-    let (name, stands) = (new.display(), stands_at(&report));
-    print(&format!(
-        "Made {name} with {to} partitions of each stream, and with the states of {objects} objects. {stands}Start the \
-         daemon with log.data_dir = {:?} and log.partitions = {to}.\n",
-        name.to_string(),
-    ))
-    .context("write to standard output")?;
-    Ok(ExitCode::SUCCESS)
 }
 
-fn refuse(report: &Report, directory: &Path) -> anyhow::Result<ExitCode> {
+/// Opens a log: its lock keeps daemons away, and it cuts off what a kill has torn.
+fn lock(directory: &Path) -> anyhow::Result<EmbeddedLog> {
+    let log = EmbeddedLog::open_existing(directory, LogConfig::default());
+    log.with_context(|| format!("open the log in {}", directory.display()))
+}
+
+/// Names the damage because of which nothing was written.
+fn damaged(report: &Report, directory: &Path) -> anyhow::Result<ExitCode> {
     print(&found(report, 0)).context("write to standard output")?;
     message(format_args!("error: {} is damaged; restore a copy, or salvage it first", directory.display()));
     Ok(ExitCode::FAILURE)
 }
 
-/// How states are split.
-struct Split {
-    plans: BTreeMap<String, Arc<Plan>>,
-    table: TableSettings,
-    from: u16,
-    to: u16,
-}
-
-/// A part of a state.
-struct StatePart {
-    state: NewState,
-    objects: usize,
-    /// The objects of the whole state.
-    of_state: usize,
-}
-
-impl Split {
-    /// Checks that each old partition is split into whole new ones.
-    fn check(&self, directory: &Path) -> anyhow::Result<()> {
-        let Self { from, to, .. } = *self;
-        ensure!(
-            to > from && to.is_multiple_of(from),
-            "{} has {from} partitions of each stream, and {to} is no multiple of them that is larger; name {}, say",
-            directory.display(),
-            u32::from(from) * 2,
-        );
-        Ok(())
-    }
-
-    /// The states of the new partitions whose keys were in the old one, and the number of their objects.
-    fn state(&self, state: &StateToCheck<'_>) -> Result<(Vec<NewState>, usize), String> {
-        let old = state.partition;
-        let Some(plan) = self.plans.get(state.stream) else {
-            // A source, the index or the view: it has no input, and a state in its first partition only.
-            if old.partition == 0 && state.cursor == 0 {
-                let (meta, chunks) = (state.meta.to_vec(), state.chunks.to_vec());
-                return Ok((vec![NewState { partition: old, meta, chunks }], 0));
-            }
-            return Err(
-                "the stream is not configured, so its states cannot be split; give the configuration that the \
-                        daemon runs with (--config)"
-                    .to_owned(),
-            );
-        };
-        let mut states = Vec::new();
-        let (mut objects, mut of_state) = (0, 0);
-        for new in (old.partition..self.to).step_by(usize::from(self.from)) {
-            let part = self.part(state, plan, PartitionId::new(old.stream, new))?;
-            states.push(part.state);
-            objects += part.objects;
-            of_state = part.of_state;
-        }
-        if objects != of_state {
-            return Err(format!(
-                "{} of its {of_state} objects are of another partition: the log was not made with {} partitions, as its file \
-                 PARTITIONS has it; correct that file, or restore a copy",
-                of_state - objects,
-                self.from,
-            ));
-        }
-        Ok((states, objects))
-    }
-
-    /// The part of a state whose keys belong to the partition `new`.
-    fn part(&self, state: &StateToCheck<'_>, plan: &Arc<Plan>, new: PartitionId) -> Result<StatePart, String> {
-        let is_own = |key: &[u8]| partition(key, u32::from(self.to)) == u32::from(new.partition);
-        let all = state.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
-        let (of_alarms, of_table): (Vec<_>, Vec<_>) = all.partition(|(chunk, _)| is_alarm_chunk(*chunk));
-        let restored = Table::restore(Arc::clone(plan), self.table, state.meta, of_table);
-        let (mut table, report) = restored.map_err(|error| error.to_string())?;
-        if !report.is_unchanged() {
-            return Err(format!(
-                "the configuration is not the one that the states were saved with ({report}); start the daemon with it, stop \
-                 it, and try again"
-            ));
-        }
-        let of_state = table.objects();
-        table.retain(is_own);
-        if new.partition != state.partition.partition {
-            table.forget_counts();
-        }
-        let objects = table.objects();
-        let snapshot = table.snapshot();
-        let chunks = snapshot.chunks.into_iter().filter_map(|(chunk, bytes)| Some((chunk, bytes?)));
-        let mut chunks: Vec<_> = chunks.collect();
-        for (chunk, bytes) in of_alarms {
-            let part = retain(chunk, bytes, |key| is_own(key.as_bytes())).map_err(|error| error.to_string())?;
-            chunks.extend(part.map(|part| (chunk, part)));
-        }
-        let state = NewState { partition: new, meta: snapshot.meta, chunks };
-        Ok(StatePart { state, objects, of_state })
-    }
+/// The group of the configuration.
+fn group(loaded: &Loaded) -> anyhow::Result<GroupStates> {
+    anyhow::ensure!(
+        !loaded.config.kafka.brokers.trim().is_empty(),
+        "no broker is configured; set kafka.brokers to `host:port`, such as `--set kafka.brokers=10.0.0.5:9092`"
+    );
+    GroupStates::new(&settings::group(loaded)?, &settings::plans(&loaded.streams), &loaded.streams.alarms)
 }

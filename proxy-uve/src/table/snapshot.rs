@@ -25,6 +25,7 @@ mod columns;
 mod decode;
 mod encode;
 mod error;
+mod part;
 mod report;
 mod restore;
 mod seal;
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use self::encode::ChunkEncoder;
 pub use self::error::{SnapshotError, SnapshotPart};
+pub use self::part::{JoinError, TablePart};
 pub use self::report::{RestoreOutcome, RestoreReport, RestoredState, StateKind};
 pub(in crate::table) use self::restore::Restore;
 use self::slot_set::SlotSet;
@@ -135,10 +137,10 @@ impl<S: ResultSink> StreamState<S> {
         let encoder = ChunkEncoder::new(keys.slots(), &self.objects, &self.columns, &columns);
         let mut part = Vec::new();
         let chunks = changed.iter().map(|chunk| (chunk as u32, encoder.encode(chunk, &mut part))).collect();
-        Snapshot { meta: self.encode_meta(&columns), chunks }
+        Snapshot { meta: self.meta(&columns).encode(), chunks }
     }
 
-    fn encode_meta(&self, columns: &[columns::Column<'_>]) -> Vec<u8> {
+    fn meta(&self, columns: &[columns::Column<'_>]) -> Meta {
         let SavedProgress { position, newest, watermark, covered_from, fates } = self.progress.saved();
         let groups = self.plan.groups.iter().enumerate();
         let group = |(index, plan): (usize, &GroupPlan)| SavedGroup {
@@ -159,7 +161,7 @@ impl<S: ResultSink> StreamState<S> {
                 | StateKind::Touched => 0,
             },
         };
-        let meta = Meta {
+        Meta {
             stream: self.plan.stream.to_string(),
             position,
             newest,
@@ -169,12 +171,17 @@ impl<S: ResultSink> StreamState<S> {
             fates,
             groups: groups.map(group).collect(),
             columns: columns.iter().map(column).collect(),
-        };
-        let version = if meta.unknown.is_empty() { VERSION } else { VERSION_WITH_UNKNOWN_TIME };
+        }
+    }
+}
+
+impl Meta {
+    fn encode(&self) -> Vec<u8> {
+        let version = if self.unknown.is_empty() { VERSION } else { VERSION_WITH_UNKNOWN_TIME };
         let mut part = Vec::new();
         seal::begin(version, &mut part);
         // Plain data into memory: serialising cannot fail.
-        part.extend(serde_json::to_vec(&meta).unwrap_or_default());
+        part.extend(serde_json::to_vec(self).unwrap_or_default());
         seal::finish(&mut part);
         part
     }

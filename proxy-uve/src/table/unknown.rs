@@ -91,9 +91,15 @@ impl<S: ResultSink> Table<S> {
     /// the next sample that is newer than all before, all time is [unknown](Self::mark_unknown). Before the first sample
     /// it does nothing.
     pub fn mark_lost(&mut self) {
+        self.mark_lost_from(self.watermark());
+    }
+
+    /// Marks all time from `from_micros` (microseconds since the epoch) to the next sample that is newer than all
+    /// before as [unknown](Self::mark_unknown): nobody could send samples. A sample of an earlier time ends it
+    /// without effect. Before the first sample it does nothing.
+    pub fn mark_lost_from(&mut self, from_micros: u64) {
         if let Some(newest) = self.newest_timestamp() {
-            let open_from = self.watermark();
-            self.stream.progress.unknown_mut().lose(open_from, newest);
+            self.stream.progress.unknown_mut().lose(from_micros, newest);
         }
     }
 }
@@ -140,6 +146,15 @@ impl UnknownTime {
     /// Begins an interval that ends before the next sample after `newest`.
     pub(super) fn lose(&mut self, from: u64, newest: u64) {
         self.lost = Some(self.lost.map_or((from, newest), |(earlier, last)| (earlier.min(from), last.max(newest))));
+    }
+
+    /// Adds what is unknown in another table.
+    pub(super) fn take(&mut self, other: &Self) {
+        other.intervals.iter().for_each(|&(from, until)| self.add(from, until));
+        self.observed_until = self.observed_until.into_iter().chain(other.observed_until).min();
+        if let Some((from, newest)) = other.lost {
+            self.lose(from, newest);
+        }
     }
 
     /// Whether a sample may end an interval.

@@ -110,6 +110,13 @@ impl Objects {
         Some(removed)
     }
 
+    /// All objects with alarms, in order.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<_> = self.buckets.iter().flatten().map(|(key, _)| key.to_string()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The deleted objects with alarms, in order.
     pub(super) fn absent(&self) -> Vec<String> {
         if self.is_empty() {

@@ -15,7 +15,8 @@ pub(super) const REMOVED: &str = "the rule was removed, or is not for this objec
 
 impl Alarms {
     /// Restores the alarms of a table whose event time is `now`, in microseconds since the epoch. Alarms whose rule the
-    /// configuration no longer has, or has for other objects, end with a row.
+    /// configuration no longer has, or has for other objects, end with a row. A chunk may come several times, with
+    /// other objects each time: those of several tables that become one.
     ///
     /// # Errors
     ///
@@ -30,7 +31,9 @@ impl Alarms {
         for (chunk, bytes) in chunks {
             for object in saved::decode(chunk, bytes)? {
                 if object.key == SavedObject::MARK {
-                    alarms.objects.set_known_until(object.known_until);
+                    // States of several tables may have one each.
+                    let known_until = object.known_until.max(alarms.objects.known_until());
+                    alarms.objects.set_known_until(known_until);
                     alarms.refreshed = alarms.refreshed.max(object.known_until);
                     continue;
                 }

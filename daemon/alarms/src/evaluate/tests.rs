@@ -217,6 +217,38 @@ fn a_restart_at_any_commit_neither_fires_again_nor_loses_the_end() {
 }
 
 #[test]
+fn the_alarms_of_two_tables_go_on_in_one_that_shows_them_first() {
+    let mut tables = ["T:a", "T:b"].map(|key| {
+        let mut rig = Rig::new(&[&value_rule(1, 1)]);
+        rig.minute(0, &[(key, 50)]);
+        rig.close(0);
+        rig.table.sink_mut().0.change_all();
+        rig.commit();
+        rig
+    });
+    let chunks = tables.iter().flat_map(|rig| rig.chunks.iter().filter(|(chunk, _)| is_alarm_chunk(**chunk)));
+    let chunks = chunks.map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
+    let now = START + MINUTE;
+    let (rules, plan) = (rules(&[&value_rule(1, 1)]), plan());
+    let mut joined = Alarms::restore(&rules, &plan, chunks, now).unwrap();
+    assert_eq!(joined.counts().firing, 2);
+    joined.show_all(now);
+    let rows: Vec<_> = joined.take_rows().iter().map(|row| AlarmRow::read(row).unwrap()).collect();
+    let shown = |row: &AlarmRow| (row.key.clone(), row.end, row.data.alarms.len(), row.data.resolved.len());
+    let rows: Vec<_> = rows.iter().map(shown).collect();
+    assert_eq!(rows, [("T:a".to_owned(), now, 1, 0), ("T:b".to_owned(), now, 1, 0)]);
+    // Another log has none of the chunks.
+    assert!(joined.take_chunks().is_empty());
+    joined.change_all();
+    assert_eq!(joined.take_chunks().len(), 2);
+    // The table itself goes on.
+    tables[0].minute(1, &[("T:a", 0)]);
+    tables[0].close(1);
+    tables[0].commit();
+    assert_eq!(tables[0].rows.last().map(|row| row.data.resolved.len()), Some(1));
+}
+
+#[test]
 fn time_that_nobody_observed_neither_fires_nor_clears() {
     let mut rig = Rig::new(&[&value_rule(2, 1)]);
     let unknown = |rig: &mut Rig, minute: u64| {

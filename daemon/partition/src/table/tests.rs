@@ -386,3 +386,92 @@ fn alarms_are_a_part_of_the_commit_and_of_the_restore() {
     let error = restore(&[table, newer].concat(), with_rules()).err();
     assert!(error.is_some_and(|error| error.is_from_newer_program()));
 }
+
+/// A table with a sample of each object at these seconds.
+fn with_samples(objects: &[u64], seconds: &[u64]) -> PartitionTable {
+    let mut table = fresh();
+    let samples = seconds.iter().flat_map(|second| objects.iter().map(move |object| (second, object)));
+    for (offset, (second, object)) in (0..).zip(samples) {
+        let (timestamp, key) = (START + second * 1_000_000, format!("ObjectVNTable:vn{object}"));
+        let payload = format!("{{\"ts\":{timestamp},\"value\":7}}");
+        let (position, key, payload) = (Position::new(offset), key.as_bytes(), payload.as_bytes());
+        let record = Record { position, arrived: timestamp, key, payload };
+        table.apply(SOURCE, [record].into_iter(), offset + 1, Duration::ZERO, |_| {});
+    }
+    table
+}
+
+fn rows(commits: &[TableCommit]) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut reader = RecordReader::default();
+    for (_, block) in commits.iter().flat_map(|commit| commit.results.records()) {
+        let read = reader.each(0, block, |_, result| {
+            let mut line = Vec::new();
+            result.write_line(&mut line);
+            rows.push(String::from_utf8(line).unwrap());
+        });
+        read.unwrap();
+    }
+    rows
+}
+
+/// The objects of a partition, of so many.
+fn objects_of(number: u32, partitions: u32) -> Vec<u64> {
+    let is_own =
+        |object: &u64| proxy_uve::partition(format!("ObjectVNTable:vn{object}").as_bytes(), partitions) == number;
+    (0..100).filter(is_own).collect()
+}
+
+fn regroup(tables: Vec<PartitionTable>, from: u16, to: u16) -> (usize, Vec<TableCommit>) {
+    let mut regroup = Regroup::new(stream(), TableSettings::default());
+    for (number, mut table) in (0..).zip(tables) {
+        let commit = table.prepare_commit(Duration::ZERO).unwrap();
+        let chunks = commit.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.as_deref()?)));
+        regroup.add(number, &commit.meta, chunks).unwrap();
+    }
+    let settled = regroup.settle(from, to).unwrap();
+    (settled, (0..to).map(|number| regroup.partition(number, to).unwrap()).collect())
+}
+
+#[test]
+fn a_window_that_is_closed_in_one_of_two_joined_tables_is_closed_in_the_other_one() {
+    // The first partition is two minutes ahead.
+    let tables = || vec![with_samples(&objects_of(0, 2), &[0, 120]), with_samples(&objects_of(1, 2), &[0])];
+    let (settled, commits) = regroup(tables(), 2, 3);
+    let (rows, others) = (rows(&commits), objects_of(1, 2).len());
+    assert_eq!((settled, rows.len(), commits.len()), (1, others, 3));
+    assert!(rows.iter().all(|row| row.contains("\"value\":7}")), "{rows:?}");
+    let table = |commit: &TableCommit| {
+        let chunks = commit.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.as_deref()?)));
+        let settings = TableSettings::default();
+        PartitionTable::restore(stream(), settings, 1024, &commit.meta, chunks, BTreeMap::new()).unwrap()
+    };
+    let tables_of_three: Vec<_> = commits.iter().map(table).collect();
+    assert_eq!(tables_of_three.iter().map(PartitionTable::objects).sum::<usize>(), 100);
+    assert!(tables_of_three.iter().all(|table| table.watermark() == tables_of_three[0].watermark()));
+    // Where each is split, neither needs the time of the other.
+    let (settled, commits) = regroup(tables(), 2, 4);
+    assert_eq!((settled, rows_of(&commits)), (0, 0));
+    let watermarks: Vec<_> = commits.iter().map(|commit| table(commit).watermark()).collect();
+    assert!(watermarks[0] > watermarks[1] && watermarks[0] == watermarks[2], "{watermarks:?}");
+    // Objects in the partition of others' keys: nothing is lost.
+    let (settled, commits) = regroup(vec![with_samples(&(0..100).collect::<Vec<_>>(), &[0]), fresh()], 2, 4);
+    assert_eq!((settled, commits.iter().map(|commit| table(commit).objects()).sum::<usize>()), (0, 100));
+}
+
+fn rows_of(commits: &[TableCommit]) -> usize {
+    rows(commits).len()
+}
+
+#[test]
+fn states_of_other_types_do_not_go_to_other_partitions() {
+    let mut table = with_samples(&[1], &[0]);
+    let commit = table.prepare_commit(Duration::ZERO).unwrap();
+    let name = StreamName::new("UveVirtualNetworkAgent", "egress_flow_count").unwrap();
+    let types = [Arc::clone(Schema::builtin().get("AggProxySumAnomalyEWM01").unwrap())];
+    let other = StreamPlan::new(Arc::new(Plan::new(name, &types)), &Observations::default());
+    let mut regroup = Regroup::new(Arc::new(other), TableSettings::default());
+    let chunks = commit.chunks.iter().filter_map(|(chunk, bytes)| Some((*chunk, bytes.as_deref()?)));
+    let error = regroup.add(0, &commit.meta, chunks).unwrap_err().to_string();
+    assert!(error.starts_with("the configuration is not the one that the states were saved with"), "{error}");
+}

@@ -15,6 +15,14 @@ pub(super) struct ChunkEncoder<'s> {
     columns: &'s [Column<'s>],
 }
 
+/// An object of a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    pub(super) slot: usize,
+    /// Its slot in the chunk, counted from the first.
+    pub(super) place: usize,
+}
+
 impl<'s> ChunkEncoder<'s> {
     pub(super) fn new(keys: &'s Slots, objects: &'s Objects, states: &'s Columns, columns: &'s [Column<'s>]) -> Self {
         Self { keys, objects, states, columns }
@@ -28,18 +36,24 @@ impl<'s> ChunkEncoder<'s> {
     pub(super) fn encode(&self, chunk: usize, part: &mut Vec<u8>) -> Option<Vec<u8>> {
         let first = chunk * CHUNK_SLOTS;
         let slots = first..(first + CHUNK_SLOTS).min(self.keys.len());
-        let used: Vec<usize> = slots.filter(|&slot| self.objects.contains(slot)).collect();
-        let last = *used.last()?;
+        let used = slots.filter(|&slot| self.objects.contains(slot)).map(|slot| Used { slot, place: slot - first });
+        self.encode_objects(&used.collect::<Vec<_>>(), part)
+    }
+
+    /// The bytes of a chunk with these objects, whose places ascend; `None` without any.
+    pub(super) fn encode_objects(&self, used: &[Used], part: &mut Vec<u8>) -> Option<Vec<u8>> {
+        let last = used.last()?.place;
         let out = part;
         seal::begin(VERSION, out);
-        out.extend(((last + 1 - first) as u16).to_le_bytes());
+        out.extend(((last + 1) as u16).to_le_bytes());
         let mut next_used = used.iter().peekable();
-        for slot in first..=last {
-            let key = if next_used.next_if_eq(&&slot).is_some() { self.keys.key(slot) } else { &[] };
+        for place in 0..=last {
+            let used = next_used.next_if(|used| used.place == place);
+            let key = used.map_or(&[][..], |used| self.keys.key(used.slot));
             out.extend((key.len() as u32).to_le_bytes());
             out.extend(key);
         }
-        let mut writer = SectionWriter { out, used: &used, words: Vec::new() };
+        let mut writer = SectionWriter { out, used, words: Vec::new() };
         for column in self.columns {
             self.encode_column(&mut writer, column);
         }
@@ -84,8 +98,8 @@ impl<'s> ChunkEncoder<'s> {
 
 struct SectionWriter<'s> {
     out: &'s mut Vec<u8>,
-    /// The slots of the chunk with an object.
-    used: &'s [usize],
+    /// The objects of the chunk.
+    used: &'s [Used],
     words: Vec<u64>,
 }
 
@@ -94,10 +108,10 @@ impl SectionWriter<'_> {
     fn section(&mut self, column: &Column<'_>, start: u64, mut save: impl FnMut(usize, &mut Vec<u64>) -> Option<()>) {
         self.words.clear();
         let mut slots = SlotSet::default();
-        for &slot in self.used {
+        for &Used { slot, place } in self.used {
             let before = self.words.len();
             match save(slot, &mut self.words) {
-                Some(()) => slots.insert(slot % CHUNK_SLOTS),
+                Some(()) => slots.insert(place),
                 None => self.words.truncate(before),
             }
         }

@@ -1,0 +1,182 @@
+//! Writes the states of a group that has none.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail, ensure};
+use daemon_log::PartitionId;
+use daemon_partition::TableCommit;
+
+use super::input::{InputStart, Inputs};
+use super::{GroupStates, Purpose};
+use crate::digests::Digests;
+use crate::input_topics::InputTopics;
+use crate::member::ShardCommit;
+use crate::shard_restore::StateStore as _;
+use crate::state_records::{self, CONFIGURATION, Head, INPUT_ID, StateRecords};
+use crate::telemetry::GroupTelemetry;
+use crate::topics::StreamTopics;
+use crate::topology::usable;
+use crate::transaction::StatesTransaction;
+
+/// The first sequence of a state.
+const FIRST: u64 = 1;
+
+/// By stream: the next offset to apply of each input partition.
+type Starts = Vec<BTreeMap<u16, u64>>;
+
+/// Writes the states of a group, all of them or none.
+pub struct StateWriter<'g> {
+    group: &'g GroupStates,
+    transaction: StatesTransaction,
+    topics: Vec<StreamTopics>,
+    starts: Starts,
+    inputs_with_records: Vec<String>,
+}
+
+impl GroupStates {
+    /// Begins to write the states of the group. `input` is needed only if an input topic has records already.
+    ///
+    /// # Errors
+    ///
+    /// When a topic is missing or has a problem, when the group has members, another configuration, or states
+    /// already, and when an input topic has records and `input` is `None`. Nothing is written then.
+    pub fn begin_write(&self, input: Option<InputStart>) -> anyhow::Result<StateWriter<'_>> {
+        let topics = self.check(&[Purpose::DeadLetters, Purpose::Input, Purpose::Results, Purpose::State])?;
+        let (connection, names) = (&self.own.connection, &self.own.names);
+        let input_topics = InputTopics::new(names, &self.streams);
+        let mut transaction = StatesTransaction::start(connection, names, self.own.results, input_topics)?;
+        self.check_no_states(&topics)?;
+        let (starts, inputs_with_records) = self.starts(&topics, input)?;
+        transaction.begin()?;
+        Ok(StateWriter { group: self, transaction, topics, starts, inputs_with_records })
+    }
+
+    /// Fails if a state topic has a state. That of a shard that never had a record counts as none.
+    fn check_no_states(&self, topics: &[StreamTopics]) -> anyhow::Result<()> {
+        let mut reader = self.reader()?;
+        let telemetry = GroupTelemetry::default();
+        for (number, StreamTopics { stream, states, .. }) in (0..).zip(topics) {
+            let partitions: Vec<u16> = (0..*states).collect();
+            let progress = telemetry.restoring(partitions.len());
+            let found = reader.read(number, &partitions, &progress).map_err(anyhow::Error::msg)?;
+            if let Some((partition, _)) = found.iter().find(|(_, records)| !is_empty(records)) {
+                bail!(
+                    "partition {partition} of topic {} has a state: the group `{}` has run; to replace it, delete the \
+                     state topics of the group and create them again with `derived-statsd topics --create`, or choose \
+                     another kafka.topic_prefix and kafka.group_id",
+                    self.own.names.state(stream),
+                    self.group()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the input of each stream begins, and the topics that have records already.
+    fn starts(&self, topics: &[StreamTopics], input: Option<InputStart>) -> anyhow::Result<(Starts, Vec<String>)> {
+        let inputs = Inputs::new(&self.own.connection, &self.own.names)?;
+        let (mut starts, mut with_records) = (Vec::new(), Vec::new());
+        for StreamTopics { stream, inputs: partitions, .. } in topics {
+            let topic = self.own.names.input(stream);
+            let retained = inputs.retained(&topic, *partitions)?;
+            let first = retained.iter().map(|(partition, it)| (*partition, it.first)).collect();
+            let found = inputs.with_records(&topic, &first)?;
+            let start = match (found, input) {
+                (None, _) | (Some(_), Some(InputStart::End)) => {
+                    retained.iter().map(|(partition, it)| (*partition, it.end)).collect()
+                }
+                (Some(_), Some(InputStart::Start)) => first,
+                (Some(partition), None) => bail!(
+                    "partition {partition} of topic {topic} has records already; add --input start if the daemon of \
+                     the directory has not taken these samples, so that the group applies them, or --input end if it \
+                     has, so that they do not count twice"
+                ),
+            };
+            with_records.extend(found.map(|_| topic));
+            starts.push(start);
+        }
+        Ok((starts, with_records))
+    }
+}
+
+impl StateWriter<'_> {
+    /// The partitions of the state topic of a stream; 0 for a stream that the group does not have.
+    pub fn partitions(&self, stream: &str) -> u16 {
+        self.topics.iter().find(|topics| topics.stream == stream).map_or(0, |topics| topics.states)
+    }
+
+    /// The names of all streams of the group.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().map(|topics| topics.stream.as_str())
+    }
+
+    /// The input topics that had records before.
+    pub fn inputs_with_records(&self) -> &[String] {
+        &self.inputs_with_records
+    }
+
+    /// Writes the state and the results of a partition, which nobody sees before [`finish`](Self::finish).
+    ///
+    /// # Errors
+    ///
+    /// When the group does not have the stream, or the brokers refuse a record.
+    pub fn write(&self, stream: &str, partition: u16, commit: TableCommit) -> anyhow::Result<()> {
+        let number = self.topics.iter().position(|topics| topics.stream == stream);
+        let number = number.with_context(|| format!("the group does not have the stream {stream}"))?;
+        let StreamTopics { inputs, states, input_id, .. } = self.topics[number];
+        let names = &self.group.own.names;
+        ensure!(
+            commit.chunks.is_empty() || states <= 1 || names.foreign(stream).is_none(),
+            "its input is the topic {} of another program, which alone decides about the partition of an object, so \
+             states of another log cannot be placed; give its state topic one partition",
+            names.input(stream)
+        );
+        let sources = (partition..usable(inputs, states)).step_by(usize::from(states.max(1)));
+        let start = |source| Some((source, *self.starts[number].get(&source)?));
+        let head = Head {
+            sequence: FIRST,
+            cursors: sources.filter_map(start).collect(),
+            meta: commit.meta,
+            ..Head::default()
+        };
+        let mut state = vec![(CONFIGURATION.to_vec(), Some(self.group.configuration.to_bytes()))];
+        state.extend(input_id.map(|id| (INPUT_ID.to_vec(), Some(id.as_bytes().to_vec()))));
+        state.extend(state_records::encode(&head, commit.chunks, &mut Digests::default()));
+        Ok(self.transaction.write(&ShardCommit {
+            shard: PartitionId::new(number as u16, partition),
+            input_id,
+            state,
+            results: commit.results,
+            dead_letters: Vec::new(),
+            offsets: Vec::new(),
+            metadata: String::new(),
+        })?)
+    }
+
+    /// Makes all states the ones of the group.
+    ///
+    /// # Errors
+    ///
+    /// When a daemon has joined the group meanwhile, or the brokers do not answer. The group has no states then, or all
+    /// of them if only the last answer of the brokers is missing: the next run says which.
+    pub fn finish(self) -> anyhow::Result<()> {
+        self.group.check_members().context("nothing was written")?;
+        // Not before the states are known to be right: a configuration that is registered is the one of the group.
+        let GroupStates { own, claims, configuration, .. } = self.group;
+        for topic in self.topics.iter().map(|topics| own.names.state(&topics.stream)) {
+            if let Some(other) = claims.settle(&topic, configuration, false)? {
+                bail!("nothing was written: topic {topic}: {}", configuration.waits_for(&other));
+            }
+        }
+        Ok(self.transaction.commit()?)
+    }
+}
+
+/// Whether the records have no state, or one of a shard that never had a record.
+fn is_empty(records: &StateRecords) -> bool {
+    match state_records::decode(records) {
+        Ok(None) => true,
+        Ok(Some(saved)) => saved.chunks.is_empty() && saved.head.cursors.is_empty(),
+        Err(_) => false,
+    }
+}

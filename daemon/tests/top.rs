@@ -50,19 +50,11 @@ fn once_without_a_daemon_is_an_error_with_the_address() {
     assert!(run.stderr.contains(&format!("no answer from http://{closed}/api/v1/partitions")), "{run:?}");
 }
 
+/// Without a URL it is that of the configuration, as `run` reads it.
 #[test]
-fn health_ends_with_0_only_while_the_daemon_is_well() {
+fn health_takes_the_address_of_the_configuration() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(&data.path().join("log"), &[]);
-    let health = |arguments: &[&str]| {
-        let url = daemon.url("");
-        let run = binary::run(&[&["health", "--url", &url], arguments].concat(), "");
-        (run.code.unwrap(), run.stdout, run.stderr)
-    };
-    assert_eq!(health(&[]), (0, "ok\n".to_owned(), String::new()));
-    support::wait_until("the daemon is ready", || (health(&["--ready"]).0 == 0).then_some(()));
-    assert_eq!(health(&["--ready"]), (0, "ready\n".to_owned(), String::new()));
-    // Without a URL it is that of the configuration, as `run` reads it.
     let address = daemon.url("").trim_start_matches("http://").to_owned();
     let configured = |variable: &str, value: &str, arguments: &[&str]| {
         let mut command = binary::command(&[&["health"], arguments].concat());
@@ -88,6 +80,21 @@ fn health_ends_with_0_only_while_the_daemon_is_well() {
     }
     let run = configured("DERIVED_STATSD_URL", closed, &["--config", &file]);
     assert!(run.code == Some(1) && run.stderr.contains("http://127.0.0.1:1/healthz: no answer"), "{run:?}");
+    daemon.stop();
+}
+
+#[test]
+fn health_ends_with_0_only_while_the_daemon_is_well() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(&data.path().join("log"), &[]);
+    let health = |arguments: &[&str]| {
+        let url = daemon.url("");
+        let run = binary::run(&[&["health", "--url", &url], arguments].concat(), "");
+        (run.code.unwrap(), run.stdout, run.stderr)
+    };
+    assert_eq!(health(&[]), (0, "ok\n".to_owned(), String::new()));
+    support::wait_until("the daemon is ready", || (health(&["--ready"]).0 == 0).then_some(()));
+    assert_eq!(health(&["--ready"]), (0, "ready\n".to_owned(), String::new()));
     std::fs::remove_dir_all(data.path().join("log/store")).unwrap();
     support::wait_until("the loss is noticed", || (health(&[]).0 == 1).then_some(()));
     let (_, stdout, stderr) = health(&[]);

@@ -54,7 +54,8 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	MEMORY_TEST_OBJECTS=1000000 $(CARGO) test -p daemon --all-features --test memory
 	.ci/otel-collector >/dev/null
 	.ci/telegraf >/dev/null
-	$(CARGO) test -p daemon --all-features --test agents -- --ignored
+	.ci/otlp-prometheus >/dev/null
+	$(CARGO) test -p daemon --all-features --test agents --test otlp_prometheus -- --ignored
 	PAGE_TEST_OBJECTS=100000 $(CARGO) test -p daemon --all-features --test page very_many_objects
 	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon-view --all-features --lib bytes_of_a_history
 	benches/detect --quick

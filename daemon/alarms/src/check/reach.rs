@@ -346,7 +346,11 @@ mod tests {
         for (annotation, condition) in reached {
             assert_eq!(problems(annotation, condition), [""; 0], "{condition}");
         }
-        let together = problems(sum, "P.x > 9 and P.x < 5");
+    }
+
+    #[test]
+    fn comparisons_that_exclude_each_other_are_named_together() {
+        let together = problems("1-raw:DSSum", "P.x > 9 and P.x < 5");
         assert_eq!(together, ["`P.x > 9` and `P.x < 5` are never true together; write them with `or`"]);
     }
 

@@ -187,7 +187,7 @@ impl Alertmanager {
             return worst.map_or(Ok(()), Err);
         }
         let texts = failures.iter().map(|(url, failure)| format!("{url}: {failure}"));
-        *problem = texts.reduce(|all, text| format!("{all}; {text}")).or(problem.take());
+        *problem = texts.reduce(|all, text| format!("{all}; {text}")).or_else(|| problem.take());
         Ok(())
     }
 

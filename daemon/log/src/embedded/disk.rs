@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, fchown};
 use std::path::Path;
 
 use daemon_base::regular_file;
@@ -24,10 +24,18 @@ macro_rules! trace {
 /// Parts of a write below this size are joined before they go to the file.
 const JOIN_BELOW: usize = 64 * 1024;
 
-/// Creates a file for reading and writing; an existing one is emptied.
+/// Creates a file for reading and writing; an existing one is emptied. One that root creates belongs to the owner of the
+/// directory: a command that root runs there, such as `replay`, must not leave what the daemon's user cannot open.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     trace!(path, Create(path.to_owned()));
-    regular_file::open(path, OpenOptions::new().read(true).write(true).create(true).truncate(true))
+    let file = regular_file::open(path, OpenOptions::new().read(true).write(true).create(true).truncate(true))?;
+    if file.metadata()?.uid() == 0
+        && let Some(directory) = path.parent()
+    {
+        let owner = directory.metadata()?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    Ok(file)
 }
 
 /// Opens an existing file for reading and writing.
@@ -110,5 +118,24 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 pub(super) fn remove_unused(path: &Path) {
     if let Err(error) = remove(path) {
         tracing::warn!(%error, file = %path.display(), "A file of the log that is not in use cannot be deleted.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    fn what_root_creates_belongs_to_the_owner_of_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("segment");
+        // Another user cannot give a directory away, and creates only what is its own.
+        let is_given = chown(folder.path(), Some(65534), Some(65534)).is_ok();
+        create(&file).unwrap();
+        let (file, directory) = (file.metadata().unwrap(), folder.path().metadata().unwrap());
+        assert_eq!((file.uid(), file.gid()), (directory.uid(), directory.gid()));
+        assert!(!is_given || file.uid() == 65534);
     }
 }

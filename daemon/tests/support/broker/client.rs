@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, DeliveryResult, Headers as _, Message as
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::super::wait_until;
 use super::{Broker, PATIENCE, STEP};
 
 /// What a reader sees of transactions.
@@ -203,7 +204,15 @@ fn partition_count(client: &BaseConsumer, topic: &str) -> i32 {
 
 fn ends(consumer: &BaseConsumer, topic: &str) -> Vec<i64> {
     let partitions = partition_count(consumer, topic);
-    let ends = consumer.offsets_for_times(at(topic, 0..partitions, Offset::End), PATIENCE).unwrap();
+    let request = || consumer.offsets_for_times(at(topic, 0..partitions, Offset::End), PATIENCE);
+    // A broker that was restarted has an older epoch for a moment than the client has heard of.
+    let is_newer = |error: &KafkaError| error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownLeaderEpoch);
+    let settled = wait_until("the broker knows the epochs of its partitions", || match request() {
+        Err(error) if is_newer(&error) => None,
+        Ok(ends) if ends.elements().iter().any(|end| end.error().is_err_and(|error| is_newer(&error))) => None,
+        answer => Some(answer),
+    });
+    let ends = settled.unwrap();
     let end = |partition| {
         let found = ends.find_partition(topic, partition).unwrap();
         found.error().unwrap();

@@ -222,3 +222,29 @@ proptest! {
         prop_assert_eq!(one, two);
     }
 }
+
+/// A field of a message with a length, of less than 128 bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()][..], bytes].concat()
+}
+
+#[test]
+fn exemplars_and_metadata_are_left_out() {
+    let sample = Sample { value: 1.0, timestamp: NOW, start_timestamp: 0 };
+    // 2.5 in the field 2, a time in 3.
+    let value = [&[0x11][..], &2.5_f64.to_le_bytes(), &[0x18, 7]].concat();
+    let label = |name: &str, value: &str| [field(1, name.as_bytes()), field(2, value.as_bytes())].concat();
+    let of_1 = TimeSeries1 { labels: Vec::new(), samples: vec![sample], histograms: Vec::new() }.encode_to_vec();
+    let exemplar = [field(1, &label("trace_id", "abc")), value.clone()].concat();
+    let of_1 = [field(1, &label(METRIC_NAME, "up")), field(3, &exemplar), of_1].concat();
+    let metadata = [&[0x08, 1][..], &field(2, b"up"), &field(4, b"help")].concat();
+    let one = [field(3, &metadata), field(1, &of_1)].concat();
+    let of_2 = TimeSeries2 { label_references: vec![1, 2], samples: vec![sample], ..TimeSeries2::default() };
+    let exemplar = [field(1, &[3, 4]), value].concat();
+    let of_2 = [field(4, &exemplar), field(5, &[0x08, 1, 0x18, 5]), of_2.encode_to_vec()].concat();
+    let symbols = ["", METRIC_NAME, "up", "trace_id", "abc", "help"].map(|symbol| field(4, symbol.as_bytes()));
+    let two = [symbols.concat(), field(5, &of_2)].concat();
+    for (version, body) in [(Version::V1, one), (Version::V2, two)] {
+        assert_eq!(read(version, &body, Limits::default()).unwrap(), ["__name__=up 1@1700000000000/0"], "{version:?}");
+    }
+}

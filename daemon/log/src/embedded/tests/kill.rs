@@ -49,9 +49,11 @@ fn printed(output: &Output, line: &str) -> usize {
 
 #[test]
 fn a_kill_at_any_failpoint_loses_no_record_and_counts_none_twice() {
-    // The failpoints of Kafka transactions belong to the other log, and those of a change to the whole daemon.
-    let is_other =
-        |name: &str| ["transaction.", "change."].iter().any(|of| name.starts_with(of)) || name.ends_with(".run");
+    // The failpoints of Kafka transactions belong to the other log, those of a change to the whole daemon, and that of a
+    // move to its command.
+    let is_other = |name: &str| {
+        ["transaction.", "change.", "migrate."].iter().any(|of| name.starts_with(of)) || name.ends_with(".run")
+    };
     for name in failpoint::POINTS.into_iter().filter(|name| !is_other(name)) {
         for hit in 1..=3 {
             let case = format!("{name}:{hit}");

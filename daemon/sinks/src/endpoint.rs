@@ -51,8 +51,29 @@ pub(crate) fn check_url(url: &str, example: &str) -> Result<(), String> {
     }
 }
 
+/// Gives a section its `credentials`, from the keys of a user with a password and of a token. `tenant` is named for a section
+/// that has that key, too.
+macro_rules! has_credentials {
+    ($section:ty $(, $tenant:ident)?) => {
+        impl $section {
+            pub(crate) fn credentials(&self) -> $crate::endpoint::Credentials<'_> {
+                $crate::endpoint::Credentials {
+                    user: self.user.as_deref(),
+                    password: self.password.as_ref(),
+                    password_file: self.password_file.as_deref(),
+                    token: self.token.as_ref(),
+                    token_file: self.token_file.as_deref(),
+                    $($tenant: self.$tenant.as_deref(),)?
+                    ..$crate::endpoint::Credentials::default()
+                }
+            }
+        }
+    };
+}
+pub(crate) use has_credentials;
+
 /// The keys with the credentials of a section: a user with a password, or a token, and a tenant.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Credentials<'c> {
     pub user: Option<&'c str>,
     pub password: Option<&'c Secret>,

@@ -7,7 +7,7 @@ use daemon_base::setting::{Secret, duration};
 use http::Uri;
 use serde::Deserialize;
 
-use crate::endpoint::{Credentials, is_in_clear, tls_problems};
+use crate::endpoint::{has_credentials, is_in_clear, tls_problems};
 
 /// The configuration section `[sinks.alertmanager]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -136,6 +136,8 @@ impl Default for WebhookConfig {
 }
 
 daemon_base::has_tls_files!(AlertmanagerConfig, WebhookConfig);
+has_credentials!(AlertmanagerConfig);
+has_credentials!(WebhookConfig);
 
 impl AlertmanagerConfig {
     /// Returns the invalid keys, each with a text that names the remedy.
@@ -163,17 +165,6 @@ impl AlertmanagerConfig {
         let mut urls = self.url.iter().chain(&self.other_urls);
         self.credentials().has_secret() && urls.any(|url| is_in_clear(url))
     }
-
-    pub(super) fn credentials(&self) -> Credentials<'_> {
-        Credentials {
-            user: self.user.as_deref(),
-            password: self.password.as_ref(),
-            password_file: self.password_file.as_deref(),
-            token: self.token.as_ref(),
-            token_file: self.token_file.as_deref(),
-            tenant: None,
-        }
-    }
 }
 
 impl WebhookConfig {
@@ -191,17 +182,6 @@ impl WebhookConfig {
     /// Whether requests carry a secret over the network without encryption.
     pub fn sends_secret_in_clear(&self) -> bool {
         self.credentials().has_secret() && self.url.as_deref().is_some_and(is_in_clear)
-    }
-
-    pub(super) fn credentials(&self) -> Credentials<'_> {
-        Credentials {
-            user: self.user.as_deref(),
-            password: self.password.as_ref(),
-            password_file: self.password_file.as_deref(),
-            token: self.token.as_ref(),
-            token_file: self.token_file.as_deref(),
-            tenant: None,
-        }
     }
 }
 

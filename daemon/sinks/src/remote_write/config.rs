@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::setting::{Secret, duration};
 use serde::Deserialize;
 
-use crate::endpoint::{Credentials, check_url, is_in_clear, tls_problems};
+use crate::endpoint::{check_url, has_credentials, is_in_clear, tls_problems};
 
 /// The labels that the sink sets itself.
 const OWN_LABELS: [&str; 6] = ["__name__", "attribute", "name", "stream", "table", "type"];
@@ -79,6 +79,7 @@ impl Default for RemoteWriteConfig {
 }
 
 daemon_base::has_tls_files!(RemoteWriteConfig);
+has_credentials!(RemoteWriteConfig, tenant);
 
 impl RemoteWriteConfig {
     /// Returns the invalid keys and combinations, each as a key and a text with the remedy; none while the sink is off.
@@ -95,17 +96,6 @@ impl RemoteWriteConfig {
     /// Whether requests carry a secret over the network without encryption.
     pub fn sends_secret_in_clear(&self) -> bool {
         self.credentials().has_secret() && self.url.as_deref().is_some_and(is_in_clear)
-    }
-
-    pub(super) fn credentials(&self) -> Credentials<'_> {
-        Credentials {
-            user: self.user.as_deref(),
-            password: self.password.as_ref(),
-            password_file: self.password_file.as_deref(),
-            token: self.token.as_ref(),
-            token_file: self.token_file.as_deref(),
-            tenant: self.tenant.as_deref(),
-        }
     }
 }
 

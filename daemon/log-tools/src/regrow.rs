@@ -9,7 +9,7 @@ use crate::backup::check_not_inside;
 use crate::check::{Content, read};
 use crate::rebuild::Rebuild;
 use crate::report::Report;
-use crate::restore::{create_empty, write_beside};
+use crate::restore::{in_empty, write_beside};
 use crate::salvage::{Loss, remove_acknowledged};
 use crate::states::{StateToCheck, read_chunk};
 
@@ -47,12 +47,8 @@ pub fn regrow(
     }
     content.check_applied()?;
     check_not_inside(path, out)?;
-    let created = create_empty(out)?;
-    let written = write(path, out, beside, &content, split);
-    if written.is_err() {
-        created.remove();
-    }
-    written.map(|()| content.report)
+    in_empty(out, || write(path, out, beside, &content, split))?;
+    Ok(content.report)
 }
 
 fn write(

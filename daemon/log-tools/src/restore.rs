@@ -43,8 +43,18 @@ impl Created {
     }
 }
 
+/// Runs `write` with the directory `path`, which is made or was empty; nothing stays in it of an attempt that fails.
+pub(crate) fn in_empty<T, E: From<LogError>>(path: &Path, write: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let created = create_empty(path)?;
+    let written = write();
+    if written.is_err() {
+        created.remove();
+    }
+    written
+}
+
 /// Creates a directory, unless it is there and empty.
-pub(crate) fn create_empty(path: &Path) -> Result<Created, LogError> {
+fn create_empty(path: &Path) -> Result<Created, LogError> {
     let is_new = match create_dir(path) {
         Ok(()) => true,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
@@ -95,12 +105,7 @@ pub fn restore(
         return Ok(restored);
     }
     check_not_inside(from, to)?;
-    let created = create_empty(to)?;
-    let copied = copy(from, to, link, beside);
-    if copied.is_err() {
-        created.remove();
-    }
-    (restored.copied, restored.linked) = copied?;
+    (restored.copied, restored.linked) = in_empty(to, || copy(from, to, link, beside))?;
     Ok(restored)
 }
 

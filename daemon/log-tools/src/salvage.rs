@@ -16,7 +16,7 @@ use crate::backup::check_not_inside;
 use crate::check::{Content, read};
 use crate::rebuild::Rebuild;
 use crate::report::Report;
-use crate::restore::{create_empty, write_beside};
+use crate::restore::{in_empty, write_beside};
 use crate::states::{DecodeState, read_chunk};
 use crate::walk::{Block, Walk};
 
@@ -77,12 +77,8 @@ pub fn salvage(
         });
     }
     check_not_inside(path, out)?;
-    let created = create_empty(out)?;
-    let salvaged = write(path, out, owned, &content, &damaged);
-    if salvaged.is_err() {
-        created.remove();
-    }
-    salvaged.map(|loss| (content.report, loss))
+    let loss = in_empty(out, || write(path, out, owned, &content, &damaged))?;
+    Ok((content.report, loss))
 }
 
 fn write(

@@ -8,7 +8,7 @@ use daemon_log::{LogError, PartitionId, RecordBuffer};
 use crate::check::{Content, read};
 use crate::rebuild::Rebuild;
 use crate::report::Report;
-use crate::restore::{create_empty, write_beside};
+use crate::restore::{in_empty, write_beside};
 
 /// A log that is read for its states. No process may write it meanwhile.
 pub struct LogStates {
@@ -22,8 +22,6 @@ pub struct SavedState {
     pub partition: PartitionId,
     /// The name of its stream.
     pub stream: String,
-    /// The next input offset to apply.
-    pub cursor: u64,
     /// The worker's own data.
     pub meta: Vec<u8>,
     /// All chunks.
@@ -48,10 +46,10 @@ impl LogStates {
         &self.content.report
     }
 
-    /// The partitions with a state, each with the name of its stream.
-    pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &str)> {
+    /// The partitions with a state, each with the name of its stream and the next input offset to apply.
+    pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &str, u64)> {
         let partitions = self.content.history.tables.partitions.iter();
-        partitions.filter(|(_, it)| it.head.is_some()).map(|(id, _)| (*id, self.content.stream(*id)))
+        partitions.filter_map(|(id, it)| Some((*id, self.content.stream(*id), it.head.as_ref()?.cursor)))
     }
 
     /// The state of a partition; `None` if it has none.
@@ -63,7 +61,7 @@ impl LogStates {
         let Some((found, head)) = found.and_then(|it| Some((it, it.head.as_ref()?))) else { return Ok(None) };
         let chunks = self.content.read_state(partition, found)?;
         let (stream, meta) = (self.content.stream(partition).to_owned(), head.meta.clone());
-        Ok(Some(SavedState { partition, stream, cursor: head.cursor, meta, chunks }))
+        Ok(Some(SavedState { partition, stream, meta, chunks }))
     }
 
     /// The sinks that have not delivered all results, each with the number of records of results that it has not.
@@ -111,16 +109,12 @@ pub fn make<E: From<LogError>>(
     beside: &[(&str, String)],
     write: impl FnOnce(&mut NewLog) -> Result<(), E>,
 ) -> Result<(), E> {
-    let created = create_empty(out)?;
-    let written = NewLog::begin(out, beside).map_err(E::from).and_then(|mut log| {
+    in_empty(out, || {
+        let mut log = NewLog::begin(out, beside)?;
         write(&mut log)?;
         log.rebuild.finish()?;
         Ok(sync_parent(out)?)
-    });
-    if written.is_err() {
-        created.remove();
-    }
-    written
+    })
 }
 
 impl NewLog {

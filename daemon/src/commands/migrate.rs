@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use daemon_kafka::migration::{GroupStates, InputStart};
-use daemon_log::{EmbeddedLog, LogConfig};
+use daemon_log::{EmbeddedLog, LogConfig, PartitionId};
 use daemon_log_tools::Report;
 
 use super::check::found;
@@ -100,6 +100,12 @@ fn damaged(report: &Report, directory: &Path) -> anyhow::Result<ExitCode> {
     print(&found(report, 0)).context("write to standard output")?;
     message(format_args!("error: {} is damaged; restore a copy, or salvage it first", directory.display()));
     Ok(ExitCode::FAILURE)
+}
+
+/// Whether a state that is of no stream of the configuration is that of a source, of the index or of the view: these have no
+/// input, and a state in their first partition only.
+fn is_of_the_daemon(partition: PartitionId, cursor: u64) -> bool {
+    partition.partition == 0 && cursor == 0
 }
 
 /// The group of the configuration.

@@ -12,7 +12,7 @@ use daemon_log_tools::{NewState, StateToCheck, regrow};
 use proxy_uve::{Plan, Table, TableSettings, partition};
 
 use crate::commands::check::{partitions_of, stands_at};
-use crate::commands::migrate::{damaged, lock};
+use crate::commands::migrate::{damaged, is_of_the_daemon, lock};
 use crate::commands::print::print;
 use crate::config::Loaded;
 use crate::engine::PARTITIONS;
@@ -88,8 +88,7 @@ impl Split {
     fn state(&self, state: &StateToCheck<'_>) -> Result<(Vec<NewState>, usize), String> {
         let old = state.partition;
         let Some(plan) = self.plans.get(state.stream) else {
-            // A source, the index or the view: it has no input, and a state in its first partition only.
-            if old.partition == 0 && state.cursor == 0 {
+            if is_of_the_daemon(old, state.cursor) {
                 let (meta, chunks) = (state.meta.to_vec(), state.chunks.to_vec());
                 return Ok((vec![NewState { partition: old, meta, chunks }], 0));
             }

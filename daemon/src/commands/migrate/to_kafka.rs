@@ -10,7 +10,7 @@ use daemon_log::PartitionId;
 use daemon_log_tools::LogStates;
 
 use super::streams::{Moved, Streams};
-use super::{damaged, group, lock};
+use super::{damaged, group, is_of_the_daemon, lock};
 use crate::commands::check::partitions_of;
 use crate::commands::print::print;
 use crate::config::Loaded;
@@ -79,14 +79,12 @@ fn check_delivered(log: &LogStates) -> anyhow::Result<()> {
 /// The partitions of each stream, and what stays, as text.
 fn partitions(log: &LogStates, streams: &Streams) -> anyhow::Result<(BTreeMap<String, Vec<PartitionId>>, String)> {
     let (mut of_streams, mut left) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
-    for (id, stream) in log.partitions() {
+    for (id, stream, cursor) in log.partitions() {
         if streams.has(stream) {
             of_streams.entry(stream.to_owned()).or_default().push(id);
             continue;
         }
-        // A source, the index or the view has no input, and a state in its first partition only.
-        let is_own = id.partition == 0 && log.state(id)?.is_some_and(|state| state.cursor == 0);
-        if !is_own {
+        if !is_of_the_daemon(id, cursor) {
             bail!(
                 "partition {id} ({stream}): the stream is not configured, so its states cannot be placed; give the \
                  configuration that the daemon runs with (--config)"

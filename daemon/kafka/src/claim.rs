@@ -14,28 +14,22 @@
 //! A daemon writes a claim only if there is none, so that compaction leaves it at its offset. A group whose claim is not
 //! the first deletes it.
 
-use std::time::Duration;
+use std::ops::ControlFlow;
 
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset;
 use tracing::info;
 
-use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
+use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::configuration::Configuration;
 use crate::members::Members;
 use crate::names::Names;
 use crate::state_records::{CLAIM, GROUP_CONFIGURATION};
 use crate::transaction::Deliveries;
-
-/// How long one poll waits for records.
-const POLL: Duration = Duration::from_millis(100);
-
-/// Polls without a record after which a read fails.
-const MAX_SILENT_POLLS: u128 = TIMEOUT.as_millis() / POLL.as_millis();
 
 /// A record to write: key and value; without a value the key is deleted.
 type Written = (Vec<u8>, Option<Vec<u8>>);
@@ -192,23 +186,14 @@ impl Claims {
         let consumer: BaseConsumer<LogContext> = BaseConsumer::from_config_and_context(&config, LogContext)?;
         // With the metadata in its cache a consumer begins to read at once; without, it takes a second.
         consumer.fetch_metadata(Some(topic), TIMEOUT)?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, 0, Offset::Beginning)?;
-        consumer.assign(&list)?;
-        let (mut registered, mut silent) = (Registered::default(), 0);
-        while silent < MAX_SILENT_POLLS {
-            match consumer.poll(POLL) {
-                Some(Ok(message)) => {
-                    silent = 0;
-                    let at = message.timestamp().to_millis().unwrap_or(0);
-                    registered.apply(message.key().unwrap_or_default(), message.payload(), at);
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(registered),
-                // librdkafka retries by itself; the records come, or the polls stay silent.
-                Some(Err(_)) | None => silent += 1,
-            }
-        }
-        Err(KafkaError::Canceled)
+        consumer.assign(&client::partition_0(topic, Offset::Beginning)?)?;
+        let mut registered = Registered::default();
+        let is_whole = client::read_to_ends(&consumer, [0], |message| {
+            let at = message.timestamp().to_millis().unwrap_or(0);
+            registered.apply(message.key().unwrap_or_default(), message.payload(), at);
+            ControlFlow::Continue(())
+        });
+        if is_whole { Ok(registered) } else { Err(KafkaError::Canceled) }
     }
 
     fn claim_value(&self) -> Vec<u8> {

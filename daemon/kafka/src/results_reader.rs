@@ -5,7 +5,7 @@
 //! anyway.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, Timestamp};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
@@ -94,17 +94,17 @@ impl ResultsReader {
 
     /// Reads a few results from the offset `from`.
     fn read_place(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
-        let found = self.places.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let found = self.places().pop();
         let mut reader = match found {
             Some(reader) => reader,
             None => self.open(None, &PLACE_FETCH)?,
         };
         if reader.next != from {
-            assign(&reader.consumer, &self.topic, from).map_err(|error| self.failed(&error))?;
+            self.assign(&reader.consumer, from).map_err(|error| self.failed(&error))?;
             (reader.next, reader.at_end) = (from, false);
         }
         let batch = self.fill(&mut reader, from, max_bytes)?;
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places();
         if places.len() < MAX_IDLE_PLACES {
             places.push(reader);
         }
@@ -148,8 +148,12 @@ impl ResultsReader {
         Ok(exists)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<Reader>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reader(&self, from: u64) -> Result<Reader, LogError> {
@@ -176,12 +180,17 @@ impl ResultsReader {
             // With the metadata in its cache a consumer begins to read at once; without, it takes a second.
             consumer.fetch_metadata(Some(&self.topic), TIMEOUT)?;
             if let Some(from) = from {
-                assign(&consumer, &self.topic, from)?;
+                self.assign(&consumer, from)?;
             }
             Ok(consumer)
         };
         let consumer = opened().map_err(|error: KafkaError| self.failed(&error))?;
         Ok(Reader { consumer, next: from.unwrap_or(u64::MAX), at_end: false })
+    }
+
+    /// Makes a consumer read from an offset on.
+    fn assign(&self, consumer: &BaseConsumer<LogContext>, from: u64) -> Result<(), KafkaError> {
+        consumer.assign(&client::partition_0(&self.topic, Offset::Offset(from.cast_signed()))?)
     }
 
     fn fill(&self, reader: &mut Reader, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
@@ -226,11 +235,4 @@ impl ResultsReader {
     fn failed(&self, error: &KafkaError) -> LogError {
         LogError::Cluster { operation: format!("read {}", self.topic), reason: error.to_string() }
     }
-}
-
-/// Makes a consumer read from an offset on.
-fn assign(consumer: &BaseConsumer<LogContext>, topic: &str, from: u64) -> Result<(), KafkaError> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Offset(from.cast_signed()))?;
-    consumer.assign(&list)
 }

@@ -10,7 +10,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::types::RDKafkaErrorCode;
 use tracing::info;
 
 use crate::claim::Claims;
@@ -135,7 +134,7 @@ impl StateTopicReader {
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(missing.remove(&(partition as u16))),
                 // librdkafka reconnects by itself; if it cannot, no message arrives until the timeout.
-                Some(Err(error)) if is_connection_error(&error) => {}
+                Some(Err(error)) if client::is_unreachable(&error) => {}
                 Some(Err(error)) => return Err(error),
                 None if self.clock.monotonic().saturating_sub(last) > TIMEOUT => return Err(KafkaError::Canceled),
                 None => {}
@@ -180,8 +179,7 @@ impl StateStore for StateTopicReader {
         while ends(&self.committed, topic, [0].into_iter()).map_err(describe)? < end {
             self.wait(topic, end.len(), &mut logged_at);
         }
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, 0, Offset::Beginning).map_err(describe)?;
+        let list = client::partition_0(topic, Offset::Beginning).map_err(describe)?;
         let mut pass = |message: &BorrowedMessage<'_>| {
             take(message.offset().unsigned_abs(), message.payload().unwrap_or_default());
         };
@@ -192,11 +190,6 @@ impl StateStore for StateTopicReader {
         let topic = self.topics.get(usize::from(stream)).ok_or("the stream is unknown")?;
         self.claims.problem(topic).map_err(|error| error.to_string())
     }
-}
-
-fn is_connection_error(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
-    matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve))
 }
 
 /// The end offsets of partitions at the isolation level of `client`.

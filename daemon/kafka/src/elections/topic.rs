@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::Offset;
 
 use super::agreed::Read;
 use super::record::Entry;
@@ -80,9 +80,7 @@ impl Elections {
         if let Some(code) = metadata.topics().iter().find_map(|topic| topic.error()) {
             return Err(self.explain("read", "Read", &KafkaError::MetadataFetch(code.into())));
         }
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, 0, Offset::Beginning)?;
-        consumer.assign(&list)?;
+        consumer.assign(&client::partition_0(&self.topic, Offset::Beginning)?)?;
         Ok(consumer)
     }
 

@@ -1,7 +1,7 @@
 //! The input topics of a group without members: where they begin and end, and whether they have records.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use anyhow::{Context as _, bail};
 use rdkafka::config::FromClientConfigAndContext as _;
@@ -10,15 +10,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
+use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::end_offsets;
 use crate::names::Names;
-
-/// How long one poll waits for records.
-const POLL: Duration = Duration::from_millis(100);
-
-/// Polls without a record after which a read fails.
-const MAX_SILENT_POLLS: u128 = TIMEOUT.as_millis() / POLL.as_millis();
 
 /// Where a group whose states come from another log begins with the records that its input topics have already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,27 +87,20 @@ impl Inputs {
                 list.add_partition_offset(topic, i32::from(*partition), offset)?;
             }
             self.committed.assign(&list)?;
-            let found = self.first_record(starts.keys().copied().collect());
+            let found = self.first_record(starts.keys().copied());
             self.committed.unassign()?;
             found
         };
         read().with_context(|| format!("read topic {topic}"))
     }
 
-    fn first_record(&self, mut missing: BTreeSet<u16>) -> Result<Option<u16>, KafkaError> {
-        let mut silent = 0;
-        while !missing.is_empty() && silent < MAX_SILENT_POLLS {
-            match self.committed.poll(POLL) {
-                Some(Ok(message)) => return Ok(Some(message.partition() as u16)),
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    silent = 0;
-                    missing.remove(&(partition as u16));
-                }
-                // librdkafka retries by itself; the records come, or the polls stay silent.
-                Some(Err(_)) | None => silent += 1,
-            }
-        }
-        if missing.is_empty() { Ok(None) } else { Err(KafkaError::Canceled) }
+    fn first_record(&self, partitions: impl Iterator<Item = u16>) -> Result<Option<u16>, KafkaError> {
+        let mut found = None;
+        let is_known = client::read_to_ends(&self.committed, partitions.map(i32::from), |message| {
+            found = Some(message.partition() as u16);
+            ControlFlow::Break(())
+        });
+        if is_known { Ok(found) } else { Err(KafkaError::Canceled) }
     }
 
     /// The offset that a consumer group has committed in partition 0 of a topic.

@@ -1,7 +1,7 @@
 //! Checks the keys of the newest records of an input topic.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::ops::ControlFlow;
 
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -9,16 +9,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
+use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::foreign::ForeignTopic;
 use crate::names::Names;
 
 /// The most records that are read of one partition, and of all together.
 const MAX_OF_PARTITION: i64 = 100;
 const MAX_RECORDS: i64 = 10_000;
-
-/// How long one poll waits for records.
-const POLL: Duration = Duration::from_millis(100);
 
 /// Reads the newest records of each partition, and describes the problem if keys are in other shards than their own.
 ///
@@ -45,20 +42,15 @@ pub(super) fn problem(
         list.add_partition_offset(topic, i32::from(partition), Offset::OffsetTail(newest))?;
     }
     consumer.assign(&list)?;
-    let (mut open, mut silent, mut records) = (inputs, Duration::ZERO, 0);
+    let mut records = 0;
     let mut misplaced = Misplaced { foreign, inputs, shards, count: 0, example: None, shard_by_object: HashMap::new() };
-    while open > 0 && silent < TIMEOUT && records < MAX_RECORDS {
-        match consumer.poll(POLL) {
-            Some(Ok(message)) => {
-                silent = Duration::ZERO;
-                records += 1;
-                let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-                misplaced.add(key, payload, message.partition().unsigned_abs());
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-            Some(Err(_)) | None => silent += POLL,
-        }
-    }
+    // What does not come in time is not looked at.
+    let _ = client::read_to_ends(&consumer, 0..i32::from(inputs), |message| {
+        records += 1;
+        let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+        misplaced.add(key, payload, message.partition().unsigned_abs());
+        if records < MAX_RECORDS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
     Ok(misplaced.problem(records))
 }
 

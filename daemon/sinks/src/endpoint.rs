@@ -57,15 +57,17 @@ macro_rules! has_credentials {
     ($section:ty $(, $tenant:ident)?) => {
         impl $section {
             pub(crate) fn credentials(&self) -> $crate::endpoint::Credentials<'_> {
-                $crate::endpoint::Credentials {
+                let credentials = $crate::endpoint::Credentials {
                     user: self.user.as_deref(),
                     password: self.password.as_ref(),
                     password_file: self.password_file.as_deref(),
                     token: self.token.as_ref(),
                     token_file: self.token_file.as_deref(),
-                    $($tenant: self.$tenant.as_deref(),)?
-                    ..$crate::endpoint::Credentials::default()
-                }
+                    tenant: None,
+                };
+                $(let credentials =
+                    $crate::endpoint::Credentials { tenant: self.$tenant.as_deref(), ..credentials };)?
+                credentials
             }
         }
     };
@@ -73,7 +75,7 @@ macro_rules! has_credentials {
 pub(crate) use has_credentials;
 
 /// The keys with the credentials of a section: a user with a password, or a token, and a tenant.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Credentials<'c> {
     pub user: Option<&'c str>,
     pub password: Option<&'c Secret>,

@@ -28,6 +28,7 @@ use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
 use crate::configuration::Configuration;
 use crate::members::Members;
 use crate::names::Names;
+use crate::read_to_ends::read_to_ends;
 use crate::state_records::{CLAIM, GROUP_CONFIGURATION};
 use crate::transaction::Deliveries;
 
@@ -188,7 +189,7 @@ impl Claims {
         consumer.fetch_metadata(Some(topic), TIMEOUT)?;
         consumer.assign(&client::partition_0(topic, Offset::Beginning)?)?;
         let mut registered = Registered::default();
-        let is_whole = client::read_to_ends(&consumer, [0], |message| {
+        let is_whole = read_to_ends(&consumer, [0], |message| {
             let at = message.timestamp().to_millis().unwrap_or(0);
             registered.apply(message.key().unwrap_or_default(), message.payload(), at);
             ControlFlow::Continue(())

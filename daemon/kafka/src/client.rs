@@ -3,8 +3,6 @@
 //! Properties come in three layers, and a later one overrides an earlier one: the defaults for a kind of client, the
 //! user's `kafka.properties`, and the properties that exactly-once requires, which cannot be changed.
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,7 +13,6 @@ use rdkafka::config::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -256,36 +253,6 @@ pub(crate) fn partition_0(topic: &str, from: Offset) -> Result<TopicPartitionLis
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, from)?;
     Ok(list)
-}
-
-/// How long one poll of [`read_to_ends`] waits for records.
-const POLL: Duration = Duration::from_millis(100);
-
-/// Passes on the records of the assigned `partitions` until each is at its end or `take` breaks off; returns whether one of
-/// both was before no record and no end had come for [`TIMEOUT`].
-pub(crate) fn read_to_ends(
-    consumer: &BaseConsumer<LogContext>,
-    partitions: impl IntoIterator<Item = i32>,
-    mut take: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
-) -> bool {
-    let (mut missing, mut silent): (BTreeSet<i32>, _) = (partitions.into_iter().collect(), Duration::ZERO);
-    while !missing.is_empty() && silent < TIMEOUT {
-        match consumer.poll(POLL) {
-            Some(Ok(message)) => {
-                silent = Duration::ZERO;
-                if take(&message).is_break() {
-                    return true;
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                silent = Duration::ZERO;
-                missing.remove(&partition);
-            }
-            // librdkafka retries by itself; the records come, or the polls stay silent.
-            Some(Err(_)) | None => silent += POLL,
-        }
-    }
-    missing.is_empty()
 }
 
 /// Discards the events in the queue of a client that requests metadata only: while brokers are unreachable their errors

@@ -57,6 +57,7 @@ mod names;
 mod partition_failures;
 mod producer;
 mod progress;
+mod read_to_ends;
 mod results_reader;
 mod settings;
 mod shard;

@@ -27,6 +27,27 @@ pub use self::input::InputStart;
 pub use self::read::{GroupState, StateReader, UndeliveredResults};
 pub use self::write::StateWriter;
 
+/// The topics of the streams of a group, by the number of the stream.
+pub struct GroupTopics(Vec<StreamTopics>);
+
+impl GroupTopics {
+    /// The names of the streams.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|topics| topics.stream.as_str())
+    }
+
+    /// The partitions of the state topic of a stream; 0 for a stream that the group does not have.
+    pub fn partitions(&self, stream: &str) -> u16 {
+        self.of(stream).map_or(0, |(_, topics)| topics.states)
+    }
+
+    /// The number of a stream, and its topics.
+    fn of(&self, stream: &str) -> anyhow::Result<(u16, &StreamTopics)> {
+        let found = (0..).zip(&self.0).find(|(_, topics)| topics.stream == stream);
+        found.with_context(|| format!("the group does not have the stream {stream}"))
+    }
+}
+
 /// A group without members, whose states are written or read.
 pub struct GroupStates {
     own: KafkaSettings,
@@ -70,7 +91,7 @@ impl GroupStates {
     }
 
     /// Checks that these topics are there and in order, and that the group has no members.
-    fn check(&self, wanted: &[Purpose]) -> anyhow::Result<Vec<StreamTopics>> {
+    fn check(&self, wanted: &[Purpose]) -> anyhow::Result<GroupTopics> {
         // The first request: its error has the reason why no broker answers.
         let steps = self.topics.plan(1)?;
         let missing = |step: &&Step| step.verdict == Verdict::Missing && wanted.contains(&step.purpose);
@@ -86,7 +107,7 @@ impl GroupStates {
             }
         }
         self.check_members()?;
-        self.topics.poll()
+        self.topics.poll().map(GroupTopics)
     }
 
     fn check_members(&self) -> anyhow::Result<()> {

@@ -10,9 +10,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
 use crate::end_offsets;
 use crate::names::Names;
+use crate::read_to_ends::read_to_ends;
 
 /// Where a group whose states come from another log begins with the records that its input topics have already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -96,7 +97,7 @@ impl Inputs {
 
     fn first_record(&self, partitions: impl Iterator<Item = u16>) -> Result<Option<u16>, KafkaError> {
         let mut found = None;
-        let is_known = client::read_to_ends(&self.committed, partitions.map(i32::from), |message| {
+        let is_known = read_to_ends(&self.committed, partitions.map(i32::from), |message| {
             found = Some(message.partition() as u16);
             ControlFlow::Break(())
         });

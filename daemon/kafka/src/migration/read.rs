@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, bail, ensure};
 
 use super::input::Inputs;
-use super::{GroupStates, Purpose};
+use super::{GroupStates, GroupTopics, Purpose};
 use crate::configuration::Configuration;
 use crate::shard_restore::StateStore as _;
 use crate::state_reader::StateTopicReader;
@@ -44,7 +44,7 @@ pub struct StateReader<'g> {
     group: &'g GroupStates,
     reader: StateTopicReader,
     inputs: Inputs,
-    topics: Vec<StreamTopics>,
+    topics: GroupTopics,
 }
 
 impl GroupStates {
@@ -61,14 +61,9 @@ impl GroupStates {
 }
 
 impl StateReader<'_> {
-    /// The names of the streams.
-    pub fn streams(&self) -> impl Iterator<Item = &str> {
-        self.topics.iter().map(|topics| topics.stream.as_str())
-    }
-
-    /// The partitions of the state topic of a stream; 0 for a stream that the group does not have.
-    pub fn partitions(&self, stream: &str) -> u16 {
-        self.topics.iter().find(|topics| topics.stream == stream).map_or(0, |topics| topics.states)
+    /// The topics of the group.
+    pub fn topics(&self) -> &GroupTopics {
+        &self.topics
     }
 
     /// The states of a stream.
@@ -77,12 +72,11 @@ impl StateReader<'_> {
     ///
     /// When a state is damaged or of another configuration, and when input is not applied.
     pub fn states(&mut self, stream: &str) -> anyhow::Result<Vec<GroupState>> {
-        let number = self.topics.iter().position(|topics| topics.stream == stream);
-        let number = number.with_context(|| format!("the group does not have the stream {stream}"))?;
-        let topics = self.topics[number].clone();
+        let (number, topics) = self.topics.of(stream)?;
+        let topics = topics.clone();
         let partitions: Vec<u16> = (0..topics.states).collect();
         let progress = GroupTelemetry::default().restoring(partitions.len());
-        let records = self.reader.read(number as u16, &partitions, &progress).map_err(anyhow::Error::msg)?;
+        let records = self.reader.read(number, &partitions, &progress).map_err(anyhow::Error::msg)?;
         let (mut states, mut cursors) = (Vec::new(), BTreeMap::new());
         for (partition, records) in records {
             let named = || format!("partition {partition} of topic {}", self.group.own.names.state(stream));

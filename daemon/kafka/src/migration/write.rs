@@ -7,7 +7,7 @@ use daemon_log::PartitionId;
 use daemon_partition::TableCommit;
 
 use super::input::{InputStart, Inputs};
-use super::{GroupStates, Purpose};
+use super::{GroupStates, GroupTopics, Purpose};
 use crate::digests::Digests;
 use crate::input_topics::InputTopics;
 use crate::member::ShardCommit;
@@ -28,7 +28,7 @@ type Starts = Vec<BTreeMap<u16, u64>>;
 pub struct StateWriter<'g> {
     group: &'g GroupStates,
     transaction: StatesTransaction,
-    topics: Vec<StreamTopics>,
+    topics: GroupTopics,
     starts: Starts,
     inputs_with_records: Vec<String>,
 }
@@ -52,10 +52,10 @@ impl GroupStates {
     }
 
     /// Fails if a state topic has a state. That of a shard that never had a record counts as none.
-    fn check_no_states(&self, topics: &[StreamTopics]) -> anyhow::Result<()> {
+    fn check_no_states(&self, topics: &GroupTopics) -> anyhow::Result<()> {
         let mut reader = self.reader()?;
         let telemetry = GroupTelemetry::default();
-        for (number, StreamTopics { stream, states, .. }) in (0..).zip(topics) {
+        for (number, StreamTopics { stream, states, .. }) in (0..).zip(&topics.0) {
             let partitions: Vec<u16> = (0..*states).collect();
             let progress = telemetry.restoring(partitions.len());
             let found = reader.read(number, &partitions, &progress).map_err(anyhow::Error::msg)?;
@@ -73,10 +73,10 @@ impl GroupStates {
     }
 
     /// Where the input of each stream begins, and the topics that have records already.
-    fn starts(&self, topics: &[StreamTopics], input: Option<InputStart>) -> anyhow::Result<(Starts, Vec<String>)> {
+    fn starts(&self, topics: &GroupTopics, input: Option<InputStart>) -> anyhow::Result<(Starts, Vec<String>)> {
         let inputs = Inputs::new(&self.own.connection, &self.own.names)?;
         let (mut starts, mut with_records) = (Vec::new(), Vec::new());
-        for StreamTopics { stream, inputs: partitions, .. } in topics {
+        for StreamTopics { stream, inputs: partitions, .. } in &topics.0 {
             let topic = self.own.names.input(stream);
             let retained = inputs.retained(&topic, *partitions)?;
             let first = retained.iter().map(|(partition, it)| (*partition, it.first)).collect();
@@ -100,14 +100,9 @@ impl GroupStates {
 }
 
 impl StateWriter<'_> {
-    /// The partitions of the state topic of a stream; 0 for a stream that the group does not have.
-    pub fn partitions(&self, stream: &str) -> u16 {
-        self.topics.iter().find(|topics| topics.stream == stream).map_or(0, |topics| topics.states)
-    }
-
-    /// The names of all streams of the group.
-    pub fn streams(&self) -> impl Iterator<Item = &str> {
-        self.topics.iter().map(|topics| topics.stream.as_str())
+    /// The topics of the group.
+    pub fn topics(&self) -> &GroupTopics {
+        &self.topics
     }
 
     /// The input topics that had records before.
@@ -121,9 +116,7 @@ impl StateWriter<'_> {
     ///
     /// When the group does not have the stream, or the brokers refuse a record.
     pub fn write(&self, stream: &str, partition: u16, commit: TableCommit) -> anyhow::Result<()> {
-        let number = self.topics.iter().position(|topics| topics.stream == stream);
-        let number = number.with_context(|| format!("the group does not have the stream {stream}"))?;
-        let StreamTopics { inputs, states, input_id, .. } = self.topics[number];
+        let (number, &StreamTopics { inputs, states, input_id, .. }) = self.topics.of(stream)?;
         let names = &self.group.own.names;
         ensure!(
             commit.chunks.is_empty() || states <= 1 || names.foreign(stream).is_none(),
@@ -132,7 +125,7 @@ impl StateWriter<'_> {
             names.input(stream)
         );
         let sources = (partition..usable(inputs, states)).step_by(usize::from(states.max(1)));
-        let start = |source| Some((source, *self.starts[number].get(&source)?));
+        let start = |source| Some((source, *self.starts[usize::from(number)].get(&source)?));
         let head = Head {
             sequence: FIRST,
             cursors: sources.filter_map(start).collect(),
@@ -143,7 +136,7 @@ impl StateWriter<'_> {
         state.extend(input_id.map(|id| (INPUT_ID.to_vec(), Some(id.as_bytes().to_vec()))));
         state.extend(state_records::encode(&head, commit.chunks, &mut Digests::default()));
         Ok(self.transaction.write(&ShardCommit {
-            shard: PartitionId::new(number as u16, partition),
+            shard: PartitionId::new(number, partition),
             input_id,
             state,
             results: commit.results,
@@ -163,7 +156,7 @@ impl StateWriter<'_> {
         self.group.check_members().context("nothing was written")?;
         // Not before the states are known to be right: a configuration that is registered is the one of the group.
         let GroupStates { own, claims, configuration, .. } = self.group;
-        for topic in self.topics.iter().map(|topics| own.names.state(&topics.stream)) {
+        for topic in self.topics.streams().map(|stream| own.names.state(stream)) {
             if let Some(other) = claims.settle(&topic, configuration, false)? {
                 bail!("nothing was written: topic {topic}: {}", configuration.waits_for(&other));
             }

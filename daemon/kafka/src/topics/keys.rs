@@ -9,9 +9,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
+use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
 use crate::foreign::ForeignTopic;
 use crate::names::Names;
+use crate::read_to_ends::read_to_ends;
 
 /// The most records that are read of one partition, and of all together.
 const MAX_OF_PARTITION: i64 = 100;
@@ -45,7 +46,7 @@ pub(super) fn problem(
     let mut records = 0;
     let mut misplaced = Misplaced { foreign, inputs, shards, count: 0, example: None, shard_by_object: HashMap::new() };
     // What does not come in time is not looked at.
-    let _ = client::read_to_ends(&consumer, 0..i32::from(inputs), |message| {
+    let _ = read_to_ends(&consumer, 0..i32::from(inputs), |message| {
         records += 1;
         let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
         misplaced.add(key, payload, message.partition().unsigned_abs());

@@ -27,10 +27,10 @@ pub(super) fn run(new: &Path, partitions: u16, loaded: &Loaded) -> anyhow::Resul
     let mut moved = Moved::default();
     let beside = [(PARTITIONS, format!("{partitions}\n"))];
     make(new, &beside, |log| {
-        let names: Vec<_> = reader.streams().map(str::to_owned).collect();
+        let names: Vec<_> = reader.topics().streams().map(str::to_owned).collect();
         for stream in names {
             let states = reader.states(&stream)?;
-            let from = reader.partitions(&stream);
+            let from = reader.topics().partitions(&stream);
             write_stream(log, &streams, (&stream, states), (from, partitions), &mut moved)
                 .with_context(|| stream.clone())?;
         }

@@ -33,7 +33,7 @@ pub(super) fn run(directory: &Path, input: Option<InputStart>, loaded: &Loaded) 
     let writer = group.begin_write(input)?;
     let mut moved = Moved::default();
     // Also those without states: they begin with their input as the others do.
-    for stream in writer.streams() {
+    for stream in writer.topics().streams() {
         let partitions = of_streams.get(stream).map(Vec::as_slice).unwrap_or_default();
         write_stream(&log, &streams, (stream, partitions, from), &writer, &mut moved)
             .with_context(|| stream.to_owned())?;
@@ -112,7 +112,7 @@ fn write_stream(
         let chunks = state.chunks.iter().map(|(chunk, bytes)| (*chunk, bytes.as_slice()));
         regroup.add(id.partition, &state.meta, chunks).with_context(|| format!("partition {}", id.partition))?;
     }
-    let count = writer.partitions(stream);
+    let count = writer.topics().partitions(stream);
     let settled = regroup.settle(from, count)?;
     // As at a start of the daemon: nobody could take samples since its stop.
     regroup.mark_lost_from(log.last_at());

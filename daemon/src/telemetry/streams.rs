@@ -83,12 +83,11 @@ impl Gathered {
     /// The sizes of the committed states, which the embedded log knows, and on Kafka their tables. A stream of which a
     /// size is not known is omitted.
     pub(super) fn encode_states(&self, log: Option<&LogStats>, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let sizes = |stats: &LogStats| stats.partitions.iter().map(|it| (it.partition, it.state_bytes)).collect();
+        let in_log: Option<BTreeMap<_, u64>> = log.map(sizes);
         let mut streams: BTreeMap<String, Option<u64>> = BTreeMap::new();
         for (id, status) in self.telemetry.workers.tables() {
-            let of_log = || {
-                let found = log?.partitions.iter().find(|partition| partition.partition == id);
-                Some(found.map_or(0, |partition| partition.state_bytes))
-            };
+            let of_log = || Some(in_log.as_ref()?.get(&id).copied().unwrap_or(0));
             let bytes = status.state_bytes.or_else(of_log);
             let total = streams.entry(status.stream).or_insert(Some(0));
             *total = total.zip(bytes).map(|(total, bytes)| total + bytes);

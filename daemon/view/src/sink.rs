@@ -130,11 +130,11 @@ impl Sink for ViewSink {
             view.loudest().retain(|table, name| view.object(table, name, &Filter::default()).is_some());
         }
         // Without new results nothing is written: a start that refuses the files leaves them as they are.
-        let is_last = stopping && self.index.is_some();
-        if self.next > self.stored_next && self.checkpoints.take_due(is_last) {
+        if self.next > self.stored_next && self.checkpoints.take_due(stopping && self.index.is_some()) {
             self.stored_next = self.next;
+            self.view.index().retire(log.results_bounds()?.first);
             // First the index: the next start begins to read at the checkpoint, and the index takes what comes after it.
-            if self.store_index(log)? {
+            if self.store_index() {
                 self.store_checkpoint();
             }
         }
@@ -151,17 +151,15 @@ impl ViewSink {
         }
     }
 
-    /// Forgets what the log has deleted, and stores the index; `false` if it cannot be written.
-    fn store_index(&mut self, log: &dyn Log) -> anyhow::Result<bool> {
-        let oldest = log.results_bounds()?.first;
-        self.view.index().retire(oldest);
-        let Some(store) = &mut self.index else { return Ok(true) };
+    /// Stores the index; `false` if it cannot be written, or has no place.
+    fn store_index(&mut self) -> bool {
+        let Some(store) = &mut self.index else { return false };
         let unsaved = store.unsaved(&mut self.view.index());
         let stored = store.store(unsaved);
         if let Err(error) = &stored {
             debug!(error = %format!("{error:#}"), "The index of the results cannot be stored; the next start takes longer.");
         }
-        Ok(stored.is_ok())
+        stored.is_ok()
     }
 
     /// Whether the loudest objects do not have the results of a record yet.

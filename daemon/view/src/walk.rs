@@ -6,7 +6,8 @@ use daemon_results::block::{AttributeShape, UveShape};
 use derived_stats::Record;
 
 use crate::names::Names;
-use crate::{Filter, UveDocument, UveView};
+use crate::object::Object;
+use crate::{Filter, Tables, UveDocument, UveView};
 
 /// The most objects that a reader visits under one lock, so that results wait for it less than a millisecond.
 const SLICE: usize = 64;
@@ -92,6 +93,14 @@ impl Position {
             self.last = Some(last.into());
         }
     }
+
+    /// Visits the next objects of a table; it is at the end where there is no such table.
+    fn over(&mut self, tables: &Tables, table: &str, visit: impl FnMut(&str, &Object) -> bool) {
+        match tables.by_name.get(table) {
+            Some(objects) => self.advance(|name| objects.from(name), visit),
+            None => self.is_done = true,
+        }
+    }
 }
 
 impl UveView {
@@ -110,18 +119,11 @@ impl UveView {
             };
             return position.advance(from, |table, _| visit(&tables.type_of(table), &UveDocument::default()));
         };
-        let Some(objects) = tables.by_name.get(table.as_str()) else {
-            position.is_done = true;
-            return;
-        };
-        position.advance(
-            |name| objects.from(name),
-            |name, object| {
-                let document = filter.as_ref().map(|filter| tables.filtered(object, filter));
-                let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
-                !is_shown || visit(name, &document.unwrap_or_default())
-            },
-        );
+        position.over(&tables, table, |name, object| {
+            let document = filter.as_ref().map(|filter| tables.filtered(object, filter));
+            let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
+            !is_shown || visit(name, &document.unwrap_or_default())
+        });
     }
 }
 
@@ -133,20 +135,12 @@ impl UveView {
             return;
         }
         let tables = self.read();
-        let Some(objects) = tables.by_name.get(table.as_str()) else {
-            position.is_done = true;
-            return;
-        };
-        position.advance(
-            |name| objects.from(name),
-            |name, object| {
-                for uve in object.uves(&tables.shapes) {
-                    uve.results(&tables.shapes)
-                        .for_each(|(attribute, record)| visit(name, uve.shape, attribute, &record));
-                }
-                true
-            },
-        );
+        position.over(&tables, table, |name, object| {
+            for uve in object.uves(&tables.shapes) {
+                uve.results(&tables.shapes).for_each(|(attribute, record)| visit(name, uve.shape, attribute, &record));
+            }
+            true
+        });
     }
 
     /// The names of the tables that have objects.

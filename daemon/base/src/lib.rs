@@ -17,6 +17,7 @@
 //! | [`repeats`] | the rate limit of repeated messages |
 //! | [`listener`] | HTTP servers with bounded connections and timeouts |
 //! | [`regular_file`] | regular files, opened without waiting |
+//! | [`one_line`](mod@one_line) | texts of others in messages of one line |
 //! | [`open_files`] | the limit of open files |
 //! | [`core_dumps`] | the limit of core dumps |
 //! | [`setting`] | types of values that sections of the configuration share: durations, lists, addresses, secrets |
@@ -40,6 +41,7 @@ pub mod failpoint;
 pub mod fnv;
 pub mod listener;
 pub mod observation;
+pub mod one_line;
 pub mod open_files;
 pub mod outbound;
 pub mod regular_file;

@@ -6,6 +6,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use daemon_base::one_line::one_line;
 use daemon_base::repeats::{Due, INTERVAL, LIMITED, RepeatLimit};
 use daemon_log::PartitionId;
 use tracing::warn;
@@ -47,8 +48,7 @@ impl LetterLog {
     }
 
     fn add(&mut self, letter: &DeadLetter, now: Duration) -> Option<Due<Example>> {
-        let reason: String =
-            letter.reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN_CHARACTERS).collect();
+        let reason = one_line(&letter.reason, SHOWN_CHARACTERS);
         let example = Example { source: letter.source, offset: letter.offset, reason };
         self.0.add((letter.source, kind(&letter.reason)), 1, example, now)
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use daemon_base::one_line::one_line;
 use daemon_base::outbound::agent_config;
 use daemon_base::stop::Stop;
 use ureq::Agent;
@@ -100,7 +101,7 @@ pub(super) fn in_parts<T>(entries: &[T], post: &mut dyn FnMut(&[T]) -> Result<()
 
 /// Only an answer that blames the request is final; credentials and paths can be mended.
 fn classify(status: u16, text: &str) -> Result<(), Failure> {
-    let text: String = text.chars().take(EXCERPT).map(|it| if it.is_control() { ' ' } else { it }).collect();
+    let text = one_line(text, EXCERPT);
     match status {
         200..=299 => Ok(()),
         400 | 413 | 422 => Err(Failure::Rejected(format!("status {status}: {text}"))),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use daemon_base::one_line::one_line;
 use daemon_base::outbound::{agent_config, certificate_hint};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
@@ -72,8 +73,7 @@ impl Answer {
 pub(super) fn start(bytes: &[u8], length: usize) -> String {
     // A character has at most four bytes.
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * length)]);
-    let plain = text.trim().chars().map(|character| if character.is_control() { ' ' } else { character });
-    let mut start: String = plain.take(length + 1).collect();
+    let mut start = one_line(text.trim(), length + 1);
     if let Some((end, _)) = start.char_indices().nth(length) {
         start.truncate(end);
         start.push('…');

@@ -5,6 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use daemon_base::one_line::one_line;
+
 use super::request::{Row, Snapshot};
 use super::utc::utc;
 
@@ -141,11 +143,10 @@ fn line(row: &[String; TITLES.len()], widths: &[usize; TITLES.len()]) -> String 
 
 /// The text cut to `width` characters, with blanks in place of control characters, which could move the cursor.
 fn cut(text: &str, width: usize) -> String {
-    let plain = |character: char| if character.is_control() { ' ' } else { character };
     if text.chars().count() <= width {
-        return text.chars().map(plain).collect();
+        return one_line(text, width);
     }
-    text.chars().take(width.saturating_sub(1)).map(plain).chain((width > 0).then_some('…')).collect()
+    one_line(text, width.saturating_sub(1)) + if width > 0 { "…" } else { "" }
 }
 
 #[cfg(test)]

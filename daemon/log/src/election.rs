@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::LogError;
 
+/// The most clusters in which a replica is elected; of those beyond it all replicas count.
+pub const MAX_CLUSTERS: usize = 1_000;
+
 /// A cluster of replicas, and one of its replicas.
 pub type Candidate = (String, String);
 

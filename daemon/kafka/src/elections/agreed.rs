@@ -16,13 +16,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use daemon_log::Standing;
+use daemon_log::{MAX_CLUSTERS, Standing};
 use tracing::{info, warn};
 
 use super::record::Entry;
-
-/// The most clusters; of those beyond it all replicas count.
-const MAX_CLUSTERS: usize = 1_000;
 
 /// After this time in the log any election replaces the present one. It is longer than any timeout.
 pub(super) const EXPIRY: Duration = Duration::from_secs(600);

@@ -23,15 +23,12 @@ use std::time::Duration;
 use daemon_base::clock::micros;
 use daemon_base::fnv;
 use daemon_base::setting::file;
-use daemon_log::{Candidate, GroupElections, LogError, Standing};
+use daemon_log::{Candidate, GroupElections, LogError, MAX_CLUSTERS, Standing};
 use tracing::{info, warn};
 
 /// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
 /// begins anew.
 const TIMEOUT: u64 = 90_000_000;
-
-/// The most clusters; of those beyond it all replicas count.
-const MAX_CLUSTERS: usize = 1_000;
 
 /// The longest name that is kept as it is, in bytes of the file: it has at most 0.6 MB, less than may be read.
 const MAX_NAME_BYTES: usize = 256;

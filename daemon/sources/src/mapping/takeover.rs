@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use daemon_formats::Series;
+use daemon_log::MAX_CLUSTERS;
 use derived_stats::MetricKind;
 
 use super::CLUSTER;
@@ -16,9 +17,6 @@ use super::rule::{REPLICA, Rule};
 /// How far apart the times of two replicas may be for the same reading: the difference of their clocks and the duration of a
 /// scrape. Less than a silence after which another replica is elected, so that its current readings count at once.
 const MAX_APART_MS: i64 = 10_000;
-
-/// As many clusters as elections have.
-const MAX_CLUSTERS: usize = 1_000;
 
 /// The newest readings of the elected replica and of the one before it, for each cluster. In memory only: after a start, an
 /// elected replica that was silent all the time has no newest reading here.

@@ -179,6 +179,11 @@ fn write(folder: &Path, text: &str) -> std::path::PathBuf {
     path
 }
 
+fn log_in(browser: &Browser, token: &str) {
+    browser.enter("#token", token);
+    browser.click("#login");
+}
+
 #[test]
 fn an_operator_logs_in_sees_the_page_and_logs_out() {
     let folder = TempDir::new().unwrap();
@@ -187,11 +192,9 @@ fn an_operator_logs_in_sees_the_page_and_logs_out() {
     let browser = Browser::start(1200, 800);
     browser.open(&daemon.url("/"));
     browser.wait("location.pathname === '/login'");
-    browser.enter("#token", "wrong");
-    browser.click("#login");
+    log_in(&browser, "wrong");
     browser.wait("document.querySelector('[role=alert]').textContent.includes('not known')");
-    browser.enter("#token", &secret);
-    browser.click("#login");
+    log_in(&browser, &secret);
     browser.wait("location.pathname === '/' && document.querySelector('#health')?.textContent.length > 0");
     assert_eq!(browser.value("document.cookie"), "", "no script reads the cookie");
     browser.wait("fetch('/api/v1/status').then(answer => window.status_ = answer.status), window.status_ === 200");
@@ -202,8 +205,7 @@ fn an_operator_logs_in_sees_the_page_and_logs_out() {
     browser.open(&daemon.url("/"));
     browser.wait("location.pathname === '/login'");
     // The page itself has the button, too.
-    browser.enter("#token", &secret);
-    browser.click("#login");
+    log_in(&browser, &secret);
     browser.wait("location.pathname === '/' && document.querySelector('#logout') !== null");
     browser.click("#logout");
     browser.wait("location.pathname === '/login' && document.querySelector('#token') !== null");
@@ -211,11 +213,9 @@ fn an_operator_logs_in_sees_the_page_and_logs_out() {
     let link = "/#/object/virtual-network/d%3Avn?from=100&to=200";
     browser.open(&daemon.url(link));
     browser.wait("location.pathname === '/login' && document.querySelector('#token') !== null");
-    browser.enter("#token", "wrong");
-    browser.click("#login");
+    log_in(&browser, "wrong");
     browser.wait("document.querySelector('[role=alert]').textContent.includes('not known')");
-    browser.enter("#token", &secret);
-    browser.click("#login");
+    log_in(&browser, &secret);
     browser.wait(&format!("location.pathname + location.hash === '{link}'"));
     daemon.stop();
 }

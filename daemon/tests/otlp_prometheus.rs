@@ -9,10 +9,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
 use support::prometheus::{AllSamples, Prometheus};
-use support::result_series::{self, METRICS, OBJECTS, PERIOD, ago, expected, metric, post, wait_until_delivered};
-use support::{Daemon, Random, line, results};
+use support::result_series::{
+    self, METRICS, OBJECTS, PERIOD, ago, ends_of_the_gone_object, expected, metric, post, post_with_a_gone_object,
+    wait_until_delivered,
+};
+use support::{Daemon, Random, line};
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../../docs/src/operations/opentelemetry.md");
@@ -107,19 +109,10 @@ fn points_that_are_behind_others_are_taken_within_the_window() {
 fn a_withdrawn_object_ends_in_prometheus() {
     let (data, begin, prometheus) = (TempDir::new().unwrap(), ago(1_500), Prometheus::otlp_receiver(config()));
     let daemon = start(data.path(), &prometheus);
-    for period in 0..80 {
-        if period < 40 {
-            let gone = line("gone", "egress_flow_count", begin + period * PERIOD, 50 + period % 3);
-            assert_eq!(daemon.post(gone.as_bytes(), None).unwrap().0, 200);
-        }
-        post(&daemon, begin, period..period + 1);
-    }
+    post_with_a_gone_object(&daemon, begin);
     wait_until_delivered(&daemon, "otlp");
     daemon.stop();
-    let lines = results(&data.path().join("log"));
-    let parsed = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let ends = parsed.filter(|result| result["data"]["deleted"] == true && result["key"] == "ObjectVNTable:gone");
-    let ended = ends.map(|result| result["end"].as_u64().unwrap()).max().unwrap() as f64 / 1e6;
+    let ended = ends_of_the_gone_object(&data.path().join("log")).into_values().max().unwrap() as f64 / 1e6;
     for metric in ["AggProxySum_value", "anomaly_score", "anomaly_expected", "anomaly_low", "anomaly_high"] {
         let names = |at| -> Vec<String> {
             prometheus.values(metric, at).into_keys().map(|labels| labels["name"].clone()).collect()

@@ -10,15 +10,15 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
 use support::broker::free_ports;
 use support::process::{Running, kill, start as start_server, wait_until_it_answers};
 use support::prometheus::{AllSamples, Labels, series_of, values_of};
 use support::result_series::{
-    self, METRICS, OBJECTS, PERIOD, ago, expected, is_the_same, metric, post, wait_until_delivered,
+    self, METRICS, OBJECTS, ago, ends_of_the_gone_object, expected, is_the_same, metric, post, post_with_a_gone_object,
+    wait_until_delivered,
 };
 use support::series::values;
-use support::{Daemon, Random, line, results, wait_until};
+use support::{Daemon, Random, wait_until};
 use tempfile::TempDir;
 
 /// The program that `.ci/otlp-receiver` builds.
@@ -144,19 +144,10 @@ fn a_store_that_is_away_gets_all_points_when_it_is_back() {
 fn a_withdrawn_object_ends_in_the_store() {
     let (data, begin, store) = (TempDir::new().unwrap(), ago(1_500), Store::start());
     let daemon = start(data.path(), &store.url("/opentelemetry/v1/metrics"));
-    for period in 0..80 {
-        if period < 40 {
-            let gone = line("gone", "egress_flow_count", begin + period * PERIOD, 50 + period % 3);
-            assert_eq!(daemon.post(gone.as_bytes(), None).unwrap().0, 200);
-        }
-        post(&daemon, begin, period..period + 1);
-    }
+    post_with_a_gone_object(&daemon, begin);
     wait_until_delivered(&daemon, "otlp");
     daemon.stop();
-    let lines = results(&data.path().join("log"));
-    let parsed = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let ends = parsed.filter(|result| result["data"]["deleted"] == true && result["key"] == "ObjectVNTable:gone");
-    let ended = ends.map(|result| result["end"].as_u64().unwrap()).max().unwrap() as f64 / 1e6;
+    let ended = ends_of_the_gone_object(&data.path().join("log")).into_values().max().unwrap() as f64 / 1e6;
     for metric in ["AggProxySum_value", "anomaly_score", "anomaly_expected", "anomaly_low", "anomaly_high"] {
         let names = |at: f64| -> Vec<String> {
             let found = values_of(&store.url("/api/v1/query"), metric, at);

@@ -6,20 +6,20 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
 use support::broker::free_ports;
 use support::dashboards;
 use support::process::{kill, start as start_server, wait_until_it_answers};
 use support::prometheus::{Labels, Prometheus, Target, series_of};
-use support::result_series::{self, METRICS, OBJECTS, PERIOD, ago, expected, is_the_same, metric, post};
-use support::{Daemon, Random, line, results, wait_until};
+use support::result_series::{
+    self, METRICS, OBJECTS, ago, ends_of_the_gone_object, expected, is_the_same, metric, post, post_with_a_gone_object,
+};
+use support::{Daemon, Random, wait_until};
 use tempfile::TempDir;
 
 fn start(data: &Path, url: &str, settings: &[&str]) -> Daemon {
@@ -76,21 +76,10 @@ fn a_withdrawn_object_ends_in_prometheus_and_the_band_is_there() {
     let prometheus = Prometheus::receiver("");
     let daemon = start(data.path(), &prometheus.url("/api/v1/write"), &[]);
     // The objects that stay are in both partitions, and their samples pass the time at which the other one is withdrawn.
-    for period in 0..80 {
-        if period < 40 {
-            let gone = line("gone", "egress_flow_count", begin + period * PERIOD, 50 + period % 3);
-            assert_eq!(daemon.post(gone.as_bytes(), None).unwrap().0, 200);
-        }
-        post(&daemon, begin, period..period + 1);
-    }
+    post_with_a_gone_object(&daemon, begin);
     wait_until_delivered(&daemon);
     daemon.stop();
-    let lines = results(&data.path().join("log"));
-    let parsed = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let ends: BTreeMap<String, u64> = parsed
-        .filter(|result| result["data"]["deleted"] == true && result["key"] == "ObjectVNTable:gone")
-        .map(|result| (result["uve"].as_str().unwrap().to_owned(), result["end"].as_u64().unwrap()))
-        .collect();
+    let ends = ends_of_the_gone_object(&data.path().join("log"));
     assert_eq!(ends.len(), 2, "{ends:?}");
     let last = ends.values().max().copied().unwrap() as f64 / 1e6;
     for metric in ["AggProxySum_value", "anomaly_score", "anomaly_expected", "anomaly_low", "anomaly_high"] {

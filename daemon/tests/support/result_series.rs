@@ -1,5 +1,6 @@
 //! Results that a sink writes as series: the input of the tests, and what the results log has for a store to show.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,6 +43,27 @@ pub(crate) fn post(daemon: &Daemon, begin: u64, periods: std::ops::Range<u64>) {
     };
     let body: String = periods.flat_map(of).map(sample).collect();
     assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
+}
+
+/// Posts 80 periods, in the first 40 of which there is one object more.
+pub(crate) fn post_with_a_gone_object(daemon: &Daemon, begin: u64) {
+    for period in 0..80 {
+        if period < 40 {
+            let gone = line("gone", "egress_flow_count", begin + period * PERIOD, 50 + period % 3);
+            assert_eq!(daemon.post(gone.as_bytes(), None).unwrap().0, 200);
+        }
+        post(daemon, begin, period..period + 1);
+    }
+}
+
+/// The ends of the windows (µs) with which that object was deleted, by its UVE.
+pub(crate) fn ends_of_the_gone_object(log: &Path) -> BTreeMap<String, u64> {
+    let lines = results(log);
+    let parsed = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    parsed
+        .filter(|result| result["data"]["deleted"] == true && result["key"] == "ObjectVNTable:gone")
+        .map(|result| (result["uve"].as_str().unwrap().to_owned(), result["end"].as_u64().unwrap()))
+        .collect()
 }
 
 /// The samples that the results log has for some of the metrics, computed from its JSON.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use daemon_base::one_line::is_not_shown;
 use derived_stats::AnnotationError;
 
 /// The exit code for a bad annotation, the same as for any other wrong argument.
@@ -23,10 +24,10 @@ pub(crate) fn message(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The first `limit` characters of a text from outside, with a mark in place of each control character, which could
-/// change a terminal.
+/// The first `limit` characters of a text from outside, with a mark in place of each that is not shown but could change
+/// a terminal.
 pub(crate) fn excerpt(text: &str, limit: usize) -> String {
-    let plain = |character: char| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+    let plain = |character: char| if is_not_shown(character) { char::REPLACEMENT_CHARACTER } else { character };
     let mut shown: String = text.chars().take(limit).map(plain).collect();
     if text.chars().nth(limit).is_some() {
         shown.push('…');

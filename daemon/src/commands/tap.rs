@@ -112,6 +112,10 @@ mod tests {
                 r#"{"result":{"key":"T:x","uve":"Sum-S-a","start":1,"end":2,"data":{"value":3}}}"#,
                 "result Sum-S-a T:x 1 to 2: {\"value\":3}",
             ),
+            (
+                "{\"sample\":{\"stream\":\"S-a\",\"key\":\"T:\u{202e}x\",\"ts\":7,\"value\":3,\"outcome\":\"late\"}}",
+                "sample S-a T:\u{fffd}x 3 at 7: late",
+            ),
             (r#"{"lost":17}"#, "lost   17 lines: this reader was too slow for them"),
         ];
         for (line, expected) in cases {

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use daemon_base::clock::{Clock as _, SystemClock};
+use daemon_base::one_line::is_not_shown;
 use daemon_base::repeats::{ANSWER, Due, INTERVAL, LIMITED, RepeatLimit};
 use daemon_base::stop::Stop;
 use tracing::callsite::Identifier;
@@ -123,11 +124,27 @@ where
     }
 }
 
-/// The line with the breaks within it escaped: a key or a name that somebody sends must not make a line of its own, which
-/// could look like a message of the daemon.
+/// The line with the breaks within it escaped, and what turns the direction of a text: a key or a name that somebody sends
+/// must not make a line of its own or change how the rest reads, which could look like a message of the daemon.
 fn in_one_line(line: String) -> String {
     let text = line.strip_suffix('\n').unwrap_or(&line);
-    if text.contains(['\n', '\r']) { text.replace('\n', "\\n").replace('\r', "\\r") + "\n" } else { line }
+    // Colours begin with an escape; that of a field is escaped already.
+    let escapes = |character: char| !matches!(character, '\x1b' | '\t') && is_not_shown(character);
+    if !text.contains(escapes) {
+        return line;
+    }
+    let mut escaped = text.chars().fold(String::new(), |mut escaped, character| {
+        match character {
+            '\n' => escaped += "\\n",
+            '\r' => escaped += "\\r",
+            // Of JSON, too.
+            _ if escapes(character) => escaped += &format!("\\u{:04x}", u32::from(character)),
+            _ => escaped.push(character),
+        }
+        escaped
+    });
+    escaped.push('\n');
+    escaped
 }
 
 fn kind(event: &Event<'_>) -> Kind {
@@ -243,6 +260,12 @@ mod tests {
     fn a_text_with_line_breaks_makes_one_line() {
         let lines = logged(|| warn!(node = %"a\nERROR forged\r\n", "It failed."));
         assert!(lines.len() == 1 && lines[0].ends_with("node=a\\nERROR forged\\r\\n"), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_text_does_not_turn_the_rest_of_its_line() {
+        let lines = logged(|| warn!(node = %"a\u{202e}b", "It failed."));
+        assert!(lines.len() == 1 && lines[0].ends_with("node=a\\u202eb"), "{lines:#?}");
     }
 
     #[test]

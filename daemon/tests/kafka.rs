@@ -447,7 +447,7 @@ fn samples_are_taken_by_http_as_soon_as_a_growth_is_known() {
     daemon.wait_for("/api/v1/partitions", |(_, body)| (body.matches("egress_flow_count").count() == 8).then_some(()));
     let (status, body) = daemon.post(lines().as_bytes(), None).unwrap();
     assert_eq!(status, 200, "{body}");
-    // Of a number that is no multiple, only those partitions get samples that are read.
+    // Of a number that is not a multiple, only those partitions get samples that are read.
     BROKER.grow_topic(&group.topic(EGRESS), 9);
     daemon.wait_until_said("9 partitions over 2 of states");
     assert_eq!(daemon.post(lines().as_bytes(), None).unwrap().0, 200);

@@ -57,7 +57,7 @@ fn sums(group: &Group<'_>) -> BTreeMap<(String, u64), Vec<u64>> {
     sums
 }
 
-/// Messages that are no samples, each with the reason.
+/// Messages that are not samples, each with the reason.
 const BAD: [(i32, &str, &str, &str); 6] = [
     (0, "h0", r#"{"ts":1488000000000,"load":[1]}"#, "`host.k8s\\.name` is missing"),
     (0, "h0", r#"{"host":{"k8s.name":"h0"},"ts":"soon","load":[1]}"#, "`ts` is \"soon\", not a number of milliseconds"),

@@ -193,7 +193,7 @@ impl Sent {
     /// Sends each example of a body.
     fn send_bodies(&mut self, daemon: (&Daemon, &str), operation: &Value, request: &Example<'_>) {
         let content = operation["requestBody"]["content"].as_object();
-        // A message of protobuf is no text of JSON.
+        // A message of protobuf is not a text of JSON.
         for (media, content) in content.into_iter().flatten().filter(|(media, _)| !media.contains("protobuf")) {
             let example = &content["example"];
             assert!(!example.is_null(), "{} has no example of a body of {media}", request.path);

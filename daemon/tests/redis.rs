@@ -75,7 +75,7 @@ fn opserver_shows_what_the_api_of_the_daemon_shows() {
     }
     let metrics = daemon.get("/metrics").1;
     let left_out = metrics.lines().filter(|line| line.starts_with("derived_statsd_redis_left_out_total"));
-    assert!(left_out.into_iter().all(|line| line.ends_with(" 0")), "a row of alarms is no result that is lost");
+    assert!(left_out.into_iter().all(|line| line.ends_with(" 0")), "a row of alarms is not a result that is lost");
     // Silent for longer than the timeout: the object of the last sample lives, the others are deleted.
     let late = line("d:o 1", "egress_flow_count", START + 40 * PERIOD, 1);
     assert_eq!(daemon.post(late.as_bytes(), None).unwrap().0, 200);

@@ -1,4 +1,4 @@
-//! Unknown time: nobody observed the sources, so the absence of samples is no silence.
+//! Unknown time: nobody observed the sources, so the absence of samples is not silence.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
 

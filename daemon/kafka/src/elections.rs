@@ -33,7 +33,7 @@ use crate::client::{Connection, TIMEOUT};
 use crate::producer::Acknowledgements;
 use crate::settings::KafkaSettings;
 
-/// After this time a record that was sent and not read back is no lease.
+/// After this time a record that was sent and not read back is not a lease.
 const MAX_UNREAD: Duration = Duration::from_secs(60);
 
 /// A record of the topic: its key, the cluster, and its value; without a value the cluster is forgotten.

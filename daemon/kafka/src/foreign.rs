@@ -111,7 +111,7 @@ fn number(sample: &Sample) -> Number {
     match sample.integer {
         Some(Integer::Signed(integer)) => Number::I64(integer),
         Some(Integer::Unsigned(integer)) => Number::U64(integer),
-        // What is larger comes as an integer, or is no exact one.
+        // What is larger comes as an integer, or is not an exact one.
         None if sample.value.fract() != 0.0 || sample.value.abs() >= EXACT => Number::F64(sample.value),
         None if sample.value < 0.0 => Number::I64(sample.value as i64),
         None => Number::U64(sample.value as u64),

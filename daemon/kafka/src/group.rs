@@ -82,7 +82,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Makes the clients of a worker; it is no member before [`join`](Self::join).
+    /// Makes the clients of a worker; it is not a member before [`join`](Self::join).
     ///
     /// # Errors
     ///

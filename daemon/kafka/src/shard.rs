@@ -193,7 +193,7 @@ impl Shard {
             is_read || table.cursor(source.partition) >= Some(end)
         });
         for (partition, first) in closed {
-            // Records behind the gap that are no samples may have been applied.
+            // Records behind the gap that are not samples may have been applied.
             if table.cursor(partition) < Some(first) {
                 table.skip_to(partition, first);
             }

@@ -162,7 +162,7 @@ export class Chart {
         ready: [(plot) => plot.over.append(this.overlay)],
         draw: [(plot) => this.drawMarks(plot)],
         setCursor: [(plot) => this.read(plot.cursor.idx ?? -1)],
-        // The selection of a drag, and not each change of the scale: those of this class are no choice of the user.
+        // The selection of a drag, and not each change of the scale: those of this class are not choices of the user.
         setSelect: [
           (plot) => {
             const { left, width } = plot.select;

@@ -473,8 +473,8 @@ pub(crate) mod tests {
             ("36.9", "send an integer"),
             ("-5", "send no negative value"),
             ("-5.0", "send no negative value"),
-            ("9007199254740993.0", "from 2^53 on is no exact integer: send the integer in decimal digits"),
-            ("1e19", "from 2^53 on is no exact integer: send the integer in decimal digits"),
+            ("9007199254740993.0", "from 2^53 on is not an exact integer: send the integer in decimal digits"),
+            ("1e19", "from 2^53 on is not an exact integer: send the integer in decimal digits"),
             ("1e30", "in the range of the type"),
         ] {
             let error = number_of(text).expect_err(text);

@@ -102,7 +102,7 @@ pub(super) fn partitions_beside(
             let beside = vec![(PARTITIONS, format!("{given}\n"))];
             decoder.misfit().map_or(Ok(beside), Err)
         }
-        // Without a store it is no log, which is another problem.
+        // Without a store it is not a log, which is another problem.
         (Err(_), None) if !directory.join("store").is_dir() => Ok(Vec::new()),
         (Err(damage), None) => Err(format!(
             "{damage}; give it with --partitions N, the log.partitions of the daemon: with another number objects lose \

@@ -49,7 +49,7 @@ const PERIOD_SECONDS: u32 = 5;
 /// How late the samples of a Prometheus may be: it sends each second.
 const PROMETHEUS_LATENESS: Duration = Duration::from_secs(5);
 
-/// The rule of the demo. EWM adapts, so that an anomaly that stays is no alarm for long.
+/// The rule of the demo. EWM adapts, so that an anomaly that stays is not an alarm for long.
 const RULE: &str = "alarm \"unusual\" when AggProxySumAnomalyEWM01.value.sigma > 2.5, clear below 1 \
     text \"{key} has sigma {value.sigma}\"";
 
@@ -71,7 +71,7 @@ impl DemoArgs {
     ///
     /// # Errors
     ///
-    /// Fails if the streams of the demo are no settings.
+    /// Fails if the streams of the demo are not settings.
     pub(crate) fn configuration(&self) -> anyhow::Result<ConfigArgs> {
         let mut config = self.config.clone();
         if self.prometheus {

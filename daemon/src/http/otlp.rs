@@ -64,7 +64,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Box<Response>> {
 /// What became of a request.
 struct Stored {
     tally: Tally,
-    /// The points that are no series.
+    /// The points that are not series.
     faults: u64,
 }
 

@@ -25,7 +25,7 @@ fn a_large_deviation_raises_an_alarm_at_once() {
     }
 }
 
-/// Nobody sampled for two days. The values after it are as before: the gap itself is no anomaly.
+/// Nobody sampled for two days. The values after it are as before: the gap itself is not an anomaly.
 #[test]
 fn missing_periods_raise_no_alarm() {
     for entry in detectors() {

@@ -72,7 +72,7 @@ fn an_incident_does_not_hide_later_anomalies() {
     assert_eq!(failures, [""; 0]);
 }
 
-/// When the extreme values of an incident are forgotten, weeks later, the usual ones are no stranger than before: not in
+/// When the extreme values of an incident are forgotten, weeks later, the usual ones are not stranger than before: not in
 /// bursts, as the 20 strangest of some weeks show.
 #[test]
 fn an_incident_that_is_forgotten_does_not_make_usual_values_strange() {

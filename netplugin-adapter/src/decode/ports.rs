@@ -20,7 +20,7 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Takes a field in JSON if it is one of the three. A value that is no port, or no text, is not known.
+    /// Takes a field in JSON if it is one of the three. A value that is not a port, or not a text, is not known.
     pub(super) fn take(&mut self, name: &str, json: &str) {
         match name {
             "Protocol" => self.protocol = protocol(json),

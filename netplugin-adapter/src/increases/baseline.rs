@@ -271,7 +271,7 @@ fn origin(tracks: &[Track], index: usize) -> Option<usize> {
     below.min().map(|(_, at)| at)
 }
 
-/// Whether a track rose from below another one to above it: the other is no counter that goes on by itself.
+/// Whether a track rose from below another one to above it: the other is not a counter that goes on by itself.
 fn is_passed(other: &Track, before: &Track, now: &Track) -> bool {
     other.port.matches(now.port)
         && before.counters.minus(other.counters).is_none()

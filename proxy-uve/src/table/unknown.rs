@@ -7,7 +7,7 @@ use crate::table::{ResultSink, Table};
 /// The intervals of event time in which samples may be missing, in microseconds since the epoch, both ends included.
 ///
 /// A window that overlaps one of them is *unknown*: the samples that it has are reported as partial, but they feed no
-/// detector, and their absence is no silence: no object ages or is deleted.
+/// detector, and their absence is not silence: no object ages or is deleted.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnknownTime {

@@ -143,7 +143,7 @@ mod tests {
             ("P.x.sigma > 2 for 3", Some(2)),
             ("P.x.sigma > 1.5 for 3", None),
             ("P.x.sigma < -2.5 for 2", Some(1)),
-            // Of fields that are no scores nothing is claimed.
+            // Of fields that are not scores nothing is claimed.
             ("P.x.samples > 3 for 3", None),
         ] {
             assert_eq!(figure(ewm, condition), expected, "{condition}");

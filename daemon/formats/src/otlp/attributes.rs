@@ -47,7 +47,7 @@ impl Attributes {
     }
 }
 
-/// A plain value as it is, a list or a map as JSON; nothing is an empty text, which is no label.
+/// A plain value as it is, a list or a map as JSON; nothing is an empty text, which is not a label.
 fn text(value: Value) -> String {
     match value {
         Value::Null => String::new(),

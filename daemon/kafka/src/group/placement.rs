@@ -31,7 +31,7 @@ impl Placement {
         if is_uneven {
             error!(
                 topic, partition = id.partition, records, %key, expected, partitions = shape.inputs, states = shape.shards,
-                "Records are not in the partition of their keys, as the number of partitions is no multiple of that of \
+                "Records are not in the partition of their keys, as the number of partitions is not a multiple of that of \
                  the states: results of their objects are wrong until it is one."
             );
             return;

@@ -25,7 +25,7 @@ impl TopicWatch {
     }
 
     /// Makes the topics of results and of dead letters again if they were deleted. If it may not, only commits with records
-    /// for them fail, so that is no error of the poll; it is logged once.
+    /// for them fail, so that is not an error of the poll; it is logged once.
     pub(super) fn make_shared_again(&mut self) -> anyhow::Result<()> {
         let missing = self.topics.missing_shared()?;
         if missing.is_empty() {

@@ -144,7 +144,7 @@ mod tests {
             ("none changed", "a@1=1 b@1=2", Some(1)),
             ("the second changes", "a@1=1 b@1=2 a@2=1 b@2=3", Some(3)),
             ("the first changes", "a@1=1 b@1=2 b@2=2 a@2=5", Some(5)),
-            ("a later scrape of a frozen one is no change", "a@1=1 b@1=2 b@2=3 a@3=1 a@4=1", Some(3)),
+            ("a later scrape of a frozen one is not a change", "a@1=1 b@1=2 b@2=3 a@3=1 a@4=1", Some(3)),
             ("it moves to a node that is known", "a@1=8 b@1 a@2=9 b@3=1 a@3=9", Some(1)),
             ("it moves back", "a@1=8 b@1 b@2=1 a@2=8 a@3=9 b@3=1", Some(9)),
             ("both change: the first by name", "b@1=1 a@1=4 a@2=5 b@2=2", Some(5)),

@@ -103,7 +103,7 @@ impl LineError {
                 "send no negative value, or declare the raw field of the proxy type as `i64`"
             }
             _ if is_rounded(value, types) => {
-                "a floating-point number from 2^53 on is no exact integer: send the integer in decimal digits, or \
+                "a floating-point number from 2^53 on is not an exact integer: send the integer in decimal digits, or \
                  declare the raw field of the proxy type as `double`"
             }
             _ => "send a value in the range of the type, or change the type of the raw field of the proxy type",
@@ -130,7 +130,7 @@ fn remedy_in_series(value: Number, value_type: ValueType) -> &'static str {
         }
         ValueType::U64 if value.as_f64() < 0.0 => "send no negative value, or write type = \"i64\" in the stream",
         _ if is_rounded(value, &[value_type]) => {
-            "a floating-point number from 2^53 on is no exact integer: write type = \"f64\" in the stream, or send integers, \
+            "a floating-point number from 2^53 on is not an exact integer: write type = \"f64\" in the stream, or send integers, \
              which OTLP and line protocol have and remote write has not"
         }
         ValueType::I64 if value.as_f64() > 0.0 => "send smaller values, or write type = \"u64\" in the stream",

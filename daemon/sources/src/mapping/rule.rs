@@ -191,7 +191,7 @@ impl Rule {
         is_named.then_some(())
     }
 
-    /// Writes the source of a series: the labels that are no part of the key. `None` where nothing depends on it: the
+    /// Writes the source of a series: the labels that are not part of the key. `None` where nothing depends on it: the
     /// samples are not of counters, and no type of the stream [keeps sources](Self::with_types). Very long labels are cut,
     /// with a digest of all in place of the rest.
     pub fn source(&self, metric: &str, labels: &Labels<'_>, source: &mut String) -> Option<()> {

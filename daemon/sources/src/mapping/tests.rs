@@ -232,7 +232,11 @@ fn a_value_that_does_not_fit_has_the_remedy_of_a_stream() {
     let cases = [
         (TypeName::U64, point(-1.0), "write type = \"i64\" in the stream"),
         (TypeName::U64, point(0.5), "write type = \"f64\" in the stream"),
-        (TypeName::U64, point(1e19), "from 2^53 on is no exact integer: write type = \"f64\" in the stream, or send"),
+        (
+            TypeName::U64,
+            point(1e19),
+            "from 2^53 on is not an exact integer: write type = \"f64\" in the stream, or send",
+        ),
         (TypeName::I64, integer(Integer::Unsigned(u64::MAX), u64::MAX as f64), "write type = \"u64\" in the stream"),
     ];
     for (value_type, point, remedy) in cases {

@@ -98,7 +98,7 @@ impl Default for OpserverConfig {
 pub enum PolledSamples {
     /// All of them: the sum of a period is what the sources had.
     All,
-    /// Those that differ from the poll before: a value that stays the same is no sample and missing in the sum.
+    /// Those that differ from the poll before: a value that stays the same is not a sample and missing in the sum.
     #[default]
     Changes,
 }

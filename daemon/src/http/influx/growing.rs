@@ -142,7 +142,7 @@ mod tests {
             (&["a\nb", "a\nb\n", "a\nb\n\n\nc"], "a b c"),
             (&["a\nb\n", "a\nb\nc\n", "a\nb\nc\nd\n"], "a b c d"),
             (&["a\n", "b\n", "a\nb\nc\n", "c\nd\n"], "a b c d"),
-            // The end of one line is no end of the other.
+            // The end of one line is not that of the other.
             (&["a 1", "a 10", "a 1\na 10"], "a 1 a 10"),
             (&["a\nb 1", "a\nb 10"], "a b 1 a b 10"),
             // Another body with the same first line, twice.

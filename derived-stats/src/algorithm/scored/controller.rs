@@ -69,7 +69,7 @@ impl Controller {
 
     /// The threshold after a value of an event that goes on, an interval in seconds after the one before it: it rises by
     /// a step in six hours. An event counts once, so that an incident hardly changes the threshold; but one without an
-    /// end is no event, and a threshold that everything exceeds would never rise.
+    /// end is not an event, and a threshold that everything exceeds would never rise.
     pub(crate) fn last(&self, threshold: f64, interval: f64, age: u64) -> f64 {
         threshold + self.step(age) * smaller(interval * (1.0 / LASTING), 1.0)
     }

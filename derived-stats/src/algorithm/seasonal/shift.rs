@@ -9,7 +9,7 @@ use crate::saved::{RestoreError, WordWriter, Words};
 /// The time over which the residuals are averaged, in seconds.
 const SPAN: f64 = 3600.0;
 
-/// The largest residual that counts, in deviations: a spike is no shift, and sets no record for later shifts.
+/// The largest residual that counts, in deviations: a spike is not a shift, and sets no record for later shifts.
 const LARGEST_DEVIATION: f64 = 2.0;
 
 /// The longest interval in seconds: an hour has twice as many values as the mean over 12 residuals, which is the signal

@@ -38,7 +38,7 @@ pub enum PartialSealError {
         written: u64,
         /// How many states are there.
         found: u64,
-        /// How many lines are no states.
+        /// How many lines are not states.
         bad: u64,
     },
     /// The lines are not those that were written.

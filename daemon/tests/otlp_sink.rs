@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::broker::free_ports;
-use support::process::{Running, kill, start as start_server, wait_until_it_answers};
+use support::process::{Running, kill, start as start_server, stop, wait_until_it_answers};
 use support::prometheus::{AllSamples, Labels, series_of, values_of};
 use support::result_series::{
     self, METRICS, OBJECTS, ago, ends_of_the_gone_object, expected, is_the_same, metric, post, post_with_a_gone_object,
@@ -34,7 +34,7 @@ fn program() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
 }
 
-/// A VictoriaMetrics that can be killed and started again.
+/// A VictoriaMetrics that can be stopped and started again.
 struct Store {
     folder: TempDir,
     port: u16,
@@ -50,7 +50,7 @@ impl Store {
     }
 
     fn restart(&mut self) {
-        self.kill();
+        self.stop();
         let mut command = Command::new(program());
         command.arg(format!("-storageDataPath={}", self.folder.path().join("data").display()));
         command.arg(format!("-httpListenAddr=127.0.0.1:{}", self.port));
@@ -61,9 +61,10 @@ impl Store {
         self.running = Some(running);
     }
 
-    fn kill(&mut self) {
+    /// Stops it in order: killed, it loses what it has taken in the last seconds, or more on a busy machine.
+    fn stop(&mut self) {
         if let Some(running) = self.running.take() {
-            kill(running);
+            stop(running);
         }
     }
 
@@ -84,7 +85,9 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.kill();
+        if let Some(running) = self.running.take() {
+            kill(running);
+        }
     }
 }
 
@@ -126,8 +129,7 @@ fn a_store_that_is_away_gets_all_points_when_it_is_back() {
     // It stores what it took a second ago at the latest.
     let expected_now = || store.series("AggProxySum_value").values().map(Vec::len).sum::<usize>();
     wait_until("the first points are stored", || (expected_now() as u64 == 9 * OBJECTS).then_some(()));
-    thread::sleep(Duration::from_secs(6));
-    store.kill();
+    store.stop();
     post(&daemon, begin, 10..20);
     wait_until("a request fails", || {
         let failed = "derived_statsd_otlp_requests_total{outcome=\"transport\"}";

@@ -60,6 +60,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon-view --all-features --lib bytes_of_a_history
 	benches/detect --quick
 	packaging/test-deb
+	packaging/test-journey target/packaging/derived-statsd_*.deb
 	packaging/test-image
 	$(MAKE) fuzz
 

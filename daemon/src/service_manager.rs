@@ -1,9 +1,10 @@
 //! What systemd is told by [`sd_notify`]: that the daemon listens, its state in words, its progress, its stop.
 //!
 //! Nothing is sent unless `NOTIFY_SOCKET` is set, as it is for a unit of `Type=notify`. With `WatchdogSec=` the daemon
-//! sends a sign of life only while every worker of the embedded log makes progress: a process whose worker hangs in the
-//! disk or in a bug looks alive and gives no results, and a restart is what helps it. A worker that tries again after an
-//! error makes progress. On Kafka a worker may wait for brokers for as long as they are away, so the process alone counts.
+//! sends a sign of life only while every worker makes progress: a process whose worker hangs in the disk or in a bug looks
+//! alive and gives no results, and a restart is what helps it. A worker that tries again after an error makes progress. So
+//! does one on Kafka while brokers are away: each of its requests has a limit, by which the silence begins later
+//! ([`Heartbeat::wait_at_most`](daemon_partition::Heartbeat::wait_at_most)). The threads that restore on Kafka count too.
 //!
 //! [`sd_notify`]: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 
@@ -59,7 +60,8 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
             } else if !is_silent {
                 error!(
                     seconds = silence.as_secs_f64(),
-                    "A worker makes no progress; the service manager restarts the daemon. Check the disk of log.data_dir."
+                    "A worker makes no progress; the service manager restarts the daemon. Check the disk of log.data_dir; on \
+                     Kafka, report it as a bug."
                 );
                 send(&[NotifyState::WatchdogTrigger]);
             }

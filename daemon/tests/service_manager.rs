@@ -6,11 +6,20 @@ mod support;
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::{Daemon, command, line, wait_until};
+use crate::support::broker::Broker;
+use crate::support::group::{Group, Input};
+use crate::support::{Daemon, PATIENCE, command, line, wait_until};
+
+/// Longer than any step of a worker that is not a wait for brokers, on a machine that does much else.
+const WATCHDOG: Duration = Duration::from_secs(8);
+
+static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 
 /// What was received so far, each message as its lines.
 struct Manager {
@@ -29,9 +38,13 @@ impl Manager {
 
     fn start(&self, data: &Path, watchdog: Option<Duration>) -> Daemon {
         let mut command = command("run", data, &["log.commit_interval=100ms"]);
-        command.env("NOTIFY_SOCKET", &self.path);
         // A worker in a system call that does not return.
         command.env("DERIVED_STATSD_HANG_AT", "commit.before:1");
+        self.spawn(command, watchdog)
+    }
+
+    fn spawn(&self, mut command: Command, watchdog: Option<Duration>) -> Daemon {
+        command.env("NOTIFY_SOCKET", &self.path);
         if let Some(watchdog) = watchdog {
             command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         }
@@ -40,12 +53,18 @@ impl Manager {
 
     /// Waits for a message with this line.
     fn wait_for(&mut self, line: &str) {
+        self.wait_for_all(line, 1);
+    }
+
+    /// Waits for so many messages with this line.
+    fn wait_for_all(&mut self, line: &str, count: usize) {
         wait_until(line, || {
             let mut buffer = [0; 4096];
             if let Ok(length) = self.socket.recv(&mut buffer) {
                 self.received.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
             }
-            self.received.iter().any(|message| message.lines().any(|it| it == line)).then_some(())
+            let has_line = |message: &&String| message.lines().any(|it| it == line);
+            (self.received.iter().filter(has_line).count() >= count).then_some(())
         });
     }
 }
@@ -87,11 +106,83 @@ fn signs_of_life_come_while_the_workers_make_progress_and_stop_when_one_hangs() 
     daemon.stop();
 }
 
+fn is_ready(daemon: &Daemon) {
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+}
+
+#[test]
+fn on_kafka_a_worker_that_hangs_is_noticed() {
+    let group = Group::new(&BROKER, "hangs", 1);
+    let folder = TempDir::new().unwrap();
+    let mut manager = Manager::new(folder.path());
+    let mut run = group.command("run", "a", &[]);
+    run.env("DERIVED_STATSD_HANG_AT", "transaction.results:1");
+    let daemon = manager.spawn(run, Some(WATCHDOG));
+    is_ready(&daemon);
+    manager.wait_for("WATCHDOG=1");
+    assert!(manager.received.iter().all(|message| !message.contains("trigger")), "{:?}", manager.received);
+    group.publish(&Input::new(5, 1, 2, 20, 4).samples);
+    manager.wait_for("WATCHDOG=trigger");
+    drop(manager);
+    daemon.stop();
+}
+
+#[test]
+fn on_kafka_a_restore_that_hangs_is_noticed() {
+    let group = Group::new(&BROKER, "restores", 1);
+    let folder = TempDir::new().unwrap();
+    let mut manager = Manager::new(folder.path());
+    let mut run = group.command("run", "a", &[]);
+    run.env("DERIVED_STATSD_HANG_AT", "restore.mid:1");
+    let daemon = manager.spawn(run, Some(WATCHDOG));
+    manager.wait_for("WATCHDOG=trigger");
+    drop(manager);
+    daemon.stop();
+}
+
+/// Waits for signs of life for twice the time of the watchdog.
+fn shows_life_for_long(manager: &mut Manager, daemon: &Daemon) {
+    manager.received.clear();
+    // They come once a second.
+    manager.wait_for_all("WATCHDOG=1", 2 * WATCHDOG.as_secs() as usize);
+    assert!(!daemon.stderr().contains("A worker makes no progress"), "{}", daemon.stderr());
+}
+
+#[test]
+fn on_kafka_brokers_that_are_away_for_longer_than_the_watchdog_waits_do_not_count_as_a_worker_that_hangs() {
+    let mut broker = Broker::start();
+    let group = Group::new(&broker, "outage", 2);
+    let folder = TempDir::new().unwrap();
+    let mut manager = Manager::new(folder.path());
+    let daemon = manager.spawn(group.command("run", "a", &[]), Some(WATCHDOG));
+    is_ready(&daemon);
+    let input = Input::new(5, 2, 9, 20, 4);
+    let (before, after) = input.samples.split_at(input.samples.len() / 2);
+    group.publish(before);
+    daemon.wait_until_applied();
+
+    // Frozen first, so that requests get neither an answer nor an error; then away.
+    group.broker.pause();
+    shows_life_for_long(&mut manager, &daemon);
+    let detached = group.detach();
+    broker.kill();
+    shows_life_for_long(&mut manager, &daemon);
+    // Nobody reads the messages from here on: a full socket would hold up the daemon.
+    drop(manager);
+    broker.restart();
+    let group = detached.attach(&broker);
+    group.publish(after);
+    let (expected, mut results) = (input.expected(), group.results());
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "an outage under a watchdog");
+    daemon.stop();
+}
+
 /// What the unit may do, by systemd's own measure: 0 is nothing, 10 everything.
 #[test]
 fn the_unit_may_do_little() {
     let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/derived-statsd.service");
-    let analyze = std::process::Command::new("systemd-analyze")
+    let analyze = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--threshold=20", "--no-pager", unit])
         .output();
     match analyze {

@@ -16,6 +16,7 @@
 
 use std::ops::ControlFlow;
 
+use daemon_partition::Heartbeat;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -55,11 +56,17 @@ pub(crate) enum ClaimError {
 pub(crate) struct Claims {
     connection: Connection,
     names: Names,
+    heartbeat: Heartbeat,
 }
 
 impl Claims {
     pub(crate) fn new(connection: &Connection, names: &Names) -> Self {
-        Self { connection: connection.clone(), names: names.clone() }
+        Self { connection: connection.clone(), names: names.clone(), heartbeat: Heartbeat::default() }
+    }
+
+    /// With the heartbeat of the thread that uses it.
+    pub(crate) fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
+        Self { heartbeat, ..self }
     }
 
     /// The configuration that counts for the group: that of the highest version in any of its state topics; of several,
@@ -185,11 +192,13 @@ impl Claims {
     fn read(&self, topic: &str) -> Result<Registered, KafkaError> {
         let config = self.connection.reader(&format!("{}-claims", self.names.group), Isolation::Uncommitted);
         let consumer: BaseConsumer<LogContext> = BaseConsumer::from_config_and_context(&config, LogContext)?;
+        self.heartbeat.wait_at_most(2 * TIMEOUT);
         // With the metadata in its cache a consumer begins to read at once; without, it takes a second.
         consumer.fetch_metadata(Some(topic), TIMEOUT)?;
         consumer.assign(&client::partition_0(topic, Offset::Beginning)?)?;
         let mut registered = Registered::default();
         let is_whole = read_to_ends(&consumer, [0], |message| {
+            self.heartbeat.wait_at_most(TIMEOUT);
             let at = message.timestamp().to_millis().unwrap_or(0);
             registered.apply(message.key().unwrap_or_default(), message.payload(), at);
             ControlFlow::Continue(())

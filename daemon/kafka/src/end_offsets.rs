@@ -5,6 +5,7 @@
 //! offset for them and no error of the whole. So the copy is replaced and the request repeated.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -12,6 +13,9 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::client::TIMEOUT;
+
+/// How long a request may take: it is repeated once, after one for the metadata of a topic.
+pub(crate) const LIMIT: Duration = TIMEOUT.saturating_mul(3);
 
 /// Requests the offset of each partition at the time in `list`, which is [`Offset::End`](rdkafka::Offset::End) for the
 /// end offset at the isolation level of `client`. A partition that has none carries an error.

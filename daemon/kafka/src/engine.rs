@@ -10,7 +10,7 @@ use daemon_base::observation::Observations;
 use daemon_base::sink_offsets::SinkOffsets;
 use daemon_base::stop::Stop;
 use daemon_log::Log;
-use daemon_partition::{Control, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
+use daemon_partition::{Control, Heartbeat, StatusSource, StreamPlan, WorkerSettings, WorkerTelemetry};
 use proxy_uve::Plan;
 
 use crate::admission::Admission;
@@ -191,7 +191,7 @@ fn member(
     streams: &Streams,
     telemetry: &Arc<GroupTelemetry>,
     admission: &Arc<Admission>,
-    number: usize,
+    (number, heartbeat): (usize, &Heartbeat),
 ) -> anyhow::Result<Group> {
     let (topics, name) = (Arc::clone(&streams.topics), OwnName::new(&own.names, admission));
     let (client, transactional) =
@@ -200,7 +200,7 @@ fn member(
         &own.connection,
         &own.names,
         name,
-        (topics, Arc::clone(&streams.topology), telemetry),
+        (topics, Arc::clone(&streams.topology), telemetry, heartbeat),
         &client,
         &transactional,
         own.results,
@@ -236,15 +236,18 @@ fn worker(
     (admission, health): (&Arc<Admission>, &Arc<Health>),
     number: usize,
 ) -> anyhow::Result<WorkerBody> {
-    let (member, failures) = (member(own, streams, &shared.group, admission, number)?, health.failures());
+    let [heartbeat, restores] = [(); 2].map(|()| shared.workers.heartbeats.join(&shared.clock));
+    let member = member(own, streams, &shared.group, admission, (number, &heartbeat))?;
+    let failures = health.failures();
     let store = StateTopicReader::new(&own.connection, &own.names, &streams.names, Arc::clone(&shared.clock))
-        .context("start a client; check the [kafka] settings")?;
+        .context("start a client; check the [kafka] settings")?
+        .with_heartbeat(&restores);
     let builder = builder(settings, own, streams, shared, admission);
     let is_ready = Arc::clone(&shared.worker_is_ready);
     let parts = Parts {
         member,
         topics: Arc::clone(&streams.topics),
-        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology), Arc::clone(&failures))
+        restorer: Restorer::start(store, builder, Arc::clone(&streams.topology), Arc::clone(&failures), restores)
             .context("start a thread that restores")?,
         topology: Arc::clone(&streams.topology),
         backpressure: Arc::clone(&streams.backpressure),
@@ -255,6 +258,7 @@ fn worker(
         control: Arc::clone(&shared.control),
         admission: Arc::clone(admission),
         failures,
+        heartbeat,
         owner: format!("{}/{number}", own.names.instance),
         ready: Box::new(move || is_ready()),
     };

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use daemon_base::failpoint;
 use daemon_log::PartitionId;
+use daemon_partition::Heartbeat;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -42,7 +43,7 @@ use self::inputs::unreachable;
 pub(crate) use self::name::{OwnName, is_taken};
 use self::placement::Placement;
 use self::reassign::start;
-use crate::client::{Connection, Isolation, LogContext};
+use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, CheckedIds, Ends, Incoming, Member, MemberError, ShardCommit};
 use crate::names::Names;
@@ -61,6 +62,8 @@ pub(crate) struct Group {
     /// Requests the ends of partitions with the records of open transactions.
     high_client: BaseConsumer<LogContext>,
     transactions: Transactions,
+    /// The signs of life of the worker's thread.
+    heartbeat: Heartbeat,
     name: OwnName,
     placement: Placement,
     topics: Arc<InputTopics>,
@@ -91,7 +94,7 @@ impl Group {
         connection: &Connection,
         names: &Names,
         name: OwnName,
-        (topics, topology, telemetry): (Arc<InputTopics>, Arc<Topology>, &Arc<GroupTelemetry>),
+        (topics, topology, telemetry, heartbeat): (Arc<InputTopics>, Arc<Topology>, &Arc<GroupTelemetry>, &Heartbeat),
         client_id: &str,
         transactional_id: &str,
         results: ResultMessages,
@@ -104,12 +107,14 @@ impl Group {
             BaseConsumer::from_config_and_context(&IdContext::configure(metadata_client), IdContext::default())?;
         let high_client = connection.reader(&names.group, Isolation::Uncommitted);
         let high_client = BaseConsumer::from_config_and_context(&high_client, LogContext)?;
-        let transactions = Transactions::new(connection, transactional_id, names, results, Arc::clone(&topology));
+        let transactions = Transactions::new(connection, transactional_id, names, results, Arc::clone(&topology))
+            .with_heartbeat(heartbeat.clone());
         Ok(Self {
             consumer,
             metadata_client,
             high_client,
             transactions,
+            heartbeat: heartbeat.clone(),
             name,
             placement: Placement::new(telemetry),
             topics,
@@ -263,6 +268,7 @@ impl Member for Group {
         self.check_input_ids(commits)?;
         let done = self.transactions.commit(&self.consumer, &self.topics, commits);
         if self.transactions.take_fenced() {
+            self.heartbeat.wait_at_most(TIMEOUT);
             self.name.check(&self.metadata_client);
         }
         done

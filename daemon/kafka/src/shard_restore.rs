@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use daemon_base::failpoint;
 use daemon_log::PartitionId;
-use daemon_partition::{StreamPlan, Written, WrittenReader};
+use daemon_partition::{Heartbeat, StreamPlan, Written, WrittenReader};
 use tracing::{error, info, warn};
 
 pub(crate) use self::builder::{NotRestored, ShardBuilder};
@@ -109,10 +109,11 @@ impl Restorer {
         builder: ShardBuilder,
         topology: Arc<Topology>,
         failures: Arc<PartitionFailures>,
+        heartbeat: Heartbeat,
     ) -> std::io::Result<Self> {
         let (requests, received) = channel();
         let (done, restored) = channel();
-        let thread = RestoreThread { store, builder, topology, failures, done };
+        let thread = RestoreThread { store, builder, topology, failures, heartbeat, done };
         let thread = thread::Builder::new().name("restore".to_owned()).spawn(move || thread.run(&received))?;
         Ok(Self { requests, restored, thread: Some(thread) })
     }
@@ -148,12 +149,15 @@ struct RestoreThread<S> {
     builder: ShardBuilder,
     topology: Arc<Topology>,
     failures: Arc<PartitionFailures>,
+    heartbeat: Heartbeat,
     done: Sender<Restored>,
 }
 
 impl<S: StateStore> RestoreThread<S> {
     fn run(mut self, requests: &Receiver<RestoreRequest>) {
-        while let Ok(mut shards) = requests.recv() {
+        loop {
+            self.heartbeat.rest();
+            let Ok(mut shards) = requests.recv() else { return };
             // Later requests that are queued already share one read of each stream's state topic.
             shards.extend(requests.try_iter().flatten());
             let mut by_stream: BTreeMap<u16, BTreeMap<u16, u64>> = BTreeMap::new();
@@ -189,6 +193,7 @@ impl<S: StateStore> RestoreThread<S> {
     }
 
     fn fail(&self, stream: u16, partitions: &[u16], reason: &str) {
+        self.heartbeat.beat();
         let now = self.builder.clock.monotonic();
         for partition in partitions {
             self.failures.failed(PartitionId::new(stream, *partition), now, reason);
@@ -279,12 +284,14 @@ impl<S: StateStore> RestoreThread<S> {
         if !self.has_claim(stream, &partitions) {
             return true;
         }
+        self.heartbeat.beat();
         failpoint::point("restore.mid");
         let (mut objects, mut written) = (0, None);
         for (&partition, &ticket) in tickets {
             let id = PartitionId::new(stream, partition);
             let records = records.remove(&partition).unwrap_or_default();
             let Some(shard) = self.build(id, &plan, &records, &mut written) else { continue };
+            self.heartbeat.beat();
             objects += shard.objects();
             progress.one_done();
             if self.done.send(Restored { id, ticket, shard: Box::new(shard) }).is_err() {
@@ -344,7 +351,7 @@ mod tests {
             foreign: Vec::new(),
         };
         let Restorer { requests, restored, .. } =
-            Restorer::start(Store, builder, Arc::default(), Arc::default()).unwrap();
+            Restorer::start(Store, builder, Arc::default(), Arc::default(), Heartbeat::default()).unwrap();
         requests.send((0..3).map(|partition| (PartitionId::new(0, partition), 7)).collect()).unwrap();
         drop(requests);
         // The thread ends after it has handled all requests.

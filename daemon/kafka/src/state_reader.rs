@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::clock::Clock;
+use daemon_partition::Heartbeat;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -39,6 +40,7 @@ pub(crate) struct StateTopicReader {
     results: String,
     claims: Claims,
     clock: Arc<dyn Clock>,
+    heartbeat: Heartbeat,
 }
 
 impl StateTopicReader {
@@ -59,7 +61,25 @@ impl StateTopicReader {
             results: names.results(),
             claims: Claims::new(connection, names),
             clock,
+            heartbeat: Heartbeat::default(),
         })
+    }
+
+    /// With the heartbeat of the thread that reads.
+    pub(crate) fn with_heartbeat(self, heartbeat: &Heartbeat) -> Self {
+        let claims = self.claims.with_heartbeat(heartbeat.clone());
+        Self { claims, heartbeat: heartbeat.clone(), ..self }
+    }
+
+    /// The end offsets of partitions at the isolation level of `client`, as of now.
+    fn ends<C: ConsumerContext>(
+        &self,
+        client: &BaseConsumer<C>,
+        topic: &str,
+        partitions: impl Iterator<Item = u16>,
+    ) -> Result<BTreeMap<u16, u64>, KafkaError> {
+        self.heartbeat.wait_at_most(end_offsets::LIMIT);
+        ends(client, topic, partitions)
     }
 
     /// Reads the partitions whose last stable offset has reached the high watermark in `ends`, and removes them from
@@ -71,7 +91,7 @@ impl StateTopicReader {
         progress: &RestoreProgress,
         states: &mut BTreeMap<u16, StateRecords>,
     ) -> Result<(), KafkaError> {
-        let stable = self::ends(&self.committed, topic, ends.keys().copied())?;
+        let stable = self.ends(&self.committed, topic, ends.keys().copied())?;
         let is_settled = |partition: &u16, end: &u64| stable.get(partition).is_some_and(|stable| stable >= end);
         let settled: BTreeSet<u16> = ends.iter().filter(|(at, end)| is_settled(at, end)).map(|(at, _)| *at).collect();
         if settled.is_empty() {
@@ -126,10 +146,12 @@ impl StateTopicReader {
         take: &mut dyn FnMut(&BorrowedMessage<'_>),
     ) -> Result<(), KafkaError> {
         let mut last = self.clock.monotonic();
+        self.heartbeat.wait_at_most(TIMEOUT);
         while !missing.is_empty() {
             match self.committed.poll(POLL_INTERVAL) {
                 Some(Ok(message)) => {
                     last = self.clock.monotonic();
+                    self.heartbeat.wait_at_most(TIMEOUT);
                     take(&message);
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(missing.remove(&(partition as u16))),
@@ -156,7 +178,7 @@ impl StateStore for StateTopicReader {
         client::discard_events(&self.uncommitted);
         client::discard_events(&self.committed);
         let describe = |error: KafkaError| format!("{topic}: {error}");
-        let mut ends = ends(&self.uncommitted, topic, partitions.iter().copied()).map_err(describe)?;
+        let mut ends = self.ends(&self.uncommitted, topic, partitions.iter().copied()).map_err(describe)?;
         progress.expect(ends.values().sum());
         let mut states = BTreeMap::new();
         let mut logged_at = self.clock.monotonic();
@@ -174,9 +196,9 @@ impl StateStore for StateTopicReader {
         client::discard_events(&self.committed);
         let describe = |error: KafkaError| format!("{topic}: {error}");
         // The transaction of the previous owner has ended, as its states show; its end may not be in this topic yet.
-        let end = ends(&self.uncommitted, topic, [0].into_iter()).map_err(describe)?;
+        let end = self.ends(&self.uncommitted, topic, [0].into_iter()).map_err(describe)?;
         let mut logged_at = self.clock.monotonic();
-        while ends(&self.committed, topic, [0].into_iter()).map_err(describe)? < end {
+        while self.ends(&self.committed, topic, [0].into_iter()).map_err(describe)? < end {
             self.wait(topic, end.len(), &mut logged_at);
         }
         let list = client::partition_0(topic, Offset::Beginning).map_err(describe)?;

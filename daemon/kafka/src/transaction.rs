@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use daemon_base::failpoint;
 use daemon_log::PartitionId;
+use daemon_partition::Heartbeat;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -47,6 +48,10 @@ pub(crate) struct Transactions {
     topology: Arc<Topology>,
     /// How long a step of a transaction may take.
     limit: Duration,
+    /// How long the records of a transaction may take to be written. Each is given up after the timeout of a transaction,
+    /// and so is the transaction by the broker.
+    write_limit: Duration,
+    heartbeat: Heartbeat,
     given_up: GivenUp,
     /// `None` until partitions are assigned, and after a fatal error.
     producer: Option<Arc<BaseProducer<Deliveries>>>,
@@ -69,10 +74,17 @@ impl Transactions {
             results,
             topology,
             limit: connection.transaction_timeout().clamp(MIN_STEP, MAX_STEP),
+            write_limit: 2 * connection.transaction_timeout(),
+            heartbeat: Heartbeat::default(),
             given_up: GivenUp::default(),
             producer: None,
             was_fenced: false,
         }
+    }
+
+    /// With the heartbeat of the worker's thread, so that the waits for brokers count as such.
+    pub(crate) fn with_heartbeat(self, heartbeat: Heartbeat) -> Self {
+        Self { heartbeat, ..self }
     }
 
     /// Initializes the producer before the first commit: that takes up to some seconds, in which results would wait.
@@ -125,6 +137,7 @@ impl Transactions {
                 self.topology.doubt();
                 // A client that gets no answer is given up. What is left of its transaction is aborted, by the next one
                 // at its start or by the broker after the transaction's timeout.
+                self.heartbeat.wait_at_most(self.limit);
                 if !has_timed_out(&error) && abort(&producer, self.limit) {
                     self.producer = Some(producer);
                 }
@@ -147,7 +160,9 @@ impl Transactions {
             return BaseProducer::from_config_and_context(&config, Deliveries::default()).map(Arc::new);
         }
         let producer = BaseProducer::from_config_and_context(&config, Deliveries::default())?;
+        self.heartbeat.wait_at_most(self.limit);
         producer.init_transactions(self.limit)?;
+        self.heartbeat.beat();
         Ok(Arc::new(producer))
     }
 
@@ -166,6 +181,7 @@ impl Transactions {
             return self.attempt_without(producer, consumer, topics, commits);
         }
         producer.begin_transaction()?;
+        self.heartbeat.wait_at_most(self.write_limit);
         let writer = self.writer(producer, topics);
         for commit in commits {
             writer.write_state(commit)?;
@@ -181,8 +197,10 @@ impl Transactions {
         }
         // Only after everything else is on the brokers, see `group`.
         let (offsets, sender) = (offsets(topics, commits)?, Arc::clone(producer));
+        self.heartbeat.wait_at_most(self.limit);
         self.given_up.within(self.limit, move |left| sender.send_offsets_to_transaction(&offsets, &group, left))?;
         failpoint::point("transaction.late");
+        self.heartbeat.wait_at_most(self.limit);
         retried(self.limit, |left| producer.commit_transaction(left))
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use daemon_log::PartitionId;
-use daemon_partition::{Control, WorkerSettings, WorkerTelemetry};
+use daemon_partition::{Control, Heartbeat, WorkerSettings, WorkerTelemetry};
 use tracing::{error, warn};
 
 use crate::admission::Admission;
@@ -60,6 +60,8 @@ pub(crate) struct Parts<M> {
     pub control: Arc<Control>,
     pub admission: Arc<Admission>,
     pub failures: Arc<PartitionFailures>,
+    /// The signs of life of the worker's thread, which its member shares.
+    pub heartbeat: Heartbeat,
     /// The name of the worker, unique in the group.
     pub owner: String,
     /// Called once the first assignment is restored.
@@ -82,6 +84,7 @@ pub(crate) struct Worker<M> {
     control: Arc<Control>,
     admission: Arc<Admission>,
     failures: Arc<PartitionFailures>,
+    heartbeat: Heartbeat,
     /// The shards whose last commit has failed.
     failing: BTreeMap<PartitionId, Failing>,
     owner: String,
@@ -116,6 +119,7 @@ impl<M: Member> Worker<M> {
             control: parts.control,
             admission: parts.admission,
             failures: parts.failures,
+            heartbeat: parts.heartbeat,
             failing: BTreeMap::new(),
             owner: parts.owner,
             ready: Some(parts.ready),
@@ -134,6 +138,7 @@ impl<M: Member> Worker<M> {
     /// Ends early if the thread that restores has died: the partitions that wait for it would never be processed.
     pub(crate) fn run(mut self) {
         while !self.control.stop.is_set() && !self.admission.is_closed() {
+            self.heartbeat.beat();
             if self.restorer.has_died() {
                 error!(worker = %self.owner, "The restore thread panicked; the worker ends.");
                 return;
@@ -147,6 +152,8 @@ impl<M: Member> Worker<M> {
         self.commit(true);
         self.letters.finish(&self.topics);
         self.shards.keys().for_each(|id| self.telemetry.remove_table(*id));
+        // The clients, which are dropped now, wait for the brokers as long as librdkafka does.
+        self.heartbeat.rest();
     }
 
     /// Runs one iteration.

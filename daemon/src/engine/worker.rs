@@ -86,9 +86,9 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         let (now, wall) = (clock.monotonic(), clock.now_micros());
         // A restore may hang in the disk, too.
-        let heartbeat = telemetry.heartbeats.join(now);
+        let heartbeat = telemetry.heartbeats.join(&clock);
         let restore = |(id, stream)| {
-            heartbeat.beat(clock.monotonic());
+            heartbeat.beat();
             let assignment = Assignment::restore(&*log, id, stream, (&settings, &begin.written), now);
             let marked = assignment.map(|assignment| match begin.start {
                 Start::OfProcess => assignment.with_downtime(&*log, now, wall),
@@ -113,7 +113,7 @@ impl Worker {
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let mut generation = 0;
         while !self.control.stop.is_set() {
-            self.heartbeat.beat(self.clock.monotonic());
+            self.heartbeat.beat();
             match self.iterate() {
                 Ok(true) => continue,
                 // What was appended since the last wait, also during this iteration, ends the wait at once.
@@ -136,7 +136,7 @@ impl Worker {
         if self.control.is_replaced.load(Ordering::Acquire) {
             // So that all results of a window are of one configuration.
             while self.close_more() {
-                self.heartbeat.beat(self.clock.monotonic());
+                self.heartbeat.beat();
                 self.commit(false)?;
             }
         }
@@ -261,7 +261,7 @@ impl Worker {
         self.telemetry.log_failed();
         while !self.control.stop.is_set() {
             self.control.stop.rest(RETRY_WAIT);
-            self.heartbeat.beat(self.clock.monotonic());
+            self.heartbeat.beat();
             match self.restore_all() {
                 Ok(()) => {
                     info!("The partitions are restored.");

@@ -36,7 +36,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long a test waits for something that takes milliseconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a test looks whether something has happened.
 const POLL: Duration = Duration::from_millis(20);

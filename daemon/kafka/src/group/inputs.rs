@@ -8,9 +8,10 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionListElem};
 
 use super::Group;
+use crate::client::{self, TIMEOUT};
+use crate::end_offsets;
 use crate::member::{CheckedIds, Ends, MemberError, ShardCommit};
 use crate::topic_id::{self, TopicId};
-use crate::{client, end_offsets};
 
 /// The number of failed requests for ids after which no more are made.
 const MAX_FAILED_REQUESTS: usize = 2;
@@ -54,6 +55,7 @@ impl Group {
             return Ok(BTreeMap::new());
         }
         client::discard_events(client);
+        self.heartbeat.wait_at_most(end_offsets::LIMIT);
         let answer = end_offsets::request(client, &self.topics.list(partitions.iter().map(|id| (*id, at))))?;
         let offset = |it: &TopicPartitionListElem<'_>| match it.offset() {
             Offset::Offset(offset) => Some((self.topics.id(it.topic(), it.partition())?, offset.unsigned_abs())),
@@ -65,6 +67,7 @@ impl Group {
     /// Requests the id of a stream's input topic, and stores it where the worker and the restore thread find it; `None`
     /// if the topic does not exist or if the brokers have no ids.
     pub(super) fn refresh_input_id(&self, stream: u16) -> Result<Option<TopicId>, MemberError> {
+        self.heartbeat.wait_at_most(TIMEOUT);
         let found = topic_id::request(&self.metadata_client, self.topics.name(stream));
         let found = found.map_err(|error| unreachable("requesting the id of a topic", &error))?;
         if let Some(id) = found {
@@ -127,6 +130,7 @@ impl Group {
     pub(super) fn outside(&self, cursors: &[(PartitionId, u64)]) -> Result<Vec<(PartitionId, u64)>, MemberError> {
         let mut outside = Vec::new();
         for (id, cursor) in cursors {
+            self.heartbeat.wait_at_most(end_offsets::LIMIT);
             let (low, high) = end_offsets::watermarks(&self.metadata_client, self.topics.name(id.stream), id.partition)
                 .map_err(|error| unreachable("requesting the first and the last offset", &error))?;
             if !(low..=high).contains(cursor) {

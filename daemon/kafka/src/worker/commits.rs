@@ -216,7 +216,9 @@ impl<M: Member> Worker<M> {
             return Ok(());
         }
         let began = self.clock.monotonic();
+        self.heartbeat.beat();
         self.member.commit(commits)?;
+        self.heartbeat.beat();
         self.end_failing(commits);
         let records = commits.iter().flat_map(|commit| commit.results.records());
         let results = records.map(|(_, record)| declared_rows(record)).sum();

@@ -181,6 +181,7 @@ impl Rig {
             control: Arc::default(),
             admission: Arc::default(),
             failures: Arc::default(),
+            heartbeat: Heartbeat::default(),
             owner: "a/0".to_owned(),
             ready: Box::new(|| {}),
         });

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use daemon_base::clock::Clock as _;
-use daemon_partition::Control;
+use daemon_partition::{Control, Heartbeat};
 
 use crate::backpressure::Backpressure;
 use crate::shard_restore::{RestoreRequest, Restored, Restorer, ShardBuilder};
@@ -179,6 +179,7 @@ impl World {
             control: Arc::clone(&control),
             admission: Arc::clone(&builder.admission),
             failures,
+            heartbeat: Heartbeat::default(),
             owner: transactional_id.to_string(),
             ready: Box::new(|| {}),
         });

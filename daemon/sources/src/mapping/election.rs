@@ -23,7 +23,7 @@ use std::time::Duration;
 use daemon_base::clock::micros;
 use daemon_base::fnv;
 use daemon_base::setting::file;
-use daemon_log::{Candidate, GroupElections, LogError, MAX_CLUSTERS, Standing};
+use daemon_log::{Candidate, ElectionCounts, GroupElections, LogError, MAX_CLUSTERS, Standing};
 use tracing::{info, warn};
 
 /// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
@@ -58,6 +58,7 @@ struct State {
     is_changed: bool,
     /// In microseconds, in place of [`TIMEOUT`].
     timeout: Option<u64>,
+    takeovers: u64,
 }
 
 #[derive(Debug)]
@@ -107,6 +108,15 @@ impl Elections {
     pub fn set_timeout(&self, timeout: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.timeout = Some(micros(timeout));
+    }
+
+    /// How many clusters there are, and how often another replica took over.
+    pub fn counts(&self) -> ElectionCounts {
+        if let Some(group) = &self.group {
+            return group.counts();
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        ElectionCounts { clusters: state.elected_by_cluster.len(), takeovers: state.takeovers }
     }
 
     /// Calls `add` if the samples count that a replica sends at `now` (µs), and returns whether they do. `add` returns
@@ -193,6 +203,7 @@ impl State {
             info!(cluster, before = elected.replica, replica, "The elected replica is silent; another one counts.");
             replica.clone_into(&mut elected.replica);
             self.is_changed = true;
+            self.takeovers += 1;
         }
         elected.last = elected.last.max(now);
     }
@@ -279,6 +290,7 @@ mod tests {
         assert!(!elections.takes("eu", "b", 20_000_000 + TIMEOUT - 1));
         assert!(elections.takes("eu", "b", 20_000_000 + TIMEOUT));
         assert!(!elections.takes("eu", "a", 20_000_000 + TIMEOUT), "back again, it is the other one");
+        assert_eq!(elections.counts(), ElectionCounts { clusters: 2, takeovers: 1 });
         // A clock that steps back makes nobody silent.
         assert!(elections.takes("eu", "b", 5));
         assert!(!elections.takes("eu", "a", 20_000_000 + TIMEOUT + 1));

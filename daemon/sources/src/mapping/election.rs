@@ -26,6 +26,8 @@ use daemon_base::setting::file;
 use daemon_log::{Candidate, ElectionCounts, GroupElections, LogError, MAX_CLUSTERS, Standing};
 use tracing::{info, warn};
 
+use super::takeover::Takeovers;
+
 /// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
 /// begins anew.
 const TIMEOUT: u64 = 90_000_000;
@@ -43,6 +45,7 @@ pub struct Elections {
     file: Option<PathBuf>,
     /// The daemons that agree on them.
     group: Option<Arc<dyn GroupElections>>,
+    takeovers: Takeovers,
 }
 
 /// The candidates on which the group has to agree before the samples of a request are stored.
@@ -86,7 +89,16 @@ impl Elections {
             );
             HashMap::new()
         });
-        Self { state: Mutex::new(State { elected_by_cluster, ..State::default() }), file: Some(path), group: None }
+        let takeovers = Takeovers::default();
+        elected_by_cluster
+            .iter()
+            .for_each(|(cluster, elected)| takeovers.expect(cluster, &elected.replica, now / 1_000));
+        Self {
+            state: Mutex::new(State { elected_by_cluster, ..State::default() }),
+            file: Some(path),
+            group: None,
+            takeovers,
+        }
     }
 
     /// The elections on which the daemons of a group agree.
@@ -102,6 +114,11 @@ impl Elections {
     pub fn settle(&self, open: Open) -> Result<(), LogError> {
         let open: Vec<_> = open.into_iter().collect();
         self.group.as_ref().map_or(Ok(()), |group| group.settle(&open))
+    }
+
+    /// The newest readings of the elected replicas.
+    pub(super) fn takeovers(&self) -> &Takeovers {
+        &self.takeovers
     }
 
     /// Sets how long an elected replica may send nothing, by default 90 s.
@@ -251,7 +268,7 @@ fn parse(text: &str, now: u64) -> Result<HashMap<String, Elected>, String> {
 }
 
 /// A name of at most [`MAX_NAME_BYTES`] in the file: of a longer one the start, with a digest of all.
-fn bounded(name: &str) -> Cow<'_, str> {
+pub(super) fn bounded(name: &str) -> Cow<'_, str> {
     // JSON has up to six bytes for a byte that it escapes.
     let in_file = |c: char| if c < ' ' || matches!(c, '"' | '\\') { 6 } else { c.len_utf8() };
     if name.chars().map(in_file).sum::<usize>() <= MAX_NAME_BYTES {

@@ -113,6 +113,17 @@ impl Prometheus {
         }
     }
 
+    /// The sum over all series of a metric that the server has of itself.
+    pub(crate) fn own_metric(&self, name: &str) -> f64 {
+        let (status, page) = answer(agent().get(self.url("/metrics")).call()).expect("Prometheus answers");
+        assert_eq!(status, 200, "{page}");
+        let is_of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let values: Vec<f64> =
+            page.lines().filter(is_of_name).map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        assert!(!values.is_empty(), "no {name} in {page}");
+        values.iter().sum()
+    }
+
     /// The stored samples of each series of a metric, by the value of a label: times in seconds, and values.
     pub(crate) fn samples(&self, metric: &str, label: &str) -> BTreeMap<String, Vec<(f64, f64)>> {
         let url = format!("http://127.0.0.1:{}/api/v1/query", self.port);

@@ -20,6 +20,7 @@ use support::{Daemon, results, wait_until};
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../../docs/src/guide/from-prometheus.md");
+const RESULTS: &str = include_str!("../../docs/src/operations/prometheus.md");
 
 /// Prometheus scrapes for the first time so long after its start, when its discovery has listed the targets.
 const DISCOVERY_SECONDS: u64 = 5;
@@ -184,6 +185,53 @@ fn an_injected_anomaly_comes_back_as_a_score_and_the_alert_of_the_guide_fires() 
         assert!(GUIDE.contains(&format!("`{name}`")) && uve.contains(&format!("\"{name}\"")), "{name}: {uve}");
     }
     daemon.stop();
+}
+
+/// A configuration with scrapes of a target, too.
+fn with_target(scrapes: &str, target: &Target) -> String {
+    let shop = format!("  - {{job_name: shop, static_configs: [{{targets: ['{}']}}]}}\n", target.address);
+    let scrapes = scrapes.replace("scrape_configs:\n", &format!("scrape_configs:\n{shop}"));
+    format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n{scrapes}")
+}
+
+#[test]
+fn results_join_the_series_of_their_target_and_a_scrape_gives_them_the_ends_of_their_windows() {
+    let (data, target) = (TempDir::new().unwrap(), Target::start());
+    let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/pay", "200"), 0)]);
+    target.set(page(&counts));
+    let [port] = free_ports();
+    let own = |text: &str| text.replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
+    let flags = &["--web.enable-remote-write-receiver"];
+    let writer = Prometheus::start_with(target.address, &own(block("remote_write:")), flags);
+    let scraper = Prometheus::receiver(&with_target(&own(series::block(RESULTS, "scrape_configs:")), &target));
+    let receiver = writer.url("").replace("http://", "");
+    let object = series::block(RESULTS, "object = ").trim_end();
+    let config = block("[aggregation]").replace("127.0.0.1:9090", &receiver).replace("object = [\"handler\"]", object);
+    let daemon = start_with_config(data.path(), port, &config);
+    run(&target, &mut counts, DISCOVERY_SECONDS + 14);
+    let join = series::block(RESULTS, "AggProxySum_value and on(job, instance)").trim_end();
+    let instance = target.address.to_string();
+    for prometheus in [&writer, &scraper] {
+        wait_until("the results join the target", || {
+            run(&target, &mut counts, 1);
+            let found = prometheus.values(join, micros() as f64 / 1e6);
+            let is_of_target = |(labels, value): (&Labels, &f64)| {
+                labels["job"] == "shop" && labels["instance"] == instance && *value > 0.0
+            };
+            (found.len() == 1 && found.iter().all(is_of_target)).then_some(())
+        });
+    }
+    let labels = format!("{{name=\"shop,{instance}\",job=\"shop\",instance=\"{instance}\"}}");
+    let [written, scraped] = [&writer, &scraper].map(|prometheus| {
+        let mut series = prometheus.series(&format!("AggProxySum_value{labels}"));
+        assert_eq!(series.len(), 1, "{series:?}");
+        series.pop_first().unwrap().1
+    });
+    daemon.stop();
+    // Windows of two seconds are scraped each second.
+    let last = written.last().unwrap().0;
+    let both: Vec<_> = scraped.iter().filter(|(at, _)| *at <= last).collect();
+    assert!(both.len() > 2 && both.iter().all(|sample| written.contains(sample)), "{scraped:?} {written:?}");
 }
 
 /// A page of Prometheus that nothing but the test asks for.

@@ -14,6 +14,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
+use daemon_results::object_labels::ObjectLabels;
 use daemon_results::series::{self, Sample};
 use serde::Deserialize;
 
@@ -96,7 +97,7 @@ pub(super) async fn get(
     let made = tokio::task::spawn_blocking(move || {
         let earliest_ms = (shared.clock.now_micros() / 1_000).saturating_sub(MAX_AGE_MS);
         let time = has_timestamps.then_some((format, earliest_ms));
-        let mut page = Page { time, ..Page::new(limit) };
+        let mut page = Page { time, ..Page::new(limit, &shared.objects) };
         let tables = table.map_or_else(|| shared.view.tables(), |table| vec![table]);
         tables.into_iter().for_each(|table| page.add(&shared.view, table, names.clone()));
         (format.of(page.finish()), permit)
@@ -117,7 +118,8 @@ struct Lines {
 }
 
 /// The series of a response, by metric, as both formats want them.
-struct Page {
+struct Page<'o> {
+    objects: &'o ObjectLabels,
     metrics: BTreeMap<String, Lines>,
     /// The format of the times of samples, and the earliest one; `None` for samples without.
     time: Option<(Exposition, u64)>,
@@ -126,40 +128,51 @@ struct Page {
     left_out: usize,
 }
 
-impl Page {
-    fn new(limit: usize) -> Self {
-        Self { metrics: BTreeMap::new(), time: None, limit, series: 0, left_out: 0 }
+impl<'o> Page<'o> {
+    fn new(limit: usize, objects: &'o ObjectLabels) -> Self {
+        Self { objects, metrics: BTreeMap::new(), time: None, limit, series: 0, left_out: 0 }
     }
 
     /// Adds the objects of a table.
     fn add(&mut self, view: &UveView, table: String, names: Names) {
-        let label = escaped(&table);
-        let mut walk = Walk::new(table, names, None, None);
+        let mut walk = Walk::new(table.clone(), names, None, None);
         while !walk.is_done() {
             view.slice_of_results(&mut walk, |name, newest| {
                 let Newest { shape, attribute, end_ms, record } = newest;
+                let labels = self.labels(&table, name, &shape.uve);
                 series::of_attribute(shape, attribute, record, &mut |sample: &Sample<'_>| {
-                    self.add_sample(&label, name, (&shape.uve, *end_ms), sample)
+                    self.add_sample((&labels, series::type_of(&shape.uve)), *end_ms, sample)
                 });
             });
         }
     }
 
-    fn add_sample(&mut self, table: &str, name: &str, (uve, end_ms): (&str, u64), sample: &Sample<'_>) {
+    /// The labels of all series of a result.
+    fn labels(&self, table: &str, name: &str, uve: &str) -> String {
+        let (_, stream) = uve.split_once('-').unwrap_or_default();
+        let [of_table, of_name, of_stream] = [table, name, stream].map(escaped);
+        let mut labels = format!("table=\"{of_table}\",name=\"{of_name}\",stream=\"{of_stream}\"");
+        for (label, value) in self.objects.of(stream, table, name) {
+            // Writing to a string cannot fail.
+            let _ = write!(labels, ",{label}=\"{}\"", escaped(&value));
+        }
+        labels
+    }
+
+    /// Adds a sample with the labels and the type of its result.
+    fn add_sample(&mut self, (labels, proxy_type): (&str, &str), end_ms: u64, sample: &Sample<'_>) {
         let Some(value) = sample.value else { return };
         if self.series == self.limit || self.time.is_some_and(|(_, earliest)| end_ms < earliest) {
             self.left_out += 1;
             return;
         }
-        let (proxy_type, stream) = uve.split_once('-').unwrap_or((uve, ""));
-        let (name, stream) = (escaped(name), escaped(stream));
         let lines = match self.metrics.get_mut(sample.name) {
             Some(lines) => lines,
             None => self.metrics.entry(sample.name.to_owned()).or_default(),
         };
         let start = lines.text.len();
         // Writing to a string cannot fail.
-        let _ = write!(lines.text, "{}{{table=\"{table}\",name=\"{name}\",stream=\"{stream}\"", sample.name);
+        let _ = write!(lines.text, "{}{{{labels}", sample.name);
         if let Some(attribute) = sample.attribute {
             let (proxy_type, attribute) = (escaped(proxy_type), escaped(attribute));
             let _ = write!(lines.text, ",type=\"{proxy_type}\",attribute=\"{attribute}\"");
@@ -228,7 +241,8 @@ mod tests {
     }
 
     fn page(view: &UveView, limit: usize, names: Names) -> String {
-        let mut page = Page::new(limit);
+        let objects = ObjectLabels::new([("S-a", "L", ["job", "table"])]);
+        let mut page = Page::new(limit, &objects);
         view.tables().into_iter().for_each(|table| page.add(view, table, names.clone()));
         page.finish()
     }
@@ -258,6 +272,14 @@ derived_statsd_results_series_left_out 0
     }
 
     #[test]
+    fn the_labels_that_make_a_name_are_beside_it() {
+        let text = page(&view(&["L:shop,\"a\\,b\""]), 100, Names::with_prefix(""));
+        let expected =
+            r#"P_value{table="L",name="shop,\"a\\,b\"",stream="S-a",job="shop",exported_table="\"a,b\""} 1.5"#;
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
     fn a_sample_has_the_end_of_the_window_of_its_attribute_in_the_unit_of_the_format() {
         let view = UveView::default();
         let old = (60_000_999_u64, r#"{"old":1}"#);
@@ -269,7 +291,8 @@ derived_statsd_results_series_left_out 0
         for (format, old, new) in
             [(Exposition::Text, "60001", "120000"), (Exposition::OpenMetrics, "60.001", "120.000")]
         {
-            let mut page = Page { time: Some((format, 60_001)), ..Page::new(100) };
+            let objects = ObjectLabels::default();
+            let mut page = Page { time: Some((format, 60_001)), ..Page::new(100, &objects) };
             page.add(&view, "T".to_owned(), Names::with_prefix(""));
             let text = format.of(page.finish());
             // The second result has no new value of the first attribute.

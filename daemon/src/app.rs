@@ -16,6 +16,7 @@ use daemon_base::clock::{Clock, SystemClock};
 use daemon_base::listener::reload_on_change;
 use daemon_base::open_files;
 use daemon_kafka::Elections as GroupElections;
+use daemon_results::object_labels::ObjectLabels;
 use daemon_sources::contiv::{Latest, LegacyServer, LegacySettings, ScraperSettings};
 use daemon_sources::mapping::{Elections, Mapping, Rule};
 use daemon_sources::opserver::PollerSettings;
@@ -57,6 +58,8 @@ pub(crate) struct AppSettings {
     pub certificates: Vec<OwnCertificate>,
     /// The streams of labelled series.
     pub rules: Vec<Rule>,
+    /// The labels that make the names of their objects.
+    pub objects: ObjectLabels,
     /// How long an elected replica may be silent.
     pub replica_timeout: Duration,
     /// How long stopping may take.
@@ -258,7 +261,8 @@ pub(crate) fn shared(
         status: Arc::clone(&engine.status),
         clock,
         intake: engine.intake.clone().with_time_unit(time_unit),
-        mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness, elections),
+        objects: settings.objects.clone(),
+        mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness, Arc::clone(&elections)),
         remembers_keys: engine.local.is_some(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),
@@ -269,7 +273,7 @@ pub(crate) fn shared(
             Arc::clone(&engine.log),
             engine.local.clone(),
             Arc::clone(&engine.status),
-            Arc::clone(&engine.view),
+            (Arc::clone(&engine.view), elections),
         ),
         ready: engine.ready_state(),
         stopping,

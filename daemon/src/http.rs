@@ -67,6 +67,7 @@ use daemon_base::clock::Clock;
 use daemon_base::listener::Limits;
 use daemon_log::Log;
 use daemon_partition::{StatusSource, Taps};
+use daemon_results::object_labels::ObjectLabels;
 use daemon_sources::intake::Intake;
 use daemon_sources::mapping::{Elections, Mapping};
 use daemon_sources::timestamp::TimeUnit;
@@ -95,6 +96,8 @@ pub(crate) struct Shared {
     pub intake: Intake,
     /// The streams of labelled series.
     pub mapping: Mapping,
+    /// The labels that make the names of their objects.
+    pub objects: ObjectLabels,
     /// Whether the log remembers idempotency keys.
     pub remembers_keys: bool,
     pub view: Arc<UveView>,

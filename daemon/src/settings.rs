@@ -7,6 +7,7 @@ use daemon_base::observation::Observations;
 use daemon_kafka::{ForeignTopic, KafkaConfig, KafkaSettings, Names};
 use daemon_log::files::START_OVER_FILE;
 use daemon_partition::{Taps, WorkerSettings};
+use daemon_results::object_labels::ObjectLabels;
 use daemon_sinks::alarms::{AlertmanagerSettings, WebhookSettings};
 use daemon_sinks::influxdb::InfluxSettings;
 use daemon_sinks::otlp::OtlpSettings;
@@ -39,6 +40,7 @@ pub(crate) fn app(loaded: &Loaded) -> anyhow::Result<AppSettings> {
         access: access(&loaded.config).map_err(not_started)?,
         certificates: certificates(&loaded.config),
         rules: loaded.streams.mapped.clone(),
+        objects: object_labels(&loaded.streams.mapped),
         replica_timeout: loaded.config.aggregation.replica_timeout,
         grace: loaded.config.shutdown.grace,
     })
@@ -131,6 +133,7 @@ fn http(section: &Http) -> Result<HttpSettings, (&'static str, String)> {
 /// When a file that the settings name cannot be read.
 pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
     let config = &loaded.config;
+    let objects = object_labels(&loaded.streams.mapped);
     let commit_interval = match config.log.kind {
         LogKind::Embedded => config.log.commit_interval,
         LogKind::Kafka => config.kafka.commit_interval,
@@ -153,8 +156,8 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         result_file: config.sinks.file.path.clone(),
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
         redis: redis(config)?,
-        remote_write: RemoteWriteSettings::new(&config.sinks.remote_write)?,
-        otlp: OtlpSettings::new(&config.sinks.otlp)?,
+        remote_write: RemoteWriteSettings::new(&config.sinks.remote_write)?.map(|it| it.with_objects(objects.clone())),
+        otlp: OtlpSettings::new(&config.sinks.otlp)?.map(|it| it.with_objects(objects)),
         results_webhook: ResultsWebhookSettings::new(&config.sinks.results_webhook)?,
         alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?,
         webhook: WebhookSettings::new(&config.sinks.webhook)?,
@@ -190,6 +193,14 @@ pub(crate) fn log(loaded: &Loaded) -> anyhow::Result<LogSettings> {
 /// Whether a stream has series of which one replica of a sender counts.
 pub(crate) fn has_elections(streams: &Streams) -> bool {
     streams.mapped.iter().any(Rule::needs_elections)
+}
+
+/// The labels that make the names of the objects of streams of series.
+fn object_labels(rules: &[Rule]) -> ObjectLabels {
+    let of = |rule: &Rule| {
+        rule.object().map(|(table, labels)| (rule.stream().to_string(), table.to_owned(), labels.to_vec()))
+    };
+    ObjectLabels::new(rules.iter().filter_map(of))
 }
 
 /// The topics of other programs that are the input of streams, by stream.

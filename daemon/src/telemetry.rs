@@ -6,6 +6,7 @@
 mod alarms;
 mod certificates;
 mod changes;
+mod elections;
 mod exposition;
 mod history;
 #[cfg(target_os = "linux")]
@@ -29,7 +30,7 @@ use daemon_sinks::influxdb::InfluxTelemetry;
 use daemon_sinks::redis::RedisTelemetry;
 use daemon_sources::SourceTelemetry;
 use daemon_sources::contiv::ScraperTelemetry;
-use daemon_sources::mapping::Tally;
+use daemon_sources::mapping::{Elections, Tally};
 use daemon_sources::opserver::PollerTelemetry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -153,7 +154,7 @@ impl Telemetry {
         log: Arc<dyn Log>,
         local: Option<Arc<dyn PartitionLog>>,
         status: Arc<dyn StatusSource>,
-        view: Arc<UveView>,
+        (view, elections): (Arc<UveView>, Arc<Elections>),
     ) -> Registry {
         let mut all = Registry::default();
         let registry = all.sub_registry_with_prefix("derived_statsd");
@@ -173,7 +174,14 @@ impl Telemetry {
         self.http.register(registry);
         self.configuration.register(registry);
         self.certificates.register(registry);
-        registry.register_collector(Box::new(Gathered { telemetry: Arc::clone(self), log, local, status, view }));
+        registry.register_collector(Box::new(Gathered {
+            telemetry: Arc::clone(self),
+            log,
+            local,
+            status,
+            view,
+            elections,
+        }));
         #[cfg(target_os = "linux")]
         all.register_collector(Box::new(process::ProcessMetrics));
         all
@@ -187,6 +195,7 @@ struct Gathered {
     local: Option<Arc<dyn PartitionLog>>,
     status: Arc<dyn StatusSource>,
     view: Arc<UveView>,
+    elections: Arc<Elections>,
 }
 
 impl fmt::Debug for Gathered {
@@ -202,6 +211,7 @@ impl Collector for Gathered {
         let help = "Messages of this program that could not be written to standard error.";
         dropped.encode(encoder.encode_descriptor("messages_dropped", help, None, dropped.metric_type())?)?;
         self.encode_connections(&mut encoder)?;
+        self.encode_elections(&mut encoder)?;
         self.encode_lag(&mut encoder)?;
         self.encode_log(&mut encoder)?;
         self.encode_sinks(&mut encoder)

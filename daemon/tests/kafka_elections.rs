@@ -173,6 +173,12 @@ fn another_replica_takes_over_from_a_silent_one_and_counts_once() {
     });
     let lines = two.stderr();
     assert!(lines.contains("The elected replica is silent; another one counts."), "{lines}");
+    for daemon in [&one, &two] {
+        daemon.wait_for("/metrics", |(_, body)| {
+            let has = |line: &str| body.contains(&format!("\nderived_statsd_replica_{line}\n"));
+            (has("clusters 1") && has("takeovers_total 1")).then_some(())
+        });
+    }
     // It is back, and the other one stays, at both daemons.
     send_until_taken(&one, "x", "a", start + 50_000, 1.0);
     send_until_taken(&one, "x", "b", start + 50_001, 7.0);

@@ -15,11 +15,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use support::broker::free_ports;
 use support::prometheus::{Labels, Prometheus, Target};
+use support::result_series::metric;
 use support::series::{self, foreground, run_block};
 use support::{Daemon, results, wait_until};
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../../docs/src/guide/from-prometheus.md");
+const RESULTS: &str = include_str!("../../docs/src/operations/prometheus.md");
 
 /// Prometheus scrapes for the first time so long after its start, when its discovery has listed the targets.
 const DISCOVERY_SECONDS: u64 = 5;
@@ -184,6 +186,107 @@ fn an_injected_anomaly_comes_back_as_a_score_and_the_alert_of_the_guide_fires() 
         assert!(GUIDE.contains(&format!("`{name}`")) && uve.contains(&format!("\"{name}\"")), "{name}: {uve}");
     }
     daemon.stop();
+}
+
+#[test]
+fn what_can_never_be_taken_is_refused_once_and_all_else_is_counted_by_remote_write_1() {
+    let failed = refuse_one_series(Prometheus::start, "");
+    assert!(failed.samples > failed.rejected, "of a request with a bad sample all have failed: {failed:?}");
+}
+
+#[test]
+fn what_can_never_be_taken_is_refused_once_and_all_else_is_counted_by_remote_write_2() {
+    let failed = refuse_one_series(Prometheus::start_3, "protobuf_message: io.prometheus.write.v2.Request");
+    assert_eq!(failed.samples, failed.rejected, "the answer has the number of the others");
+}
+
+/// What Prometheus counts as failed, and what the daemon has rejected.
+#[derive(Debug)]
+struct Failed {
+    samples: f64,
+    rejected: f64,
+}
+
+/// A target has for a while a series with a label that is too long for the daemon.
+fn refuse_one_series(start: fn(std::net::SocketAddr, &str) -> Prometheus, version: &str) -> Failed {
+    let (data, target) = (TempDir::new().unwrap(), Target::start());
+    let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/cart", "500"), 10), (("/pay", "200"), 0)]);
+    target.set(page(&counts));
+    let [port] = free_ports();
+    let daemon = start_daemon(data.path(), port, None);
+    let remote_write = block("remote_write:").replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
+    let remote_write = remote_write.replace("    queue_config:", &format!("    {version}\n    queue_config:"));
+    let prometheus = start(target.address, &remote_write);
+    run(&target, &mut counts, DISCOVERY_SECONDS + 4);
+    let rejected = || series::points(&daemon, "remote_write", "rejected") as f64;
+    assert_eq!((rejected(), prometheus.own_metric("prometheus_remote_storage_samples_failed_total")), (0.0, 0.0));
+    let long: &'static str = "x".repeat(9_000).leak();
+    counts.insert((long, "200"), 1);
+    run(&target, &mut counts, 4);
+    counts.remove(&(long, "200"));
+    run(&target, &mut counts, 6);
+    let stored = prometheus.samples("http_requests_total{code=\"200\"}", "handler");
+    // The marker of its end is sent, too.
+    let bad = stored[long].len() as f64 + 1.0;
+    assert!(bad >= 3.0, "{bad}");
+    wait_until("all bad samples are sent", || (rejected() >= bad).then_some(()));
+    wait_until_closed(&daemon, micros());
+    assert_eq!(rejected(), bad, "each is sent once");
+    let answers = metric(&daemon, "derived_statsd_http_requests_total{path=\"/api/v1/write\",status=\"400\"}");
+    assert!((1.0..=bad).contains(&answers), "{answers} answers for {bad} samples");
+    assert_eq!(prometheus.own_metric("prometheus_remote_storage_samples_retried_total"), 0.0);
+    let samples = prometheus.own_metric("prometheus_remote_storage_samples_failed_total");
+    let expected = increases(&prometheus);
+    daemon.stop();
+    assert_eq!(sums(&data.path().join("log")), expected);
+    Failed { samples, rejected: bad }
+}
+
+/// A configuration with scrapes of a target, too.
+fn with_target(scrapes: &str, target: &Target) -> String {
+    let shop = format!("  - {{job_name: shop, static_configs: [{{targets: ['{}']}}]}}\n", target.address);
+    let scrapes = scrapes.replace("scrape_configs:\n", &format!("scrape_configs:\n{shop}"));
+    format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n{scrapes}")
+}
+
+#[test]
+fn results_join_the_series_of_their_target_and_a_scrape_gives_them_the_ends_of_their_windows() {
+    let (data, target) = (TempDir::new().unwrap(), Target::start());
+    let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/pay", "200"), 0)]);
+    target.set(page(&counts));
+    let [port] = free_ports();
+    let own = |text: &str| text.replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
+    let flags = &["--web.enable-remote-write-receiver"];
+    let writer = Prometheus::start_with(target.address, &own(block("remote_write:")), flags);
+    let scraper = Prometheus::receiver(&with_target(&own(series::block(RESULTS, "scrape_configs:")), &target));
+    let receiver = writer.url("").replace("http://", "");
+    let object = series::block(RESULTS, "object = ").trim_end();
+    let config = block("[aggregation]").replace("127.0.0.1:9090", &receiver).replace("object = [\"handler\"]", object);
+    let daemon = start_with_config(data.path(), port, &config);
+    run(&target, &mut counts, DISCOVERY_SECONDS + 14);
+    let join = series::block(RESULTS, "AggProxySum_value and on(job, instance)").trim_end();
+    let instance = target.address.to_string();
+    for prometheus in [&writer, &scraper] {
+        wait_until("the results join the target", || {
+            run(&target, &mut counts, 1);
+            let found = prometheus.values(join, micros() as f64 / 1e6);
+            let is_of_target = |(labels, value): (&Labels, &f64)| {
+                labels["job"] == "shop" && labels["instance"] == instance && *value > 0.0
+            };
+            (found.len() == 1 && found.iter().all(is_of_target)).then_some(())
+        });
+    }
+    let labels = format!("{{name=\"shop,{instance}\",job=\"shop\",instance=\"{instance}\"}}");
+    let [written, scraped] = [&writer, &scraper].map(|prometheus| {
+        let mut series = prometheus.series(&format!("AggProxySum_value{labels}"));
+        assert_eq!(series.len(), 1, "{series:?}");
+        series.pop_first().unwrap().1
+    });
+    daemon.stop();
+    // Windows of two seconds are scraped each second.
+    let last = written.last().unwrap().0;
+    let both: Vec<_> = scraped.iter().filter(|(at, _)| *at <= last).collect();
+    assert!(both.len() > 2 && both.iter().all(|sample| written.contains(sample)), "{scraped:?} {written:?}");
 }
 
 /// A page of Prometheus that nothing but the test asks for.

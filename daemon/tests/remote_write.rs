@@ -343,6 +343,8 @@ fn the_elected_replica_counts_alone_over_kills() {
     let metrics = daemon.get("/metrics").1;
     let left_out = "derived_statsd_series_points_total{format=\"remote_write\",outcome=\"replica\"} 2";
     assert!(metrics.contains(left_out), "no {left_out} in {metrics}");
+    assert!(metrics.contains("\nderived_statsd_replica_clusters 1\n"), "{metrics}");
+    assert!(metrics.contains("\nderived_statsd_replica_takeovers_total 0\n"), "{metrics}");
     daemon.stop();
     let values = values(&data);
     assert_eq!(values.get(&("Service:x".to_owned(), start)), Some(&6.0), "{values:?}");

@@ -168,9 +168,14 @@ fn every_sample_is_in_victoria_metrics() {
 
 /// The configuration of a Prometheus that scrapes a path of a daemon each second.
 fn scrape(job: &str, path: &str, port: u16) -> String {
+    scrape_with(job, path, port, "")
+}
+
+fn scrape_with(job: &str, path: &str, port: u16, params: &str) -> String {
     format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-         scrape_configs: [{{job_name: {job}, metrics_path: {path}, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
+         scrape_configs: [{{job_name: {job}, metrics_path: {path}, params: {{{params}}},\n  \
+         static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}]\n"
     )
 }
 
@@ -229,8 +234,8 @@ fn check_with_promtool(page: &str) {
 }
 
 /// The newest results as OpenMetrics.
-fn open_metrics(daemon: &Daemon) -> String {
-    let request = ureq::get(daemon.url("/api/v1/results/metrics"));
+fn open_metrics(daemon: &Daemon, parameters: &str) -> String {
+    let request = ureq::get(daemon.url(&format!("/api/v1/results/metrics{parameters}")));
     let request = request.header("accept", "application/openmetrics-text;version=1.0.0");
     request.call().unwrap().body_mut().read_to_string().unwrap()
 }
@@ -250,11 +255,11 @@ fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_n
     let part = daemon.get(&format!("/api/v1/results/metrics{parameters}")).1;
     assert!(part.contains("derived_statsd_results_series 3\n") && part.contains("name=\"o1\""), "{part}");
     assert!(!part.contains("series_left_out 0\n") && !part.contains("name=\"o3\""), "{part}");
-    for wrong in ["?limit=0", "?limit=100001", "?names=a", "?table=a&table=b"] {
+    for wrong in ["?limit=0", "?limit=100001", "?names=a", "?table=a&table=b", "?timestamps=true", "?timestamps="] {
         assert_eq!(daemon.get(&format!("/api/v1/results/metrics{wrong}")).0, 400, "{wrong}");
     }
     assert!(daemon.get("/api/v1/results/metrics?table=None").1.contains("derived_statsd_results_series 0\n"));
-    let open_metrics = open_metrics(&daemon);
+    let open_metrics = open_metrics(&daemon, "");
     assert!(open_metrics.ends_with("# EOF\n"), "{open_metrics}");
     let found = wait_until("Prometheus has scraped the results", || {
         let found = prometheus.values("{__name__=~'AggProxySum_value|anomaly_score',job='results'}", now());
@@ -272,4 +277,49 @@ fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_n
     for (labels, value) in &found {
         assert_eq!(newest(labels), *value, "{labels:?}");
     }
+}
+
+#[test]
+fn a_scrape_with_timestamps_has_each_sample_at_the_end_of_its_window() {
+    let (data, begin, [port]) = (TempDir::new().unwrap(), ago(420), free_ports());
+    let path = "/api/v1/results/metrics";
+    let mut prometheus = Prometheus::receiver(&scrape_with("results", path, port, "timestamps: ['1']"));
+    let daemon = start(data.path(), "http://127.0.0.1:9/none", &[&format!("http.listen=127.0.0.1:{port}")]);
+    let selector = "{__name__=~'AggProxySum_value|anomaly_score',job='results'}";
+    let mut last = Default::default();
+    for periods in [0..38, 38..39, 39..40] {
+        post(&daemon, begin, periods);
+        daemon.wait_until_applied();
+        daemon.wait_for("/metrics", |(_, body)| body.contains("sink_lag_results{sink=\"view\"} 0").then_some(()));
+        // One sample more of each series.
+        last = wait_until("Prometheus has scraped the results", || {
+            let found = prometheus.series(selector);
+            (found.len() as u64 == 2 * OBJECTS && found != last).then_some(found)
+        });
+    }
+    // Scrapes that find the same window add no sample.
+    let scrapes = || prometheus.own_metric("prometheus_target_interval_length_seconds_count");
+    let before = scrapes();
+    wait_until("three scrapes more", || (scrapes() >= before + 3.0).then_some(()));
+    let found = prometheus.series(selector);
+    prometheus.kill();
+    for parameters in ["?timestamps=1", "?timestamps=0"] {
+        check_with_promtool(&daemon.get(&format!("{path}{parameters}")).1);
+    }
+    let open_metrics = open_metrics(&daemon, "?timestamps=1");
+    let wrong = daemon.get(&format!("{path}?timestamps=yes")).1;
+    assert!(wrong.contains("expected 1 for samples with the ends of their windows"), "{wrong}");
+    daemon.stop();
+    let log = expected(&data.path().join("log"));
+    for (labels, samples) in &found {
+        let own = labels.iter().filter(|(name, _)| !matches!(name.as_str(), "job" | "instance"));
+        let mut own: Labels = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        own.insert("site".to_owned(), "a".to_owned());
+        let all = &log[&own];
+        assert!(samples.len() >= 2 && samples.iter().all(|sample| all.contains(sample)), "{labels:?}: {samples:?}");
+        assert_eq!(samples.last(), all.last(), "{labels:?}");
+    }
+    let (at, value) = log.iter().find(|(labels, _)| labels["name"] == "o3").unwrap().1.last().unwrap();
+    let line = format!(" {value} {}.{:03}\n", at / 1000, at % 1000);
+    assert!(open_metrics.contains(&line) && open_metrics.ends_with("# EOF\n"), "no {line} in {open_metrics}");
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use daemon_log::{Candidate, GroupElections, LogError, Standing};
+use daemon_log::{Candidate, ElectionCounts, GroupElections, LogError, Standing};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -210,6 +210,10 @@ impl GroupElections for Elections {
 
     fn took(&self, cluster: &str, replica: &str) {
         self.lock().agreed.took(cluster, replica);
+    }
+
+    fn counts(&self) -> ElectionCounts {
+        self.lock().agreed.counts()
     }
 
     fn settle(&self, open: &[Candidate]) -> Result<(), LogError> {

@@ -21,6 +21,15 @@ pub enum Standing {
     Open,
 }
 
+/// What there is to know of elections.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ElectionCounts {
+    /// The clusters that have an elected replica, silent ones included.
+    pub clusters: usize,
+    /// How often another replica took the place of a silent one, since the start of this process.
+    pub takeovers: u64,
+}
+
 /// The elected replicas of all processes that share a log. All methods are safe to call from several threads.
 pub trait GroupElections: fmt::Debug + Send + Sync {
     /// Returns whether the samples of a replica count now. The call does not wait.
@@ -28,6 +37,9 @@ pub trait GroupElections: fmt::Debug + Send + Sync {
 
     /// Notes that a sample of a replica that counts was taken, so that it stays elected. The call does not wait.
     fn took(&self, cluster: &str, replica: &str);
+
+    /// Returns the counts, of the takeovers that this process has seen. The call does not wait.
+    fn counts(&self) -> ElectionCounts;
 
     /// Agrees with the other processes on candidates that are [open](Standing::Open): each is elected, or shown to still
     /// send, unless another process was first. The call blocks, for seconds at most.

@@ -67,7 +67,7 @@ use std::time::Duration;
 pub use self::append_batch::{AppendBatch, Appended, Idempotency, Written};
 pub use self::commit::{PartitionCommit, Restored, SinkPosition};
 pub use self::config::LogConfig;
-pub use self::election::{Candidate, GroupElections, MAX_CLUSTERS, Standing};
+pub use self::election::{Candidate, ElectionCounts, GroupElections, MAX_CLUSTERS, Standing};
 pub use self::embedded::EmbeddedLog;
 pub use self::error::LogError;
 pub use self::frame::RecordBuffer;

@@ -7,7 +7,7 @@
 //! | [`record`] | one record of the results log, which holds a block or lines |
 //!
 //! [`reading`] and [`series`] are views of a decoded result: its numbers by their roles, and its numbers as series of
-//! Prometheus.
+//! Prometheus, with the labels of its object in [`object_labels`].
 //!
 //! # Panics and errors
 //!
@@ -22,6 +22,7 @@
 
 pub mod block;
 pub mod line;
+pub mod object_labels;
 pub mod reading;
 pub mod record;
 pub mod series;

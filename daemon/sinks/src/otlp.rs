@@ -40,6 +40,7 @@ pub fn sink(
     telemetry: PostTelemetry,
     stop: Stop,
 ) -> impl Sink {
-    let OtlpSettings { post, headers, attributes } = settings;
-    PostSink::new(post, Samples::new(Otlp { attributes, headers }, lines), clock, telemetry, stop)
+    let OtlpSettings { post, headers, attributes, objects } = settings;
+    let samples = Samples::new(Otlp { attributes, headers }, lines).with_objects(objects);
+    PostSink::new(post, samples, clock, telemetry, stop)
 }

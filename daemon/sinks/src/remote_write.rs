@@ -38,6 +38,7 @@ pub fn sink(
     telemetry: PostTelemetry,
     stop: Stop,
 ) -> impl Sink {
-    let RemoteWriteSettings { post, headers, labels } = settings;
-    PostSink::new(post, Samples::new(RemoteWrite { labels, headers }, lines), clock, telemetry, stop)
+    let RemoteWriteSettings { post, headers, labels, objects } = settings;
+    let samples = Samples::new(RemoteWrite { labels, headers }, lines).with_objects(objects);
+    PostSink::new(post, samples, clock, telemetry, stop)
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use daemon_alarms::row::is_alarms;
 use daemon_results::block::Row;
 use daemon_results::line::{LineReader, is_scrape};
+use daemon_results::object_labels::ObjectLabels;
 use daemon_results::record::Stored;
 use daemon_results::series::{self, Sample};
 
@@ -43,6 +44,7 @@ pub(crate) trait Format: Send {
 pub(crate) struct Samples<F> {
     format: F,
     lines: LineReader,
+    objects: ObjectLabels,
     bytes: Vec<u8>,
     items: Vec<Item>,
     /// The series in `items`.
@@ -63,8 +65,13 @@ struct Item {
 
 impl<F: Format> Samples<F> {
     pub(crate) fn new(format: F, lines: LineReader) -> Self {
-        let (bytes, items, series, added) = Default::default();
-        Self { format, lines, bytes, items, series, too_old: None, added }
+        let (objects, bytes, items, series, added) = Default::default();
+        Self { format, lines, objects, bytes, items, series, too_old: None, added }
+    }
+
+    /// The same, with the labels that make the names of objects.
+    pub(crate) fn with_objects(self, objects: ObjectLabels) -> Self {
+        Self { objects, ..self }
     }
 
     /// Encodes the series of the samples of a result.
@@ -74,14 +81,20 @@ impl<F: Format> Samples<F> {
         let proxy_type = series::type_of(&row.shape.uve);
         // The name of the UVE has the stream too, for a result whose JSON lacks it.
         let stream = row.shape.uve.split_once('-').map_or("", |(_, stream)| stream);
-        let Self { format, added, .. } = self;
+        let Self { format, added, objects, .. } = self;
+        let of_object = objects.of(stream, table, name);
+        let mut of_field = vec![("table", table), ("name", name), ("stream", stream)];
+        of_field.extend(of_object.iter().map(|(label, value)| (*label, &**value)));
         added.clear();
         series::each(row, |Sample { name: metric, attribute, value }| {
-            let attribute = attribute.unwrap_or_default();
-            let of_detector = [("type", proxy_type), ("attribute", attribute)];
-            let own = [("table", table), ("name", name), ("stream", stream), of_detector[0], of_detector[1]];
             let mut encoded = Vec::with_capacity(256);
-            format.series(metric, if attribute.is_empty() { &own[..3] } else { &own }, &mut encoded);
+            match attribute {
+                Some(attribute) => {
+                    let of_detector = [("type", proxy_type), ("attribute", *attribute)];
+                    format.series(metric, &[&of_field[..], &of_detector].concat(), &mut encoded);
+                }
+                None => format.series(metric, &of_field, &mut encoded),
+            }
             added.push((encoded.into(), *value));
         });
         Ok(())

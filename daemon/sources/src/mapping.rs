@@ -46,7 +46,7 @@ pub use self::problems::RuleProblem;
 use self::processes::{Process, Processes};
 use self::rule::REPLICA;
 pub use self::rule::Rule;
-use self::takeover::{Replica, Takeovers};
+use self::takeover::Replica;
 pub use self::tally::Tally;
 use crate::intake::{Intake, LineError};
 use crate::timestamp;
@@ -73,7 +73,6 @@ pub struct Mapping {
     /// How long before a reading its counter may have begun to count in full, in milliseconds.
     recent_start: i64,
     elections: Arc<Elections>,
-    takeovers: Arc<Takeovers>,
     processes: Arc<Processes>,
 }
 
@@ -210,7 +209,7 @@ impl<'w> Writer<'w> {
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
             let (mapping, now, mut rejected) = (self.mapping, self.batch.appended_at(), 0);
             let mut open = std::mem::take(&mut self.open);
-            let replica = Replica::of(&mapping.takeovers, rule, series);
+            let replica = Replica::of(mapping.elections.takeovers(), rule, series);
             let process = Process::of(&mapping.processes, (*stream, rule), series, [&self.key, &self.source]);
             let add = || {
                 let before = self.tally.stored;

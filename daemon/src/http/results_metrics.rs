@@ -1,8 +1,8 @@
 //! The newest results as metrics, for a scrape: `GET /api/v1/results/metrics`.
 //!
-//! The series are those of remote write ([`daemon_results::series`]), without times, for a Prometheus that shall not be
-//! written to. The response has `limit` series at most, of the first objects by table and name, and the number of those
-//! that it leaves out.
+//! The series are those of remote write ([`daemon_results::series`]), for a Prometheus that shall not be written to: without
+//! times, or with the ends of their windows if the request wants them. The response has `limit` series at most, of the first
+//! objects by table and name, and the number of those that it leaves out.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,19 +14,24 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::Client;
+use daemon_results::object_labels::ObjectLabels;
 use daemon_results::series::{self, Sample};
 use serde::Deserialize;
 
 use crate::http::chunks::whole;
 use crate::http::{Shared, problem};
 use crate::telemetry::Exposition;
-use daemon_view::{Names, UveView, Walk};
+use daemon_view::{Names, Newest, UveView, Walk};
 
 /// The series of a response, unless the request names another number.
 const DEFAULT_LIMIT: usize = 10_000;
 
 /// The most series of a response. They take some tens of megabytes.
 const MAX_LIMIT: usize = 100_000;
+
+/// With times, samples are left out that are older than this, in milliseconds. Prometheus drops what is an hour older than its
+/// newest sample, and with an out-of-order window it drops the whole response for one sample beyond.
+const MAX_AGE_MS: u64 = 1_800_000;
 
 /// The query of the metrics.
 #[derive(Debug, Deserialize)]
@@ -36,6 +41,30 @@ pub(super) struct MetricsQuery {
     #[serde(rename = "match")]
     names: Option<String>,
     limit: Option<usize>,
+    /// `1` for samples with the ends of their windows, `0` for samples without a time.
+    timestamps: Option<String>,
+}
+
+impl MetricsQuery {
+    /// The most series.
+    fn limit(&self) -> Result<usize, String> {
+        match self.limit.unwrap_or(DEFAULT_LIMIT) {
+            limit @ 1..=MAX_LIMIT => Ok(limit),
+            limit => Err(format!("`limit` is {limit}; expected a number of series, 1 to {MAX_LIMIT}")),
+        }
+    }
+
+    /// Whether samples have times.
+    fn has_timestamps(&self) -> Result<bool, String> {
+        match self.timestamps.as_deref() {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => Err(format!(
+                "`timestamps` is {other:?}; expected 1 for samples with the ends of their windows, or 0 for samples without a \
+                 time"
+            )),
+        }
+    }
 }
 
 /// The newest results in the format that the client asks for.
@@ -45,19 +74,15 @@ pub(super) async fn get(
     headers: HeaderMap,
     query: Result<Query<MetricsQuery>, QueryRejection>,
 ) -> Response {
-    let Query(MetricsQuery { table, names, limit }) = match query {
-        Ok(query) => query,
-        Err(rejection) => {
-            let text =
-                format!("{}; the parameters, each at most once, are table, match and limit", rejection.body_text());
-            return problem(StatusCode::BAD_REQUEST, &text);
-        }
+    let query = query.map(|Query(query)| query).map_err(|rejection| {
+        let parameters = "the parameters, each at most once, are table, match, limit and timestamps";
+        format!("{}; {parameters}", rejection.body_text())
+    });
+    let checked = query.and_then(|query| Ok((query.limit()?, query.has_timestamps()?, query)));
+    let (limit, has_timestamps, MetricsQuery { table, names, .. }) = match checked {
+        Ok(checked) => checked,
+        Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
     };
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let text = format!("`limit` is {limit}; expected a number of series, 1 to {MAX_LIMIT}");
-        return problem(StatusCode::BAD_REQUEST, &text);
-    }
     let names = match names.as_deref() {
         None => Names::with_prefix(""),
         Some(names) => Names::of("", Names::split(names).iter().map(String::as_str)),
@@ -70,7 +95,9 @@ pub(super) async fn get(
     };
     // With the permit: the work goes on when its client is gone.
     let made = tokio::task::spawn_blocking(move || {
-        let mut page = Page::new(limit);
+        let earliest_ms = (shared.clock.now_micros() / 1_000).saturating_sub(MAX_AGE_MS);
+        let time = has_timestamps.then_some((format, earliest_ms));
+        let mut page = Page { time, ..Page::new(limit, &shared.objects) };
         let tables = table.map_or_else(|| shared.view.tables(), |table| vec![table]);
         tables.into_iter().for_each(|table| page.add(&shared.view, table, names.clone()));
         (format.of(page.finish()), permit)
@@ -91,47 +118,61 @@ struct Lines {
 }
 
 /// The series of a response, by metric, as both formats want them.
-struct Page {
+struct Page<'o> {
+    objects: &'o ObjectLabels,
     metrics: BTreeMap<String, Lines>,
+    /// The format of the times of samples, and the earliest one; `None` for samples without.
+    time: Option<(Exposition, u64)>,
     limit: usize,
     series: usize,
     left_out: usize,
 }
 
-impl Page {
-    fn new(limit: usize) -> Self {
-        Self { metrics: BTreeMap::new(), limit, series: 0, left_out: 0 }
+impl<'o> Page<'o> {
+    fn new(limit: usize, objects: &'o ObjectLabels) -> Self {
+        Self { objects, metrics: BTreeMap::new(), time: None, limit, series: 0, left_out: 0 }
     }
 
     /// Adds the objects of a table.
     fn add(&mut self, view: &UveView, table: String, names: Names) {
-        let label = escaped(&table);
-        let mut walk = Walk::new(table, names, None, None);
+        let mut walk = Walk::new(table.clone(), names, None, None);
         while !walk.is_done() {
-            view.slice_of_results(&mut walk, |name, shape, attribute, record| {
-                let uve = &shape.uve;
+            view.slice_of_results(&mut walk, |name, newest| {
+                let Newest { shape, attribute, end_ms, record } = newest;
+                let labels = self.labels(&table, name, &shape.uve);
                 series::of_attribute(shape, attribute, record, &mut |sample: &Sample<'_>| {
-                    self.add_sample(&label, name, uve, sample)
+                    self.add_sample((&labels, series::type_of(&shape.uve)), *end_ms, sample)
                 });
             });
         }
     }
 
-    fn add_sample(&mut self, table: &str, name: &str, uve: &str, sample: &Sample<'_>) {
+    /// The labels of all series of a result.
+    fn labels(&self, table: &str, name: &str, uve: &str) -> String {
+        let (_, stream) = uve.split_once('-').unwrap_or_default();
+        let [of_table, of_name, of_stream] = [table, name, stream].map(escaped);
+        let mut labels = format!("table=\"{of_table}\",name=\"{of_name}\",stream=\"{of_stream}\"");
+        for (label, value) in self.objects.of(stream, table, name) {
+            // Writing to a string cannot fail.
+            let _ = write!(labels, ",{label}=\"{}\"", escaped(&value));
+        }
+        labels
+    }
+
+    /// Adds a sample with the labels and the type of its result.
+    fn add_sample(&mut self, (labels, proxy_type): (&str, &str), end_ms: u64, sample: &Sample<'_>) {
         let Some(value) = sample.value else { return };
-        if self.series == self.limit {
+        if self.series == self.limit || self.time.is_some_and(|(_, earliest)| end_ms < earliest) {
             self.left_out += 1;
             return;
         }
-        let (proxy_type, stream) = uve.split_once('-').unwrap_or((uve, ""));
-        let (name, stream) = (escaped(name), escaped(stream));
         let lines = match self.metrics.get_mut(sample.name) {
             Some(lines) => lines,
             None => self.metrics.entry(sample.name.to_owned()).or_default(),
         };
         let start = lines.text.len();
         // Writing to a string cannot fail.
-        let _ = write!(lines.text, "{}{{table=\"{table}\",name=\"{name}\",stream=\"{stream}\"", sample.name);
+        let _ = write!(lines.text, "{}{{{labels}", sample.name);
         if let Some(attribute) = sample.attribute {
             let (proxy_type, attribute) = (escaped(proxy_type), escaped(attribute));
             let _ = write!(lines.text, ",type=\"{proxy_type}\",attribute=\"{attribute}\"");
@@ -144,7 +185,14 @@ impl Page {
             return;
         }
         lines.last = start;
-        let _ = writeln!(lines.text, "{value}");
+        // OpenMetrics has seconds, the other format milliseconds.
+        let _ = match self.time.map(|(format, _)| format) {
+            None => writeln!(lines.text, "{value}"),
+            Some(Exposition::Text) => writeln!(lines.text, "{value} {end_ms}"),
+            Some(Exposition::OpenMetrics) => {
+                writeln!(lines.text, "{value} {}.{:03}", end_ms / 1_000, end_ms % 1_000)
+            }
+        };
         self.series += 1;
     }
 
@@ -193,7 +241,8 @@ mod tests {
     }
 
     fn page(view: &UveView, limit: usize, names: Names) -> String {
-        let mut page = Page::new(limit);
+        let objects = ObjectLabels::new([("S-a", "L", ["job", "table"])]);
+        let mut page = Page::new(limit, &objects);
         view.tables().into_iter().for_each(|table| page.add(view, table, names.clone()));
         page.finish()
     }
@@ -220,6 +269,38 @@ derived_statsd_results_series_left_out 0
 # EOF
 "#;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_labels_that_make_a_name_are_beside_it() {
+        let text = page(&view(&["L:shop,\"a\\,b\""]), 100, Names::with_prefix(""));
+        let expected =
+            r#"P_value{table="L",name="shop,\"a\\,b\"",stream="S-a",job="shop",exported_table="\"a,b\""} 1.5"#;
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn a_sample_has_the_end_of_the_window_of_its_attribute_in_the_unit_of_the_format() {
+        let view = UveView::default();
+        let old = (60_000_999_u64, r#"{"old":1}"#);
+        for (end, data) in [old, (60_001_000, r#"{"a":1,"b":{"c":2}}"#), (120_000_000, r#"{"b":{"c":3}}"#)] {
+            let line = format!(r#"{{"key":"T:a","uve":"P-S-a","start":0,"end":{end},"data":{data}}}"#);
+            view.writer().apply(&LineReader::default().row(line.as_bytes()).unwrap());
+        }
+        let labels = "{table=\"T\",name=\"a\",stream=\"S-a\"}";
+        for (format, old, new) in
+            [(Exposition::Text, "60001", "120000"), (Exposition::OpenMetrics, "60.001", "120.000")]
+        {
+            let objects = ObjectLabels::default();
+            let mut page = Page { time: Some((format, 60_001)), ..Page::new(100, &objects) };
+            page.add(&view, "T".to_owned(), Names::with_prefix(""));
+            let text = format.of(page.finish());
+            // The second result has no new value of the first attribute.
+            assert!(text.contains(&format!("P_a{labels} 1 {old}\n")), "{text}");
+            assert!(text.contains(&format!("P_b_c{labels} 3 {new}\n")), "{text}");
+            assert!(text.contains("\nderived_statsd_results_series 2\n"), "that of the page is of now: {text}");
+            assert!(text.contains("\nderived_statsd_results_series_left_out 1\n") && !text.contains("P_old"), "{text}");
+        }
     }
 
     #[test]

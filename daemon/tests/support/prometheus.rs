@@ -59,13 +59,22 @@ impl Prometheus {
 
     /// Starts a server that takes OTLP, with this configuration. It is the one that `.ci/otlp-prometheus` builds.
     pub(crate) fn otlp_receiver(config: &str) -> Self {
+        let [port] = free_ports();
+        Self::of(Self::version_3(), port, config, &["--web.enable-otlp-receiver"])
+    }
+
+    /// As [`start`](Self::start), with that server, which can send remote write 2.
+    pub(crate) fn start_3(target: SocketAddr, more: &str) -> Self {
+        let [port] = free_ports();
+        Self::of(Self::version_3(), port, &scraping(target, more), &[])
+    }
+
+    fn version_3() -> PathBuf {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/otlp-prometheus");
         let output = Command::new(script).output().expect(".ci/otlp-prometheus runs");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "no Prometheus that takes OTLP: {}:\n{error}", output.status);
-        let program = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end());
-        let [port] = free_ports();
-        Self::of(program, port, config, &["--web.enable-otlp-receiver"])
+        PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end())
     }
 
     fn at(port: u16, config: &str, flags: &'static [&'static str]) -> Self {
@@ -111,6 +120,17 @@ impl Prometheus {
         if let Some(running) = self.running.take() {
             kill(running);
         }
+    }
+
+    /// The sum over all series of a metric that the server has of itself.
+    pub(crate) fn own_metric(&self, name: &str) -> f64 {
+        let (status, page) = answer(agent().get(self.url("/metrics")).call()).expect("Prometheus answers");
+        assert_eq!(status, 200, "{page}");
+        let is_of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let values: Vec<f64> =
+            page.lines().filter(is_of_name).map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect();
+        assert!(!values.is_empty(), "no {name} in {page}");
+        values.iter().sum()
     }
 
     /// The stored samples of each series of a metric, by the value of a label: times in seconds, and values.

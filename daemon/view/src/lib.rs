@@ -39,7 +39,7 @@ pub use self::events::{Event, EventHub, EventId, Lagged, Subscription};
 pub use self::loudest::{Loud, Loudest};
 pub use self::names::Names;
 pub use self::sink::ViewSink;
-pub use self::walk::Walk;
+pub use self::walk::{Newest, Walk};
 
 /// The number of names that are sorted under one lock, so that results wait for about a millisecond.
 const SORTED_AT_ONCE: usize = 1024;

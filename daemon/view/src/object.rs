@@ -3,14 +3,16 @@
 //!
 //! ```text
 //! object := name  uve*
-//! uve    := shape  partial:u8  generation:u8  length newest  length older
+//! uve    := shape  partial:u8  generation:u8  end:u48  length newest  length older
 //! newest := (attribute+1  value)*              the newest result, as its block has it
-//! older  := (shape  generation:u8  attribute+1  value)*   attributes that the newest result does not have
+//! older  := (shape  generation:u8  end:u48  attribute+1  value)*   attributes that the newest result does not have
 //! ```
 //!
 //! `shape` is an index into the view's list of shapes; `generation` is where a value is in the results
-//! ([`generations`](super::generations)). Attributes and values are encoded as in a
-//! [block](daemon_results::block), so a result is copied and not decoded.
+//! ([`generations`](super::generations)); `end` is the end of its window in milliseconds. Attributes and values are encoded
+//! as in a [block](daemon_results::block), so a result is copied and not decoded.
+
+mod older;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,8 +21,12 @@ use daemon_results::block::{AttributeShape, BlockError, EncodedValue, Reader, Ro
 use derived_stats::Record;
 use proxy_uve::json;
 
+use self::older::{encode_older, older_values};
 use crate::generations::Generations;
 use crate::history::KeptNumber;
+
+/// The size of the end of a window.
+const END_BYTES: usize = 6;
 
 /// The name and the encoded structures of one object.
 #[derive(Debug, Default)]
@@ -47,6 +53,7 @@ pub(super) struct Uve<'o> {
     number: usize,
     is_partial: bool,
     generation: u8,
+    end_ms: u64,
     newest: &'o [u8],
     older: &'o [u8],
     /// Where the whole structure is among the structures' bytes.
@@ -98,9 +105,12 @@ impl Object {
         if newest_at.len() != values.len() || !row.values.has_all(row.shape) {
             return false;
         }
-        let Some([partial, generation]) = bytes.get_mut(partial_at..partial_at + 2) else { return false };
+        let Some([partial, generation, end @ ..]) = bytes.get_mut(partial_at..partial_at + 2 + END_BYTES) else {
+            return false;
+        };
         generations.replace(*generation);
         (*partial, *generation) = (row.partial.into(), generations.newest());
+        end.copy_from_slice(&end_bytes(row.end / 1_000));
         bytes[newest_at].copy_from_slice(values);
         true
     }
@@ -128,6 +138,7 @@ impl Object {
         object.extend_from_slice(&bytes[..start]);
         put_varint(object, number as u64);
         object.extend_from_slice(&[row.partial.into(), newest]);
+        object.extend_from_slice(&end_bytes(row.end / 1_000));
         for part in [row.values.encoded(), older] {
             put_varint(object, part.len() as u64);
             object.extend_from_slice(part);
@@ -183,7 +194,7 @@ fn find(bytes: &[u8], number: usize) -> Option<(usize, Range<usize>)> {
     while !reader.is_at_end() {
         let shape = reader.varint("shape").ok()?;
         let partial_at = reader.offset();
-        reader.take(2, "partial").ok()?;
+        reader.take(2 + END_BYTES, "partial").ok()?;
         let length = reader.count("length").ok()?;
         let newest_at = reader.offset()..reader.offset() + length;
         reader.take(length, "newest").ok()?;
@@ -196,6 +207,16 @@ fn find(bytes: &[u8], number: usize) -> Option<(usize, Range<usize>)> {
     None
 }
 
+/// The end of a window as it is stored.
+fn end_bytes(end_ms: u64) -> [u8; END_BYTES] {
+    let [a, b, c, d, e, f, _, _] = end_ms.min((1 << 48) - 1).to_le_bytes();
+    [a, b, c, d, e, f]
+}
+
+fn end_ms(reader: &mut Reader<'_>) -> Result<u64, BlockError> {
+    Ok(reader.take(END_BYTES, "end")?.iter().rev().fold(0, |end, byte| end << 8 | u64::from(*byte)))
+}
+
 /// Reads an index of a shape, which may be larger than the number of bytes behind it.
 fn shape_number(reader: &mut Reader<'_>) -> Result<usize, BlockError> {
     Ok(usize::try_from(reader.varint("shape")?).unwrap_or(usize::MAX))
@@ -206,44 +227,20 @@ fn uve<'o>(reader: &mut Reader<'o>, shapes: &'o [Arc<UveShape>]) -> Result<Optio
     let number = shape_number(reader)?;
     let is_partial = reader.byte("partial")? != 0;
     let generation = reader.byte("generation")?;
+    let end_ms = end_ms(reader)?;
     let length = reader.count("length")?;
     let newest = reader.take(length, "newest")?;
     let length = reader.count("length")?;
     let older = reader.take(length, "older")?;
     let whole_at = start..reader.offset();
-    Ok(shapes.get(number).map(|shape| Uve { shape, number, is_partial, generation, newest, older, whole_at }))
-}
-
-/// Encodes the attributes that a result does not have as `older`, and calls `kept` with the generation of each.
-fn encode_older(
-    shapes: &[Arc<UveShape>],
-    before: &Uve<'_>,
-    row: &Row<'_>,
-    older: &mut Vec<u8>,
-    mut kept: impl FnMut(u8),
-) {
-    let name = |value: EncodedValue<'_>| row.shape.attributes.get(value.index).map(|attribute| &*attribute.name);
-    let is_new = |known: &str| row.values.iter(row.shape).any(|value| name(value) == Some(known));
-    for Encoded { shape, generation, attribute, value } in before.encoded(shapes) {
-        if !is_new(&attribute.name) {
-            put_varint(older, shape as u64);
-            older.push(generation);
-            put_varint(older, value.index as u64 + 1);
-            older.extend_from_slice(value.bytes);
-            kept(generation);
-        }
-    }
-}
-
-fn varint_len(value: usize) -> usize {
-    (value.max(1).ilog2() as usize / 7) + 1
+    Ok(shapes.get(number).map(|shape| Uve { shape, number, is_partial, generation, end_ms, newest, older, whole_at }))
 }
 
 impl<'o> Uve<'o> {
     /// Takes its values out of the counts of `generations`.
     fn remove_from(&self, shapes: &[Arc<UveShape>], generations: &mut Generations) {
         generations.remove(self.generation);
-        older_values(self.older, shapes).for_each(|(_, generation, _)| generations.remove(generation));
+        older_values(self.older, shapes).for_each(|(_, (generation, _), _)| generations.remove(generation));
     }
 
     /// Calls `take` for each member of the structure with its name and a function that appends its JSON.
@@ -262,22 +259,24 @@ impl<'o> Uve<'o> {
         }
     }
 
-    /// The attributes with their newest results.
+    /// The attributes with their newest results, each with the end of its window in milliseconds.
     pub(super) fn results<'s>(
         &self,
         shapes: &'s [Arc<UveShape>],
-    ) -> impl Iterator<Item = (&'s AttributeShape, Record)> + use<'o, 's> {
+    ) -> impl Iterator<Item = (&'s AttributeShape, u64, Record)> + use<'o, 's> {
         // The block was checked when it was read.
-        self.encoded(shapes).filter_map(|Encoded { attribute, value, .. }| Some((attribute, value.decode(attribute)?)))
+        let encoded = self.encoded(shapes);
+        encoded
+            .filter_map(|Encoded { attribute, end_ms, value, .. }| Some((attribute, end_ms, value.decode(attribute)?)))
     }
 
     fn encoded<'s>(&self, shapes: &'s [Arc<UveShape>]) -> impl Iterator<Item = Encoded<'o, 's>> + use<'o, 's> {
-        let (shape, newest, generation) = (self.number, self.newest, self.generation);
+        let (shape, newest, of) = (self.number, self.newest, (self.generation, self.end_ms));
         let newest = shapes.get(shape).into_iter().flat_map(move |shape| Values::split(newest, shape));
-        let values = newest.map(move |value| (shape, generation, value)).chain(older_values(self.older, shapes));
-        values.filter_map(|(shape, generation, value)| {
+        let values = newest.map(move |value| (shape, of, value)).chain(older_values(self.older, shapes));
+        values.filter_map(|(shape, (generation, end_ms), value)| {
             let attribute = shapes.get(shape)?.attributes.get(value.index)?;
-            Some(Encoded { shape, generation, attribute, value })
+            Some(Encoded { shape, generation, end_ms, attribute, value })
         })
     }
 }
@@ -287,24 +286,8 @@ struct Encoded<'o, 's> {
     /// The index of its shape.
     shape: usize,
     generation: u8,
+    /// The end of its window.
+    end_ms: u64,
     attribute: &'s AttributeShape,
     value: EncodedValue<'o>,
-}
-
-/// The shape, the generation and the value of each attribute of `older`.
-fn older_values<'o, 's>(
-    older: &'o [u8],
-    shapes: &'s [Arc<UveShape>],
-) -> impl Iterator<Item = (usize, u8, EncodedValue<'o>)> + use<'o, 's> {
-    let mut reader = Reader::new(older);
-    std::iter::from_fn(move || older_value(&mut reader, shapes))
-}
-
-/// The next attribute of `older`; `None` at the end.
-fn older_value<'o>(reader: &mut Reader<'o>, shapes: &[Arc<UveShape>]) -> Option<(usize, u8, EncodedValue<'o>)> {
-    let number = shape_number(reader).ok()?;
-    let generation = reader.byte("generation").ok()?;
-    let value = Values::split(reader.rest(), shapes.get(number)?).next()?;
-    reader.take(varint_len(value.index + 1) + value.bytes.len(), "value").ok()?;
-    Some((number, generation, value))
 }

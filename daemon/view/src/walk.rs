@@ -127,9 +127,22 @@ impl UveView {
     }
 }
 
+/// The newest result of an attribute of an object.
+#[derive(Debug)]
+pub struct Newest<'v> {
+    /// The UVE that the attribute is of.
+    pub shape: &'v UveShape,
+    /// The attribute.
+    pub attribute: &'v AttributeShape,
+    /// The end of the window, in milliseconds since 1970; of a result without a window, the time of its sample.
+    pub end_ms: u64,
+    /// The result.
+    pub record: Record,
+}
+
 impl UveView {
     /// Visits the newest results of the objects that are next in a walk over a table, one by one, under one lock.
-    pub fn slice_of_results(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveShape, &AttributeShape, &Record)) {
+    pub fn slice_of_results(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &Newest<'_>)) {
         let Walk { table: Some(table), position, .. } = walk else { return };
         if !self.sort_names(table) {
             return;
@@ -137,7 +150,9 @@ impl UveView {
         let tables = self.read();
         position.over(&tables, table, |name, object| {
             for uve in object.uves(&tables.shapes) {
-                uve.results(&tables.shapes).for_each(|(attribute, record)| visit(name, uve.shape, attribute, &record));
+                for (attribute, end_ms, record) in uve.results(&tables.shapes) {
+                    visit(name, &Newest { shape: uve.shape, attribute, end_ms, record });
+                }
             }
             true
         });

@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use daemon_log::{MAX_CLUSTERS, Standing};
+use daemon_log::{ElectionCounts, MAX_CLUSTERS, Standing};
 use tracing::{info, warn};
 
 use super::record::Entry;
@@ -39,6 +39,8 @@ pub(super) struct Agreed {
     /// Until when no cluster can be expired, if there are as many as may be.
     full_until: Duration,
     is_full_logged: bool,
+    /// How often another replica took over, of the records that came after this daemon began to read.
+    takeovers: u64,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,7 @@ pub(super) struct Read {
 
 impl Agreed {
     pub(super) fn new(timeout: Duration) -> Self {
-        Self { clusters: HashMap::new(), timeout, full_until: Duration::ZERO, is_full_logged: false }
+        Self { clusters: HashMap::new(), timeout, full_until: Duration::ZERO, is_full_logged: false, takeovers: 0 }
     }
 
     /// Forgets everything.
@@ -114,11 +116,16 @@ impl Agreed {
                 new.is_active = before.is_active;
             }
             if before.replica != new.replica {
+                self.takeovers += u64::from(!read.is_of_before);
                 let (before, replica) = (&before.replica, &new.replica);
                 info!(cluster, before, replica, "The elected replica is silent; another one counts.");
             }
         }
         self.clusters.insert(cluster.to_owned(), new);
+    }
+
+    pub(super) fn counts(&self) -> ElectionCounts {
+        ElectionCounts { clusters: self.clusters.len(), takeovers: self.takeovers }
     }
 
     /// Applies a record that deletes a cluster, with its time in the log. It is void if the cluster has sent shortly before.

@@ -72,6 +72,7 @@ mod tests {
     use daemon_formats::{Limits, is_stale_marker};
     use daemon_results::block::{BlockSink, MAX_BLOCK_BYTES, sample};
     use daemon_results::line::LineReader;
+    use daemon_results::object_labels::ObjectLabels;
     use daemon_results::record::{RecordReader, Stored};
     use derived_stats::{Number, Record};
     use flate2::read::GzDecoder;
@@ -126,6 +127,15 @@ mod tests {
         assert_eq!(sent(&samples, 1..2), expected[1..]);
         samples.clear();
         assert_eq!((samples.items(), samples.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_point_has_the_labels_that_make_the_name_of_its_object() {
+        let objects = ObjectLabels::new([("A-b", "T", ["host", "zone"])]);
+        let mut samples = samples().with_objects(objects);
+        samples.add(&Stored::Line(line("T:a,b", 60_000_000, 1).as_bytes())).unwrap();
+        let labels = "__name__=S_value,host=a,job=stats,name=a,b,stream=A-b,table=T,zone=b";
+        assert_eq!(sent(&samples, 0..1), [format!("{labels} 60000 1")]);
     }
 
     #[test]

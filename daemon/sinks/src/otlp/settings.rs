@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::Context as _;
+use daemon_results::object_labels::ObjectLabels;
 
 use super::NAME;
 use super::config::{self, OtlpConfig};
@@ -12,6 +13,10 @@ use crate::post::PostSettings;
 /// The attribute by which backends know who sends.
 const SERVICE_NAME: &str = "service.name";
 
+/// Labels that Prometheus makes of the resource, in place of attributes with these names:
+/// <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#resource-attributes-1>
+const OF_RESOURCE: [&str; 2] = ["instance", "job"];
+
 /// The settings of the OTLP sink.
 #[derive(Clone)]
 pub struct OtlpSettings {
@@ -20,6 +25,8 @@ pub struct OtlpSettings {
     pub(super) headers: Vec<(&'static str, String)>,
     /// The attributes of the resource.
     pub(super) attributes: Vec<(String, String)>,
+    /// The labels that make the names of objects.
+    pub(super) objects: ObjectLabels,
 }
 
 impl OtlpSettings {
@@ -53,7 +60,15 @@ impl OtlpSettings {
             refusal_timeout: section.refusal_timeout,
             ends_server_errors: true,
         };
-        Ok(Some(Self { post, headers, attributes }))
+        Ok(Some(Self { post, headers, attributes, objects: ObjectLabels::default() }))
+    }
+
+    /// The same, with the labels that make the names of objects.
+    #[must_use]
+    pub fn with_objects(self, objects: ObjectLabels) -> Self {
+        let own = self.attributes.iter().map(|(name, _)| name.as_str());
+        let objects = objects.without(own.chain(OF_RESOURCE));
+        Self { objects, ..self }
     }
 }
 
@@ -67,6 +82,15 @@ impl fmt::Debug for OtlpSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_of_an_object_that_the_resource_has_is_shown_with_another_name() {
+        let section = toml::from_str("url = \"http://a/v1/metrics\"\nattributes = [\"site=x\"]").unwrap();
+        let objects = ObjectLabels::new([("s", "T", ["job", "site", "env"])]);
+        let settings = OtlpSettings::new(&section).unwrap().unwrap().with_objects(objects);
+        let labels = settings.objects.of("s", "T", "a,b,c");
+        assert_eq!(labels, [("exported_job", "a".into()), ("exported_site", "b".into()), ("env", "c".into())]);
+    }
 
     #[test]
     fn a_request_has_the_headers_of_the_specification_and_the_service_its_name() {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::Context as _;
+use daemon_results::object_labels::ObjectLabels;
 
 use super::NAME;
 use super::config::{self, RemoteWriteConfig};
@@ -17,6 +18,8 @@ pub struct RemoteWriteSettings {
     pub(super) headers: Vec<(&'static str, String)>,
     /// The labels of every series.
     pub(super) labels: Vec<(String, String)>,
+    /// The labels that make the names of objects.
+    pub(super) objects: ObjectLabels,
 }
 
 impl RemoteWriteSettings {
@@ -44,7 +47,14 @@ impl RemoteWriteSettings {
             refusal_timeout: section.refusal_timeout,
             ends_server_errors: false,
         };
-        Ok(Some(Self { post, headers: headers(section)?, labels }))
+        Ok(Some(Self { post, headers: headers(section)?, labels, objects: ObjectLabels::default() }))
+    }
+
+    /// The same, with the labels that make the names of objects.
+    #[must_use]
+    pub fn with_objects(self, objects: ObjectLabels) -> Self {
+        let objects = objects.without(self.labels.iter().map(|(name, _)| name.as_str()));
+        Self { objects, ..self }
     }
 }
 
@@ -68,6 +78,15 @@ impl fmt::Debug for RemoteWriteSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_of_an_object_that_every_series_has_is_shown_with_another_name() {
+        let section = toml::from_str("url = \"http://a/w\"\nlabels = [\"job=x\"]").unwrap();
+        let objects = ObjectLabels::new([("s", "T", ["job", "env"])]);
+        let settings = RemoteWriteSettings::new(&section).unwrap().unwrap().with_objects(objects);
+        let labels = settings.objects.of("s", "T", "a,b");
+        assert_eq!(labels, [("exported_job", "a".into()), ("env", "b".into())]);
+    }
 
     #[test]
     fn a_request_has_the_headers_of_the_specification_and_the_credentials_which_are_never_printed() {

@@ -23,8 +23,10 @@ use std::time::Duration;
 use daemon_base::clock::micros;
 use daemon_base::fnv;
 use daemon_base::setting::file;
-use daemon_log::{Candidate, GroupElections, LogError, MAX_CLUSTERS, Standing};
+use daemon_log::{Candidate, ElectionCounts, GroupElections, LogError, MAX_CLUSTERS, Standing};
 use tracing::{info, warn};
+
+use super::takeover::Takeovers;
 
 /// How long an elected replica may send nothing, in microseconds by the clock of this machine. After a start the time
 /// begins anew.
@@ -43,6 +45,7 @@ pub struct Elections {
     file: Option<PathBuf>,
     /// The daemons that agree on them.
     group: Option<Arc<dyn GroupElections>>,
+    takeovers: Takeovers,
 }
 
 /// The candidates on which the group has to agree before the samples of a request are stored.
@@ -58,6 +61,7 @@ struct State {
     is_changed: bool,
     /// In microseconds, in place of [`TIMEOUT`].
     timeout: Option<u64>,
+    takeovers: u64,
 }
 
 #[derive(Debug)]
@@ -85,7 +89,16 @@ impl Elections {
             );
             HashMap::new()
         });
-        Self { state: Mutex::new(State { elected_by_cluster, ..State::default() }), file: Some(path), group: None }
+        let takeovers = Takeovers::default();
+        elected_by_cluster
+            .iter()
+            .for_each(|(cluster, elected)| takeovers.expect(cluster, &elected.replica, now / 1_000));
+        Self {
+            state: Mutex::new(State { elected_by_cluster, ..State::default() }),
+            file: Some(path),
+            group: None,
+            takeovers,
+        }
     }
 
     /// The elections on which the daemons of a group agree.
@@ -103,10 +116,24 @@ impl Elections {
         self.group.as_ref().map_or(Ok(()), |group| group.settle(&open))
     }
 
+    /// The newest readings of the elected replicas.
+    pub(super) fn takeovers(&self) -> &Takeovers {
+        &self.takeovers
+    }
+
     /// Sets how long an elected replica may send nothing, by default 90 s.
     pub fn set_timeout(&self, timeout: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.timeout = Some(micros(timeout));
+    }
+
+    /// How many clusters there are, and how often another replica took over.
+    pub fn counts(&self) -> ElectionCounts {
+        if let Some(group) = &self.group {
+            return group.counts();
+        }
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        ElectionCounts { clusters: state.elected_by_cluster.len(), takeovers: state.takeovers }
     }
 
     /// Calls `add` if the samples count that a replica sends at `now` (µs), and returns whether they do. `add` returns
@@ -193,6 +220,7 @@ impl State {
             info!(cluster, before = elected.replica, replica, "The elected replica is silent; another one counts.");
             replica.clone_into(&mut elected.replica);
             self.is_changed = true;
+            self.takeovers += 1;
         }
         elected.last = elected.last.max(now);
     }
@@ -240,7 +268,7 @@ fn parse(text: &str, now: u64) -> Result<HashMap<String, Elected>, String> {
 }
 
 /// A name of at most [`MAX_NAME_BYTES`] in the file: of a longer one the start, with a digest of all.
-fn bounded(name: &str) -> Cow<'_, str> {
+pub(super) fn bounded(name: &str) -> Cow<'_, str> {
     // JSON has up to six bytes for a byte that it escapes.
     let in_file = |c: char| if c < ' ' || matches!(c, '"' | '\\') { 6 } else { c.len_utf8() };
     if name.chars().map(in_file).sum::<usize>() <= MAX_NAME_BYTES {
@@ -279,6 +307,7 @@ mod tests {
         assert!(!elections.takes("eu", "b", 20_000_000 + TIMEOUT - 1));
         assert!(elections.takes("eu", "b", 20_000_000 + TIMEOUT));
         assert!(!elections.takes("eu", "a", 20_000_000 + TIMEOUT), "back again, it is the other one");
+        assert_eq!(elections.counts(), ElectionCounts { clusters: 2, takeovers: 1 });
         // A clock that steps back makes nobody silent.
         assert!(elections.takes("eu", "b", 5));
         assert!(!elections.takes("eu", "a", 20_000_000 + TIMEOUT + 1));

@@ -104,6 +104,12 @@ impl Rule {
         self.topic.as_ref().map(|topic| (topic.name.as_str(), self.table.as_str(), &topic.fields))
     }
 
+    /// The table of the objects of a stream of series, with the labels that make their [keys](Self::key); `None` for one with
+    /// a topic.
+    pub fn object(&self) -> Option<(&str, &[String])> {
+        self.topic.is_none().then_some((&self.table, &self.object))
+    }
+
     /// The stream: `name` and `metric` of the configuration with `_` for what an identifier cannot have.
     pub fn stream(&self) -> &StreamName {
         &self.stream

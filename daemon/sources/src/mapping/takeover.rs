@@ -3,7 +3,12 @@
 //! The readings of all replicas are of one counter, but their times are not exact: the time of a scrape is its start, by the
 //! clock of the replica. So a reading of the new replica that seems hardly newer than the last one of the former may be lower,
 //! which would count in full, as after a reset. It is left out; the increase is in the next reading.
+//!
+//! After a start the newest reading of an elected replica is not known, but it was not later than the start: a replica that
+//! takes its place counts with readings that are clearly newer than that. On Kafka, the elected replicas are not known at the
+//! start, and its first readings count.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,14 +17,14 @@ use daemon_log::MAX_CLUSTERS;
 use derived_stats::MetricKind;
 
 use super::CLUSTER;
+use super::election::bounded;
 use super::rule::{REPLICA, Rule};
 
 /// How far apart the times of two replicas may be for the same reading: the difference of their clocks and the duration of a
 /// scrape. Less than a silence after which another replica is elected, so that its current readings count at once.
 const MAX_APART_MS: i64 = 10_000;
 
-/// The newest readings of the elected replica and of the one before it, for each cluster. In memory only: after a start, an
-/// elected replica that was silent all the time has no newest reading here.
+/// The newest readings of the elected replica and of the one before it, for each cluster, in memory only.
 #[derive(Debug, Default)]
 pub(super) struct Takeovers(Mutex<HashMap<String, Sent>>);
 
@@ -32,6 +37,11 @@ struct Sent {
 }
 
 impl Takeovers {
+    /// Takes note of a replica that was elected before the start, at `start_ms`: no reading of it that is stored is later.
+    pub(super) fn expect(&self, cluster: &str, replica: &str, start_ms: u64) {
+        self.has_sent(cluster, replica, start_ms.cast_signed());
+    }
+
     /// Whether a reading of time `timestamp_ms` may be older than those of the former replica.
     pub(super) fn leaves_out(&self, cluster: &str, replica: &str, timestamp_ms: i64) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +69,7 @@ impl Takeovers {
 
 /// The replica that a series of counters is from, and what it sends; of other series nothing is left out.
 pub(super) struct Replica<'m> {
-    of: Option<(&'m Takeovers, &'m str, &'m str)>,
+    of: Option<(&'m Takeovers, Cow<'m, str>, Cow<'m, str>)>,
     newest_ms: Option<i64>,
 }
 
@@ -67,13 +77,14 @@ impl<'m> Replica<'m> {
     pub(super) fn of(takeovers: &'m Takeovers, rule: &Rule, series: &'m Series<'_>) -> Self {
         let replica = series.labels.value(REPLICA);
         let is_counter = !replica.is_empty() && rule.metric_kind() == MetricKind::Agg;
-        let of = is_counter.then(|| (takeovers, series.labels.value(CLUSTER), replica));
+        let of = is_counter.then(|| (takeovers, bounded(series.labels.value(CLUSTER)), bounded(replica)));
         Self { of, newest_ms: None }
     }
 
     /// Whether a reading is left out; see [`Takeovers::leaves_out`].
     pub(super) fn leaves_out(&self, timestamp_ms: i64) -> bool {
-        self.of.is_some_and(|(takeovers, cluster, replica)| takeovers.leaves_out(cluster, replica, timestamp_ms))
+        let of = self.of.as_ref();
+        of.is_some_and(|(takeovers, cluster, replica)| takeovers.leaves_out(cluster, replica, timestamp_ms))
     }
 
     /// Takes note of a reading that is stored.
@@ -83,7 +94,7 @@ impl<'m> Replica<'m> {
 
     /// Ends the readings of a series.
     pub(super) fn finish(&mut self) {
-        if let (Some((takeovers, cluster, replica)), Some(newest_ms)) = (self.of, self.newest_ms) {
+        if let (Some((takeovers, cluster, replica)), Some(newest_ms)) = (&self.of, self.newest_ms) {
             takeovers.has_sent(cluster, replica, newest_ms);
         }
     }

@@ -300,9 +300,13 @@ fn every_problem_of_a_stream_is_named_with_its_key() {
 /// What replicas `a` and `b` of a pair add to a stream: for each request, as the replica, the time of its arrival, and that of
 /// its sample in milliseconds after the start, whether the sample is stored.
 fn stored_of_replicas(kind: Kind, requests: &[(&str, i64, i64)]) -> Vec<u64> {
+    stored_with(Arc::default(), kind, requests)
+}
+
+fn stored_with(elections: Arc<Elections>, kind: Kind, requests: &[(&str, i64, i64)]) -> Vec<u64> {
     let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
     let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
-    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
+    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), elections);
     let send = |&(replica, arrived, taken): &(&str, i64, i64)| {
         let mut batch = AppendBatch::new((NOW_MS + arrived) as u64 * 1000);
         let mut writer = Writer::new(&mapping, &intake, &mut batch);
@@ -338,6 +342,23 @@ fn a_reading_that_may_be_lower_than_the_last_one_of_the_former_replica_is_left_o
         [("a", 0, 0), ("b", 200_000, 500), ("b", 200_001, 9_999), ("b", 200_002, 15_000), ("b", 200_003, 600)];
     assert_eq!(stored_of_replicas(Kind::Counter, &requests), [1, 0, 0, 1, 0]);
     assert_eq!(stored_of_replicas(Kind::Gauge, &requests), [1, 1, 1, 1, 1]);
+}
+
+#[test]
+fn after_a_start_a_new_replica_counts_with_readings_that_are_clearly_newer_than_it() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("ELECTIONS"), "[\"c\",\"a\"]\n").unwrap();
+    let start = || Arc::new(Elections::read(directory.path(), NOW_MS as u64 * 1000));
+    // The former replica is silent. What the other one sends late may be older than its last reading.
+    let requests = [("b", 100_000, -500), ("b", 100_001, 9_999), ("b", 100_002, 15_000), ("b", 100_003, 600)];
+    let elections = start();
+    assert_eq!(stored_with(Arc::clone(&elections), Kind::Counter, &requests), [0, 0, 1, 0]);
+    assert_eq!((elections.counts().clusters, elections.counts().takeovers), (1, 1));
+    // A change of the streams forgets nothing.
+    assert_eq!(stored_with(elections, Kind::Counter, &[("b", 100_004, 601), ("b", 100_005, 15_001)]), [0, 1]);
+    assert_eq!(stored_with(start(), Kind::Gauge, &requests), [1, 1, 1, 1]);
+    // The elected one goes on with what it had not sent.
+    assert_eq!(stored_with(start(), Kind::Counter, &[("a", 1, -500), ("a", 2, 2)]), [1, 1]);
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub(super) fn router(current: Current, listener: &Arc<ListenerInfo>) -> Router {
         .route("/api/v1/alarms", get(alarms::get))
         .route("/api/v1/loudest", get(overview::loudest))
         .route("/api/v1/objects", get(objects::get))
+        .route("/api/v1/history/{uve_type}", get(history::get_by_query))
         .route("/api/v1/history/{uve_type}/{*name}", get(history::get))
         .route("/api/v1/openapi.json", get(openapi::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/annotations/menu", get(annotations::menu).route_layer(middleware::from_fn(refuse_parameters)))

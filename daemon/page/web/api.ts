@@ -214,7 +214,7 @@ export function proxies(): Promise<Proxy[]> {
   return described;
 }
 
-/** The path of an object below a prefix; `/` in names stays one segment each. */
+/** The address of an object below a prefix, with its name in the query: browsers take `..` out of a path. */
 export function objectPath(prefix: string, type: string, name: string): string {
-  return `${prefix}/${encodeURIComponent(type)}/${encodeURIComponent(name)}`;
+  return `${prefix}/${encodeURIComponent(type)}?name=${encodeURIComponent(name)}`;
 }

@@ -66,7 +66,7 @@ function showSession(name: string | null): void {
   if (name === null || session.childElementCount > 0) {
     return;
   }
-  const button = h("button", { id: "logout", title: `Logged in as ${name}`, onclick: () => void logOut() }, "Log out");
+  const button = h("button", { id: "/logout", title: `Logged in as ${name}`, onclick: () => void logOut() }, "Log out");
   session.replaceChildren(button);
 }
 

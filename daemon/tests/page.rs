@@ -6,6 +6,8 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -132,10 +134,11 @@ fn the_page_is_small_compressed_cached_and_under_a_strict_policy() {
     assert_eq!(ask("GET", &daemon.url("/"), &fresh, b"").status(), 304);
     assert_eq!(ask("GET", &daemon.url("/"), &[("if-none-match", "\"other\"")], b"").status(), 200);
     let text = document.body_mut().read_to_string().unwrap();
-    let assets: Vec<&str> = text.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    // Relative, for a proxy that has the page below a path of its own.
+    let assets: Vec<&str> = text.split('"').filter(|part| part.starts_with("assets/")).collect();
     assert_eq!(assets.len(), 3, "{text}");
     for path in assets {
-        let response = ask("GET", &daemon.url(path), &[("accept-encoding", "gzip")], b"");
+        let response = ask("GET", &daemon.url(&format!("/{path}")), &[("accept-encoding", "gzip")], b"");
         assert_eq!(response.status(), 200, "{path}");
         assert!(header(&response, "cache-control").contains("immutable"), "{path}");
         assert_eq!(header(&response, "x-content-type-options"), "nosniff", "{path}");
@@ -251,7 +254,7 @@ fn the_event_stream_of_one_object_has_no_other() {
     let daemon = daemon(&data, first);
     let key = "ObjectVNTable:default-domain:demo:%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E";
     let mut response = ask("GET", &daemon.url(&format!("/api/v1/results/stream?from=0&key={key}")), &[], b"");
-    let lines = std::io::BufRead::lines(std::io::BufReader::new(response.body_mut().as_reader()));
+    let lines = std::io::BufRead::lines(BufReader::new(response.body_mut().as_reader()));
     let data = lines.map_while(Result::ok).filter(|line| line.starts_with("data:")).take(20);
     for line in data {
         let result: Value = serde_json::from_str(line.trim_start_matches("data:")).unwrap();
@@ -584,6 +587,70 @@ fn objects_with_dots_for_a_name_have_a_chart() {
         browser.click("summary");
         browser.wait("document.querySelector('details pre').textContent.includes('AggProxySum')");
     }
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+/// The address of a proxy that has the daemon below a path, which it strips; it has nothing else.
+fn stripping_proxy(daemon: &Daemon) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let upstream = daemon.address().to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let upstream = upstream.clone();
+            // A client may leave at any time.
+            std::thread::spawn(move || forward(client, &upstream));
+        }
+    });
+    format!("http://{address}/derived/")
+}
+
+/// Forwards the one request of a connection.
+fn forward(mut client: TcpStream, upstream: &str) -> std::io::Result<()> {
+    let mut request = BufReader::new(client.try_clone()?);
+    let mut line = String::new();
+    request.read_line(&mut line)?;
+    if !line.contains(" /derived/") {
+        return client.write_all(b"HTTP/1.1 404 x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    }
+    let mut server = TcpStream::connect(upstream)?;
+    server.write_all(line.replacen(" /derived/", " /", 1).as_bytes())?;
+    server.write_all(b"connection: close\r\n")?;
+    while line != "\r\n" {
+        line.clear();
+        request.read_line(&mut line)?;
+        if !line.to_lowercase().starts_with("connection:") {
+            server.write_all(line.as_bytes())?;
+        }
+    }
+    let mut to_server = server.try_clone()?;
+    std::thread::spawn(move || std::io::copy(&mut request, &mut to_server));
+    std::io::copy(&mut server, &mut client)?;
+    client.shutdown(std::net::Shutdown::Both)
+}
+
+#[test]
+fn behind_a_proxy_that_strips_a_path_every_view_works() {
+    let data = TempDir::new().unwrap();
+    let (daemon, next) = daemon_with_sums(&data, &["a"]);
+    let proxy = stripping_proxy(&daemon);
+    let browser = Browser::start(1400, 1000);
+    browser.open(&proxy);
+    browser.wait("document.querySelector('#health').textContent === 'Ready'");
+    browser.wait("/Objects\\s+1\\b/.test(document.querySelector('.tiles').innerText)");
+    browser.click("nav a[href='#/objects']");
+    browser.wait("document.querySelectorAll('.virtual tbody a').length === 1");
+    browser.click(".virtual tbody a");
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    browser.wait("document.querySelector('.newest').textContent.startsWith('5 ')");
+    values(&daemon, &["a"], next, 77);
+    values(&daemon, &["a"], next + MINUTE, 5);
+    browser.wait("document.querySelector('.newest').textContent.startsWith('77 ')");
+    browser.click(".panel .legend a");
+    browser.wait("/^\\d+ periods? with a result/.test(document.querySelector('[aria-labelledby=run] [role=status]').textContent)");
+    assert!(browser.value("location.href").as_str().unwrap().starts_with(&proxy));
     assert_eq!(browser.console(), Vec::<String>::new());
     drop(browser);
     daemon.stop();

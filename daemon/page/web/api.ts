@@ -1,4 +1,4 @@
-// The daemon's API. Every request goes to the page's own origin.
+// The daemon's API. Every address is relative to that of the page: a proxy may have it below a path that it strips.
 
 export interface Alarms {
   groups: { rule: string; table: string; uve_type: string; severity: number; firing: number; pending: number }[];
@@ -207,7 +207,7 @@ let described: Promise<Proxy[]> | undefined;
 
 /** The configured proxy UVEs; they stay the same while the daemon runs. */
 export function proxies(): Promise<Proxy[]> {
-  described ??= get<Proxy[]>("/api/v1/proxies").catch((error: unknown) => {
+  described ??= get<Proxy[]>("api/v1/proxies").catch((error: unknown) => {
     described = undefined;
     throw error;
   });

@@ -155,7 +155,7 @@ class TableView {
   /** Reads what can be chosen. */
   private async begin(): Promise<void> {
     const [types, known] = await Promise.all([
-      get<{ name: string }[]>("/analytics/uves", this.view.signal),
+      get<{ name: string }[]>("analytics/uves", this.view.signal),
       proxies(),
     ]);
     const wanted = this.view.route.parameters.get("type") ?? "";
@@ -173,7 +173,7 @@ class TableView {
 
   /** Reads the names of the rules with alarms. */
   private async readRules(): Promise<void> {
-    const { groups } = await get<Alarms>("/api/v1/alarms?limit=1", this.view.signal);
+    const { groups } = await get<Alarms>("api/v1/alarms?limit=1", this.view.signal);
     this.chooseAlarms(groups.map((group) => group.rule));
   }
 
@@ -247,7 +247,7 @@ class TableView {
     const [from, to] = this.seen();
     const offset = Math.max(0, from - AHEAD);
     const limit = Math.min(MAX_READ, to - offset + AHEAD);
-    const page = await get<Page>(`/api/v1/objects?${this.query(offset, limit)}`, this.view.signal);
+    const page = await get<Page>(`api/v1/objects?${this.query(offset, limit)}`, this.view.signal);
     if (choice !== this.choices) {
       this.isWanted = true;
       return;

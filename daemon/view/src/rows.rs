@@ -380,7 +380,7 @@ mod tests {
     /// The name, the value and the score of an object: many have the same numbers, and some names have capitals.
     fn object(number: u64) -> (String, u64, f64) {
         let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let name = format!("{}-{mixed:08x}", if number % 3 == 0 { "Vn" } else { "vn" });
+        let name = format!("{}-{mixed:08x}", if number.is_multiple_of(3) { "Vn" } else { "vn" });
         (name, mixed % 97, ((mixed >> 8) % 61) as f64 / 10.0 - 3.0)
     }
 

@@ -13,6 +13,7 @@
 //! | `GET /api/v1/partitions` | the status of each partition ([`status`]) |
 //! | `GET /api/v1/alarms` | the alarms that fire or are pending ([`alarms`]) |
 //! | `GET /api/v1/status`, `/api/v1/loudest`, `/api/v1/proxies` | the state of the daemon, the loudest objects, the configured UVEs ([`overview`]) |
+//! | `GET /api/v1/objects` | a page of the table of proxy UVEs ([`objects`]) |
 //! | `GET /api/v1/history` and below | the recent results of an object ([`history`]) |
 //! | `GET /api/v1/annotations` and below | what an annotation means and computes ([`annotations`]) |
 //! | `GET /` and `/assets` | the page ([`page`]) |
@@ -37,6 +38,7 @@ mod ingest;
 mod listeners;
 mod listing;
 mod login;
+mod objects;
 mod openapi;
 mod origin;
 mod otlp;

@@ -132,14 +132,14 @@ fn a_browser_is_led_to_the_login_and_a_script_gets_no_challenge() {
     let (secret, line) = token("me", "read");
     let daemon = start(folder.path(), &line, &[]);
     let page = send(&daemon, "GET", "/", &[("accept", "text/html,*/*;q=0.8")], "");
-    assert_eq!((page.status().as_u16(), &page.headers()["location"]), (303, &"/login".parse().unwrap()));
+    assert_eq!((page.status().as_u16(), &page.headers()["location"]), (303, &"login".parse().unwrap()));
     let script = send(&daemon, "GET", "/api/v1/status", &[("sec-fetch-dest", "empty")], "");
     assert!(script.status() == 401 && !script.headers().contains_key("www-authenticate"), "{script:?}");
     let form = [("content-type", "application/x-www-form-urlencoded")];
     let wrong = send(&daemon, "POST", "/login", &form, "token=x");
     assert!(wrong.status() == 401 && wrong.headers()["content-type"] == "text/html; charset=utf-8", "{wrong:?}");
     let right = send(&daemon, "POST", "/login", &form, &format!("token={secret}"));
-    assert_eq!((right.status().as_u16(), &right.headers()["location"]), (303, &"/".parse().unwrap()));
+    assert_eq!((right.status().as_u16(), &right.headers()["location"]), (303, &"./".parse().unwrap()));
     daemon.stop();
     let open = Daemon::start(&folder.path().join("open"), &[]);
     assert_eq!(send(&open, "GET", "/login", &[], "").status(), 404, "there are no tokens");

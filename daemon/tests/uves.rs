@@ -12,8 +12,20 @@ const START: u64 = 1_488_000_000_000_000;
 const PERIOD: u64 = 60_000_000;
 
 /// Names with what a URL must encode, and some ordinary ones.
-const NAMES: [&str; 9] =
-    ["a/b", "50%", "50%25", "q?x=1", "h#y", "b l", "netz-\u{fc}", "default-domain:demo:vn1", "default-domain:demo:vn2"];
+const NAMES: [&str; 12] = [
+    ".",
+    "..",
+    "a/../b",
+    "a/b",
+    "50%",
+    "50%25",
+    "q?x=1",
+    "h#y",
+    "b l",
+    "netz-\u{fc}",
+    "default-domain:demo:vn1",
+    "default-domain:demo:vn2",
+];
 
 /// A daemon with a closed window of every name.
 fn daemon(data: &TempDir) -> Daemon {

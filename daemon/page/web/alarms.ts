@@ -1,16 +1,12 @@
 // Alarms: their marks on a chart, their rows in tables, and links to the chart that explains one.
 
-import { type ObjectAlarm, type Series, type ShownAlarm, get } from "./api";
+import type { ObjectAlarm, Series, ShownAlarm } from "./api";
 import type { Mark, Range } from "./chart";
 import { h } from "./dom";
 import { age, utc, uveName } from "./format";
 import { link } from "./route";
 
 export const SEVERITIES = ["Critical", "Major", "Minor"];
-
-/** The objects of one request, and the most requests for one look. */
-const PAGE = 1000;
-const MAX_PAGES = 20;
 
 /** What an alarm is the same by in the parts of a history. */
 export function alarmId(alarm: ObjectAlarm): string {
@@ -53,17 +49,4 @@ export function objectAlarmRow(alarm: ObjectAlarm, now: number, onZoom: () => vo
 export function explained(alarm: ShownAlarm): string {
   const seconds = (micros: number) => String(Math.round(micros / 1e6));
   return link("object", [alarm.uve_type, alarm.name], { from: seconds(alarm.from), to: seconds(alarm.to) });
-}
-
-/** Alarms that fire or are pending, page by page; not all if there are very many. */
-export async function allAlarms(signal: AbortSignal): Promise<{ alarms: ShownAlarm[]; isComplete: boolean }> {
-  const alarms: ShownAlarm[] = [];
-  let after: string | null = "";
-  for (let page = 0; page < MAX_PAGES && after !== null; page += 1) {
-    const rest: string = after === "" ? "" : `&after=${encodeURIComponent(after)}`;
-    const found: { alarms: ShownAlarm[]; next: string | null } = await get(`/api/v1/alarms?limit=${PAGE}${rest}`, signal);
-    found.alarms.forEach((alarm) => alarms.push(alarm));
-    after = found.next;
-  }
-  return { alarms, isComplete: after === null };
 }

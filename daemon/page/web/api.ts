@@ -1,4 +1,4 @@
-// The daemon's API. Every request goes to the page's own origin.
+// The daemon's API. Every address is relative to that of the page: a proxy may have it below a path that it strips.
 
 export interface Alarms {
   groups: { rule: string; table: string; uve_type: string; severity: number; firing: number; pending: number }[];
@@ -207,14 +207,14 @@ let described: Promise<Proxy[]> | undefined;
 
 /** The configured proxy UVEs; they stay the same while the daemon runs. */
 export function proxies(): Promise<Proxy[]> {
-  described ??= get<Proxy[]>("/api/v1/proxies").catch((error: unknown) => {
+  described ??= get<Proxy[]>("api/v1/proxies").catch((error: unknown) => {
     described = undefined;
     throw error;
   });
   return described;
 }
 
-/** The path of an object below a prefix; `/` in names stays one segment each. */
+/** The address of an object below a prefix, with its name in the query: browsers take `..` out of a path. */
 export function objectPath(prefix: string, type: string, name: string): string {
-  return `${prefix}/${encodeURIComponent(type)}/${encodeURIComponent(name)}`;
+  return `${prefix}/${encodeURIComponent(type)}?name=${encodeURIComponent(name)}`;
 }

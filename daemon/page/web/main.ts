@@ -54,8 +54,8 @@ function show(isFirst: boolean): void {
 /** Ends the session; the browser then has no right to the page. */
 async function logOut(): Promise<void> {
   try {
-    await request("/logout", { method: "POST" });
-    location.assign("/login");
+    await request("logout", { method: "POST" });
+    location.assign("login");
   } catch (error) {
     setText(health, error instanceof Error ? error.message : String(error));
   }
@@ -72,7 +72,7 @@ function showSession(name: string | null): void {
 
 async function readHealth(): Promise<void> {
   try {
-    status = await get<Status>("/api/v1/status");
+    status = await get<Status>("api/v1/status");
     const state = status.needs_restart ? "bad" : status.ready ? "good" : "warn";
     health.className = `health ${state}`;
     const reason = status.needs_restart ?? status.reason;

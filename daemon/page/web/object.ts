@@ -159,7 +159,7 @@ class ObjectView {
   private history(parameters: Record<string, number | null>): Promise<History> {
     const given = Object.entries(parameters).filter(([, value]) => value !== null && Number.isFinite(value));
     const query = given.map(([name, value]) => `${name}=${value}`).join("&");
-    return get<History>(`${objectPath("/api/v1/history", this.type, this.name)}?${query}`, this.view.signal);
+    return get<History>(`${objectPath("api/v1/history", this.type, this.name)}&${query}`, this.view.signal);
   }
 
   private async load(): Promise<void> {
@@ -218,7 +218,7 @@ class ObjectView {
   }
 
   private listen(): void {
-    const events = new EventSource(`/api/v1/results/stream?key=${encodeURIComponent(this.key)}`);
+    const events = new EventSource(`api/v1/results/stream?key=${encodeURIComponent(this.key)}`);
     events.onopen = () => {
       this.isConnected = true;
       this.describeLive();
@@ -255,7 +255,7 @@ class ObjectView {
 
   private async readRaw(): Promise<void> {
     try {
-      const document = await get<unknown>(`${objectPath("/analytics/uves", this.type, this.name)}?flat`, this.view.signal);
+      const document = await get<unknown>(`${objectPath("analytics/uves", this.type, this.name)}&flat`, this.view.signal);
       setText(this.raw, JSON.stringify(document, null, 2));
     } catch (error) {
       if (!(error instanceof Refused)) {

@@ -99,9 +99,9 @@ export function overview(view: View): void {
       return;
     }
     const [list, rows, raised] = await Promise.all([
-      get<Loud[]>(`/api/v1/loudest?limit=${LOUDEST}`, view.signal),
-      get<Partition[]>("/api/v1/partitions", view.signal),
-      get<Alarms>(`/api/v1/alarms?limit=${ALARMS}`, view.signal),
+      get<Loud[]>(`api/v1/loudest?limit=${LOUDEST}`, view.signal),
+      get<Partition[]>("api/v1/partitions", view.signal),
+      get<Alarms>(`api/v1/alarms?limit=${ALARMS}`, view.signal),
     ]);
     alert.show("");
     replaceChildren(alarms, alarmRows(raised, view.now));

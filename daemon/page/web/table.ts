@@ -1,40 +1,51 @@
-// All proxy UVEs of a type: one row for each object and UVE, loaded page by page, searched and sorted here, and drawn
-// only where it is seen.
+// All proxy UVEs of a type: one row for each object and UVE. The daemon searches, filters and sorts; the rows in sight are
+// read and drawn, and read again while they are seen.
 
-import { allAlarms, explained } from "./alarms";
-import { type Proxy, type ShownAlarm, get, proxies, request } from "./api";
+import { explained } from "./alarms";
+import { type Alarms, type ShownAlarm, get, proxies } from "./api";
 import { append, h, replaceChildren, setText } from "./dom";
 import { estimate, number, score, uveName } from "./format";
 import { link, replace } from "./route";
 import { type View, alertBox } from "./view";
 
-const PAGE = 1000;
 const ROW_HEIGHT = 26;
 const OVERSCAN = 10;
 const REFRESH = 4000;
 
-/** Rows beyond this are not loaded: then the search is one by prefix, which the daemon does. */
-const MAX_ROWS = 400_000;
+/** How long after a key or a movement of the scroll bar rows are read, in milliseconds. */
+const SETTLE = 80;
 
-/** The longest query of names for the rows in view. */
-const MAX_QUERY = 3000;
+/** The rows that are read beyond those in sight, on each side: a small movement shows no gap. */
+const AHEAD = 40;
+
+/** The most rows of a request. */
+const MAX_READ = 1000;
+
+/** The most rows that are kept. */
+const MAX_KEPT = 2000;
+
+/** The most rows that can be scrolled to: browsers limit the height of an element. */
+const MAX_SCROLLED = 500_000;
 
 interface Row {
   name: string;
-  lower: string;
   uve: string;
+  proxy: string;
   value: number | null;
   score: number | null;
   expected: number | null;
   anomaly: boolean;
   partial: boolean;
+  alarms: ShownAlarm[];
 }
 
-const NO_ALARMS: ShownAlarm[] = [];
+interface Page {
+  total: number;
+  matched: number;
+  rows: Row[];
+}
 
 type Order = "name" | "uve" | "value" | "score" | "expected" | "alarm";
-type Structure = Record<string, unknown>;
-type Entry = { name: string; value: Record<string, Structure> };
 
 const COLUMNS: [Order, string, boolean][] = [
   ["name", "Object", false],
@@ -53,39 +64,37 @@ const ALARM_STATES: [string, string][] = [
   ["pending", "pending"],
 ];
 
+const RULE = "rule:";
+
 export function table(view: View): void {
   new TableView(view).start();
 }
 
 class TableView {
   private readonly alert = alertBox();
-  private readonly types = h("select", { id: "type", onchange: () => this.reload() });
-  private readonly uves = h("select", { id: "uve", onchange: () => this.reload() });
-  private readonly search = h("input", { id: "search", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "part of a name", oninput: () => this.typed() });
-  private readonly loud = h("input", { id: "loud", type: "checkbox", onchange: () => this.select() });
-  private readonly alarmed = h("select", { id: "alarm", onchange: () => (this.address(), this.select()) });
+  private readonly types = h("select", { id: "type", onchange: () => this.changed() });
+  private readonly uves = h("select", { id: "uve", onchange: () => this.changed() });
+  private readonly search = h("input", { id: "search", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "part of a name", oninput: () => this.changed() });
+  private readonly loud = h("input", { id: "loud", type: "checkbox", onchange: () => this.changed() });
+  private readonly alarmed = h("select", { id: "alarm", onchange: () => this.changed() });
   private readonly count = h("p", { class: "dim", role: "status" });
   private readonly body = h("tbody");
   private readonly table = h("table", { class: "virtual", "aria-label": "Proxy UVEs" });
-  private readonly frame = h("div", { class: "frame", tabindex: 0, role: "region", "aria-label": "Proxy UVEs, scrollable", onscroll: () => this.draw() });
+  private readonly frame = h("div", { class: "frame", tabindex: 0, role: "region", "aria-label": "Proxy UVEs, scrollable", onscroll: () => this.scrolled() });
   private readonly headers = new Map<Order, HTMLTableCellElement>();
-  private readonly fields = new Map<string, (structure: Structure) => Omit<Row, "name" | "lower" | "uve">>();
-  private readonly streams = new Map<string, string>();
-  /** The alarms by object and UVE. */
-  private alarms = new Map<string, Map<string, ShownAlarm[]>>();
-  /** The alarms as they were read, as a text. */
-  private alarmsRead = "";
-  private hasAllAlarms = true;
-  private rows: Row[] = [];
-  private byName = new Map<string, Row[]>();
-  private selected: Row[] = [];
+  /** The rows that were read, by their numbers. */
+  private readonly rows = new Map<number, Row>();
+  /** The numbers of rows: all, and those that pass the filters; unknown before the first answer. */
+  private total: number | undefined;
+  private matched = 0;
   private order: Order = "name";
   private isDescending = false;
-  private isComplete = false;
-  private isCut = false;
-  private loading = new AbortController();
+  private isReading = false;
+  private isWanted = false;
+  /** The number of choices until now, and that of the choice whose rows are here: they stay in sight until the answer. */
+  private choices = 0;
+  private choice = 0;
   private drawn = "";
-  private resting = 0;
   private pending: number | undefined;
 
   constructor(private readonly view: View) {}
@@ -105,20 +114,19 @@ class TableView {
         field("Search", this.search),
         field("Alarm", this.alarmed),
         h("div", { class: "field check" }, this.loud, h("label", { for: "loud" }, "Anomalies only")),
-        h("button", { type: "button", onclick: () => this.reload() }, "Load again"),
         this.count,
       ),
       this.frame,
     ]);
-    const sizes = new ResizeObserver(() => this.draw());
+    const sizes = new ResizeObserver(() => this.scrolled());
     sizes.observe(this.frame);
     this.view.finally(() => {
       sizes.disconnect();
-      this.loading.abort();
       clearTimeout(this.pending);
     });
     this.readAddress();
-    void this.guard(this.begin());
+    setText(this.count, "loading…");
+    this.view.every(REFRESH, () => this.refresh(), this.alert.show);
   }
 
   private readAddress(): void {
@@ -132,25 +140,24 @@ class TableView {
     this.isDescending = sort.startsWith("-");
   }
 
-  private async guard(work: Promise<void>): Promise<void> {
-    try {
-      await work;
-    } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) {
-        this.view.fail(error, this.alert.show);
-      }
+  private async refresh(): Promise<void> {
+    if (!this.hasTypes()) {
+      await this.begin();
     }
+    await this.read();
+    await this.readRules();
   }
 
+  private hasTypes(): boolean {
+    return this.types.options.length > 0;
+  }
+
+  /** Reads what can be chosen. */
   private async begin(): Promise<void> {
     const [types, known] = await Promise.all([
-      get<{ name: string }[]>("/analytics/uves", this.view.signal),
+      get<{ name: string }[]>("analytics/uves", this.view.signal),
       proxies(),
     ]);
-    for (const proxy of known) {
-      this.fields.set(proxy.uve, reader(proxy));
-      this.streams.set(proxy.uve, proxy.stream);
-    }
     const wanted = this.view.route.parameters.get("type") ?? "";
     const names = types.map((type) => type.name);
     this.types.replaceChildren(...names.map((name) => h("option", { value: name, selected: name === wanted }, name)));
@@ -161,42 +168,21 @@ class TableView {
     );
     if (names.length === 0) {
       setText(this.count, "No object has a result yet: the first windows are open, or no samples arrive.");
-      return;
     }
-    await Promise.all([this.load(), this.readAlarms()]);
-    this.view.every(REFRESH, () => this.refreshSeen(), this.alert.show);
-    // Very many are read by "Load again" only.
-    this.view.every(REFRESH, async () => (this.alarms.size < PAGE ? this.readAlarms() : undefined), this.alert.show);
   }
 
-  /** Reads the alarms of all objects of the type: the filter has to know those that are not in view. */
-  private async readAlarms(): Promise<void> {
-    const { alarms, isComplete } = await allAlarms(this.view.signal);
-    const type = this.types.value.replace(/s$/, "");
-    const ofType = alarms.filter((alarm) => alarm.uve_type === type);
-    this.alarms = new Map();
-    for (const alarm of ofType) {
-      const byUve = this.alarms.get(alarm.name) ?? new Map<string, ShownAlarm[]>();
-      this.alarms.set(alarm.name, byUve);
-      for (const uve of [alarm.uve, ...(alarm.other_uves ?? [])]) {
-        byUve.set(uve, [...(byUve.get(uve) ?? []), alarm]);
-      }
-    }
-    this.hasAllAlarms = isComplete;
-    this.chooseAlarms(alarms);
-    const before = this.alarmsRead;
-    this.alarmsRead = JSON.stringify(ofType);
-    if (this.alarmsRead !== before) {
-      this.select();
-    }
+  /** Reads the names of the rules with alarms. */
+  private async readRules(): Promise<void> {
+    const { groups } = await get<Alarms>("api/v1/alarms?limit=1", this.view.signal);
+    this.chooseAlarms(groups.map((group) => group.rule));
   }
 
   /** The choices of the filter by alarm: states, and the rules with alarms. */
-  private chooseAlarms(alarms: ShownAlarm[]): void {
-    const chosen = this.alarmed.value || (this.view.route.parameters.get("alarm") ?? "");
-    const rules = [...new Set(alarms.map((alarm) => `rule:${alarm.type}`))].sort();
-    const own = chosen.startsWith("rule:") && !rules.includes(chosen) ? [chosen, ...rules] : rules;
-    const choices: [string, string][] = [...ALARM_STATES, ...own.map((rule): [string, string] => [rule, rule.slice("rule:".length)])];
+  private chooseAlarms(names: string[]): void {
+    const chosen = this.alarmed.value || (this.alarmed.options.length === 0 ? (this.view.route.parameters.get("alarm") ?? "") : "");
+    const rules = [...new Set(names.map((name) => RULE + name))].sort();
+    const own = chosen.startsWith(RULE) && !rules.includes(chosen) ? [chosen, ...rules] : rules;
+    const choices: [string, string][] = [...ALARM_STATES, ...own.map((rule): [string, string] => [rule, rule.slice(RULE.length)])];
     const shown = [...this.alarmed.options].map((option) => option.value);
     if (choices.some(([value], index) => shown[index] !== value) || shown.length !== choices.length) {
       const options = choices.map(([value, text]) => h("option", { value, selected: value === chosen }, text));
@@ -204,113 +190,113 @@ class TableView {
     }
   }
 
-  /** The alarms of a row that the filter wants. */
-  private alarmsOf(row: Row): ShownAlarm[] {
-    const wanted = this.alarmed.value;
-    const found = this.alarms.get(row.name)?.get(row.uve) ?? NO_ALARMS;
-    return wanted === "" || wanted === "any" ? found : found.filter((alarm) => alarm.state === wanted || `rule:${alarm.type}` === wanted);
-  }
-
-  private reload(): void {
+  /** Begins anew with what is chosen now; the answer of a request under way is dropped. */
+  private changed(): void {
     this.address();
-    void this.guard(this.readAlarms());
-    void this.guard(this.load());
+    this.describe();
+    this.choices += 1;
+    this.frame.scrollTop = 0;
+    this.draw();
+    this.soon();
   }
 
-  /** Loads all pages, one after the other; the rows are shown as they come. */
-  private async load(): Promise<void> {
-    this.loading.abort();
-    this.loading = new AbortController();
-    const signal = AbortSignal.any([this.loading.signal, this.view.signal]);
-    [this.rows, this.byName, this.isComplete] = [[], new Map(), false];
-    const prefix = this.isCut ? this.search.value : "";
-    this.resting = 0;
-    let next: string | undefined = `${this.path(prefix)}?limit=${PAGE}${this.filter()}`;
-    while (next !== undefined && this.rows.length < MAX_ROWS) {
-      const response: Response = await request(next, { signal });
-      const page = (await response.json()) as { value: Entry[] };
-      page.value.forEach((entry) => this.take(entry));
-      next = /^<([^>]*)>; rel="next"/.exec(response.headers.get("link") ?? "")?.[1];
-      this.alert.show("");
-      // Sorting many rows for each page would take more time than loading them.
-      if (performance.now() > this.resting) {
-        const from = performance.now();
-        this.select();
-        this.resting = performance.now() + 5 * (performance.now() - from);
+  private scrolled(): void {
+    this.draw();
+    const [from, to] = this.seen();
+    if (this.total !== undefined && !this.hasAll(from, to)) {
+      this.soon();
+    }
+  }
+
+  /** Reads what is in sight in a moment. */
+  private soon(): void {
+    this.pending ??= window.setTimeout(() => {
+      this.pending = undefined;
+      void this.read().catch((error: unknown) => this.view.fail(error, this.alert.show));
+    }, SETTLE);
+  }
+
+  private hasAll(from: number, to: number): boolean {
+    for (let index = from; index < to; index += 1) {
+      if (!this.rows.has(index)) {
+        return false;
       }
     }
-    this.isComplete = next === undefined;
-    this.isCut = this.isCut || !this.isComplete;
-    this.select();
+    return true;
   }
 
-  private path(prefix: string): string {
-    const type = this.types.value.replace(/s$/, "");
-    return `/analytics/uves/${encodeURIComponent(type)}/${encodeURIComponent(prefix)}*`;
-  }
-
-  private filter(): string {
-    return this.uves.value ? `&cfilt=${encodeURIComponent(this.uves.value)}` : "";
-  }
-
-  private take({ name, value }: Entry): void {
-    const rows = Object.entries(value).map(([uve, structure]): Row => {
-      const read = this.fields.get(uve) ?? unknown;
-      return { name, lower: name.toLowerCase(), uve, ...read(structure) };
-    });
-    const known = this.byName.get(name);
-    if (!known) {
-      this.byName.set(name, rows);
-      // One by one: there may be more rows than a call may have arguments.
-      rows.forEach((row) => this.rows.push(row));
+  /** Reads the rows in sight, with one request at a time: what is wanted meanwhile is read after it. */
+  private async read(): Promise<void> {
+    this.isWanted = true;
+    if (this.isReading || !this.hasTypes()) {
       return;
     }
-    for (const row of rows) {
-      const same = known.find((old) => old.uve === row.uve);
-      if (same) {
-        Object.assign(same, row);
+    this.isReading = true;
+    try {
+      while (this.isWanted && !this.view.signal.aborted) {
+        this.isWanted = false;
+        await this.readOnce();
       }
+    } finally {
+      this.isReading = false;
     }
   }
 
-  private typed(): void {
-    clearTimeout(this.pending);
-    this.pending = window.setTimeout(() => (this.isCut ? this.reload() : (this.address(), this.select())), 120);
+  private async readOnce(): Promise<void> {
+    const choice = this.choices;
+    const [from, to] = this.seen();
+    const offset = Math.max(0, from - AHEAD);
+    const limit = Math.min(MAX_READ, to - offset + AHEAD);
+    const page = await get<Page>(`api/v1/objects?${this.query(offset, limit)}`, this.view.signal);
+    if (choice !== this.choices) {
+      this.isWanted = true;
+      return;
+    }
+    if (choice !== this.choice || this.rows.size > MAX_KEPT) {
+      // Rows that are far away are read again when they are seen.
+      this.rows.clear();
+    }
+    this.choice = choice;
+    this.take(offset, limit, page);
   }
 
-  /** Chooses and sorts the rows that pass the search. */
-  private select(): void {
-    const wanted = this.search.value.trim().toLowerCase();
-    const isLoud = this.loud.checked;
-    const isAlarmed = this.alarmed.value !== "";
-    this.selected = this.rows.filter(
-      (row) => (!isLoud || row.anomaly) && (!isAlarmed || this.alarmsOf(row).length > 0) && row.lower.includes(wanted),
-    );
-    const [order, sign] = [this.order, this.isDescending ? -1 : 1];
-    if (order === "score") {
-      sort(this.selected, sign, (row) => (row.score === null ? null : Math.abs(row.score)));
-    } else if (order === "value" || order === "expected") {
-      sort(this.selected, sign, (row) => row[order]);
-    } else if (order === "alarm") {
-      // Firing ones first, then by severity.
-      const rank = (alarm: ShownAlarm) => (alarm.state === "firing" ? 10 : 5) - alarm.severity;
-      sort(this.selected, sign, (row) => Math.max(...this.alarmsOf(row).map(rank), -1));
-    } else if (order === "uve") {
-      this.selected.sort((a, b) => sign * (a.uve < b.uve ? -1 : a.uve > b.uve ? 1 : 0));
-    } else if (this.isDescending) {
-      this.selected.reverse();
+  private query(offset: number, limit: number): string {
+    const query = new URLSearchParams({ type: this.types.value.replace(/s$/, ""), offset: String(offset), limit: String(limit) });
+    query.set("sort", `${this.isDescending ? "-" : ""}${this.order}`);
+    const alarm = this.alarmed.value;
+    const isRule = alarm.startsWith(RULE);
+    const rest = { uve: this.uves.value, search: this.search.value.trim(), alarm: isRule ? "" : alarm, rule: isRule ? alarm.slice(RULE.length) : "" };
+    Object.entries(rest).forEach(([name, value]) => value && query.set(name, value));
+    if (this.loud.checked) {
+      query.set("anomaly", "true");
+    }
+    return query.toString();
+  }
+
+  private take(offset: number, limit: number, page: Page): void {
+    this.alert.show("");
+    const isFirst = this.total === undefined;
+    [this.total, this.matched] = [page.total, page.matched];
+    for (let index = 0; index < limit; index += 1) {
+      const row = page.rows[index];
+      row ? this.rows.set(offset + index, row) : this.rows.delete(offset + index);
     }
     this.describe();
-    this.drawn = "";
     this.draw();
+    const [from, to] = this.seen();
+    // The table was scrolled meanwhile, or the height of the frame became known.
+    if ((isFirst || from < offset || to > offset + limit) && !this.hasAll(from, to)) {
+      this.soon();
+    }
   }
 
   private describe(): void {
-    const shown = this.selected.length === this.rows.length ? "" : `${number(this.selected.length)} of `;
-    const state = this.isComplete ? "" : this.rows.length >= MAX_ROWS ? "; the search is by prefix, as there are more" : ", loading…";
-    const cut = this.hasAllAlarms ? "" : "; there are more alarms than are shown here";
-    setText(this.count, `${shown}${number(this.rows.length)} rows${state}${cut}`);
-    this.table.setAttribute("aria-rowcount", String(this.selected.length + 1));
+    if (this.total !== undefined) {
+      const shown = this.matched === this.total ? "" : `${number(this.matched)} of `;
+      const cut = this.matched > MAX_SCROLLED ? `; the first ${number(MAX_SCROLLED)} can be scrolled to: search for others` : "";
+      setText(this.count, `${shown}${number(this.total)} rows${cut}`);
+      this.table.setAttribute("aria-rowcount", String(this.matched + 1));
+    }
     for (const [name, cell] of this.headers) {
       const isHere = name === this.order;
       cell.setAttribute("aria-sort", isHere ? (this.isDescending ? "descending" : "ascending") : "none");
@@ -329,13 +315,8 @@ class TableView {
 
   private sortBy(order: Order, largestFirst: boolean): void {
     this.isDescending = this.order === order ? !this.isDescending : largestFirst;
-    if (order === "name") {
-      // They were loaded in the order of the names.
-      this.rows.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-    }
     this.order = order;
-    this.address();
-    this.select();
+    this.changed();
   }
 
   private address(): void {
@@ -351,33 +332,49 @@ class TableView {
     );
   }
 
-  /** The rows in view: the first one, and the one after the last. */
+  /** The number of rows that can be scrolled to. */
+  private length(): number {
+    return Math.min(this.matched, MAX_SCROLLED);
+  }
+
+  /** The rows in sight: the first one, and the one after the last; before the first answer those that fit. */
   private seen(): [number, number] {
     const count = Math.ceil(this.frame.clientHeight / ROW_HEIGHT);
+    if (this.total === undefined) {
+      return [0, count + OVERSCAN];
+    }
     // A filter may leave fewer rows than are above the place that was scrolled to.
-    const first = Math.min(Math.floor(this.frame.scrollTop / ROW_HEIGHT), Math.max(0, this.selected.length - count));
-    return [Math.max(0, first - OVERSCAN), Math.min(this.selected.length, first + count + OVERSCAN)];
+    const first = Math.min(Math.floor(this.frame.scrollTop / ROW_HEIGHT), Math.max(0, this.length() - count));
+    return [Math.max(0, first - OVERSCAN), Math.min(this.length(), first + count + OVERSCAN)];
   }
 
   private draw(): void {
+    if (this.total === undefined) {
+      return;
+    }
     const [from, to] = this.seen();
-    const id = `${from}-${to}`;
+    const numbers = Array.from({ length: to - from }, (_, index) => from + index);
+    const id = JSON.stringify([from, this.choice === this.choices, this.matched, this.total, numbers.map((index) => this.rows.get(index))]);
     if (id === this.drawn) {
       return;
     }
     this.drawn = id;
-    const rows = this.selected.slice(from, to).map((row, index) => this.row(row, from + index));
-    replaceChildren(this.body, [spacer(from), ...rows, spacer(this.selected.length - to)]);
-    if (this.selected.length === 0) {
-      const text = this.rows.length === 0 ? "No object." : "No row passes the filters.";
+    this.table.setAttribute("aria-busy", String(this.choice !== this.choices || !this.hasAll(from, to)));
+    if (this.matched === 0) {
+      const text = this.total === 0 ? "No object." : "No row passes the filters.";
       this.body.replaceChildren(h("tr", {}, h("td", { colspan: COLUMNS.length, class: "empty" }, text)));
+      return;
     }
+    const rows = numbers.map((index) => this.row(this.rows.get(index), index));
+    replaceChildren(this.body, [spacer(from), ...rows, spacer(this.length() - to)]);
   }
 
-  private row(row: Row, index: number): HTMLTableRowElement {
-    const [type, stream] = uveName(row.uve, this.streams.get(row.uve) ?? "");
-    const alarms = this.alarmsOf(row);
-    const [first] = alarms;
+  private row(row: Row | undefined, index: number): HTMLTableRowElement {
+    if (!row) {
+      return h("tr", { "aria-rowindex": index + 2 }, h("td", { colspan: COLUMNS.length, class: "dim" }, "…"));
+    }
+    const [type, stream] = uveName(row.uve, row.proxy);
+    const [first] = row.alarms;
     // Who chose alarms wants the time of the alarm, and others the newest values.
     const object = first && this.alarmed.value ? explained(first) : link("object", [this.types.value.replace(/s$/, ""), row.name]);
     return h(
@@ -388,49 +385,14 @@ class TableView {
       h("td", { class: "r" }, number(row.value), row.partial && h("abbr", { title: "partial window" }, "*")),
       h("td", { class: "r dim" }, estimate(row.expected)),
       h("td", { class: "r score" }, score(row.score)),
-      h("td", { class: "r alarm", title: alarms.map((alarm) => alarm.description).join("\n") }, alarmText(alarms)),
+      h("td", { class: "r alarm", title: row.alarms.map((alarm) => alarm.description).join("\n") }, alarmText(row.alarms)),
     );
   }
-
-  /** Reads the objects in view again: the others are as they were loaded. */
-  private async refreshSeen(): Promise<void> {
-    const [from, to] = this.seen();
-    const names = [...new Set(this.selected.slice(from, to).map((row) => row.name))].filter((name) => !/[,*]/.test(name));
-    const chosen: string[] = [];
-    let length = 0;
-    for (const name of names.map(encodeURIComponent)) {
-      length += name.length + 1;
-      if (length > MAX_QUERY) {
-        break;
-      }
-      chosen.push(name);
-    }
-    if (chosen.length === 0 || this.loading.signal.aborted) {
-      return;
-    }
-    const page = await get<{ value: Entry[] }>(`${this.path("")}?kfilt=${chosen.join("%2C")}${this.filter()}`, this.view.signal);
-    const before = JSON.stringify(this.selected.slice(from, to));
-    page.value.forEach((entry) => this.take(entry));
-    this.alert.show("");
-    if (JSON.stringify(this.selected.slice(from, to)) !== before) {
-      this.drawn = "";
-      this.draw();
-    }
-  }
 }
 
-/** The state and the rule of the first alarm, and the number of the others. */
-function alarmText(alarms: ShownAlarm[]): string {
-  const first = alarms.find((alarm) => alarm.state === "firing") ?? alarms[0];
-  const more = alarms.length > 1 ? ` +${alarms.length - 1}` : "";
-  return first ? `${first.type} ${first.state}${more}` : "";
-}
-
-function sort(rows: Row[], sign: number, key: (row: Row) => number | null): void {
-  // Each number is read once, and not for each comparison. Rows without it come last in both directions.
-  const numbered = rows.map((row) => ({ row, number: sign * (key(row) ?? sign * Infinity) }));
-  numbered.sort((a, b) => (a.number === b.number ? 0 : a.number < b.number ? -1 : 1));
-  numbered.forEach(({ row }, index) => (rows[index] = row));
+/** The state and the rule of the worst alarm, and the number of the others. */
+function alarmText([first, ...others]: ShownAlarm[]): string {
+  return first ? `${first.type} ${first.state}${others.length > 0 ? ` +${others.length}` : ""}` : "";
 }
 
 function spacer(rows: number): HTMLTableRowElement {
@@ -438,38 +400,3 @@ function spacer(rows: number): HTMLTableRowElement {
   row.style.height = `${rows * ROW_HEIGHT}px`;
   return row;
 }
-
-const NOTHING = { value: null, score: null, expected: null, anomaly: false, partial: false };
-
-function unknown(structure: Structure): Omit<Row, "name" | "lower" | "uve"> {
-  return { ...NOTHING, partial: structure.partial === true };
-}
-
-/** The reader of the structures of a UVE: it knows the place of each role in the JSON. */
-function reader(proxy: Proxy): (structure: Structure) => Omit<Row, "name" | "lower" | "uve"> {
-  const scored = proxy.attributes.find((attribute) => attribute.fields.some((field) => field.role === "score"));
-  const attribute = scored ?? proxy.attributes[0];
-  if (!attribute) {
-    return unknown;
-  }
-  const place = (role: string) => attribute.fields.find((field) => field.role === role);
-  const places = { value: place("value"), score: place("score"), expected: place("expected"), alarm: place("alarm") };
-  return (structure) => {
-    const found = structure[attribute.name];
-    const at = (field: (typeof places)["value"]): number | null => {
-      if (typeof found === "number" || found === undefined || found === null) {
-        return field?.role === "value" && typeof found === "number" ? found : null;
-      }
-      const group = field?.group ? (found as Structure)[field.group] : found;
-      const name = attribute.number && field?.role === "value" ? "value" : field?.name;
-      const value = name === undefined ? undefined : (group as Structure | undefined)?.[name];
-      return value === undefined ? null : Number(value);
-    };
-    const row = { value: at(places.value), score: at(places.score), expected: at(places.expected) };
-    const anomaly = places.alarm ? at(places.alarm) === 1 : Math.abs(row.score ?? 0) >= LOUD;
-    return { ...row, anomaly, partial: structure.partial === true };
-  };
-}
-
-/** The size of a score that is an anomaly, for a detector without alarms; that of the daemon. */
-const LOUD = 2.5;

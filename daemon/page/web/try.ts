@@ -94,8 +94,8 @@ class TryView {
 
   private async begin(): Promise<void> {
     const [entries, loud] = await Promise.all([
-      get<Entry[]>("/api/v1/annotations/menu", this.view.signal),
-      get<Loud[]>("/api/v1/loudest?limit=50", this.view.signal),
+      get<Entry[]>("api/v1/annotations/menu", this.view.signal),
+      get<Loud[]>("api/v1/loudest?limit=50", this.view.signal),
     ]);
     this.menu.replaceChildren(...ROLES.map(([role, title]) => this.entries(title, role, entries)));
     this.options(loud);
@@ -128,7 +128,7 @@ class TryView {
       this.csv.value ||= example();
     } else {
       const [type = "", name = "", uve, attribute] = JSON.parse(this.source.value) as string[];
-      const history = await get<History>(objectPath("/api/v1/history", type, name), this.view.signal);
+      const history = await get<History>(objectPath("api/v1/history", type, name), this.view.signal);
       const series = history.series.find((one) => one.uve === uve && one.attribute === attribute);
       const points = series?.points ?? [];
       const rows = points.flatMap(([start, , value]) => (value === null ? [] : [`${new Date(start / 1000).toISOString().replace(".000Z", "Z")},${value}`]));
@@ -153,7 +153,7 @@ class TryView {
     const text = this.input.value;
     replace(this.address());
     const query = `annotation=${encodeURIComponent(text)}`;
-    const explanation = await get<Explanation>(`/api/v1/annotations/explain?${query}&type=f64`, signal);
+    const explanation = await get<Explanation>(`api/v1/annotations/explain?${query}&type=f64`, signal);
     this.explain(text, explanation);
     if (!explanation.valid) {
       setText(this.outcome, "Not run: the annotation has a mistake.");
@@ -167,7 +167,7 @@ class TryView {
       setText(this.outcome, "There are no rows to run on.");
       return;
     }
-    const path = `/api/v1/annotations/run?${query}&period=${encodeURIComponent(this.period.value)}`;
+    const path = `api/v1/annotations/run?${query}&period=${encodeURIComponent(this.period.value)}`;
     const response = await request(path, { method: "POST", body: this.csv.value, signal });
     this.result((await response.json()) as Run, explanation);
   }

@@ -1,5 +1,6 @@
-//! `GET /api/v1/history/<type>/<name>`: the results of one object, in the form of series for charts; see
-//! [`history`](daemon_view::history) for how they are found.
+//! `GET /api/v1/history/<type>?name=<name>` and `GET /api/v1/history/<type>/<name>`: the results of one object, in the form
+//! of series for charts; see [`history`](daemon_view::history) for how they are found. Browsers and proxies change a path
+//! with the name `..`, but no query.
 
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ const MAX_LIMIT: usize = 20_000;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HistoryQuery {
+    /// The name of the object, if the path has none.
+    name: Option<String>,
     /// The results of windows that start at this time or later, in microseconds.
     from: Option<u64>,
     /// The results of windows that start before this time, in microseconds.
@@ -37,25 +40,41 @@ pub(super) struct HistoryQuery {
     limit: Option<usize>,
 }
 
-/// Responds with the recent results of an object.
+/// Responds with the recent results of an object that the path names.
 pub(super) async fn get(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<(String, String)>, PathRejection>,
     query: Result<Query<HistoryQuery>, QueryRejection>,
     Extension(client): Extension<Client>,
 ) -> Response {
-    let (uve_type, name) = match path {
-        Ok(Path(path)) => path,
-        Err(rejection) => return bad_path(&rejection),
-    };
-    let query = match query.map_err(|rejection| rejection.body_text()).and_then(|Query(query)| query.checked()) {
-        Ok(query) => query,
-        Err(text) => {
-            let expected = "`from` and `to` are times in microseconds, `before` and `after` are offsets of the results \
-                            log, `limit` is 1 to 20000, each given once";
-            return problem(StatusCode::BAD_REQUEST, &format!("{text}; {expected}"));
+    match (path, HistoryQuery::checked(query)) {
+        (Ok(_), Ok(HistoryQuery { name: Some(_), .. })) => {
+            problem(StatusCode::BAD_REQUEST, "the path has the name of the object; leave `name` out")
         }
-    };
+        (Ok(Path((uve_type, name))), Ok(query)) => answer(shared, client, uve_type, name, query).await,
+        (Ok(_), Err(text)) => problem(StatusCode::BAD_REQUEST, &text),
+        (Err(rejection), _) => bad_path(&rejection),
+    }
+}
+
+/// Responds with the recent results of an object that the query names.
+pub(super) async fn get_by_query(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<HistoryQuery>, QueryRejection>,
+    Extension(client): Extension<Client>,
+) -> Response {
+    match (path, HistoryQuery::checked(query)) {
+        (Ok(Path(uve_type)), Ok(mut query)) => match query.name.take() {
+            Some(name) => answer(shared, client, uve_type, name, query).await,
+            None => problem(StatusCode::BAD_REQUEST, "`name` is missing; expected the name of an object"),
+        },
+        (Ok(_), Err(text)) => problem(StatusCode::BAD_REQUEST, &text),
+        (Err(rejection), _) => bad_path(&rejection),
+    }
+}
+
+async fn answer(shared: Arc<Shared>, client: Client, uve_type: String, name: String, query: HistoryQuery) -> Response {
     let tables = shared.view.tables_of(&uve_type);
     let has_object = |table: &&String| shared.view.object(table, &name, &Filter::default()).is_some();
     let Some(table) = tables.iter().find(has_object).or_else(|| tables.first()) else {
@@ -87,11 +106,18 @@ fn is_damage(error: &anyhow::Error) -> bool {
 }
 
 impl HistoryQuery {
-    fn checked(self) -> Result<Self, String> {
-        match self.limit {
-            Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => Err(format!("`limit` is {limit}")),
-            _ => Ok(self),
-        }
+    fn checked(query: Result<Query<Self>, QueryRejection>) -> Result<Self, String> {
+        let problem = match query {
+            Ok(Query(query)) => match query.limit {
+                Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => format!("`limit` is {limit}"),
+                _ => return Ok(query),
+            },
+            Err(rejection) => rejection.body_text(),
+        };
+        Err(format!(
+            "{problem}; `from` and `to` are times in microseconds, `before` and `after` are offsets of the results log, \
+             `limit` is 1 to 20000, each given once"
+        ))
     }
 
     fn wanted(&self, key: String) -> Wanted {

@@ -45,6 +45,8 @@ pub(super) struct Selection {
     /// Contrail's filters, as the request has them: of structures and of names.
     pub cfilt: String,
     pub kfilt: Option<Vec<String>>,
+    /// The name of one object.
+    pub name: Option<String>,
 }
 
 impl Selection {
@@ -142,7 +144,7 @@ impl Listing {
                     serde_json::to_writer(&mut *out, &Link { href, name: &name })
                 }
                 Form::Links(base, query) => {
-                    let href = format!("{base}{}{query}", percent_encoded(name, RESERVED_BUT_COLON));
+                    let href = link(base, name, query);
                     serde_json::to_writer(&mut *out, &Link { href, name })
                 }
                 Form::Structures => serde_json::to_writer(&mut *out, &Named { name, value: document }),
@@ -171,6 +173,16 @@ impl Listing {
         let last = self.walk.last().filter(|_| !self.walk.is_done()).map(str::to_owned);
         (chunks, last)
     }
+}
+
+/// The URL of an object. Clients take the segments `.` and `..` out of a path, however they are encoded (WHATWG URL), and
+/// leave a query as it is.
+fn link(base: &str, name: &str, query: &str) -> String {
+    let encoded = percent_encoded(name, RESERVED_BUT_COLON);
+    if matches!(name, "." | "..") {
+        return format!("{}?name={encoded}{}", base.trim_end_matches('/'), query.replacen('?', "&", 1));
+    }
+    format!("{base}{encoded}{query}")
 }
 
 /// Who reads a list, and from where on this server.

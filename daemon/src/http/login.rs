@@ -43,9 +43,9 @@ pub(super) fn is_for_page(request: &Request, path: &str) -> bool {
     path == "/" && request.method() == Method::GET && accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// Leads a browser to the form.
+/// Leads a browser to the form. All paths of the page are relative: a proxy may have the page below a path of its own.
 pub(super) fn redirect() -> Response {
-    (StatusCode::SEE_OTHER, [(header::LOCATION, "/login"), (header::CACHE_CONTROL, "no-store")]).into_response()
+    (StatusCode::SEE_OTHER, [(header::LOCATION, "login"), (header::CACHE_CONTROL, "no-store")]).into_response()
 }
 
 /// The name of the token of a browser that is logged in.
@@ -65,8 +65,8 @@ pub(super) async fn form(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
         Some(name) => {
             let name: String = name.chars().filter(|letter| !"<>&".contains(*letter)).collect();
             let text = format!(
-                "<p>Logged in as <b>{name}</b>. <a href=\"/\">The page</a></p><form method=\"post\" \
-                 action=\"/logout\"><button id=\"logout\">Log out</button></form>"
+                "<p>Logged in as <b>{name}</b>. <a href=\"./\">The page</a></p><form method=\"post\" \
+                 action=\"logout\"><button id=\"logout\">Log out</button></form>"
             );
             html(StatusCode::OK, &text)
         }
@@ -109,7 +109,7 @@ fn begin(guard: &Guard, token: &str, shared: &Shared, listener: &ListenerInfo, i
         };
     }
     match guard.sessions.begin(hash, shared.clock.monotonic(), listener.is_tls) {
-        Ok(cookie) => done(cookie, is_form, "/"),
+        Ok(cookie) => done(cookie, is_form, "./"),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("no random bytes for the session: {error}")),
     }
 }
@@ -126,7 +126,7 @@ pub(super) async fn logout(
         return other_origin();
     }
     let cookie = guard.sessions.end(session.as_ref(), listener.is_tls);
-    done(cookie, is_form(&headers), "/login")
+    done(cookie, is_form(&headers), "login")
 }
 
 fn done(cookie: String, is_form: bool, location: &'static str) -> Response {

@@ -12,8 +12,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::http::listeners::ListenerInfo;
 use crate::http::{
-    Current, Shared, access, alarms, annotations, configuration, history, influx, listeners, login, not_found, openapi,
-    origin, otlp, overview, page, problem, rate, results_metrics, samples, status, stream, tap, uves, write,
+    Current, Shared, access, alarms, annotations, configuration, history, influx, listeners, login, not_found, objects,
+    openapi, origin, otlp, overview, page, problem, rate, results_metrics, samples, status, stream, tap, uves, write,
 };
 
 /// The routes, as they are served on a listener.
@@ -34,6 +34,8 @@ pub(super) fn router(current: Current, listener: &Arc<ListenerInfo>) -> Router {
         .route("/api/v1/proxies", get(overview::proxies).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/alarms", get(alarms::get))
         .route("/api/v1/loudest", get(overview::loudest))
+        .route("/api/v1/objects", get(objects::get))
+        .route("/api/v1/history/{uve_type}", get(history::get_by_query))
         .route("/api/v1/history/{uve_type}/{*name}", get(history::get))
         .route("/api/v1/openapi.json", get(openapi::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/api/v1/annotations/menu", get(annotations::menu).route_layer(middleware::from_fn(refuse_parameters)))

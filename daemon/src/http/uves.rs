@@ -1,8 +1,8 @@
 //! The UVE API in the form of Contrail's analytics API.
 //!
 //! `GET /analytics/uves` lists the types, `/analytics/uves/virtual-networks` (a type in the plural) the objects of a
-//! type, `/analytics/uves/virtual-network/<name>` the structures of one object; a name that ends in `*` selects all
-//! objects with that prefix. `POST /analytics/uves/virtual-network` has the filters in a JSON body, as Contrail's web
+//! type, `/analytics/uves/virtual-network/<name>` the structures of one object, as does
+//! `/analytics/uves/virtual-network?name=<name>`; a name in the path that ends in `*` selects all objects with that prefix. `POST /analytics/uves/virtual-network` has the filters in a JSON body, as Contrail's web
 //! interface sends them.
 //!
 //! `?cfilt=Structure:attribute,…` filters structures and attributes, `?kfilt=name,prefix*` names. `?flat` is accepted and
@@ -40,6 +40,7 @@ pub(super) struct UveQuery {
     _flat: String,
     limit: Option<String>,
     after: Option<String>,
+    name: Option<String>,
 }
 
 /// The filters of a posted query.
@@ -54,7 +55,7 @@ struct PostedQuery {
 
 impl UveQuery {
     fn selection(self) -> Result<Selection, String> {
-        let Self { cfilt, kfilt, sfilt, mfilt, limit, after, .. } = self;
+        let Self { cfilt, kfilt, sfilt, mfilt, limit, after, name, .. } = self;
         refuse_sources(&sfilt, &mfilt)?;
         let limit = limit.map(|text| match text.parse() {
             Ok(limit @ 1..) => Ok(limit),
@@ -62,7 +63,7 @@ impl UveQuery {
         });
         // In Contrail, too, a parameter without a value is none, and a posted list without names selects none.
         let kfilt = kfilt.filter(|text| !text.is_empty()).map(|text| Names::split(&text));
-        Ok(Selection { limit: limit.transpose()?, after, cfilt, kfilt })
+        Ok(Selection { limit: limit.transpose()?, after, cfilt, kfilt, name })
     }
 }
 
@@ -119,7 +120,8 @@ pub(super) async fn types(
     listing::answer(&shared, listing, Requester { client, uri: &uri }, &Selection::default()).await
 }
 
-/// Lists the objects of a type, which the path names in the plural.
+/// Lists the objects of a type, which the path names in the plural; with `?name=`, responds with one object of the type
+/// that the path names.
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
@@ -132,6 +134,11 @@ pub(super) async fn list(
         Ok(selected) => selected,
         Err(refusal) => return *refusal,
     };
+    if let Some(name) = &selection.name {
+        let is_type = |name: &&str| !shared.view.tables_of(name).is_empty();
+        let uve_type = plural.strip_suffix('s').filter(|singular| is_type(singular)).unwrap_or(&plural);
+        return object(&shared, uve_type, name, &selection);
+    }
     let Some(uve_type) = plural.strip_suffix('s') else {
         let text = format!("`{plural}` is not a list; request /analytics/uves/{plural}s, or one object by name");
         return problem(StatusCode::NOT_FOUND, &text);
@@ -153,17 +160,25 @@ pub(super) async fn one(
         Ok(selected) => selected,
         Err(refusal) => return *refusal,
     };
+    if selection.name.is_some() {
+        return problem(StatusCode::BAD_REQUEST, "the path has the name of the object; leave `name` out");
+    }
     if let Some(prefix) = name.strip_suffix('*') {
         return listed(&shared, (&uve_type, prefix), Form::Structures, &selection, Requester { client, uri: &uri })
             .await;
     }
-    let tables = match tables(&shared, &uve_type) {
+    object(&shared, &uve_type, &name, &selection)
+}
+
+/// Responds with the structures of one object.
+fn object(shared: &Shared, uve_type: &str, name: &str, selection: &Selection) -> Response {
+    let tables = match tables(shared, uve_type) {
         Ok(tables) => tables,
         Err(unknown) => return *unknown,
     };
-    let is_selected = selection.names("").contains(&name);
+    let is_selected = selection.names("").contains(name);
     let filter = Filter::parse(&selection.cfilt);
-    let document = || tables.iter().find_map(|table| shared.view.object(table, &name, &filter));
+    let document = || tables.iter().find_map(|table| shared.view.object(table, name, &filter));
     match is_selected.then(document).flatten() {
         Some(document) => json(StatusCode::OK, &document),
         None => {
@@ -253,8 +268,8 @@ fn link_query(cfilt: &str) -> String {
 /// The response to a query that cannot be read.
 fn bad_query(rejection: &QueryRejection) -> Response {
     let text = format!(
-        "{}; `cfilt` (Structure:attribute,…), `kfilt` (name,prefix*), `limit` and `after` are given once each, in \
-         percent-encoded UTF-8",
+        "{}; `cfilt` (Structure:attribute,…), `kfilt` (name,prefix*), `limit`, `after` and `name` are given once each, \
+         in percent-encoded UTF-8",
         rejection.body_text()
     );
     problem(StatusCode::BAD_REQUEST, &text)

@@ -157,6 +157,22 @@ impl Browser {
         self.post("/actions", &json!({ "actions": [pointer] }));
     }
 
+    /// Moves the pointer over an element, to a place in pixels from its middle.
+    #[track_caller]
+    pub(crate) fn hover(&self, selector: &str, (x, y): (i32, i32)) {
+        let origin = json!({ ELEMENT: self.element(selector) });
+        let script = "arguments[0].scrollIntoView({ block: 'center' })";
+        self.post("/execute/sync", &json!({ "script": script, "args": [origin] }));
+        let actions = [json!({ "type": "pointerMove", "duration": 20, "origin": origin, "x": x, "y": y })];
+        self.post("/actions", &json!({ "actions": [{ "type": "pointer", "id": "mouse", "actions": actions }] }));
+    }
+
+    /// Lets pages write to the clipboard and read it.
+    pub(crate) fn allow_clipboard(&self) {
+        let params = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+        self.post("/goog/cdp/execute", &json!({ "cmd": "Browser.grantPermissions", "params": params }));
+    }
+
     /// Has pages ask for dark or light colours.
     pub(crate) fn set_dark(&self, is_dark: bool) {
         let value = if is_dark { "dark" } else { "light" };

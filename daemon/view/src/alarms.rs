@@ -39,17 +39,28 @@ pub struct AlarmQuery {
 pub struct ShownAlarm {
     /// The object, `table:name`.
     pub key: String,
-    /// The type and the name of the object, as in the paths of UVEs; set by the reader.
+    /// The type of the object, as in the paths of UVEs; set by the reader.
     pub uve_type: String,
+    /// The name of the object.
     pub name: String,
     /// The stream.
     pub proxy: String,
-    /// The range of the chart that explains it, in microseconds.
+    /// The start of the chart that explains it, in microseconds.
     pub from: u64,
+    /// The end of that chart.
     pub to: u64,
     /// The alarm.
     #[serde(flatten)]
     pub alarm: Alarm,
+}
+
+impl ShownAlarm {
+    /// An alarm of a row; the type of the object is unknown here.
+    pub(super) fn new(key: &str, row: &AlarmRow, alarm: &Alarm) -> Self {
+        let Range { start: from, end: to } = row.explained_in(alarm);
+        let (name, proxy) = (super::split_key(key).1.to_owned(), row.data.proxy.clone());
+        Self { key: key.to_owned(), uve_type: String::new(), name, proxy, from, to, alarm: alarm.clone() }
+    }
 }
 
 impl ObjectAlarms {
@@ -93,19 +104,8 @@ impl ObjectAlarms {
             let is_of_table = query.table.as_ref().is_none_or(|table| super::split_key(key).0 == table);
             let before = shown.len();
             for (_, row) in rows.values().filter(|_| is_of_table) {
-                shown.extend(alarms(&row.data).filter(|alarm| query.selects(alarm)).map(|alarm| {
-                    let Range { start: from, end: to } = row.explained_in(alarm);
-                    let (name, proxy) = (super::split_key(key).1.to_owned(), row.data.proxy.clone());
-                    ShownAlarm {
-                        key: key.to_string(),
-                        uve_type: String::new(),
-                        name,
-                        proxy,
-                        from,
-                        to,
-                        alarm: alarm.clone(),
-                    }
-                }));
+                let selected = alarms(&row.data).filter(|alarm| query.selects(alarm));
+                shown.extend(selected.map(|alarm| ShownAlarm::new(key, row, alarm)));
             }
             if shown.len() == before {
                 continue;
@@ -118,6 +118,19 @@ impl ObjectAlarms {
             last = Some(key.to_string());
         }
         (shown, None)
+    }
+
+    /// The alarms of a UVE of an object, of those that the query selects if there is one, with their rows.
+    pub(super) fn of_uve<'a>(
+        &'a self,
+        key: &str,
+        uve: &'a str,
+        query: Option<&'a AlarmQuery>,
+    ) -> impl Iterator<Item = (&'a AlarmRow, &'a Alarm)> {
+        let rows = self.rows.get(key).into_iter().flat_map(BTreeMap::values);
+        let all = rows.flat_map(|(_, row)| alarms(&row.data).map(move |alarm| (row, alarm)));
+        let compares = move |alarm: &Alarm| alarm.uve == uve || alarm.other_uves.iter().any(|other| other == uve);
+        all.filter(move |(_, alarm)| compares(alarm) && query.is_none_or(|query| query.selects(alarm)))
     }
 
     /// The numbers of alarms by rule, table and severity: what groups show.

@@ -16,6 +16,7 @@ mod loudest;
 mod names;
 mod object;
 mod objects;
+mod rows;
 mod sink;
 mod types;
 mod walk;
@@ -34,10 +35,11 @@ use self::objects::{LOOK_AHEAD, NO_PLACES, Objects};
 use self::types::Types;
 use crate::history::{RecordIndex, ResultIndex};
 
-pub use self::alarms::AlarmQuery;
+pub use self::alarms::{AlarmQuery, ShownAlarm};
 pub use self::events::{Event, EventHub, EventId, Lagged, Subscription};
 pub use self::loudest::{Loud, Loudest};
 pub use self::names::Names;
+pub use self::rows::{RowPage, RowQuery, SortBy, TableRow};
 pub use self::sink::ViewSink;
 pub use self::walk::{Newest, Walk};
 

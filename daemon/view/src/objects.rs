@@ -38,6 +38,8 @@ pub(super) struct Objects {
     names: BTreeSet<Box<str>>,
     /// The objects whose names the next reader sorts: a start adds all of them at once, and often nobody reads.
     unsorted: Vec<u32>,
+    /// How often the objects got other indices.
+    epoch: u32,
     /// The era of the numbers that the index of the results gave the objects.
     era: u32,
     /// With a seed of this process, because names come from outside.
@@ -62,6 +64,22 @@ impl Indexed {
 impl Objects {
     pub(super) fn get(&self, name: &str) -> Option<&Object> {
         self.objects.get(self.index(name)?).filter(|object| !object.is_empty())
+    }
+
+    /// The object with this name, and its index, which is valid for one [epoch](Self::epoch).
+    pub(super) fn find(&self, name: &str) -> Option<(u32, &Object)> {
+        let index = u32::try_from(self.index(name)?).ok()?;
+        Some((index, self.at(index)?))
+    }
+
+    /// The object with this index.
+    pub(super) fn at(&self, index: u32) -> Option<&Object> {
+        self.objects.get(index as usize).filter(|object| !object.is_empty())
+    }
+
+    /// A number that changes with the indices of the objects.
+    pub(super) fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Finds the indices of the objects with these names, at most [`LOOK_AHEAD`]; [`UNKNOWN`] for a name that is new. They
@@ -225,6 +243,7 @@ impl Objects {
         });
         drop(unsorted_names);
         (*empty, *unsorted) = (0, still_unsorted);
+        self.epoch = self.epoch.wrapping_add(1);
         let mut by_hash = HashTable::with_capacity(self.objects.len());
         for (index, object) in (0..).zip(&self.objects) {
             let kept = Indexed { hash: self.hash(object.name()), index };

@@ -7,10 +7,11 @@ use derived_stats::Record;
 
 use crate::names::Names;
 use crate::object::Object;
+use crate::objects::Objects;
 use crate::{Filter, Tables, UveDocument, UveView};
 
 /// The most objects that a reader visits under one lock, so that results wait for it less than a millisecond.
-const SLICE: usize = 64;
+pub(crate) const SLICE: usize = 64;
 
 /// A walk over the objects of one table, or over the tables, in the order of their names.
 ///
@@ -154,6 +155,20 @@ impl UveView {
                     visit(name, &Newest { shape: uve.shape, attribute, end_ms, record });
                 }
             }
+            true
+        });
+    }
+
+    /// Calls `visit` with the names that are next in a walk over a table, under one lock.
+    pub(crate) fn slice_of_objects(&self, walk: &mut Walk, mut visit: impl FnMut(&Tables, &Objects, &str)) {
+        let Walk { table: Some(table), position, .. } = walk else { return };
+        if !self.sort_names(table) {
+            return;
+        }
+        let tables = self.read();
+        let objects = tables.by_name.get(&**table);
+        position.over(&tables, table, |name, _| {
+            objects.into_iter().for_each(|objects| visit(&tables, objects, name));
             true
         });
     }

@@ -1,0 +1,561 @@
+//! Pages of the table of proxy UVEs: one row for each object and UVE, searched, filtered and sorted.
+//!
+//! A page visits all objects of its table in slices under short locks, and keeps the best `offset + limit` rows at most
+//! twice, 24 bytes each. Only the rows of the page are then read as a whole.
+
+use std::cmp::Ordering;
+
+use daemon_alarms::row::{Alarm, State};
+use daemon_results::block::UveShape;
+use daemon_results::reading::Reading;
+use serde::Serialize;
+
+use crate::alarms::{AlarmQuery, ShownAlarm};
+use crate::names::Names;
+use crate::objects::Objects;
+use crate::walk::{SLICE, Walk};
+use crate::{Tables, UveView};
+
+/// The rows that are kept at least before the worst ones are dropped.
+const MIN_KEPT: usize = 1024;
+
+/// How often a page is made at most, if objects get other places meanwhile: that is rare.
+const MAX_ATTEMPTS: usize = 3;
+
+/// The column that rows are sorted by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SortBy {
+    /// By the worst alarm that the query selects: firing before pending ones, then by severity.
+    Alarm,
+    /// By the expected value.
+    Expected,
+    /// By the name of the object.
+    Name,
+    /// By the size of the score, whatever its sign.
+    Score,
+    /// By the name of the UVE.
+    Uve,
+    /// By the value.
+    Value,
+}
+
+/// What a page of the table selects.
+#[derive(Clone, Debug)]
+pub struct RowQuery {
+    /// The table.
+    pub table: String,
+    /// Rows of this UVE.
+    pub uve: Option<String>,
+    /// A part of the name, in any case.
+    pub search: String,
+    /// Rows whose newest result is an anomaly.
+    pub anomalies_only: bool,
+    /// Rows with such alarms; `table`, `after` and `limit` have no effect.
+    pub alarms: Option<AlarmQuery>,
+    /// The column that the rows are sorted by; those without a number of it come last. Rows with equal ones are in the
+    /// order of their names.
+    pub sort: SortBy,
+    /// Whether the largest comes first.
+    pub is_descending: bool,
+    /// The rows before the page.
+    pub offset: usize,
+    /// The most rows of the page.
+    pub limit: usize,
+}
+
+/// A page of the table.
+#[derive(Debug, Default, Serialize)]
+pub struct RowPage {
+    /// The rows of the table, or of the UVE if the query has one.
+    pub total: u64,
+    /// Those that pass search and filters.
+    pub matched: u64,
+    /// The rows of the page, in order.
+    pub rows: Vec<TableRow>,
+}
+
+/// One object and UVE.
+#[derive(Debug, Serialize)]
+pub struct TableRow {
+    /// The name of the object.
+    pub name: String,
+    /// The name of the UVE.
+    pub uve: String,
+    /// The stream.
+    pub proxy: String,
+    /// The attribute whose numbers these are: the first one with a score, else the first one.
+    pub attribute: String,
+    /// The value.
+    pub value: Option<f64>,
+    /// The value that the detector expects.
+    pub expected: Option<f64>,
+    /// The score of the detector.
+    pub score: Option<f64>,
+    /// Whether the result is an anomaly.
+    pub anomaly: bool,
+    /// Whether the window is partial.
+    pub partial: bool,
+    /// The alarms of the UVE that the query selects, firing ones first.
+    pub alarms: Vec<ShownAlarm>,
+}
+
+/// A row that may be on the page.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    /// What it is sorted by; NaN for none.
+    key: f64,
+    /// The number of matches before it in the order of the names.
+    ordinal: u32,
+    /// The index of the object.
+    object: u32,
+    /// The index of the UVE's name in [`Scan::uves`].
+    uve: u32,
+}
+
+/// The rows of the objects that were visited.
+struct Scan<'q> {
+    query: &'q RowQuery,
+    /// The text to search for, in lower case.
+    search: String,
+    /// A name in lower case.
+    lower: String,
+    uves: Vec<Box<str>>,
+    total: u64,
+    matched: u32,
+    kept: Vec<Candidate>,
+    /// The worst row that was kept when the others were dropped.
+    worst: Option<Candidate>,
+    /// The rows of one slice, with the keys of their objects where the alarms are read.
+    slice: Vec<(Candidate, String)>,
+}
+
+impl UveView {
+    /// Makes a page. Costs time in proportion to the objects of the table; a result waits for 64 objects of it at most.
+    /// Ends early, with a page that nobody reads, when `is_wanted` is false.
+    pub fn rows(&self, query: &RowQuery, is_wanted: impl Fn() -> bool) -> RowPage {
+        let mut page = RowPage::default();
+        for _ in 0..MAX_ATTEMPTS {
+            let epoch = self.epoch(&query.table);
+            let mut scan = Scan::new(query);
+            let mut walk = Walk::new(query.table.clone(), Names::with_prefix(""), None, None);
+            while !walk.is_done() && is_wanted() {
+                self.scan_slice(&mut walk, &mut scan);
+            }
+            let rows = scan.page();
+            let rows = rows.chunks(SLICE).flat_map(|rows| self.shown(&scan, rows)).collect();
+            page = RowPage { total: scan.total, matched: scan.matched.into(), rows };
+            if self.epoch(&query.table) == epoch {
+                break;
+            }
+        }
+        page
+    }
+
+    /// A number that changes when the objects of a table get other indices.
+    fn epoch(&self, table: &str) -> Option<u32> {
+        self.read().by_name.get(table).map(Objects::epoch)
+    }
+
+    fn scan_slice(&self, walk: &mut Walk, scan: &mut Scan<'_>) {
+        self.slice_of_objects(walk, |tables, objects, name| scan.visit(tables, objects, name));
+        if scan.reads_alarms() && !scan.slice.is_empty() {
+            let alarms = self.alarms();
+            let Scan { query, uves, slice, .. } = scan;
+            slice.retain_mut(|(row, key)| {
+                let uve = uves.get(row.uve as usize).map(|uve| &**uve).unwrap_or_default();
+                let worst = alarms.of_uve(key, uve, query.alarms.as_ref()).map(|(_, alarm)| rank(alarm)).max();
+                if query.sort == SortBy::Alarm {
+                    row.key = worst.map_or(f64::NAN, f64::from);
+                }
+                worst.is_some() || query.alarms.is_none()
+            });
+        }
+        scan.keep_slice();
+    }
+
+    /// The rows of a page as they are now, without those that are gone.
+    fn shown(&self, scan: &Scan<'_>, rows: &[Candidate]) -> Vec<TableRow> {
+        let mut shown: Vec<_> = {
+            let tables = self.read();
+            rows.iter().filter_map(|row| tables.row(scan, row)).collect()
+        };
+        let alarms = self.alarms();
+        for row in &mut shown {
+            let key = format!("{}:{}", scan.query.table, row.name);
+            let mut found: Vec<_> = alarms.of_uve(&key, &row.uve, scan.query.alarms.as_ref()).collect();
+            found.sort_by_key(|(_, alarm)| std::cmp::Reverse(rank(alarm)));
+            row.alarms = found.into_iter().map(|(of, alarm)| ShownAlarm::new(&key, of, alarm)).collect();
+        }
+        shown
+    }
+}
+
+/// A larger number for a worse alarm.
+fn rank(alarm: &Alarm) -> u8 {
+    let of_state = if alarm.state == State::Firing { u8::MAX } else { u8::MAX / 2 };
+    of_state - alarm.severity.min(u8::MAX / 4)
+}
+
+impl Tables {
+    fn row(&self, scan: &Scan<'_>, row: &Candidate) -> Option<TableRow> {
+        let object = self.by_name.get(&*scan.query.table)?.at(row.object)?;
+        let wanted = scan.uves.get(row.uve as usize)?;
+        let uve = object.uves(&self.shapes).find(|uve| uve.shape.uve == *wanted)?;
+        let (attribute, reading) = uve.main_reading(&self.shapes).unwrap_or_default();
+        Some(TableRow {
+            name: String::from_utf8_lossy(object.name()).into_owned(),
+            uve: uve.shape.uve.to_string(),
+            proxy: uve.shape.proxy.to_string(),
+            attribute: attribute.to_owned(),
+            value: reading.value,
+            expected: reading.expected,
+            score: reading.score,
+            anomaly: reading.is_anomaly,
+            partial: uve.is_partial(),
+            alarms: Vec::new(),
+        })
+    }
+}
+
+impl<'q> Scan<'q> {
+    fn new(query: &'q RowQuery) -> Self {
+        Self {
+            query,
+            search: query.search.to_lowercase(),
+            lower: String::new(),
+            uves: Vec::new(),
+            total: 0,
+            matched: 0,
+            kept: Vec::new(),
+            worst: None,
+            slice: Vec::new(),
+        }
+    }
+
+    fn reads_alarms(&self) -> bool {
+        self.query.alarms.is_some() || self.query.sort == SortBy::Alarm
+    }
+
+    /// Takes the rows of an object.
+    fn visit(&mut self, tables: &Tables, objects: &Objects, name: &str) {
+        let Some((index, object)) = objects.find(name) else { return };
+        let is_named = self.is_named(name);
+        for uve in object.uves(&tables.shapes) {
+            if self.query.uve.as_ref().is_some_and(|wanted| **wanted != *uve.shape.uve) {
+                continue;
+            }
+            self.total += 1;
+            if !is_named {
+                continue;
+            }
+            let Some(key) = self.key(|| uve.main_reading(&tables.shapes).map(|(_, it)| it).unwrap_or_default()) else {
+                continue;
+            };
+            let uve = self.uve_index(uve.shape);
+            let row = Candidate { key, ordinal: 0, object: index, uve };
+            let key = if self.reads_alarms() { format!("{}:{name}", self.query.table) } else { String::new() };
+            self.slice.push((row, key));
+        }
+    }
+
+    /// What a row is sorted by; `None` if its reading does not pass the filter. The reading is made only if it is needed.
+    fn key(&self, reading: impl FnOnce() -> Reading) -> Option<f64> {
+        let is_read = matches!(self.query.sort, SortBy::Expected | SortBy::Score | SortBy::Value);
+        if !is_read && !self.query.anomalies_only {
+            return Some(f64::NAN);
+        }
+        let reading = reading();
+        let number = match self.query.sort {
+            SortBy::Alarm | SortBy::Name | SortBy::Uve => None,
+            SortBy::Expected => reading.expected,
+            SortBy::Score => reading.score.map(f64::abs),
+            SortBy::Value => reading.value,
+        };
+        (reading.is_anomaly || !self.query.anomalies_only).then_some(number.unwrap_or(f64::NAN))
+    }
+
+    fn is_named(&mut self, name: &str) -> bool {
+        if self.search.is_empty() {
+            return true;
+        }
+        if name.is_ascii() {
+            self.lower.clear();
+            self.lower.push_str(name);
+            self.lower.make_ascii_lowercase();
+        } else {
+            self.lower = name.to_lowercase();
+        }
+        self.lower.contains(&self.search)
+    }
+
+    /// The index of a UVE's name, of which there are few.
+    fn uve_index(&mut self, shape: &UveShape) -> u32 {
+        let index = self.uves.iter().position(|known| *known == shape.uve).unwrap_or_else(|| {
+            self.uves.push(shape.uve.clone());
+            self.uves.len() - 1
+        });
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps the rows of a slice that may be on the page.
+    fn keep_slice(&mut self) {
+        let most = self.end().max(MIN_KEPT).saturating_mul(2);
+        for (mut row, _) in std::mem::take(&mut self.slice) {
+            row.ordinal = self.matched;
+            self.matched = self.matched.saturating_add(1);
+            if self.worst.is_none_or(|worst| self.compare(&row, &worst).is_lt()) {
+                self.kept.push(row);
+            }
+            if self.kept.len() >= most {
+                self.drop_worst();
+            }
+        }
+    }
+
+    /// The rows up to the end of the page.
+    fn end(&self) -> usize {
+        self.query.offset.saturating_add(self.query.limit)
+    }
+
+    /// Drops the rows that come behind the page.
+    fn drop_worst(&mut self) {
+        let mut kept = std::mem::take(&mut self.kept);
+        let end = self.end();
+        if end < kept.len() {
+            kept.select_nth_unstable_by(end, |left, right| self.compare(left, right));
+            kept.truncate(end);
+            self.worst = kept.iter().copied().max_by(|left, right| self.compare(left, right));
+        }
+        self.kept = kept;
+    }
+
+    /// The rows of the page, in order.
+    fn page(&mut self) -> Vec<Candidate> {
+        self.drop_worst();
+        let mut kept = std::mem::take(&mut self.kept);
+        let offset = self.query.offset.min(kept.len());
+        if (1..kept.len()).contains(&offset) {
+            kept.select_nth_unstable_by(offset, |left, right| self.compare(left, right));
+        }
+        let mut page = kept.split_off(offset);
+        page.sort_unstable_by(|left, right| self.compare(left, right));
+        page
+    }
+
+    fn compare(&self, left: &Candidate, right: &Candidate) -> Ordering {
+        let signed = |ordering: Ordering| if self.query.is_descending { ordering.reverse() } else { ordering };
+        let by_name = left.ordinal.cmp(&right.ordinal);
+        match self.query.sort {
+            SortBy::Name => signed(by_name),
+            SortBy::Uve => {
+                let uve = |row: &Candidate| self.uves.get(row.uve as usize);
+                signed(uve(left).cmp(&uve(right))).then(by_name)
+            }
+            SortBy::Alarm | SortBy::Expected | SortBy::Score | SortBy::Value => {
+                let by_absence = left.key.is_nan().cmp(&right.key.is_nan());
+                let by_key = left.key.partial_cmp(&right.key).map_or(Ordering::Equal, signed);
+                by_absence.then(by_key).then(by_name)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use daemon_alarms::row::AlarmRow;
+    use daemon_results::line::LineReader;
+    use proxy_uve::schema::Schema;
+    use proxy_uve::{Plan, StreamName};
+
+    use super::*;
+
+    const SUM: &str = "AggProxySum-S-a";
+    const EWM: &str = "AggProxySumAnomalyEWM01-S-a";
+
+    /// More rows than a page of the first ones keeps.
+    const OBJECTS: u64 = 3 * MIN_KEPT as u64;
+
+    /// The name, the value and the score of an object: many have the same numbers, and some names have capitals.
+    fn object(number: u64) -> (String, u64, f64) {
+        let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let name = format!("{}-{mixed:08x}", if number.is_multiple_of(3) { "Vn" } else { "vn" });
+        (name, mixed % 97, ((mixed >> 8) % 61) as f64 / 10.0 - 3.0)
+    }
+
+    /// A table with two rows for each object.
+    fn view(objects: u64) -> UveView {
+        let view = UveView::default();
+        let types =
+            ["AggProxySum", "AggProxySumAnomalyEWM01"].map(|name| Arc::clone(Schema::builtin().get(name).unwrap()));
+        let mut lines = LineReader::new(&[Arc::new(Plan::new(StreamName::new("S", "a").unwrap(), &types))]);
+        let mut apply = |name: &str, uve: &str, value: &str| {
+            let data = format!(r#"{{"deleted":false,"proxy":"S-a","value":{value}}}"#);
+            let line = format!(r#"{{"key":"T:{name}","uve":"{uve}","start":0,"end":60,"data":{data}}}"#);
+            view.writer().apply(&lines.row(line.as_bytes()).expect("a good line"));
+        };
+        for number in 0..objects {
+            let (name, value, score) = object(number);
+            apply(&name, SUM, &value.to_string());
+            let scored = format!(
+                r#"{{"samples":20,"algo":"EWM","config":"0.1","state":{{"mean":"10","stddev":"2"}},"sigma":{score:?},"metric":{value}}}"#
+            );
+            apply(&name, EWM, &scored);
+        }
+        view
+    }
+
+    fn query(sort: SortBy, is_descending: bool) -> RowQuery {
+        RowQuery {
+            table: "T".into(),
+            uve: None,
+            search: String::new(),
+            anomalies_only: false,
+            alarms: None,
+            sort,
+            is_descending,
+            offset: 0,
+            limit: 1000,
+        }
+    }
+
+    fn names(page: &RowPage) -> Vec<(String, String)> {
+        page.rows.iter().map(|row| (row.name.clone(), row.uve.clone())).collect()
+    }
+
+    /// All rows, as a plain sort has them.
+    fn sorted(sort: SortBy, is_descending: bool) -> Vec<(String, String)> {
+        let mut objects: Vec<_> = (0..OBJECTS).map(object).collect();
+        objects.sort_by(|left, right| left.0.cmp(&right.0));
+        let rows = objects.into_iter().flat_map(|(name, value, score)| {
+            [(name.clone(), SUM, value as f64, None), (name, EWM, value as f64, Some(score.abs()))]
+        });
+        let mut rows: Vec<_> = rows.collect();
+        let signed = |ordering: Ordering| if is_descending { ordering.reverse() } else { ordering };
+        match sort {
+            SortBy::Name if is_descending => rows.reverse(),
+            SortBy::Uve => rows.sort_by(|left, right| signed(left.1.cmp(right.1))),
+            SortBy::Value => rows.sort_by(|left, right| signed(left.2.total_cmp(&right.2))),
+            SortBy::Score => rows.sort_by(|left, right| match (left.3, right.3) {
+                (Some(left), Some(right)) => signed(left.total_cmp(&right)),
+                (left, right) => left.is_none().cmp(&right.is_none()),
+            }),
+            SortBy::Alarm | SortBy::Expected | SortBy::Name => {}
+        }
+        rows.into_iter().map(|(name, uve, ..)| (name, uve.to_owned())).collect()
+    }
+
+    #[test]
+    fn any_page_is_a_part_of_all_rows_in_order() {
+        let view = view(OBJECTS);
+        for sort in [SortBy::Name, SortBy::Uve, SortBy::Value, SortBy::Score] {
+            for is_descending in [false, true] {
+                let expected = sorted(sort, is_descending);
+                for (offset, limit) in [(0, 1), (7, 60), (MIN_KEPT * 2 - 5, 10), (expected.len() - 30, 1000)] {
+                    let page = view.rows(&RowQuery { offset, limit, ..query(sort, is_descending) }, || true);
+                    let end = expected.len().min(offset + limit);
+                    assert_eq!(names(&page), expected[offset..end], "{sort:?} {is_descending} {offset}");
+                    assert_eq!((page.total, page.matched), (expected.len() as u64, expected.len() as u64));
+                }
+                let beyond = RowQuery { offset: usize::MAX, ..query(sort, is_descending) };
+                assert!(view.rows(&beyond, || true).rows.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_the_end_of_the_page() {
+        let view = view(OBJECTS);
+        for sort in [SortBy::Name, SortBy::Score] {
+            let query = RowQuery { offset: 20, limit: 10, ..query(sort, true) };
+            let mut scan = Scan::new(&query);
+            let mut walk = Walk::new("T".into(), Names::with_prefix(""), None, None);
+            while !walk.is_done() {
+                view.scan_slice(&mut walk, &mut scan);
+                assert!(scan.kept.len() <= 2 * MIN_KEPT && scan.slice.is_empty(), "{}", scan.kept.len());
+            }
+            assert_eq!(scan.page().len(), 10);
+        }
+    }
+
+    #[test]
+    fn search_and_filters_select_rows_and_their_number() {
+        let view = view(200);
+        let all: Vec<_> = (0..200).map(object).collect();
+        let found = |query: RowQuery| view.rows(&query, || true);
+        let search = found(RowQuery { search: "vN-0".into(), ..query(SortBy::Name, false) });
+        let expected = all.iter().filter(|(name, ..)| name.to_lowercase().contains("vn-0")).count() as u64;
+        assert!(expected > 0 && search.matched == 2 * expected && search.total == 400, "{expected} {search:?}");
+        let loud = all.iter().filter(|(.., score)| score.abs() >= 2.5).count() as u64;
+        let anomalies = found(RowQuery { anomalies_only: true, ..query(SortBy::Score, true) });
+        assert!(loud > 0 && anomalies.matched == loud && anomalies.rows.iter().all(|row| row.anomaly));
+        let one = found(RowQuery { uve: Some(SUM.into()), limit: 1, ..query(SortBy::Name, false) });
+        assert_eq!((one.total, one.matched, one.rows.len()), (200, 200, 1));
+        let row = &one.rows[0];
+        assert_eq!((&*row.proxy, &*row.attribute, row.score, row.partial), ("S-a", "value", None, false));
+        let other = found(RowQuery { table: "U".into(), ..query(SortBy::Name, false) });
+        assert_eq!((other.total, other.rows.len()), (0, 0));
+        let unwanted = view.rows(&query(SortBy::Name, false), || false);
+        assert_eq!((unwanted.total, unwanted.rows.len()), (0, 0));
+    }
+
+    fn raise(view: &UveView, name: &str, uve: &str, rule: &str, severity: u8, state: &str) {
+        let alarm = format!(
+            r#"{{"type":"{rule}","severity":{severity},"timestamp":60,"since":0,"token":"","ack":false,"description":"","uve":"{uve}","state":"{state}","alarm_rules":{{}}}}"#
+        );
+        let data = format!(r#"{{"deleted":false,"proxy":"S-a","alarms":[{alarm}]}}"#);
+        let row = format!(r#"{{"key":"T:{name}","uve":"UVEAlarms","start":0,"end":60,"data":{data}}}"#);
+        let row: AlarmRow = serde_json::from_str(&row).expect("a row");
+        view.alarms().apply(1, row);
+    }
+
+    #[test]
+    fn alarms_select_the_rows_of_their_uve_and_the_worst_come_first() {
+        let view = view(100);
+        let [(minor, ..), (pending, ..), (critical, ..)] = [0, 1, 2].map(object);
+        raise(&view, &minor, EWM, "x", 2, "firing");
+        raise(&view, &pending, EWM, "y", 0, "pending");
+        raise(&view, &critical, SUM, "x", 0, "firing");
+        let any = AlarmQuery::default();
+        let found = |alarms: Option<AlarmQuery>, is_descending: bool| {
+            let query = RowQuery { alarms, limit: 3, ..query(SortBy::Alarm, is_descending) };
+            let page = view.rows(&query, || true);
+            (page.matched, page.rows.into_iter().map(|row| row.name).collect::<Vec<_>>())
+        };
+        let worst_first = vec![critical.clone(), minor.clone(), pending.clone()];
+        assert_eq!(found(Some(any.clone()), true), (3, worst_first.clone()));
+        assert_eq!(found(None, true), (200, worst_first.clone()), "those without alarms come last");
+        assert_eq!(found(None, false), (200, worst_first.into_iter().rev().collect()), "in both directions");
+        let of_rule = AlarmQuery { rule: Some("x".into()), ..any.clone() };
+        assert_eq!(found(Some(of_rule), true), (2, vec![critical.clone(), minor]));
+        let of_state = AlarmQuery { state: Some("pending".into()), ..any };
+        assert_eq!(found(Some(of_state), true), (1, vec![pending]));
+        let shown = view.rows(&RowQuery { uve: Some(SUM.into()), limit: 100, ..query(SortBy::Alarm, true) }, || true);
+        let rules = shown.rows.iter().map(|row| row.alarms.len()).collect::<Vec<_>>();
+        assert_eq!((shown.rows[0].name.as_str(), rules.iter().sum::<usize>()), (critical.as_str(), 1));
+    }
+
+    #[test]
+    fn objects_that_get_other_places_while_a_page_is_made_are_not_confused() {
+        let view = view(OBJECTS);
+        let calls = std::cell::Cell::new(0);
+        // Behind some slices of the first attempt.
+        let delete_half = || {
+            calls.set(calls.get() + 1);
+            if calls.get() == 20 {
+                for (number, uve) in (0..OBJECTS / 2).flat_map(|number| [(number, SUM), (number, EWM)]) {
+                    let key = object(number).0;
+                    let data = r#"{"deleted":true}"#;
+                    let line = format!(r#"{{"key":"T:{key}","uve":"{uve}","start":0,"end":60,"data":{data}}}"#);
+                    view.writer().apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
+                }
+            }
+            true
+        };
+        let page = view.rows(&RowQuery { limit: 200, ..query(SortBy::Value, true) }, delete_half);
+        let left: Vec<_> = (OBJECTS / 2..OBJECTS).map(object).collect();
+        assert_eq!((page.matched, page.rows.len()), (2 * left.len() as u64, 200));
+        assert!(page.rows.windows(2).all(|rows| rows[0].value >= rows[1].value), "the rows are in order");
+    }
+}

@@ -18,9 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use daemon_results::block::{AttributeShape, BlockError, EncodedValue, Reader, Row, UveShape, Values, put_varint};
-use daemon_results::reading::{Reading, is_anomaly};
-use derived_stats::entry::Role;
-use derived_stats::{Number, Record};
+use derived_stats::Record;
 use proxy_uve::json;
 
 use self::older::{encode_older, older_values};
@@ -53,7 +51,7 @@ pub(super) struct Uve<'o> {
     pub shape: &'o UveShape,
     /// The index of `shape`.
     number: usize,
-    is_partial: bool,
+    pub is_partial: bool,
     generation: u8,
     end_ms: u64,
     newest: &'o [u8],
@@ -272,23 +270,11 @@ impl<'o> Uve<'o> {
             .filter_map(|Encoded { attribute, end_ms, value, .. }| Some((attribute, end_ms, value.decode(attribute)?)))
     }
 
-    /// Whether the newest result is of a partial window.
-    pub(super) fn is_partial(&self) -> bool {
-        self.is_partial
-    }
-
-    /// The name and the newest numbers of the attribute that stands for the structure: the first one with a score, else
-    /// the first one. Without a band.
-    pub(super) fn main_reading<'s>(&self, shapes: &'s [Arc<UveShape>]) -> Option<(&'s str, Reading)> {
-        let rank = |of: &Encoded<'_, '_>| (of.attribute.number_index(Role::Score).is_none(), of.value.index);
-        let Encoded { attribute, value, .. } = self.encoded(shapes).min_by_key(rank)?;
-        let number = |role| value.number(attribute, attribute.number_index(role)?).map(Number::as_f64);
-        let (score, is_anomaly) = (number(Role::Score), is_anomaly(number(Role::Score), number(Role::Alarm)));
-        let (value, expected) = (number(Role::Value), number(Role::Expected));
-        Some((&attribute.name, Reading { value, score, expected, is_anomaly, ..Reading::default() }))
-    }
-
-    fn encoded<'s>(&self, shapes: &'s [Arc<UveShape>]) -> impl Iterator<Item = Encoded<'o, 's>> + use<'o, 's> {
+    /// The attributes, encoded.
+    pub(super) fn encoded<'s>(
+        &self,
+        shapes: &'s [Arc<UveShape>],
+    ) -> impl Iterator<Item = Encoded<'o, 's>> + use<'o, 's> {
         let (shape, newest, of) = (self.number, self.newest, (self.generation, self.end_ms));
         let newest = shapes.get(shape).into_iter().flat_map(move |shape| Values::split(newest, shape));
         let values = newest.map(move |value| (shape, of, value)).chain(older_values(self.older, shapes));
@@ -300,12 +286,12 @@ impl<'o> Uve<'o> {
 }
 
 /// An attribute of a structure.
-struct Encoded<'o, 's> {
+pub(super) struct Encoded<'o, 's> {
     /// The index of its shape.
     shape: usize,
     generation: u8,
     /// The end of its window.
     end_ms: u64,
-    attribute: &'s AttributeShape,
-    value: EncodedValue<'o>,
+    pub attribute: &'s AttributeShape,
+    pub value: EncodedValue<'o>,
 }

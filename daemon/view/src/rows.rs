@@ -3,21 +3,17 @@
 //! A page visits all objects of its table in slices under short locks, and keeps the best `offset + limit` rows at most
 //! twice, 24 bytes each. Only the rows of the page are then read as a whole.
 
-use std::cmp::Ordering;
+mod scan;
 
 use daemon_alarms::row::{Alarm, State};
-use daemon_results::block::UveShape;
-use daemon_results::reading::Reading;
 use serde::Serialize;
 
+use self::scan::{Candidate, Scan, main_reading};
 use crate::alarms::{AlarmQuery, ShownAlarm};
 use crate::names::Names;
 use crate::objects::Objects;
 use crate::walk::{SLICE, Walk};
 use crate::{Tables, UveView};
-
-/// The rows that are kept at least before the worst ones are dropped.
-const MIN_KEPT: usize = 1024;
 
 /// How often a page is made at most, if objects get other places meanwhile: that is rare.
 const MAX_ATTEMPTS: usize = 3;
@@ -99,36 +95,6 @@ pub struct TableRow {
     pub alarms: Vec<ShownAlarm>,
 }
 
-/// A row that may be on the page.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    /// What it is sorted by; NaN for none.
-    key: f64,
-    /// The number of matches before it in the order of the names.
-    ordinal: u32,
-    /// The index of the object.
-    object: u32,
-    /// The index of the UVE's name in [`Scan::uves`].
-    uve: u32,
-}
-
-/// The rows of the objects that were visited.
-struct Scan<'q> {
-    query: &'q RowQuery,
-    /// The text to search for, in lower case.
-    search: String,
-    /// A name in lower case.
-    lower: String,
-    uves: Vec<Box<str>>,
-    total: u64,
-    matched: u32,
-    kept: Vec<Candidate>,
-    /// The worst row that was kept when the others were dropped.
-    worst: Option<Candidate>,
-    /// The rows of one slice, with the keys of their objects where the alarms are read.
-    slice: Vec<(Candidate, String)>,
-}
-
 impl UveView {
     /// Makes a page. Costs time in proportion to the objects of the table; a result waits for 64 objects of it at most.
     /// Ends early, with a page that nobody reads, when `is_wanted` is false.
@@ -201,7 +167,7 @@ impl Tables {
         let object = self.by_name.get(&*scan.query.table)?.at(row.object)?;
         let wanted = scan.uves.get(row.uve as usize)?;
         let uve = object.uves(&self.shapes).find(|uve| uve.shape.uve == *wanted)?;
-        let (attribute, reading) = uve.main_reading(&self.shapes).unwrap_or_default();
+        let (attribute, reading) = main_reading(&uve, &self.shapes).unwrap_or_default();
         Some(TableRow {
             name: String::from_utf8_lossy(object.name()).into_owned(),
             uve: uve.shape.uve.to_string(),
@@ -211,157 +177,15 @@ impl Tables {
             expected: reading.expected,
             score: reading.score,
             anomaly: reading.is_anomaly,
-            partial: uve.is_partial(),
+            partial: uve.is_partial,
             alarms: Vec::new(),
         })
     }
 }
 
-impl<'q> Scan<'q> {
-    fn new(query: &'q RowQuery) -> Self {
-        Self {
-            query,
-            search: query.search.to_lowercase(),
-            lower: String::new(),
-            uves: Vec::new(),
-            total: 0,
-            matched: 0,
-            kept: Vec::new(),
-            worst: None,
-            slice: Vec::new(),
-        }
-    }
-
-    fn reads_alarms(&self) -> bool {
-        self.query.alarms.is_some() || self.query.sort == SortBy::Alarm
-    }
-
-    /// Takes the rows of an object.
-    fn visit(&mut self, tables: &Tables, objects: &Objects, name: &str) {
-        let Some((index, object)) = objects.find(name) else { return };
-        let is_named = self.is_named(name);
-        for uve in object.uves(&tables.shapes) {
-            if self.query.uve.as_ref().is_some_and(|wanted| **wanted != *uve.shape.uve) {
-                continue;
-            }
-            self.total += 1;
-            if !is_named {
-                continue;
-            }
-            let Some(key) = self.key(|| uve.main_reading(&tables.shapes).map(|(_, it)| it).unwrap_or_default()) else {
-                continue;
-            };
-            let uve = self.uve_index(uve.shape);
-            let row = Candidate { key, ordinal: 0, object: index, uve };
-            let key = if self.reads_alarms() { format!("{}:{name}", self.query.table) } else { String::new() };
-            self.slice.push((row, key));
-        }
-    }
-
-    /// What a row is sorted by; `None` if its reading does not pass the filter. The reading is made only if it is needed.
-    fn key(&self, reading: impl FnOnce() -> Reading) -> Option<f64> {
-        let is_read = matches!(self.query.sort, SortBy::Expected | SortBy::Score | SortBy::Value);
-        if !is_read && !self.query.anomalies_only {
-            return Some(f64::NAN);
-        }
-        let reading = reading();
-        let number = match self.query.sort {
-            SortBy::Alarm | SortBy::Name | SortBy::Uve => None,
-            SortBy::Expected => reading.expected,
-            SortBy::Score => reading.score.map(f64::abs),
-            SortBy::Value => reading.value,
-        };
-        (reading.is_anomaly || !self.query.anomalies_only).then_some(number.unwrap_or(f64::NAN))
-    }
-
-    fn is_named(&mut self, name: &str) -> bool {
-        if self.search.is_empty() {
-            return true;
-        }
-        if name.is_ascii() {
-            self.lower.clear();
-            self.lower.push_str(name);
-            self.lower.make_ascii_lowercase();
-        } else {
-            self.lower = name.to_lowercase();
-        }
-        self.lower.contains(&self.search)
-    }
-
-    /// The index of a UVE's name, of which there are few.
-    fn uve_index(&mut self, shape: &UveShape) -> u32 {
-        let index = self.uves.iter().position(|known| *known == shape.uve).unwrap_or_else(|| {
-            self.uves.push(shape.uve.clone());
-            self.uves.len() - 1
-        });
-        u32::try_from(index).unwrap_or(u32::MAX)
-    }
-
-    /// Keeps the rows of a slice that may be on the page.
-    fn keep_slice(&mut self) {
-        let most = self.end().max(MIN_KEPT).saturating_mul(2);
-        for (mut row, _) in std::mem::take(&mut self.slice) {
-            row.ordinal = self.matched;
-            self.matched = self.matched.saturating_add(1);
-            if self.worst.is_none_or(|worst| self.compare(&row, &worst).is_lt()) {
-                self.kept.push(row);
-            }
-            if self.kept.len() >= most {
-                self.drop_worst();
-            }
-        }
-    }
-
-    /// The rows up to the end of the page.
-    fn end(&self) -> usize {
-        self.query.offset.saturating_add(self.query.limit)
-    }
-
-    /// Drops the rows that come behind the page.
-    fn drop_worst(&mut self) {
-        let mut kept = std::mem::take(&mut self.kept);
-        let end = self.end();
-        if end < kept.len() {
-            kept.select_nth_unstable_by(end, |left, right| self.compare(left, right));
-            kept.truncate(end);
-            self.worst = kept.iter().copied().max_by(|left, right| self.compare(left, right));
-        }
-        self.kept = kept;
-    }
-
-    /// The rows of the page, in order.
-    fn page(&mut self) -> Vec<Candidate> {
-        self.drop_worst();
-        let mut kept = std::mem::take(&mut self.kept);
-        let offset = self.query.offset.min(kept.len());
-        if (1..kept.len()).contains(&offset) {
-            kept.select_nth_unstable_by(offset, |left, right| self.compare(left, right));
-        }
-        let mut page = kept.split_off(offset);
-        page.sort_unstable_by(|left, right| self.compare(left, right));
-        page
-    }
-
-    fn compare(&self, left: &Candidate, right: &Candidate) -> Ordering {
-        let signed = |ordering: Ordering| if self.query.is_descending { ordering.reverse() } else { ordering };
-        let by_name = left.ordinal.cmp(&right.ordinal);
-        match self.query.sort {
-            SortBy::Name => signed(by_name),
-            SortBy::Uve => {
-                let uve = |row: &Candidate| self.uves.get(row.uve as usize);
-                signed(uve(left).cmp(&uve(right))).then(by_name)
-            }
-            SortBy::Alarm | SortBy::Expected | SortBy::Score | SortBy::Value => {
-                let by_absence = left.key.is_nan().cmp(&right.key.is_nan());
-                let by_key = left.key.partial_cmp(&right.key).map_or(Ordering::Equal, signed);
-                by_absence.then(by_key).then(by_name)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
     use std::sync::Arc;
 
     use daemon_alarms::row::AlarmRow;
@@ -369,6 +193,7 @@ mod tests {
     use proxy_uve::schema::Schema;
     use proxy_uve::{Plan, StreamName};
 
+    use super::scan::MIN_KEPT;
     use super::*;
 
     const SUM: &str = "AggProxySum-S-a";

@@ -62,7 +62,6 @@ pub(crate) struct Group {
     /// Requests the ends of partitions with the records of open transactions.
     high_client: BaseConsumer<LogContext>,
     transactions: Transactions,
-    /// The signs of life of the worker's thread.
     heartbeat: Heartbeat,
     name: OwnName,
     placement: Placement,

@@ -1,6 +1,7 @@
 //! The transactions of a worker: results, states, dead letters and offsets are committed together or not at all.
 
 mod deadline;
+mod deliveries;
 mod failure;
 mod states;
 mod writer;
@@ -12,18 +13,16 @@ use daemon_base::failpoint;
 use daemon_log::PartitionId;
 use daemon_partition::Heartbeat;
 use rdkafka::ClientConfig;
-use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
-use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message as _};
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, warn};
 
-use crate::client::{self, Connection, LogContext};
+use crate::client::{Connection, LogContext};
 use crate::input_topics::InputTopics;
 use crate::member::{MemberError, ShardCommit};
 use crate::names::Names;
@@ -31,7 +30,8 @@ use crate::settings::ResultMessages;
 use crate::topology::Topology;
 
 use self::deadline::{GivenUp, has_timed_out, retried};
-use self::failure::{FirstFailure, code, reason, refused_topic};
+pub(crate) use self::deliveries::Deliveries;
+use self::failure::{code, reason};
 pub(crate) use self::states::StatesTransaction;
 use self::writer::Writer;
 
@@ -272,42 +272,6 @@ fn is_fenced(producer: &BaseProducer<Deliveries>, error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
     let codes = [code(error), producer.client().fatal_error().map(|(code, _)| code)];
     codes.into_iter().flatten().any(|code| matches!(code, Fenced | InvalidProducerEpoch | ProducerFenced))
-}
-
-/// The client context that keeps the first delivery error.
-#[derive(Debug, Default)]
-pub(crate) struct Deliveries {
-    failed: FirstFailure,
-}
-
-impl Deliveries {
-    /// Takes the first error since the last call.
-    pub(crate) fn take_failure(&self) -> Option<KafkaError> {
-        self.failed.take().map(|(_, error)| error)
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if let Some(topic) = refused_topic(message) {
-            self.failed.keep(topic, &KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed));
-        }
-        client::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        debug!(%error, reason, "Kafka's client.");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, record)) = result {
-            self.failed.keep(record.topic(), error);
-        }
-    }
 }
 
 #[cfg(test)]

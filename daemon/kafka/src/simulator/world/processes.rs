@@ -162,8 +162,7 @@ impl World {
         let client = self.coordinator.borrow_mut().join(self.clock.monotonic());
         let transactional_id = self.transactional_id(&used, client);
         let (restorer, requests, restored) = Restorer::without_thread();
-        let topology = self.polled_topology();
-        let builder = self.builder_of_process();
+        let (topology, builder) = (self.polled_topology(), self.builder_of_process());
         let (backpressure, control, failures): (Arc<Backpressure>, Arc<Control>, _) = Default::default();
         let member = SimulatedMember { world: Rc::clone(self), client, transactional_id, is_ready: false };
         let worker = Worker::new(Parts {

@@ -55,7 +55,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	.ci/otel-collector >/dev/null
 	.ci/telegraf >/dev/null
 	.ci/otlp-prometheus >/dev/null
-	$(CARGO) test -p daemon --all-features --test agents --test otlp_prometheus -- --ignored
+	$(CARGO) test -p daemon --all-features --test agents --test otlp_prometheus --test prometheus -- --ignored
 	PAGE_TEST_OBJECTS=100000 $(CARGO) test -p daemon --all-features --test page very_many_objects
 	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon-view --all-features --lib bytes_of_a_history
 	benches/detect --quick

@@ -77,16 +77,6 @@ pub enum RequestError {
         /// What was found where.
         reason: String,
     },
-    /// A point is too large.
-    #[error("a point of `{metric}` has {found} bytes, at most {limit} are taken; send fewer buckets or exemplars")]
-    TooLargePoint {
-        /// The beginning of the name of the metric.
-        metric: String,
-        /// Its length.
-        found: usize,
-        /// The limit.
-        limit: usize,
-    },
     /// More of something than a request may have.
     #[error("the request has more than {limit} {what}; lower the batch size of the exporter")]
     TooMany {

@@ -20,7 +20,8 @@ pub mod sent;
 
 use self::decoded::Decoded;
 use crate::protobuf::{Fields, ProtobufError};
-use crate::{Limits, Series, SeriesError};
+use crate::series::shortened;
+use crate::{Limits, Series, SeriesError, SeriesFault};
 
 /// The version of the protocol, which the content type names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -123,16 +124,6 @@ pub enum RequestError {
         /// The limit.
         limit: usize,
     },
-    /// A series is too large.
-    #[error("series {number} of the request has {found} bytes, at most {limit} are taken; send less of it at a time")]
-    TooLargeSeries {
-        /// Its number, from 1.
-        number: usize,
-        /// Its length.
-        found: usize,
-        /// The limit.
-        limit: usize,
-    },
 }
 
 /// Decompresses a body. Its length is checked before memory is taken.
@@ -190,7 +181,14 @@ impl<'b> Request<'b> {
     /// called before. What it made of the series must be dropped.
     pub fn series(&self, mut take: impl FnMut(Result<Series<'_>, SeriesError>)) -> Result<(), RequestError> {
         let (mut samples, mut decoded) = (0, Decoded::default());
+        let limit = self.limits.series_bytes;
         for (index, encoded) in self.series.iter().enumerate() {
+            if encoded.len() > limit {
+                // Not decoded: what it takes would not be bounded.
+                let metric = shortened(decoded::metric(self.version, encoded, &self.symbols, limit));
+                take(Err(SeriesError { metric, fault: SeriesFault::TooLarge { length: encoded.len(), limit } }));
+                continue;
+            }
             let read = decoded.read(self.version, encoded, &self.symbols);
             read.map_err(|error| RequestError::NotProtobuf { reason: format!("series {}: {error}", index + 1) })?;
             samples += decoded.pass(&self.limits, &mut take);
@@ -202,12 +200,8 @@ impl<'b> Request<'b> {
     }
 
     fn add_series(&mut self, encoded: &'b [u8]) -> Result<(), RequestError> {
-        let (number, found, limit) = (self.series.len() + 1, encoded.len(), self.limits.series_bytes);
-        if number > self.limits.series {
+        if self.series.len() >= self.limits.series {
             return Err(RequestError::TooMany { what: "series", limit: self.limits.series });
-        }
-        if found > limit {
-            return Err(RequestError::TooLargeSeries { number, found, limit });
         }
         self.series.push(encoded);
         Ok(())

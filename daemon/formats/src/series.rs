@@ -263,6 +263,17 @@ pub enum SeriesFault {
         /// Their number.
         count: usize,
     },
+    /// More bytes than are allowed.
+    #[error(
+        "it has {length} bytes, at most {limit} are taken; drop or shorten labels, or send fewer samples, buckets or \
+         exemplars at a time"
+    )]
+    TooLarge {
+        /// The length of the encoded message: a series with its samples, or a point.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// More labels than are allowed.
     #[error("it has {found} labels, at most {limit} are taken; drop some")]
     TooManyLabels {

@@ -63,8 +63,9 @@ fn read_metric(metric: Metric<'_>, points: &mut Points<'_>) -> Result<(), Reques
         let kind = kind(&data);
         points.metric(&name, &unit, kind)?;
         each(data.data_points, |raw| {
-            points.count(raw.len())?;
-            points.point(data_point(raw, points.limits)?, kind);
+            if points.count(raw.len())? {
+                points.point(data_point(raw, points.limits)?, kind);
+            }
             Ok(())
         })?;
     }

@@ -143,17 +143,18 @@ impl<'t> Points<'t> {
         Ok(())
     }
 
-    /// Counts a point before it is decoded.
-    pub(super) fn count(&mut self, encoded: usize) -> Result<(), RequestError> {
+    /// Counts a point before it is decoded. Whether it is: one that is too large is refused.
+    pub(super) fn count(&mut self, encoded: usize) -> Result<bool, RequestError> {
         self.seen += 1;
         if self.seen > self.limits.samples {
             return Err(RequestError::TooMany { what: "points", limit: self.limits.samples });
         }
-        if encoded > self.limits.series_bytes {
-            let (metric, limit) = (shortened(&self.metric.name), self.limits.series_bytes);
-            return Err(RequestError::TooLargePoint { metric, found: encoded, limit });
+        let limit = self.limits.series_bytes;
+        if encoded > limit {
+            let fault = SeriesFault::TooLarge { length: encoded, limit };
+            (self.take)(Err(SeriesError { metric: shortened(&self.metric.name), fault }));
         }
-        Ok(())
+        Ok(encoded <= limit)
     }
 
     /// Passes a point on.

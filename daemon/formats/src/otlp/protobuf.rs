@@ -95,8 +95,9 @@ fn metric(field: Field<'_>, points: &mut Points<'_>) -> Result<(), RequestError>
     };
     points.metric(name, unit, kind)?;
     each(data.message()?, 1, |field| {
-        points.count(field.bytes()?.len())?;
-        points.point(data_point(field, numbers, points.limits)?, kind);
+        if points.count(field.bytes()?.len())? {
+            points.point(data_point(field, numbers, points.limits)?, kind);
+        }
         Ok(())
     })
 }

@@ -125,6 +125,28 @@ impl<'b> Decoded<'b> {
 }
 
 /// `prometheus.Label`; `None` if it is not UTF-8, which is the fault of one series and not of the request.
+/// The name of the metric of a series that is not decoded; empty if it has none, or if its references have more bytes than
+/// `limit`.
+pub(super) fn metric<'b>(version: Version, encoded: &'b [u8], symbols: &[Option<&'b str>], limit: usize) -> &'b str {
+    let mut fields = Fields::of(encoded).map_while(Result::ok).filter(|field| field.number == 1);
+    match version {
+        Version::V1 => {
+            let labels = fields.filter_map(|field| label(field).ok()?);
+            labels.into_iter().find(|(name, _)| *name == METRIC_NAME).map(|(_, value)| value).unwrap_or_default()
+        }
+        Version::V2 => {
+            let mut references = Vec::new();
+            // The references of all labels are one field.
+            let is_bounded = |field: &Field<'_>| field.bytes().is_ok_and(|packed| packed.len() <= limit);
+            let _ = fields.next().filter(is_bounded).map(|field| field.add_unsigned(&mut references));
+            let text = |reference: u64| usize::try_from(reference).ok().and_then(|index| *symbols.get(index)?);
+            let (pairs, _) = references.as_chunks();
+            let found = pairs.iter().find(|[name, _]| text(*name) == Some(METRIC_NAME));
+            found.and_then(|[_, value]| text(*value)).unwrap_or_default()
+        }
+    }
+}
+
 fn label<'b>(field: Field<'b>) -> Result<Option<(&'b str, &'b str)>, ProtobufError> {
     let (mut name, mut value) = (&b""[..], &b""[..]);
     for field in field.message()? {

@@ -157,13 +157,10 @@ fn every_limit_is_held_at_its_bound_and_beyond() {
     let (one, two) = (request_1(&series), request_2(&series));
     let wide = Limits::default();
     type Set = fn(&mut Limits, usize);
-    let longest =
-        prost::encoding::message::encoded_len(1, &TimeSeries1::decode(&one[2..2 + usize::from(one[1])]).unwrap()) - 2;
-    let cases: [(&str, Set, usize, Version, &[u8]); 4] = [
+    let cases: [(&str, Set, usize, Version, &[u8]); 3] = [
         ("more than 1 series", |limits, to| limits.series = to, 2, Version::V1, &one),
         ("more than 1 samples", |limits, to| limits.samples = to, 2, Version::V1, &one),
         ("more than 3 symbols", |limits, to| limits.symbols = to, 4, Version::V2, &two),
-        ("series 1 of the request has", |limits, to| limits.series_bytes = to, longest, Version::V1, &one),
     ];
     for (expected, set, enough, version, body) in cases {
         let mut limits = wide;
@@ -173,6 +170,23 @@ fn every_limit_is_held_at_its_bound_and_beyond() {
         let error = read(version, body, limits).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn a_series_with_too_many_bytes_is_rejected_and_the_others_are_taken() {
+    let long = "x".repeat(300);
+    let series = [
+        written(&[(METRIC_NAME, "a"), ("long", &long)], &[point(1, 1.0)]),
+        written(&[(METRIC_NAME, "b")], &[point(1, 1.0)]),
+        written(&[(METRIC_NAME, "c")], &vec![point(1, 1.0); 40]),
+    ];
+    let limits = Limits { series_bytes: 300, ..Limits::default() };
+    let is_too_large = |text: &str, name: &str| text.starts_with(&format!("series `{name}`: it has "));
+    let found = read(Version::V1, &request_1(&series), limits).unwrap();
+    assert!(is_too_large(&found[0], "a") && is_too_large(&found[2], "c") && found.len() == 3, "{found:?}");
+    // The label is in the symbols.
+    let found = read(Version::V2, &request_2(&series), limits).unwrap();
+    assert!(found[0].contains("long=xxx") && is_too_large(&found[2], "c") && found.len() == 3, "{found:?}");
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn a_full_log_is_a_reason_to_retry() {
     let written = |value| [series(&[(NAME, "temperature"), ("room", "x")], &[point(now_ms(), value)])];
     let replies: Vec<_> = (0..5).map(|value| send(&daemon, V2, &written(f64::from(value)))).collect();
     let full = replies.iter().find(|reply| reply.status != 204).expect("the log is full");
-    assert_eq!((full.status, full.retry_after.as_deref()), (429, Some("1")), "{}", full.body);
+    assert_eq!((full.status, full.retry_after.as_deref()), (503, Some("1")), "{}", full.body);
     assert_eq!(full.written, ["0", "0", "0"]);
 }
 

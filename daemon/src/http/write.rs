@@ -4,8 +4,8 @@
 //! * <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>
 //!
 //! [`[[streams]]`](daemon_sources::mapping) decides what becomes of a series. The response follows once all accepted
-//! samples are on disk. Senders retry after 5xx and 429 and drop the request after any other 4xx, so those mean that the
-//! data can never be taken:
+//! samples are on disk. Senders retry after 5xx and drop the request after 4xx, so those mean that the data can never
+//! be taken:
 //!
 //! | status | meaning |
 //! |---|---|
@@ -13,8 +13,7 @@
 //! | 400 | not a message of the protocol; or some samples can never be taken, and all others are durable |
 //! | 413 | the body is above `http.max_body_bytes` |
 //! | 415 | another content type than that of the two messages, or another coding than snappy |
-//! | 429 | the backlog or the requests in flight are at their limit |
-//! | 503 | the body came too slowly, the write to the log failed, or the daemon is stopping |
+//! | 503 | the backlog or the requests in flight are at their limit, the body came too slowly, the write to the log failed, or the daemon is stopping |
 //!
 //! A sender that got no response sends the same body again. Its digest is the idempotency key of the write, so that the
 //! samples count once; Kafka's log has no such keys, and there the readings of counters alone can be repeated.
@@ -62,8 +61,9 @@ pub(super) async fn post(
         Ok(tally) => (answer(&tally), written(&tally)),
         Err(response) => (*response, [0; 3]),
     };
-    if response.status() == StatusCode::REQUEST_TIMEOUT {
-        // After 408 a sender would drop what it can send again.
+    if [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&response.status()) {
+        // After 408 a sender would drop what it can send again, and so does Prometheus after 429 unless it is configured
+        // with `retry_on_http_429`.
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     if version == Version::V2 {

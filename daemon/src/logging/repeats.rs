@@ -128,23 +128,31 @@ where
 /// must not make a line of its own or change how the rest reads, which could look like a message of the daemon.
 fn in_one_line(line: String) -> String {
     let text = line.strip_suffix('\n').unwrap_or(&line);
-    // Colours begin with an escape; that of a field is escaped already.
-    let escapes = |character: char| !matches!(character, '\x1b' | '\t') && is_not_shown(character);
-    if !text.contains(escapes) {
+    if !text.contains(|character| character != '\t' && is_not_shown(character)) {
         return line;
     }
-    let mut escaped = text.chars().fold(String::new(), |mut escaped, character| {
+    let mut escaped = String::with_capacity(line.len());
+    for (at, character) in text.char_indices() {
         match character {
             '\n' => escaped += "\\n",
             '\r' => escaped += "\\r",
+            '\x1b' if is_style(&text[at..]) => escaped.push(character),
+            '\t' => escaped.push(character),
             // Of JSON, too.
-            _ if escapes(character) => escaped += &format!("\\u{:04x}", u32::from(character)),
+            _ if is_not_shown(character) => escaped += &format!("\\u{:04x}", u32::from(character)),
             _ => escaped.push(character),
         }
-        escaped
-    });
+    }
     escaped.push('\n');
     escaped
+}
+
+/// Whether a text begins with a code for colours and weights, as a line in a terminal has them. Of a sender they change
+/// nothing but those.
+fn is_style(text: &str) -> bool {
+    let numbers =
+        text.strip_prefix("\x1b[").map(|text| text.trim_start_matches(|it: char| it.is_ascii_digit() || it == ';'));
+    numbers.is_some_and(|rest| rest.starts_with('m'))
 }
 
 fn kind(event: &Event<'_>) -> Kind {
@@ -266,6 +274,13 @@ mod tests {
     fn a_text_does_not_turn_the_rest_of_its_line() {
         let lines = logged(|| warn!(node = %"a\u{202e}b", "It failed."));
         assert!(lines.len() == 1 && lines[0].ends_with("node=a\\u202eb"), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_text_does_not_move_the_cursor() {
+        let lines = logged(|| warn!(node = %"a\x1b[2K\x1b[1Gb\x1b", "It failed."));
+        assert!(lines.len() == 1 && lines[0].ends_with("node=a\\u001b[2K\\u001b[1Gb\\u001b"), "{lines:#?}");
+        assert_eq!(in_one_line("\x1b[2mx\x1b[0;31my\n".to_owned()), "\x1b[2mx\x1b[0;31my\n");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
     send(&[NotifyState::Ready]);
     let watchdog = watchdog();
     let interval = watchdog.map_or(INTERVAL, |watchdog| (watchdog / 4).clamp(SHORTEST, INTERVAL));
-    let (mut sent, mut is_silent) = (None, false);
+    let (mut sent, mut is_silent, mut looked_at) = (None, false, clock.monotonic());
     loop {
         let status = state.hindrance().map_or_else(|| "Ready.".to_owned(), |reason| format!("Not ready: {reason}"));
         if sent.as_ref() != Some(&status) {
@@ -53,8 +53,12 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
             sent = Some(status);
         }
         if let Some(watchdog) = watchdog {
-            let silence = workers.heartbeats.longest_silence(clock.monotonic());
-            let hangs = silence > watchdog / SILENCE_PART;
+            let now = clock.monotonic();
+            let silence = workers.heartbeats.longest_silence(now);
+            // Where this thread was late itself, the process stood still, such as in a machine that was suspended: the
+            // workers have not had the time for a sign of life either.
+            let was_late = now.saturating_sub(std::mem::replace(&mut looked_at, now)) > 2 * interval;
+            let hangs = !was_late && silence > watchdog / SILENCE_PART;
             if !hangs {
                 send(&[NotifyState::Watchdog]);
             } else if !is_silent {

@@ -51,6 +51,12 @@ impl Manager {
         Daemon::spawn(command).unwrap()
     }
 
+    /// Forgets what was sent up to now, also what was not received yet.
+    fn forget(&mut self) {
+        while self.socket.recv(&mut [0; 4096]).is_ok() {}
+        self.received.clear();
+    }
+
     /// Waits for a message with this line.
     fn wait_for(&mut self, line: &str) {
         self.wait_for_all(line, 1);
@@ -140,9 +146,25 @@ fn on_kafka_a_restore_that_hangs_is_noticed() {
     daemon.stop();
 }
 
+#[test]
+fn a_process_that_stood_still_is_not_one_that_hangs() {
+    let data = TempDir::new().unwrap();
+    let mut manager = Manager::new(data.path());
+    let daemon = manager.spawn(command("run", &data.path().join("log"), &[]), Some(WATCHDOG));
+    manager.wait_for("WATCHDOG=1");
+    daemon.signal("STOP");
+    std::thread::sleep(WATCHDOG);
+    manager.forget();
+    daemon.signal("CONT");
+    manager.wait_for("WATCHDOG=1");
+    assert!(!manager.received.iter().any(|it| it.contains("WATCHDOG=trigger")), "{:?}", manager.received);
+    drop(manager);
+    daemon.stop();
+}
+
 /// Waits for signs of life for twice the time of the watchdog.
 fn shows_life_for_long(manager: &mut Manager, daemon: &Daemon) {
-    manager.received.clear();
+    manager.forget();
     // They come once a second.
     manager.wait_for_all("WATCHDOG=1", 2 * WATCHDOG.as_secs() as usize);
     assert!(!daemon.stderr().contains("A worker makes no progress"), "{}", daemon.stderr());

@@ -85,9 +85,10 @@ pub(super) fn id_of(headers: &HeaderMap) -> Option<TokenHash> {
 
 /// A cookie that no script reads, that under TLS no request without it has, and that a browser sends from a page of another
 /// site only with a link that is followed, such as one of an alert. Of such a link comes a `GET`, which changes nothing.
+/// Without a path it is for the folder of the login: behind a proxy, other applications of the host do not get it.
 fn cookie(id: &str, age: Duration, is_secure: bool) -> String {
     let secure = if is_secure { "; Secure" } else { "" };
-    format!("{COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", age.as_secs())
+    format!("{COOKIE}={id}; Max-Age={}; HttpOnly; SameSite=Lax{secure}", age.as_secs())
 }
 
 #[cfg(test)]
@@ -107,13 +108,13 @@ mod tests {
         let token = hash_of("token");
         let at = Duration::from_secs;
         let first = sessions.begin(token, at(0), true).unwrap();
-        assert!(first.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure"), "{first}");
+        assert!(first.ends_with("; Max-Age=43200; HttpOnly; SameSite=Lax; Secure"), "{first}");
         assert!(!first.contains("token"), "{first}");
         let second = sessions.begin(token, at(1), false).unwrap();
         assert!(!second.contains("Secure") && second != first, "{second}");
         assert_eq!(sessions.token(&id(&first), at(43_199)), Some(token));
         assert_eq!(sessions.token(&id(&first), at(43_200)), None);
-        assert!(sessions.end(Some(&id(&second)), false).contains("session=; Path=/; Max-Age=0"));
+        assert!(sessions.end(Some(&id(&second)), false).contains("session=; Max-Age=0"));
         assert_eq!(sessions.token(&id(&second), at(2)), None);
         assert_eq!(sessions.token(&hash_of(""), at(2)), None);
         for _ in 1..MAX_SESSIONS_OF_TOKEN {

@@ -24,6 +24,7 @@ use percent_encoding::NON_ALPHANUMERIC;
 use serde::Deserialize;
 
 use crate::http::body::Refusal;
+use crate::http::listeners::ListenerInfo;
 use crate::http::listing::{self, Form, Listing, Requester, Selection};
 use crate::http::{Shared, bad_path, json, problem};
 use daemon_view::{Filter, Names, Walk};
@@ -109,13 +110,14 @@ pub(super) async fn types(
     State(shared): State<Arc<Shared>>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
     Extension(client): Extension<Client>,
+    Extension(listener): Extension<Arc<ListenerInfo>>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
     if let Some(refusal) = unless_flat(query, "the list of types takes none") {
         return refusal;
     }
-    let form = Form::Types(format!("{}/analytics/uves/", base(&headers)));
+    let form = Form::Types(format!("{}/analytics/uves/", base(&headers, &listener)));
     let listing = Listing::new(Arc::clone(&shared.view), Walk::tables(), form);
     listing::answer(&shared, listing, Requester { client, uri: &uri }, &Selection::default()).await
 }
@@ -127,6 +129,7 @@ pub(super) async fn list(
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<UveQuery>, QueryRejection>,
     Extension(client): Extension<Client>,
+    Extension(listener): Extension<Arc<ListenerInfo>>,
     headers: HeaderMap,
     uri: Uri,
 ) -> Response {
@@ -135,8 +138,10 @@ pub(super) async fn list(
         Err(refusal) => return *refusal,
     };
     if let Some(name) = &selection.name {
-        let is_type = |name: &&str| !shared.view.tables_of(name).is_empty();
-        let uve_type = plural.strip_suffix('s').filter(|singular| is_type(singular)).unwrap_or(&plural);
+        // Where both are types, it is the one that the path has.
+        let is_type = |name: &str| !shared.view.tables_of(name).is_empty();
+        let singular = plural.strip_suffix('s').filter(|singular| !is_type(&plural) && is_type(singular));
+        let uve_type = singular.unwrap_or(&plural);
         return object(&shared, uve_type, name, &selection);
     }
     let Some(uve_type) = plural.strip_suffix('s') else {
@@ -144,7 +149,8 @@ pub(super) async fn list(
         return problem(StatusCode::NOT_FOUND, &text);
     };
     let encoded = percent_encoded(uve_type, RESERVED_BUT_COLON);
-    let form = Form::Links(format!("{}/analytics/uves/{encoded}/", base(&headers)), link_query(&selection.cfilt));
+    let form =
+        Form::Links(format!("{}/analytics/uves/{encoded}/", base(&headers, &listener)), link_query(&selection.cfilt));
     listed(&shared, (uve_type, ""), form, &selection, Requester { client, uri: &uri }).await
 }
 
@@ -294,7 +300,8 @@ fn tables(shared: &Shared, uve_type: &str) -> Result<Vec<String>, Box<Response>>
 }
 
 /// The base URL of links: the server under the name that the client used.
-fn base(headers: &HeaderMap) -> String {
+fn base(headers: &HeaderMap, listener: &ListenerInfo) -> String {
+    let scheme = if listener.is_tls { "https" } else { "http" };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    format!("http://{host}")
+    format!("{scheme}://{host}")
 }

@@ -58,6 +58,12 @@ impl ObjectLabels {
         self
     }
 
+    /// Whether objects of a stream may have a label of this name.
+    pub fn has(&self, stream: &str, table: &str, label: &str) -> bool {
+        let named = self.0.get(stream).filter(|named| named.table == table);
+        named.is_some_and(|named| named.labels.iter().any(|(_, shown)| shown == label))
+    }
+
     /// The labels of an object, with their values; none for an object whose name labels did not make. Labels that were
     /// missing or empty are left out.
     pub fn of<'l>(&'l self, stream: &str, table: &str, name: &'l str) -> Vec<(&'l str, Cow<'l, str>)> {

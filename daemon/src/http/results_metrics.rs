@@ -139,9 +139,13 @@ impl<'o> Page<'o> {
         while !walk.is_done() {
             view.slice_of_results(&mut walk, |name, newest| {
                 let Newest { shape, attribute, end_ms, record } = newest;
-                let labels = self.labels(&table, name, &shape.uve);
+                // Made with the first series that is shown.
+                let mut labels = None;
                 series::of_attribute(shape, attribute, record, &mut |sample: &Sample<'_>| {
-                    self.add_sample((&labels, series::type_of(&shape.uve)), *end_ms, sample)
+                    if self.takes(*end_ms, sample) {
+                        let labels = labels.get_or_insert_with(|| self.labels(&table, name, &shape.uve));
+                        self.add_sample((labels, series::type_of(&shape.uve)), *end_ms, sample);
+                    }
                 });
             });
         }
@@ -152,20 +156,30 @@ impl<'o> Page<'o> {
         let (_, stream) = uve.split_once('-').unwrap_or_default();
         let [of_table, of_name, of_stream] = [table, name, stream].map(escaped);
         let mut labels = format!("table=\"{of_table}\",name=\"{of_name}\",stream=\"{of_stream}\"");
-        for (label, value) in self.objects.of(stream, table, name) {
-            // Writing to a string cannot fail.
-            let _ = write!(labels, ",{label}=\"{}\"", escaped(&value));
+        // Writing to a string cannot fail.
+        let of_object = self.objects.of(stream, table, name);
+        for (label, value) in &of_object {
+            let _ = write!(labels, ",{label}=\"{}\"", escaped(value));
+        }
+        // With `honor_labels`, an empty label keeps that of the scrape out, which is not the object's.
+        let is_of_target =
+            |label: &&str| self.objects.has(stream, table, label) && of_object.iter().all(|(it, _)| it != label);
+        for label in ["job", "instance"].iter().filter(|label| is_of_target(label)) {
+            let _ = write!(labels, ",{label}=\"\"");
         }
         labels
+    }
+
+    /// Whether a sample is shown. Counts those that are left out.
+    fn takes(&mut self, end_ms: u64, sample: &Sample<'_>) -> bool {
+        let is_left_out = self.series == self.limit || self.time.is_some_and(|(_, earliest)| end_ms < earliest);
+        self.left_out += usize::from(is_left_out && sample.value.is_some());
+        !is_left_out && sample.value.is_some()
     }
 
     /// Adds a sample with the labels and the type of its result.
     fn add_sample(&mut self, (labels, proxy_type): (&str, &str), end_ms: u64, sample: &Sample<'_>) {
         let Some(value) = sample.value else { return };
-        if self.series == self.limit || self.time.is_some_and(|(_, earliest)| end_ms < earliest) {
-            self.left_out += 1;
-            return;
-        }
         let lines = match self.metrics.get_mut(sample.name) {
             Some(lines) => lines,
             None => self.metrics.entry(sample.name.to_owned()).or_default(),

@@ -6,6 +6,9 @@
 say() { echo "$(basename "$0"): $*"; }
 fail() { say "$*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "needs root, for a root of its own"
+for tool in curl findmnt ip nsenter pgrep python3; do
+    command -v "$tool" >/dev/null || fail "needs $tool (of the packages curl, iproute2, procps, python3, util-linux)"
+done
 command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends debootstrap; }
 
 root=
@@ -37,7 +40,9 @@ quietly() {
 }
 
 # Runs a command in the root, without systemd, with the network of this machine.
-inside() { chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
+inside() {
+    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"
+}
 
 # The same with what systemd has: its network, its processes.
 booted() {
@@ -57,19 +62,30 @@ until_ok() {
     fail "waited a minute for $what"
 }
 
+# The steps of a start.
+has_child() { init=$(pgrep -P "$booted_by"); }
+is_started() { booted sh -c "systemctl is-system-running | grep -E 'running|degraded'"; }
+
 # Starts systemd, with all services that are enabled.
 boot() {
     rm -f "$root/usr/sbin/policy-rc.d"
-    cgroup=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)/clean-root-$$
+    cgroup=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)/clean-root-$$ ||
+        fail "needs cgroups of version 2: no such file system is mounted"
     mkdir "$cgroup"
     (
         echo "$BASHPID" >"$cgroup/cgroup.procs"
         exec unshare --fork --kill-child --pid --mount --net --uts --ipc --cgroup bash -euc "$START" boot "$root"
     ) >"$root/boot.log" 2>&1 </dev/null &
     booted_by=$!
-    until_ok "the child of $booted_by" pgrep -P "$booted_by"
-    init=$(pgrep -P "$booted_by")
-    until_ok "the end of the start of systemd" booted sh -c "systemctl is-system-running | grep -E 'running|degraded'"
+    for step in has_child is_started; do
+        for _ in $(seq 300); do
+            ! "$step" >/dev/null 2>&1 || continue 2
+            kill -0 "$booted_by" 2>/dev/null || break
+            sleep 0.2
+        done
+        tail "$root/boot.log" >&2
+        fail "systemd does not start in the root"
+    done
 }
 
 # pivot_root, as a process in a chroot may not make the user namespaces of PrivateUsers.

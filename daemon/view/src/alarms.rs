@@ -133,6 +133,21 @@ impl ObjectAlarms {
         all.filter(move |(_, alarm)| compares(alarm) && query.is_none_or(|query| query.selects(alarm)))
     }
 
+    /// The tables of the objects with alarms. Costs a look-up for each table, whatever objects it has.
+    pub(super) fn tables(&self) -> BTreeSet<String> {
+        let (mut tables, mut from) = (BTreeSet::new(), Bound::Unbounded);
+        while let Some((key, _)) =
+            self.rows.range::<str, _>((from.as_ref().map(String::as_str), Bound::Unbounded)).next()
+        {
+            let (table, _) = super::split_key(key);
+            // `;` comes after `:`; a key without it is an object of its own.
+            let is_object = table.len() == key.len();
+            from = if is_object { Bound::Excluded(table.to_owned()) } else { Bound::Included(format!("{table};")) };
+            tables.insert(table.to_owned());
+        }
+        tables
+    }
+
     /// The next objects of a table with alarms, `most` at most: the key of each and the UVEs that its alarms are about. They
     /// come after the key `after`, up to and with the key `end`; `None` is the first and the last object of the table.
     pub(super) fn next_uves(

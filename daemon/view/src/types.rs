@@ -102,7 +102,7 @@ impl UveView {
     pub fn table_of_object(&self, uve_type: &str, name: &str) -> Option<String> {
         let mut tables = self.tables_of(uve_type);
         let has_object = |table: &String| self.object(table, name, &Filter::default()).is_some();
-        if let Some(first) = tables.iter().position(has_object).or((!tables.is_empty()).then_some(0)) {
+        if let Some(first) = tables.iter().position(has_object).or_else(|| (!tables.is_empty()).then_some(0)) {
             return Some(tables.swap_remove(first));
         }
         self.index().has(&format!("{uve_type}:{name}")).then(|| uve_type.to_owned())

@@ -438,25 +438,66 @@ fn alerts(alertmanager: &Alertmanager, firing: u64) -> [Value; 2] {
     alerts.try_into().unwrap()
 }
 
-#[test]
-fn the_links_of_alerts_lead_to_the_charts_that_explain_them_in_two_clicks() {
-    let (data, first, alertmanager) = (TempDir::new().unwrap(), first_minute(), Alertmanager::start());
-    let [port] = free_ports();
-    let busy = r#"alarms=[{rule='alarm "busy network" when AggProxySum.value > 0'}]"#;
-    let settings = [
-        busy.to_owned(),
+/// A rule whose alerts lead to the page at `port`, one of them for an object of its own.
+fn settings_of_alerts(alertmanager: &Alertmanager, port: u16, rule: &str) -> [String; 6] {
+    [
+        rule.to_owned(),
         format!("http.listen=127.0.0.1:{port}"),
         format!("sinks.alertmanager.url={}", alertmanager.url()),
         format!("sinks.alertmanager.page_url=http://127.0.0.1:{port}"),
         "sinks.alertmanager.alarms_per_group=1".to_owned(),
         "sinks.alertmanager.refresh_interval=5s".to_owned(),
-    ];
+    ]
+}
+
+fn link(alert: &Value) -> String {
+    assert_eq!(alert["annotations"]["page"], alert["generatorURL"], "{alert}");
+    alert["generatorURL"].as_str().unwrap().to_owned()
+}
+
+/// The links of alarms of missing data: the table, which is not one of Contrail's, has no object any more.
+#[test]
+fn the_links_of_alerts_lead_to_objects_that_are_gone() {
+    let (data, first, alertmanager) = (TempDir::new().unwrap(), first_minute(), Alertmanager::start());
+    let [port] = free_ports();
+    let rule = r#"alarms=[{rule='alarm "nodata" when no data in AggProxySum'}]"#;
+    let settings = settings_of_alerts(&alertmanager, port, rule);
+    let daemon = start(&data, &settings.iter().map(String::as_str).collect::<Vec<_>>());
+    for minute in 0..30 {
+        let keys = if minute < 10 { &["Svc:s1", "Svc:s2", "ObjectVNTable:a"][..] } else { &["ObjectVNTable:a"] };
+        let ts = first + minute * MINUTE;
+        let lines = keys.iter().map(|key| json!({ "key": key, "attr": "egress_flow_count", "ts": ts, "value": 5 }));
+        post(&daemon, &lines.map(|line| format!("{line}\n")).collect::<String>());
+    }
+    daemon.wait_until_applied();
+    let [of_object, of_group] = alerts(&alertmanager, 2);
+    assert_eq!(get(&daemon, "/analytics/uves/svcs"), json!([]));
+    let browser = Browser::start(1400, 1000);
+    browser.open(&link(&of_object));
+    browser.wait(&format!("document.querySelector('h1').textContent === {}", of_object["labels"]["object"]));
+    browser.wait("document.querySelectorAll('.mark.fired').length > 0");
+    browser.open("about:blank");
+    browser.open(&link(&of_group));
+    browser.wait("document.querySelector('form [role=status]').textContent === '2 rows'");
+    assert_eq!(browser.value("document.querySelector('#type').value"), json!("Svcs"));
+    browser.click(".virtual tbody a");
+    browser.wait("document.querySelectorAll('.mark.fired').length > 0");
+    assert_eq!(browser.console(), Vec::<String>::new());
+    browser.open("about:blank");
+    browser.open(&daemon.url("/#/objects?type=nothings"));
+    browser.wait("document.querySelector('.virtual').innerText.includes('The type nothings has no objects.')");
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_links_of_alerts_lead_to_the_charts_that_explain_them_in_two_clicks() {
+    let (data, first, alertmanager) = (TempDir::new().unwrap(), first_minute(), Alertmanager::start());
+    let [port] = free_ports();
+    let busy = r#"alarms=[{rule='alarm "busy network" when AggProxySum.value > 0'}]"#;
+    let settings = settings_of_alerts(&alertmanager, port, busy);
     let daemon = daemon_with(&data, first, &settings.iter().map(String::as_str).collect::<Vec<_>>());
     let [of_object, of_group] = alerts(&alertmanager, NETWORKS);
-    let link = |alert: &Value| {
-        assert_eq!(alert["annotations"]["page"], alert["generatorURL"], "{alert}");
-        alert["generatorURL"].as_str().unwrap().to_owned()
-    };
     let browser = Browser::start(1400, 1000);
     browser.open(&link(&of_object));
     browser.wait(&format!("document.querySelector('h1').textContent === {}", of_object["labels"]["object"]));

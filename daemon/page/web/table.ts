@@ -2,7 +2,7 @@
 // read and drawn, and read again while they are seen.
 
 import { explained } from "./alarms";
-import { type Alarms, type ShownAlarm, get, proxies } from "./api";
+import { type Alarms, Refused, type ShownAlarm, get, proxies } from "./api";
 import { append, h, replaceChildren, setText } from "./dom";
 import { estimate, number, score, uveName } from "./format";
 import { link, replace } from "./route";
@@ -66,6 +66,14 @@ const ALARM_STATES: [string, string][] = [
 
 const RULE = "rule:";
 
+/** The page of a type that the daemon does not know, as one whose objects are gone. */
+function withoutObjects(error: unknown): Page {
+  if (error instanceof Refused && error.status === 404) {
+    return { total: 0, matched: 0, rows: [] };
+  }
+  throw error;
+}
+
 export function table(view: View): void {
   new TableView(view).start();
 }
@@ -89,6 +97,8 @@ class TableView {
   private matched = 0;
   private order: Order = "name";
   private isDescending = false;
+  /** Whether there are types to choose. */
+  private hasChoice = false;
   private isReading = false;
   private isWanted = false;
   /** The number of choices until now, and that of the choice whose rows are here: they stay in sight until the answer. */
@@ -141,7 +151,7 @@ class TableView {
   }
 
   private async refresh(): Promise<void> {
-    if (!this.hasTypes()) {
+    if (!this.hasChoice) {
       await this.begin();
     }
     await this.read();
@@ -158,15 +168,18 @@ class TableView {
       get<{ name: string }[]>("analytics/uves", this.view.signal),
       proxies(),
     ]);
-    const wanted = this.view.route.parameters.get("type") ?? "";
+    const wanted = this.types.value || (this.view.route.parameters.get("type") ?? "");
     const names = types.map((type) => type.name);
-    this.types.replaceChildren(...names.map((name) => h("option", { value: name, selected: name === wanted }, name)));
-    const uve = this.view.route.parameters.get("uve") ?? "";
+    this.hasChoice = names.length > 0;
+    // A link may lead to a type whose objects are gone: it has alarms, or new objects later.
+    const choices = wanted === "" || names.includes(wanted) ? names : [...names, wanted];
+    this.types.replaceChildren(...choices.map((name) => h("option", { value: name, selected: name === wanted }, name)));
+    const uve = this.uves.value || (this.view.route.parameters.get("uve") ?? "");
     this.uves.replaceChildren(
       h("option", { value: "" }, "all"),
       ...known.map((proxy) => h("option", { value: proxy.uve, selected: proxy.uve === uve }, proxy.uve)),
     );
-    if (names.length === 0) {
+    if (choices.length === 0) {
       setText(this.count, "No object has a result yet: the first windows are open, or no samples arrive.");
     }
   }
@@ -247,7 +260,7 @@ class TableView {
     const [from, to] = this.seen();
     const offset = Math.max(0, from - AHEAD);
     const limit = Math.min(MAX_READ, to - offset + AHEAD);
-    const page = await get<Page>(`api/v1/objects?${this.query(offset, limit)}`, this.view.signal);
+    const page = await get<Page>(`api/v1/objects?${this.query(offset, limit)}`, this.view.signal).catch(withoutObjects);
     if (choice !== this.choices) {
       this.isWanted = true;
       return;
@@ -354,14 +367,14 @@ class TableView {
     }
     const [from, to] = this.seen();
     const numbers = Array.from({ length: to - from }, (_, index) => from + index);
-    const id = JSON.stringify([from, this.choice === this.choices, this.matched, this.total, numbers.map((index) => this.rows.get(index))]);
+    const id = JSON.stringify([this.types.value, from, this.choice === this.choices, this.matched, this.total, numbers.map((index) => this.rows.get(index))]);
     if (id === this.drawn) {
       return;
     }
     this.drawn = id;
     this.table.setAttribute("aria-busy", String(this.choice !== this.choices || !this.hasAll(from, to)));
     if (this.matched === 0) {
-      const text = this.total === 0 ? "No object." : "No row passes the filters.";
+      const text = this.total === 0 ? `The type ${this.types.value} has no objects.` : "No row passes the filters.";
       this.body.replaceChildren(h("tr", {}, h("td", { colspan: COLUMNS.length, class: "empty" }, text)));
       return;
     }

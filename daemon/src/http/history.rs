@@ -14,7 +14,6 @@ use serde::Deserialize;
 
 use crate::http::chunks::whole;
 use crate::http::{Shared, bad_path, problem};
-use daemon_view::Filter;
 use daemon_view::history::{Wanted, read};
 
 /// The results of a response, unless the request names another number.
@@ -75,10 +74,11 @@ pub(super) async fn get_by_query(
 }
 
 async fn answer(shared: Arc<Shared>, client: Client, uve_type: String, name: String, query: HistoryQuery) -> Response {
-    let tables = shared.view.tables_of(&uve_type);
-    let has_object = |table: &&String| shared.view.object(table, &name, &Filter::default()).is_some();
-    let Some(table) = tables.iter().find(has_object).or_else(|| tables.first()) else {
-        let text = format!("`{uve_type}` is not a UVE type of Contrail, and no object is of it; see /analytics/uves");
+    let Some(table) = shared.view.table_of_object(&uve_type, &name) else {
+        let text = format!(
+            "`{uve_type}` is not a UVE type of Contrail, and no object or alarm is of it; see /analytics/uves. The history \
+             of an object that is gone is under the name of its table, with its capitals"
+        );
         return problem(StatusCode::NOT_FOUND, &text);
     };
     let key = format!("{table}:{name}");

@@ -101,8 +101,8 @@ fn selected(
     let uve_type = query.uve_type.clone();
     let Some(table) = shared.view.tables_of(&uve_type).into_iter().next() else {
         let text = format!(
-            "`type` is {uve_type:?}, of which there is no object; GET /analytics/uves lists the types, in the plural: \
-             `virtual-networks` is the list of `virtual-network`"
+            "`type` is {uve_type:?}, of which there is no object and no alarm; GET /analytics/uves lists the types, in the \
+             plural: `virtual-networks` is the list of `virtual-network`"
         );
         return Err(Box::new(problem(StatusCode::NOT_FOUND, &text)));
     };

@@ -1,6 +1,6 @@
 //! The alarms of the objects, as the newest row of each object and stream has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, Range};
 
 use daemon_alarms::row::{Alarm, AlarmData, AlarmRow};
@@ -131,6 +131,41 @@ impl ObjectAlarms {
         let all = rows.flat_map(|(_, row)| alarms(&row.data).map(move |alarm| (row, alarm)));
         let compares = move |alarm: &Alarm| alarm.uve == uve || alarm.other_uves.iter().any(|other| other == uve);
         all.filter(move |(_, alarm)| compares(alarm) && query.is_none_or(|query| query.selects(alarm)))
+    }
+
+    /// The tables of the objects with alarms. Costs a look-up for each table, whatever objects it has.
+    pub(super) fn tables(&self) -> BTreeSet<String> {
+        let (mut tables, mut from) = (BTreeSet::new(), Bound::Unbounded);
+        while let Some((key, _)) =
+            self.rows.range::<str, _>((from.as_ref().map(String::as_str), Bound::Unbounded)).next()
+        {
+            let (table, _) = super::split_key(key);
+            // `;` comes after `:`; a key without it is an object of its own.
+            let is_object = table.len() == key.len();
+            from = if is_object { Bound::Excluded(table.to_owned()) } else { Bound::Included(format!("{table};")) };
+            tables.insert(table.to_owned());
+        }
+        tables
+    }
+
+    /// The next objects of a table with alarms, `most` at most: the key of each and the UVEs that its alarms are about. They
+    /// come after the key `after`, up to and with the key `end`; `None` is the first and the last object of the table.
+    pub(super) fn next_uves(
+        &self,
+        table: &str,
+        after: Option<&str>,
+        end: Option<&str>,
+        most: usize,
+    ) -> Vec<(String, BTreeSet<String>)> {
+        let prefix = format!("{table}:");
+        let from = after.map_or(Bound::Included(&*prefix), Bound::Excluded);
+        let rows = self.rows.range::<str, _>((from, Bound::Unbounded));
+        let rows = rows.take_while(|(key, _)| key.starts_with(&prefix) && end.is_none_or(|end| ***key <= *end));
+        let uves = |rows: &Rows| -> BTreeSet<String> {
+            let all = rows.values().flat_map(|(_, row)| alarms(&row.data));
+            all.flat_map(|alarm| std::iter::once(&alarm.uve).chain(alarm.other_uves.iter())).cloned().collect()
+        };
+        rows.take(most).map(|(key, rows)| (key.to_string(), uves(rows))).collect()
     }
 
     /// The numbers of alarms by rule, table and severity: what groups show.

@@ -296,6 +296,12 @@ impl ResultIndex {
         spans
     }
 
+    /// Whether it has results or rows of alarms of an object; of one of four billion others it may take them for its.
+    pub fn has(&self, key: &str) -> bool {
+        let hash = hash_of(key);
+        self.epochs.iter().any(|epoch| epoch.hashes.contains(&hash))
+    }
+
     /// When the oldest record was committed of which the index knows it, from an offset on.
     pub fn committed_from(&self, offset: u64) -> Option<u64> {
         let epoch = self.epochs.iter().find(|epoch| epoch.end > offset)?;

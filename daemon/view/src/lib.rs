@@ -135,11 +135,6 @@ impl UveView {
         (!document.is_empty()).then_some(document)
     }
 
-    /// The tables that a UVE type in a path names, the one that its list has first; see [`types`].
-    pub fn tables_of(&self, uve_type: &str) -> Vec<String> {
-        self.read().tables_of(uve_type)
-    }
-
     /// The type under which a table is listed.
     pub fn type_of(&self, table: &str) -> String {
         self.read().type_of(table).into_owned()
@@ -341,7 +336,8 @@ mod tests {
         apply(&view, "a", r#"{"deleted":true}"#);
         assert_eq!(json(&view, "a", ""), "null");
         assert_eq!(objects(&view, "T"), 0);
-        assert!(view.tables_of("t").is_empty());
+        assert!(view.tables().is_empty());
+        assert_eq!(view.tables_of("t"), ["T"], "its history is there");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! A page visits all objects of its table in slices under short locks, and keeps the best `offset + limit` rows at most
 //! twice, 24 bytes each. Only the rows of the page are then read as a whole.
+//!
+//! A page by alarms also has a row for each UVE that is gone and has alarms, such as one of a rule of missing data: the
+//! alarms of its table are visited with the objects, in the order of the names.
 
 mod scan;
 
@@ -62,7 +65,8 @@ pub struct RowQuery {
 /// A page of the table.
 #[derive(Debug, Default, Serialize)]
 pub struct RowPage {
-    /// The rows of the table, or of the UVE if the query has one.
+    /// The rows of the table, or of the UVE if the query has one. With a query that reads alarms (a filter by alarms, or
+    /// rows sorted by them) those of UVEs that are gone and have alarms count, whichever alarms the query selects.
     pub total: u64,
     /// Those that pass search and filters.
     pub matched: u64,
@@ -71,7 +75,7 @@ pub struct RowPage {
 }
 
 /// One object and UVE.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct TableRow {
     /// The name of the object.
     pub name: String,
@@ -79,7 +83,8 @@ pub struct TableRow {
     pub uve: String,
     /// The stream.
     pub proxy: String,
-    /// The attribute whose numbers these are: the first one with a score, else the first one.
+    /// The attribute whose numbers these are: the first one with a score, else the first one. Empty if the UVE is gone and
+    /// has alarms; then there are no numbers.
     pub attribute: String,
     /// The value.
     pub value: Option<f64>,
@@ -96,7 +101,8 @@ pub struct TableRow {
 }
 
 impl UveView {
-    /// Makes a page. Costs time in proportion to the objects of the table; a result waits for 64 objects of it at most.
+    /// Makes a page. Costs time in proportion to the objects of the table, and to its alarms if the query reads them; a
+    /// result waits for 64 objects of it at most.
     /// Ends early, with a page that nobody reads, when `is_wanted` is false.
     pub fn rows(&self, query: &RowQuery, is_wanted: impl Fn() -> bool) -> RowPage {
         let mut page = RowPage::default();
@@ -104,7 +110,7 @@ impl UveView {
             let epoch = self.epoch(&query.table);
             let mut scan = Scan::new(query);
             let mut walk = Walk::new(query.table.clone(), Names::with_prefix(""), None, None);
-            while !walk.is_done() && is_wanted() {
+            while (!walk.is_done() || scan.has_more_gone) && is_wanted() {
                 self.scan_slice(&mut walk, &mut scan);
             }
             let rows = scan.page();
@@ -123,8 +129,12 @@ impl UveView {
     }
 
     fn scan_slice(&self, walk: &mut Walk, scan: &mut Scan<'_>) {
-        self.slice_of_objects(walk, |tables, objects, name| scan.visit(tables, objects, name));
-        if scan.reads_alarms() && !scan.slice.is_empty() {
+        if !scan.has_more_gone {
+            self.slice_of_objects(walk, |tables, objects, name| scan.visit(tables, objects, name));
+        }
+        let mut rest = Vec::new();
+        if scan.reads_alarms() {
+            rest = self.scan_gone(walk, scan);
             let alarms = self.alarms();
             let Scan { query, uves, slice, .. } = scan;
             slice.retain_mut(|(row, key)| {
@@ -137,21 +147,45 @@ impl UveView {
             });
         }
         scan.keep_slice();
+        scan.slice = rest;
+    }
+
+    /// Adds the rows of UVEs that are gone to those of a slice of objects, for as many objects with alarms as are visited
+    /// under one lock. Returns the rows behind these.
+    fn scan_gone(&self, walk: &Walk, scan: &mut Scan<'_>) -> Vec<(Candidate, String)> {
+        let table = &scan.query.table;
+        let end = (!walk.is_done()).then(|| format!("{table}:{}", walk.last().unwrap_or_default()));
+        let found = self.alarms().next_uves(table, scan.visited.as_deref(), end.as_deref(), SLICE);
+        scan.has_more_gone = found.len() == SLICE;
+        let end = if scan.has_more_gone { found.last().map(|(key, _)| key.clone()) } else { end };
+        let visited = scan.slice.partition_point(|(_, key)| end.as_ref().is_none_or(|end| key <= end));
+        let rest = scan.slice.split_off(visited);
+        let tables = self.read();
+        found.into_iter().for_each(|(key, uves)| scan.visit_alarms(&tables, &key, uves));
+        scan.slice.sort_by(|(_, left), (_, right)| left.cmp(right));
+        scan.visited = end;
+        rest
     }
 
     /// The rows of a page as they are now, without those that are gone.
     fn shown(&self, scan: &Scan<'_>, rows: &[Candidate]) -> Vec<TableRow> {
         let mut shown: Vec<_> = {
             let tables = self.read();
-            rows.iter().filter_map(|row| tables.row(scan, row)).collect()
+            let row = |row| tables.row(scan, row).or_else(|| scan.row_without_result(row));
+            rows.iter().filter_map(row).collect()
         };
         let alarms = self.alarms();
         for row in &mut shown {
             let key = format!("{}:{}", scan.query.table, row.name);
             let mut found: Vec<_> = alarms.of_uve(&key, &row.uve, scan.query.alarms.as_ref()).collect();
             found.sort_by_key(|(_, alarm)| std::cmp::Reverse(rank(alarm)));
+            if let Some((of, _)) = found.first().filter(|_| row.proxy.is_empty()) {
+                row.proxy.clone_from(&of.data.proxy);
+            }
             row.alarms = found.into_iter().map(|(of, alarm)| ShownAlarm::new(&key, of, alarm)).collect();
         }
+        // The alarms of a UVE that is gone may have ended meanwhile.
+        shown.retain(|row| !row.proxy.is_empty());
         shown
     }
 }
@@ -164,6 +198,9 @@ fn rank(alarm: &Alarm) -> u8 {
 
 impl Tables {
     fn row(&self, scan: &Scan<'_>, row: &Candidate) -> Option<TableRow> {
+        if row.is_gone {
+            return None;
+        }
         let object = self.by_name.get(&*scan.query.table)?.at(row.object)?;
         let wanted = scan.uves.get(row.uve as usize)?;
         let uve = object.uves(&self.shapes).find(|uve| uve.shape.uve == *wanted)?;
@@ -180,6 +217,15 @@ impl Tables {
             partial: uve.is_partial,
             alarms: Vec::new(),
         })
+    }
+}
+
+impl Scan<'_> {
+    /// The row of a UVE that is gone; without the stream, which its alarms have.
+    fn row_without_result(&self, row: &Candidate) -> Option<TableRow> {
+        let name = self.gone.get(row.object as usize).filter(|_| row.is_gone)?;
+        let uve = self.uves.get(row.uve as usize)?;
+        Some(TableRow { name: name.to_string(), uve: uve.to_string(), ..TableRow::default() })
     }
 }
 
@@ -361,6 +407,78 @@ mod tests {
         assert_eq!((shown.rows[0].name.as_str(), rules.iter().sum::<usize>()), (critical.as_str(), 1));
     }
 
+    /// Deletes both UVEs of an object.
+    fn delete(view: &UveView, name: &str) {
+        for uve in [SUM, EWM] {
+            let line = format!(r#"{{"key":"T:{name}","uve":"{uve}","start":0,"end":60,"data":{{"deleted":true}}}}"#);
+            view.writer().apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
+        }
+    }
+
+    #[test]
+    fn uves_that_are_gone_have_rows_while_they_have_alarms() {
+        let view = view(300);
+        let mut objects: Vec<_> = (0..300).map(|number| object(number).0).collect();
+        objects.sort_unstable();
+        // One in three is gone, the first, more than a slice of consecutive ones and the last among them.
+        let is_gone = |at: usize| at == 0 || (50..148).contains(&at) || at == 299;
+        for (_, name) in objects.iter().enumerate().filter(|(at, _)| is_gone(*at)) {
+            delete(&view, name);
+            raise(&view, name, SUM, "nodata", 1, "firing");
+        }
+        raise(&view, &objects[20], SUM, "nodata", 0, "pending");
+        raise(&view, &objects[70], EWM, "other", 0, "pending");
+        let of_rule = |rule: &str| Some(AlarmQuery { rule: Some(rule.into()), ..AlarmQuery::default() });
+        let page = |sort, alarms, offset, limit| {
+            view.rows(&RowQuery { alarms, offset, limit, ..query(sort, sort == SortBy::Alarm) }, || true)
+        };
+        let expected = objects.iter().enumerate().filter(|(at, _)| (is_gone(*at) && *at != 70) || *at == 20);
+        let expected: Vec<_> = expected.map(|(_, name)| name.clone()).collect();
+        let found = |page: RowPage| page.rows.into_iter().map(|row| row.name).collect::<Vec<_>>();
+        for offset in [0, 60, 90] {
+            let page = page(SortBy::Name, of_rule("nodata"), offset, 20);
+            assert_eq!((page.total, page.matched), (600 - 2 * 100 + 100, 100));
+            assert_eq!(found(page), expected[offset..100.min(offset + 20)], "{offset}");
+        }
+        let page_of_other = page(SortBy::Name, of_rule("other"), 0, 10);
+        assert_eq!((page_of_other.matched, page_of_other.total), (1, 500), "the newest row of alarms replaces others");
+        let row = &page_of_other.rows[0];
+        assert_eq!((&*row.name, &*row.uve, &*row.proxy, row.value), (&*objects[70], EWM, "S-a", None));
+        assert_eq!((row.alarms.len(), row.score, row.partial), (1, None, false));
+        // Sorted by alarm: the firing ones, then the pending ones, then the objects without alarms.
+        let sorted = page(SortBy::Alarm, None, 0, 1000);
+        assert_eq!((sorted.total, sorted.matched, sorted.rows.len()), (500, 500, 500));
+        let worst = |row: &TableRow| row.alarms.first().map(|it| it.alarm.state == State::Firing);
+        assert!(sorted.rows.iter().map(worst).is_sorted_by(|left, right| left >= right));
+        assert_eq!(page(SortBy::Name, None, 0, 1).total, 400, "only a page by alarms has them");
+        let searched = RowQuery { search: objects[60].clone(), alarms: of_rule("nodata"), ..query(SortBy::Name, true) };
+        assert_eq!(found(view.rows(&searched, || true)), [objects[60].clone()]);
+        let of_uve = RowQuery { uve: Some(EWM.into()), alarms: of_rule("nodata"), ..query(SortBy::Name, true) };
+        assert_eq!((view.rows(&of_uve, || true).matched, view.rows(&of_uve, || true).total), (0, 201));
+        let anomalies = RowQuery { anomalies_only: true, alarms: of_rule("nodata"), ..query(SortBy::Name, true) };
+        assert_eq!(view.rows(&anomalies, || true).rows.iter().filter(|row| row.value.is_none()).count(), 0);
+    }
+
+    #[test]
+    fn a_table_without_objects_has_the_rows_of_its_alarms_in_bounded_memory() {
+        let view = UveView::default();
+        (0..OBJECTS).for_each(|number| raise(&view, &object(number).0, SUM, "nodata", 1, "firing"));
+        raise(&view, "-", SUM, "other", 0, "firing");
+        let query = RowQuery { alarms: Some(AlarmQuery::default()), limit: 30, ..query(SortBy::Name, true) };
+        let page = view.rows(&query, || true);
+        let mut expected: Vec<_> = (0..OBJECTS).map(|number| object(number).0).collect();
+        expected.sort_unstable_by(|left, right| right.cmp(left));
+        assert_eq!((page.total, page.matched), (OBJECTS + 1, OBJECTS + 1));
+        assert_eq!(page.rows.iter().map(|row| &*row.name).collect::<Vec<_>>(), expected[..30]);
+        let (mut scan, mut walk) = (Scan::new(&query), Walk::new("T".into(), Names::with_prefix(""), None, None));
+        while !walk.is_done() || scan.has_more_gone {
+            view.scan_slice(&mut walk, &mut scan);
+            assert!(scan.kept.len() <= 2 * MIN_KEPT && scan.gone.len() <= 2 * MIN_KEPT, "{}", scan.gone.len());
+        }
+        assert_eq!(view.rows(&query, || false).total, 0);
+        assert_eq!(view.rows(&RowQuery { table: "U".into(), ..query.clone() }, || true).total, 0);
+    }
+
     #[test]
     fn objects_that_get_other_places_while_a_page_is_made_are_not_confused() {
         let view = view(OBJECTS);
@@ -369,12 +487,7 @@ mod tests {
         let delete_half = || {
             calls.set(calls.get() + 1);
             if calls.get() == 20 {
-                for (number, uve) in (0..OBJECTS / 2).flat_map(|number| [(number, SUM), (number, EWM)]) {
-                    let key = object(number).0;
-                    let data = r#"{"deleted":true}"#;
-                    let line = format!(r#"{{"key":"T:{key}","uve":"{uve}","start":0,"end":60,"data":{data}}}"#);
-                    view.writer().apply(&LineReader::default().row(line.as_bytes()).expect("a good line"));
-                }
+                (0..OBJECTS / 2).for_each(|number| delete(&view, &object(number).0));
             }
             true
         };

@@ -489,11 +489,11 @@ fn a_large_group_under_the_limit_is_one_alert_first() {
     let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
     let rest = body.as_array().unwrap().iter().find(|alert| alert["labels"]["grouped"] == "true").unwrap();
     assert_eq!((&rest["annotations"]["firing"], &rest["annotations"]["alarms"]), (&"100".into(), &"96".into()));
-    assert_eq!(rest["generatorURL"], "http://page/#/objects?type=ts&alarm=rule%3Ahigh");
+    assert_eq!(rest["generatorURL"], "http://page/#/objects?type=Ts&alarm=rule%3Ahigh");
     assert_eq!(body.as_array().map(Vec::len), Some(5), "four objects and the rest: {body}");
     assert!(sink.notifier.held().is_empty(), "the others are a part of the rest");
     let one = body.as_array().unwrap().iter().find(|alert| alert["labels"]["object"] == "vn000").unwrap();
     let (from, to) = (START / 1_000_000 + 60 - 3600, START / 1_000_000 + 60 + 1800);
-    assert_eq!(one["generatorURL"], format!("http://page/#/object/t/vn000?from={from}&to={to}"));
+    assert_eq!(one["generatorURL"], format!("http://page/#/object/T/vn000?from={from}&to={to}"));
     assert_eq!(one["annotations"]["firing"], "100");
 }

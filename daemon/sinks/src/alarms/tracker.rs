@@ -1,5 +1,6 @@
 //! What fires, from the rows of the results log, and what changed since it was last sent.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_alarms::row::{Alarm, AlarmRow};
@@ -175,16 +176,23 @@ impl Id {
 
     /// The fragment of the page with the chart of the object that explains an alarm.
     pub(super) fn page(&self, tracked: &Tracked) -> String {
-        let uve_type = proxy_uve::uve_type_of_table(self.table());
+        let uve_type = percent_encoded(type_in_link(self.table()), RESERVED);
         let ((from, to), name) = (tracked.chart, percent_encoded(self.name(), RESERVED));
-        format!("/#/object/{}/{name}?from={from}&to={to}", percent_encoded(&uve_type, RESERVED))
+        format!("/#/object/{uve_type}/{name}?from={from}&to={to}")
+    }
+}
+
+/// What leads to a table for good: Contrail's type of it, else its name. A type in lower case may lead to another table.
+fn type_in_link(table: &str) -> &str {
+    match proxy_uve::uve_type_of_table(table) {
+        Cow::Borrowed(uve_type) => uve_type,
+        Cow::Owned(_) => table,
     }
 }
 
 /// The fragment of the page with the objects of a table that have an alarm of a rule.
 pub(super) fn page_of_group((rule, table, _): &Group) -> String {
-    let uve_type = proxy_uve::uve_type_of_table(table);
-    let (uve_type, rule) = (percent_encoded(&uve_type, RESERVED), percent_encoded(rule, RESERVED));
+    let (uve_type, rule) = (percent_encoded(type_in_link(table), RESERVED), percent_encoded(rule, RESERVED));
     format!("/#/objects?type={uve_type}s&alarm=rule%3A{rule}")
 }
 

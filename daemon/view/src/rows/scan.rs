@@ -1,6 +1,7 @@
 //! The rows that may be on a page, of the objects that were visited.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use daemon_results::block::UveShape;
@@ -8,10 +9,10 @@ use daemon_results::reading::{Reading, is_anomaly};
 use derived_stats::Number;
 use derived_stats::entry::Role;
 
-use crate::Tables;
-use crate::object::{Encoded, Uve};
+use crate::object::{Encoded, Object, Uve};
 use crate::objects::Objects;
 use crate::rows::{RowQuery, SortBy};
+use crate::{Tables, split_key};
 
 /// The rows that are kept at least before the worst ones are dropped.
 pub(super) const MIN_KEPT: usize = 1024;
@@ -23,10 +24,12 @@ pub(super) struct Candidate {
     pub(super) key: f64,
     /// The number of matches before it in the order of the names.
     ordinal: u32,
-    /// The index of the object.
+    /// The index of the object; of a UVE that is gone, that of the name in [`Scan::gone`].
     pub(super) object: u32,
     /// The index of the UVE's name in [`Scan::uves`].
     pub(super) uve: u32,
+    /// Whether only alarms are left of the UVE.
+    pub(super) is_gone: bool,
 }
 
 /// The rows of the objects that were visited.
@@ -44,6 +47,12 @@ pub(super) struct Scan<'q> {
     worst: Option<Candidate>,
     /// The rows of one slice, with the keys of their objects where the alarms are read.
     pub(super) slice: Vec<(Candidate, String)>,
+    /// The key up to which the alarms of UVEs that are gone were visited.
+    pub(super) visited: Option<String>,
+    /// Whether there are more of them among the objects of the last slice.
+    pub(super) has_more_gone: bool,
+    /// The names of the objects of the kept rows whose UVEs are gone.
+    pub(super) gone: Vec<Box<str>>,
 }
 
 /// The name and the newest numbers of the attribute that stands for a structure: the first one with a score, else the first
@@ -69,6 +78,9 @@ impl<'q> Scan<'q> {
             kept: Vec::new(),
             worst: None,
             slice: Vec::new(),
+            visited: None,
+            has_more_gone: false,
+            gone: Vec::new(),
         }
     }
 
@@ -92,10 +104,30 @@ impl<'q> Scan<'q> {
             else {
                 continue;
             };
-            let uve = self.uve_index(uve.shape);
-            let row = Candidate { key, ordinal: 0, object: index, uve };
+            let uve = self.uve_index(&uve.shape.uve);
+            let row = Candidate { key, ordinal: 0, object: index, uve, is_gone: false };
             let key = if self.reads_alarms() { format!("{}:{name}", self.query.table) } else { String::new() };
             self.slice.push((row, key));
+        }
+    }
+
+    /// Takes the rows of those of these UVEs, which alarms of an object are about, that the object does not have.
+    pub(super) fn visit_alarms(&mut self, tables: &Tables, object_key: &str, uves: BTreeSet<String>) {
+        let name = split_key(object_key).1;
+        let objects = tables.by_name.get(&*self.query.table);
+        let object = objects.and_then(|objects| objects.find(name)).map(|(_, object)| object);
+        let is_named = self.is_named(name);
+        for uve in uves {
+            let is_wanted = self.query.uve.as_ref().is_none_or(|wanted| *wanted == uve);
+            let is_there = |object: &Object| object.uves(&tables.shapes).any(|it| *it.shape.uve == *uve);
+            if !is_wanted || object.is_some_and(is_there) {
+                continue;
+            }
+            self.total += 1;
+            if is_named && let Some(key) = self.key(Reading::default) {
+                let row = Candidate { key, ordinal: 0, object: 0, uve: self.uve_index(&uve), is_gone: true };
+                self.slice.push((row, object_key.to_owned()));
+            }
         }
     }
 
@@ -130,9 +162,9 @@ impl<'q> Scan<'q> {
     }
 
     /// The index of a UVE's name, of which there are few.
-    fn uve_index(&mut self, shape: &UveShape) -> u32 {
-        let index = self.uves.iter().position(|known| *known == shape.uve).unwrap_or_else(|| {
-            self.uves.push(shape.uve.clone());
+    fn uve_index(&mut self, uve: &str) -> u32 {
+        let index = self.uves.iter().position(|known| **known == *uve).unwrap_or_else(|| {
+            self.uves.push(uve.into());
             self.uves.len() - 1
         });
         u32::try_from(index).unwrap_or(u32::MAX)
@@ -141,10 +173,14 @@ impl<'q> Scan<'q> {
     /// Keeps the rows of a slice that may be on the page.
     pub(super) fn keep_slice(&mut self) {
         let most = self.end().max(MIN_KEPT).saturating_mul(2);
-        for (mut row, _) in std::mem::take(&mut self.slice) {
+        for (mut row, key) in std::mem::take(&mut self.slice) {
             row.ordinal = self.matched;
             self.matched = self.matched.saturating_add(1);
             if self.worst.is_none_or(|worst| self.compare(&row, &worst).is_lt()) {
+                if row.is_gone {
+                    row.object = u32::try_from(self.gone.len()).unwrap_or(u32::MAX);
+                    self.gone.push(split_key(&key).1.into());
+                }
                 self.kept.push(row);
             }
             if self.kept.len() >= most {
@@ -166,6 +202,12 @@ impl<'q> Scan<'q> {
             kept.select_nth_unstable_by(end, |left, right| self.compare(left, right));
             kept.truncate(end);
             self.worst = kept.iter().copied().max_by(|left, right| self.compare(left, right));
+            let mut names = std::mem::take(&mut self.gone);
+            for row in kept.iter_mut().filter(|row| row.is_gone) {
+                let name = names.get_mut(row.object as usize).map(std::mem::take).unwrap_or_default();
+                row.object = u32::try_from(self.gone.len()).unwrap_or(u32::MAX);
+                self.gone.push(name);
+            }
         }
         self.kept = kept;
     }

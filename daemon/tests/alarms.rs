@@ -282,7 +282,7 @@ fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
         ),
         (
             "AggProxySum-A-b.value > 3 and AggProxySum-A-c.value > 3",
-            "`AggProxySum-A-b` is no configured proxy type or UVE",
+            "`AggProxySum-A-b` is not a configured proxy type or UVE",
         ),
         ("AggProxySum.value > 3 text \"{foo}\"", "the text: "),
     ];

@@ -259,6 +259,40 @@ fn validate_refuses_what_cannot_fire_and_explains_the_rest() {
 }
 
 #[test]
+fn a_sink_of_alarms_without_rules_or_links_is_a_note_of_validate_and_a_warning_of_the_start() {
+    let rule = "[[alarms]]\nname = \"a\"\nwhen = \"AggProxySum.value > 3\"\n";
+    let (page, no_rule) =
+        ("page_url = \"http://page.example\"\n", "no rule of alarms is configured, so nothing is ever");
+    let no_links = "page_url is not set: alarms are sent without links";
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("derived-statsd.toml");
+    for sink in ["sinks.alertmanager", "sinks.webhook"] {
+        let on = format!("[{sink}]\nurl = \"https://a.example\"\n");
+        let cases = [
+            (format!("{on}{page}{rule}"), None),
+            (rule.to_owned(), None),
+            (format!("{on}{rule}"), Some(no_links)),
+            (format!("{on}{page}"), Some(no_rule)),
+            (on.clone(), Some(no_rule)),
+        ];
+        for (text, expected) in cases {
+            std::fs::write(&file, &text).unwrap();
+            let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+            let output = validate.arg("validate").arg(&file).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{said}");
+            let notes: Vec<_> = said.lines().collect();
+            let is_right = |wanted| {
+                notes.len() == 1 && notes[0].starts_with(&format!("note: {sink}.")) && notes[0].contains(wanted)
+            };
+            assert!(expected.map_or(notes.is_empty(), is_right), "{text}: {said}");
+        }
+    }
+    let said = start(&data.path().join("log"), &["sinks.alertmanager.url=http://127.0.0.1:1"]).stop();
+    assert!(said.contains(no_links) && !said.contains(no_rule), "{said}");
+}
+
+#[test]
 fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
     let explain = |rule: &str| {
         let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));

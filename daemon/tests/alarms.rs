@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use serde_json::Value;
@@ -102,6 +103,55 @@ fn an_alarm_is_in_the_rows_the_api_the_uve_and_the_metrics() {
     wait_until("the alarm ends", || alarms(&daemon).is_empty().then_some(()));
     daemon.stop();
     assert_eq!(changes(data.path()), ["2 fires", "5 ended"]);
+}
+
+#[test]
+fn the_event_stream_has_the_rows_of_alarms() {
+    let data = TempDir::new().unwrap();
+    let daemon = start(data.path(), &[]);
+    let url = daemon.url("/api/v1/results/stream?from=0&key=ObjectVNTable:a");
+    let mut events =
+        BufReader::new(ureq::get(url).call().unwrap().into_body().into_reader()).lines().map(Result::unwrap);
+    let mut alarms_of = |period: u64| {
+        let end = START + period * PERIOD;
+        let rows = events.by_ref().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
+        let mut of_alarms = rows.filter(|row| row["uve"] == "UVEAlarms" && row["end"] == end);
+        of_alarms.next().expect("the stream goes on")
+    };
+    post(&daemon, 0, &[20, 20, 20]);
+    let row = alarms_of(2);
+    let alarm = &row["data"]["alarms"][0];
+    assert_eq!(
+        (&row["key"], &alarm["type"], &alarm["severity"]),
+        (&"ObjectVNTable:a".into(), &"high".into(), &0.into())
+    );
+    assert_eq!(alarm["description"], "ObjectVNTable:a has 20", "{row}");
+    // Live, the one that ends it.
+    post(&daemon, 3, &[1, 1, 1]);
+    assert_eq!(alarms_of(5)["data"]["alarms"], Value::Array(Vec::new()));
+    drop(events);
+    daemon.stop();
+}
+
+#[test]
+fn an_alert_that_fires_for_longer_than_four_refresh_intervals_stays_active() {
+    let (data, alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
+    let url = format!("sinks.alertmanager.url={}", alertmanager.url());
+    let daemon = start(data.path(), &[&url, "sinks.alertmanager.refresh_interval=1s"]);
+    post(&daemon, 0, &[20, 20, 20]);
+    let only = || alertmanager.alerts().filter(|alerts| alerts.len() == 1).map(|alerts| alerts[0].clone());
+    let first = wait_until("the alert fires", only);
+    // In UTC with milliseconds, so that the order of texts is that of times.
+    let time = |alert: &Value, name: &str| alert[name].as_str().filter(|text| text.ends_with('Z')).unwrap().to_owned();
+    let ends_at = time(&first, "endsAt");
+    let last = wait_until("the alert is sent after it would have ended", || {
+        let alert = only().expect("it is active without a break");
+        (time(&alert, "updatedAt") > ends_at).then_some(alert)
+    });
+    assert_eq!((&last["startsAt"], &last["status"]["state"]), (&first["startsAt"], &"active".into()));
+    post(&daemon, 3, &[1, 1, 1]);
+    wait_until("the alert ends", || alerts(&alertmanager)?.is_empty().then_some(()));
+    daemon.stop();
 }
 
 #[test]

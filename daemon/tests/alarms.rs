@@ -137,7 +137,7 @@ fn the_event_stream_has_the_rows_of_alarms() {
 fn an_alert_that_fires_for_longer_than_four_refresh_intervals_stays_active() {
     let (data, alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
     let url = format!("sinks.alertmanager.url={}", alertmanager.url());
-    let daemon = start(data.path(), &[&url, "sinks.alertmanager.refresh_interval=1s"]);
+    let daemon = start(data.path(), &[&url, "sinks.alertmanager.refresh_interval=2s"]);
     post(&daemon, 0, &[20, 20, 20]);
     let only = || alertmanager.alerts().filter(|alerts| alerts.len() == 1).map(|alerts| alerts[0].clone());
     let first = wait_until("the alert fires", only);
@@ -328,7 +328,8 @@ fn a_sink_of_alarms_without_rules_or_links_is_a_note_of_validate_and_a_warning_o
         for (text, expected) in cases {
             std::fs::write(&file, &text).unwrap();
             let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
-            let output = validate.arg("validate").arg(&file).output().unwrap();
+            let log = format!("log.data_dir={}", data.path().join("log").display());
+            let output = validate.arg("validate").arg(&file).args(["--set", &log]).output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(output.status.success(), "{said}");
             let notes: Vec<_> = said.lines().collect();

@@ -515,7 +515,7 @@ fn a_tap_shows_samples_with_their_outcomes_and_results() {
 
 /// Samples of two objects that the daemon cannot take.
 fn sends_what_is_rejected(daemon: &Daemon) {
-    for (key, at, value) in [("a", START, "-3"), ("a", 4_102_444_800_000_000, "5"), ("b", START, "-4")] {
+    for (key, at, value) in [("a", START, "-3"), ("a", 3_786_912_000_000_000, "5"), ("b", START, "-4")] {
         let sample = line(key, "egress_flow_count", at, 0).replace("\"value\":0", &format!("\"value\":{value}"));
         let (status, body) = daemon.post(sample.as_bytes(), None).unwrap();
         assert!(status == 400 && body.contains("\"rejected\":1"), "{sample}: {body}");
@@ -527,7 +527,7 @@ fn sends_what_is_rejected(daemon: &Daemon) {
 fn shows_what_is_rejected(shown: &[String]) {
     for (of, rejected) in [
         (STREAM, format!("-3 at {START}: rejected: the value -3 does not fit")),
-        (STREAM, "5 at 4102444800000000: rejected: the timestamp is".to_owned()),
+        (STREAM, "5 at 3786912000000000: rejected: the timestamp 3786912000000000 is".to_owned()),
         ("nothing", format!("6 at {START}: rejected: no stream `nothing` is configured")),
     ] {
         let beginning = format!("sample {of} ObjectVNTable:a {rejected}");

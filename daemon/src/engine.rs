@@ -10,6 +10,7 @@ mod failure;
 mod kafka;
 mod parts;
 mod readiness;
+mod rejections;
 mod replace;
 mod status;
 mod threads;

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use serde_json::Value;
@@ -102,6 +103,55 @@ fn an_alarm_is_in_the_rows_the_api_the_uve_and_the_metrics() {
     wait_until("the alarm ends", || alarms(&daemon).is_empty().then_some(()));
     daemon.stop();
     assert_eq!(changes(data.path()), ["2 fires", "5 ended"]);
+}
+
+#[test]
+fn the_event_stream_has_the_rows_of_alarms() {
+    let data = TempDir::new().unwrap();
+    let daemon = start(data.path(), &[]);
+    let url = daemon.url("/api/v1/results/stream?from=0&key=ObjectVNTable:a");
+    let mut events =
+        BufReader::new(ureq::get(url).call().unwrap().into_body().into_reader()).lines().map(Result::unwrap);
+    let mut alarms_of = |period: u64| {
+        let end = START + period * PERIOD;
+        let rows = events.by_ref().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?).ok());
+        let mut of_alarms = rows.filter(|row| row["uve"] == "UVEAlarms" && row["end"] == end);
+        of_alarms.next().expect("the stream goes on")
+    };
+    post(&daemon, 0, &[20, 20, 20]);
+    let row = alarms_of(2);
+    let alarm = &row["data"]["alarms"][0];
+    assert_eq!(
+        (&row["key"], &alarm["type"], &alarm["severity"]),
+        (&"ObjectVNTable:a".into(), &"high".into(), &0.into())
+    );
+    assert_eq!(alarm["description"], "ObjectVNTable:a has 20", "{row}");
+    // Live, the one that ends it.
+    post(&daemon, 3, &[1, 1, 1]);
+    assert_eq!(alarms_of(5)["data"]["alarms"], Value::Array(Vec::new()));
+    drop(events);
+    daemon.stop();
+}
+
+#[test]
+fn an_alert_that_fires_for_longer_than_four_refresh_intervals_stays_active() {
+    let (data, alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
+    let url = format!("sinks.alertmanager.url={}", alertmanager.url());
+    let daemon = start(data.path(), &[&url, "sinks.alertmanager.refresh_interval=2s"]);
+    post(&daemon, 0, &[20, 20, 20]);
+    let only = || alertmanager.alerts().filter(|alerts| alerts.len() == 1).map(|alerts| alerts[0].clone());
+    let first = wait_until("the alert fires", only);
+    // In UTC with milliseconds, so that the order of texts is that of times.
+    let time = |alert: &Value, name: &str| alert[name].as_str().filter(|text| text.ends_with('Z')).unwrap().to_owned();
+    let ends_at = time(&first, "endsAt");
+    let last = wait_until("the alert is sent after it would have ended", || {
+        let alert = only().expect("it is active without a break");
+        (time(&alert, "updatedAt") > ends_at).then_some(alert)
+    });
+    assert_eq!((&last["startsAt"], &last["status"]["state"]), (&first["startsAt"], &"active".into()));
+    post(&daemon, 3, &[1, 1, 1]);
+    wait_until("the alert ends", || alerts(&alertmanager)?.is_empty().then_some(()));
+    daemon.stop();
 }
 
 #[test]
@@ -259,6 +309,41 @@ fn validate_refuses_what_cannot_fire_and_explains_the_rest() {
 }
 
 #[test]
+fn a_sink_of_alarms_without_rules_or_links_is_a_note_of_validate_and_a_warning_of_the_start() {
+    let rule = "[[alarms]]\nname = \"a\"\nwhen = \"AggProxySum.value > 3\"\n";
+    let (page, no_rule) =
+        ("page_url = \"http://page.example\"\n", "no rule of alarms is configured, so nothing is ever");
+    let no_links = "page_url is not set: alarms are sent without links";
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("derived-statsd.toml");
+    for sink in ["sinks.alertmanager", "sinks.webhook"] {
+        let on = format!("[{sink}]\nurl = \"https://a.example\"\n");
+        let cases = [
+            (format!("{on}{page}{rule}"), None),
+            (rule.to_owned(), None),
+            (format!("{on}{rule}"), Some(no_links)),
+            (format!("{on}{page}"), Some(no_rule)),
+            (on.clone(), Some(no_rule)),
+        ];
+        for (text, expected) in cases {
+            std::fs::write(&file, &text).unwrap();
+            let mut validate = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+            let log = format!("log.data_dir={}", data.path().join("log").display());
+            let output = validate.arg("validate").arg(&file).args(["--set", &log]).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{said}");
+            let notes: Vec<_> = said.lines().collect();
+            let is_right = |wanted| {
+                notes.len() == 1 && notes[0].starts_with(&format!("note: {sink}.")) && notes[0].contains(wanted)
+            };
+            assert!(expected.map_or(notes.is_empty(), is_right), "{text}: {said}");
+        }
+    }
+    let said = start(&data.path().join("log"), &["sinks.alertmanager.url=http://127.0.0.1:1"]).stop();
+    assert!(said.contains(no_links) && !said.contains(no_rule), "{said}");
+}
+
+#[test]
 fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
     let explain = |rule: &str| {
         let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
@@ -282,7 +367,7 @@ fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
         ),
         (
             "AggProxySum-A-b.value > 3 and AggProxySum-A-c.value > 3",
-            "`AggProxySum-A-b` is no configured proxy type or UVE",
+            "`AggProxySum-A-b` is not a configured proxy type or UVE",
         ),
         ("AggProxySum.value > 3 text \"{foo}\"", "the text: "),
     ];

@@ -62,6 +62,27 @@ fn promtool_finds_nothing_to_improve_in_the_metrics() {
 }
 
 #[test]
+fn a_name_that_ends_in_a_unit_has_that_unit_and_no_other_name_has_one() {
+    let data = TempDir::new().unwrap();
+    let daemon = busy(data.path());
+    let accept = "application/openmetrics-text;version=1.0.0";
+    let mut response = ureq::get(daemon.url("/metrics")).header("accept", accept).call().unwrap();
+    let metrics = response.body_mut().read_to_string().unwrap();
+    let of_unit = |name: &str| {
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(&format!("_{unit}")))
+    };
+    let mut checked = 0;
+    for name in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        let unit = metrics.lines().find_map(|line| line.strip_prefix(&format!("# UNIT {name} ")));
+        assert_eq!(unit, of_unit(name), "{name}");
+        checked += usize::from(unit.is_some());
+    }
+    assert!(checked > 15, "{checked} metrics with units");
+    daemon.stop();
+}
+
+#[test]
 fn a_scraper_gets_the_format_that_it_asks_for() {
     let data = TempDir::new().unwrap();
     let daemon = busy(data.path());

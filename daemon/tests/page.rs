@@ -544,6 +544,69 @@ fn searches_and_sorts(browser: &Browser, daemon: &Daemon) {
     browser.click(".virtual tbody a");
 }
 
+/// A daemon with results of networks, and of an object of another type.
+fn daemon_with_a_vrouter(data: &TempDir, first: u64) -> Daemon {
+    let daemon = start(data, &[RULE]);
+    for at in (0..MINUTES).map(|minute| first + minute * MINUTE) {
+        let other = line("vr1", "egress_flow_count", at, 5).replace("ObjectVNTable:", "ObjectVRouter:");
+        post(&daemon, &(samples((at - first) / MINUTE, at) + &other));
+    }
+    daemon.wait_until_applied();
+    daemon
+}
+
+/// Chooses an option of a list once it is there.
+#[track_caller]
+fn chooses(browser: &Browser, option: &str) {
+    browser.wait(&format!("document.querySelector(\"{option}\") !== null"));
+    browser.click(option);
+}
+
+#[test]
+fn each_control_of_the_table_chooses_its_rows_and_is_in_the_address() {
+    let (data, first) = (TempDir::new().unwrap(), first_minute());
+    let daemon = daemon_with_a_vrouter(&data, first);
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/#/objects"));
+    let rows = "[...document.querySelectorAll('.virtual tbody tr[aria-rowindex]')]";
+    let count = "document.querySelector('form [role=status]').textContent";
+    let counts = |selected: u64, of: u64| browser.wait(&format!("{count} === '{selected} of {of} rows'"));
+    let choose = |control: &str, value: &str| chooses(&browser, &format!("#{control} option[value='{value}']"));
+    browser.wait(&format!("{count} === '{} rows'", 2 * NETWORKS));
+    browser.click("#loud");
+    browser.wait(&format!(
+        "{rows}.length === 1 && {rows}[0].className === 'anomalous' && {rows}[0].innerText.includes('{OBJECT}')"
+    ));
+    counts(1, 2 * NETWORKS);
+    browser.wait("/[?&]loud=1/.test(location.hash)");
+    browser.click("#loud");
+    browser.wait(&format!("{count} === '{} rows'", 2 * NETWORKS));
+    choose("alarm", "rule:vn flows");
+    counts(2, 2 * NETWORKS);
+    choose("uve", EWM);
+    counts(1, NETWORKS);
+    browser.wait(&format!("{rows}[0].innerText.includes('AggProxySumAnomalyEWM01')"));
+    choose("alarm", "pending");
+    counts(0, NETWORKS);
+    choose("alarm", "firing");
+    counts(1, NETWORKS);
+    // What is chosen is in a link.
+    let link = browser.value("location.href").as_str().unwrap().to_owned();
+    browser.open("about:blank");
+    browser.open(&link);
+    counts(1, NETWORKS);
+    let chosen = browser.value("['type', 'uve', 'alarm'].map((id) => document.getElementById(id).value)");
+    assert_eq!(chosen, json!(["virtual-networks", EWM, "firing"]));
+    choose("alarm", "");
+    choose("uve", "");
+    browser.wait(&format!("{count} === '{} rows'", 2 * NETWORKS));
+    choose("type", "vrouters");
+    browser.wait(&format!("{count} === '2 rows' && {rows}.every((row) => row.innerText.includes('vr1'))"));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
 /// A daemon with sums of these objects and a rule of alarms, and the start of its next window.
 fn daemon_with_sums(data: &TempDir, names: &[&str]) -> (Daemon, u64) {
     const START: u64 = 1_488_000_000_000_000;

@@ -390,6 +390,7 @@ fn the_demo_for_a_prometheus_prints_a_block_with_which_its_samples_arrive() {
     while !said.contains("Press Ctrl-C to stop.\n") {
         said += &(lines.next().expect("the demo says how to stop it").unwrap() + "\n");
     }
+    assert!(said.lines().next().unwrap().ends_with(" is the page of this demo"), "{said}");
     let remote_write = block_from(&said, "remote_write:");
     let file = folder.path().join("prometheus.yml");
     std::fs::write(&file, remote_write).unwrap();

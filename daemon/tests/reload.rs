@@ -488,6 +488,7 @@ fn a_tap_shows_samples_with_their_outcomes_and_results() {
         assert_eq!(daemon.post(sample.as_bytes(), None).unwrap().0, 200);
         daemon.wait_until_applied();
     }
+    sends_what_is_rejected(&daemon);
     // A change leaves the tap as it is.
     configured.write(&text(&[SUM, SCORE]));
     hang_up(&daemon, 1);
@@ -503,12 +504,35 @@ fn a_tap_shows_samples_with_their_outcomes_and_results() {
                         aggregation.allowed_lateness"
     );
     assert!(shown.contains(&late), "{shown:?}");
+    shows_what_is_rejected(&shown);
     assert!(
         shown.iter().any(|line| line.starts_with(&format!("result {SUM}-{STREAM} ObjectVNTable:a {START}"))),
         "{shown:?}"
     );
     assert!(shown.iter().any(|line| line.contains(" 9 at ")), "after the change: {shown:?}");
     assert!(!shown.iter().any(|line| line.contains("ObjectVNTable:b")), "{shown:?}");
+}
+
+/// Samples of two objects that the daemon cannot take.
+fn sends_what_is_rejected(daemon: &Daemon) {
+    for (key, at, value) in [("a", START, "-3"), ("a", 3_786_912_000_000_000, "5"), ("b", START, "-4")] {
+        let sample = line(key, "egress_flow_count", at, 0).replace("\"value\":0", &format!("\"value\":{value}"));
+        let (status, body) = daemon.post(sample.as_bytes(), None).unwrap();
+        assert!(status == 400 && body.contains("\"rejected\":1"), "{sample}: {body}");
+    }
+    let of_no_stream = line("a", "nothing", START, 6);
+    assert_eq!(daemon.post(of_no_stream.as_bytes(), None).unwrap().0, 400);
+}
+
+fn shows_what_is_rejected(shown: &[String]) {
+    for (of, rejected) in [
+        (STREAM, format!("-3 at {START}: rejected: the value -3 does not fit")),
+        (STREAM, "5 at 3786912000000000: rejected: the timestamp 3786912000000000 is".to_owned()),
+        ("nothing", format!("6 at {START}: rejected: no stream `nothing` is configured")),
+    ] {
+        let beginning = format!("sample {of} ObjectVNTable:a {rejected}");
+        assert!(shown.iter().any(|line| line.starts_with(&beginning)), "{beginning}: {shown:?}");
+    }
 }
 
 #[test]

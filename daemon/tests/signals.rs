@@ -26,14 +26,18 @@ fn a_hangup_without_a_change_changes_nothing() {
 }
 
 #[test]
-fn the_demo_ignores_a_hangup_too() {
+fn the_demo_prints_the_address_of_its_page_first_and_ignores_a_hangup() {
     let data = TempDir::new().unwrap();
     let mut command = command("demo", data.path(), &[]);
     let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let pid = demo.id().to_string();
     let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     let mut out = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
-    out.find(|line| line.contains("Press Ctrl-C")).expect("the demo starts");
+    let first = out.next().expect("the demo starts");
+    let page = first.strip_suffix(" is the page of this demo").expect(&first);
+    let document = ureq::get(page).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(document.contains("\"assets/page-"), "{document}");
+    out.find(|line| line.contains("Press Ctrl-C")).expect("the demo has started");
     signal("HUP");
     let mut messages = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
     messages.find(|line| line.contains(IGNORED)).expect("a message about the signal");

@@ -24,7 +24,7 @@ fn once_prints_one_table_of_a_running_daemon() {
     let row: Vec<_> = lines[2].split_whitespace().collect();
     // The watermark is the newest timestamp less the allowed lateness.
     let stream = "UveVirtualNetworkAgent-egress_flow_count";
-    assert_eq!(row, [stream, "0", "itself", "5", "0", "-", "2017-02-25T05:19:30Z", "1", "no"]);
+    assert_eq!(row, [stream, "0", "itself", "5", "0", "-", "0", "2017-02-25T05:19:30Z", "1", "no"]);
     assert_eq!(lines.len(), 4);
 }
 

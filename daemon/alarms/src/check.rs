@@ -230,7 +230,7 @@ fn unknown(sources: &[&str], plans: &[(Plan, &[Arc<ProxyType>])]) -> String {
             let meant =
                 nearest(source, known.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`?"));
             let all = || format!("configured are {}", known.iter().cloned().collect::<Vec<_>>().join(", "));
-            format!("`{source}` is no configured proxy type or UVE; {}", meant.unwrap_or_else(all))
+            format!("`{source}` is not a configured proxy type or UVE; {}", meant.unwrap_or_else(all))
         }
         None => format!(
             "no stream has all of `{}`, and a rule compares results of one stream: each stream has event time and \
@@ -311,7 +311,7 @@ mod tests {
         ),
         ("AggProxySumAnomalyEWM01.value.sigma > 2, clear below 2.5", "`clear below 2.5` does not go with `> 2`"),
         ("AggProxySumAnomalyEWM01.value.sigma > 2, clear above 2.5", "does not go with"),
-        ("AggProxySun.value > 3", "`AggProxySun` is no configured proxy type or UVE; did you mean `AggProxySum`?"),
+        ("AggProxySun.value > 3", "`AggProxySun` is not a configured proxy type or UVE; did you mean `AggProxySum`?"),
         ("AggProxySum.valu > 3", "has no attribute `valu`; did you mean `value`?"),
         ("AggProxySumAnomalyEWM01.value.sigmo > 2", "has no field `value.sigmo`; did you mean `value.sigma`?"),
         (

@@ -39,7 +39,7 @@ pub use self::restored::RestoredStates;
 pub use self::settings::{StreamPlan, WorkerSettings};
 pub use self::status::{MemberStatus, PartitionStatus, StatusSource, TableStatus};
 pub use self::table::{MAX_PENDING_BYTES, PartitionTable, Regroup, RegroupError};
-pub use self::tap::{Tap, TappedRecord, Taps};
+pub use self::tap::{RejectedSample, Tap, Tapped, TappedRecord, Taps};
 pub use self::telemetry::WorkerTelemetry;
 pub use self::written::{Written, WrittenReader};
 

@@ -1,11 +1,14 @@
-//! Taps: the records of a running daemon, each with its outcome, for a reader that looks on for a while.
+//! Taps: the records of a running daemon, each with its outcome, and the samples that its intake rejects, for a reader
+//! that looks on for a while.
 //!
-//! Without a tap a batch costs one load of a counter. A tap must not wait: it gets each record on the worker's thread.
+//! Without a tap a batch, or a rejected sample, costs one load of a counter. A tap must not wait: it gets each record
+//! on the worker's thread, and each rejected sample on that of its source.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use proxy_uve::wire::WireSample;
 use proxy_uve::{Fate, Record};
 
 /// A record that was applied or left out.
@@ -23,7 +26,47 @@ pub struct TappedRecord<'r> {
     pub reason: Option<&'r str>,
 }
 
-type Receive = dyn Fn(&TappedRecord<'_>) + Send + Sync;
+/// A sample that the intake rejected: it is in no log.
+#[derive(Clone, Copy)]
+pub struct RejectedSample<'r> {
+    /// The stream, `Struct-attribute`, or the name that the sample has for it.
+    pub stream: &'r str,
+    /// The key, as it was sent.
+    pub key: &'r [u8],
+    /// The sample, with its time as it was sent.
+    pub sample: &'r WireSample<'r>,
+    /// The reason.
+    pub reason: &'r dyn fmt::Display,
+}
+
+/// What a tap receives.
+#[derive(Clone, Copy)]
+pub enum Tapped<'r> {
+    /// A record of the log.
+    Record(TappedRecord<'r>),
+    /// A sample that did not become one.
+    Rejected(RejectedSample<'r>),
+}
+
+impl Tapped<'_> {
+    /// The stream.
+    pub fn stream(&self) -> &str {
+        match self {
+            Self::Record(record) => record.stream,
+            Self::Rejected(rejected) => rejected.stream,
+        }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Record(record) => record.record.key,
+            Self::Rejected(rejected) => rejected.key,
+        }
+    }
+}
+
+type Receive = dyn Fn(&Tapped<'_>) + Send + Sync;
 
 /// All taps of a process. Clones are handles on the same list.
 #[derive(Clone, Default)]
@@ -44,8 +87,8 @@ pub struct Tap {
 }
 
 impl Taps {
-    /// Adds a tap; `receive` is called for each record from now on and must not block.
-    pub fn add(&self, receive: impl Fn(&TappedRecord<'_>) + Send + Sync + 'static) -> Tap {
+    /// Adds a tap; `receive` is called for each record and rejected sample from now on and must not block.
+    pub fn add(&self, receive: impl Fn(&Tapped<'_>) + Send + Sync + 'static) -> Tap {
         let mut list = self.0.list.lock().unwrap_or_else(PoisonError::into_inner);
         let id = list.last().map_or(0, |(last, _)| last + 1);
         list.push((id, Arc::new(receive)));
@@ -58,10 +101,10 @@ impl Taps {
         self.0.count.load(Ordering::Acquire) > 0
     }
 
-    /// Passes a record to all taps.
-    pub fn send(&self, record: &TappedRecord<'_>) {
+    /// Passes a record or a rejected sample to all taps.
+    pub fn send(&self, tapped: &Tapped<'_>) {
         let list = self.0.list.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        list.iter().for_each(|(_, receive)| receive(record));
+        list.iter().for_each(|(_, receive)| receive(tapped));
     }
 }
 
@@ -96,13 +139,16 @@ mod tests {
         let (taps, seen) = (Taps::default(), Arc::new(Mutex::new(Vec::new())));
         let record = Record { position: Position::new(0), arrived: 1, key: b"T:a", payload: b"" };
         let send = |fate| {
-            taps.send(&TappedRecord { stream: "S-a", partition: 0, record, fate, reason: None });
+            taps.send(&Tapped::Record(TappedRecord { stream: "S-a", partition: 0, record, fate, reason: None }));
         };
         assert!(!taps.is_active());
         send(Fate::Late);
         let add = |name: &'static str| {
             let seen = Arc::clone(&seen);
-            taps.add(move |tapped| seen.lock().unwrap().push((name, tapped.fate)))
+            taps.add(move |tapped| match tapped {
+                Tapped::Record(record) => seen.lock().unwrap().push((name, record.fate)),
+                Tapped::Rejected(_) => panic!("no sample was rejected"),
+            })
         };
         let (first, second) = (add("first"), add("second"));
         assert!(taps.is_active());

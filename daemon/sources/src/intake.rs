@@ -17,6 +17,7 @@ mod current;
 mod error;
 mod key;
 mod partial;
+mod rejections;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ use crate::timestamp::{self, TimeUnit};
 pub use self::current::CurrentIntake;
 pub use self::error::LineError;
 pub use self::key::check_key;
+pub use self::rejections::Rejections;
 
 /// The configured streams, and the partitions of their objects.
 #[derive(Clone, Debug)]
@@ -54,6 +56,7 @@ pub struct Intake {
     unit: TimeUnit,
     /// The plans of the streams by number.
     plans: HashMap<u16, Arc<Plan>>,
+    rejections: Option<Arc<dyn Rejections>>,
 }
 
 /// The form of samples in the log.
@@ -91,6 +94,7 @@ impl Intake {
             allowed_skew: micros(allowed_skew),
             unit: TimeUnit::Micros,
             plans: HashMap::new(),
+            rejections: None,
         };
         for (plan, id) in streams {
             let name = plan.stream();
@@ -144,9 +148,10 @@ impl Intake {
         batch: &mut AppendBatch,
         scratch: &mut Vec<u8>,
     ) -> Result<(), LineError> {
-        let stream = self.stream_of(line.attribute)?;
         let (timestamp, value) = (line.timestamp, line.value);
         let sample = WireSample { timestamp, value, text: None, source: None, element: None };
+        let stream = self.stream_of(line.attribute);
+        let stream = stream.map_err(|error| self.of_no_stream(line.attribute, line.key, &sample, error))?;
         self.add_in(self.unit, stream, line.key, &sample, batch, scratch)
     }
 
@@ -165,13 +170,14 @@ impl Intake {
         }
         let line = line::decode_texts_as(LineForm::of(line), line)
             .map_err(|error| LineError::Line { message: timestamp::decoding_error(&error, self.unit), error })?;
-        let stream = match &line.metric {
-            Metric::Attribute(attribute) => self.stream_of(attribute.as_bytes())?,
-            Metric::Stream(stream) => self.stream(stream)?,
-        };
-        let Line { timestamp, value, text, source, .. } = line;
+        let Line { key, metric, timestamp, value, text, source, .. } = line;
         let sample = WireSample { timestamp, value, text, source, element: None };
-        self.add_in(self.unit, stream, &line.key, &sample, batch, scratch)
+        let (stream, name) = match &metric {
+            Metric::Attribute(attribute) => (self.stream_of(attribute.as_bytes()), attribute),
+            Metric::Stream(stream) => (self.stream(stream), stream),
+        };
+        let stream = stream.map_err(|error| self.of_no_stream(name.as_bytes(), &key, &sample, error))?;
+        self.add_in(self.unit, stream, &key, &sample, batch, scratch)
     }
 
     /// Adds the record of a sample of the stream with that number. The time of the batch is the arrival by which the
@@ -191,8 +197,8 @@ impl Intake {
         self.add_in(TimeUnit::Micros, stream, key, sample, batch, scratch)
     }
 
-    /// The same with a timestamp in `unit`.
-    fn add_in(
+    /// The same with a timestamp in `unit`, without a message to the observer of rejections.
+    fn try_add(
         &self,
         unit: TimeUnit,
         stream: u16,

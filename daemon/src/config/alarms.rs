@@ -7,6 +7,7 @@ use daemon_base::setting::file;
 use super::layers::Layers;
 use super::streams::Streams;
 use super::tables::ALARMS;
+use crate::config::Config;
 
 /// Compiles the rules; every problem goes to `layers`. `None` if there is one.
 pub(super) fn build(configs: &[AlarmConfig], streams: &Streams, layers: &mut Layers) -> Option<Rules> {
@@ -35,6 +36,27 @@ pub(super) fn build(configs: &[AlarmConfig], streams: &Streams, layers: &mut Lay
 /// What rules can hardly do, one sentence each.
 pub(super) fn hints(streams: &Streams) -> Vec<String> {
     check::hints(&streams.alarms, &types(streams))
+}
+
+/// What the sinks of alarms lack to be of use, one sentence each.
+pub(super) fn notices(config: &Config) -> Vec<String> {
+    let (alertmanager, webhook) = (&config.sinks.alertmanager, &config.sinks.webhook);
+    let sinks = [
+        ("sinks.alertmanager", alertmanager.url.is_some(), alertmanager.page_url.is_some()),
+        ("sinks.webhook", webhook.url.is_some(), webhook.page_url.is_some()),
+    ];
+    let lacks = |(sink, is_on, has_page): (&str, bool, bool)| match (is_on, config.alarms.is_empty(), has_page) {
+        (false, ..) | (true, false, true) => None,
+        (true, true, _) => Some(notice!(
+            "{sink}.url: no rule of alarms is configured, so nothing is ever sent to it; write `[[alarms]]`, or remove \
+             the url"
+        )),
+        (true, false, false) => Some(notice!(
+            "{sink}.page_url is not set: alarms are sent without links to their charts; set it to the URL at which \
+             people reach the page of this daemon"
+        )),
+    };
+    sinks.into_iter().filter_map(lacks).collect()
 }
 
 fn types(streams: &Streams) -> Vec<check::StreamTypes<'_>> {

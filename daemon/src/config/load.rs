@@ -150,6 +150,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     check::values(&config, &mut layers);
     let streams = Streams::build(&config, registry, &mut layers);
     notices.extend(check::notices(&config));
+    notices.extend(alarms::notices(&config));
     for name in streams.iter().flat_map(Streams::unused_types) {
         notices.push(notice!("the proxy type `{name}` runs on no stream; list it in aggregation.uve_proxy_list"));
     }

@@ -19,6 +19,7 @@ use proxy_uve::Plan;
 use tracing::{error, warn};
 
 use self::absences::Absences;
+use super::rejections::TappedRejections;
 use super::status::LocalStatus;
 use super::threads::Lifetime;
 use crate::engine::worker::{AllWritten, Begin, Start, Worker};
@@ -93,7 +94,8 @@ fn prepare(settings: &EngineSettings, own: &EmbeddedSettings, base: &mut Base) -
     let streams: BTreeMap<_, _> = plans.into_iter().map(stream).collect();
     confirm_polled(&*log, &settings.worker.observations).context("read the names of the polled streams")?;
     let numbered = streams.iter().map(|(&id, stream)| (&stream.plan, id));
-    let intake = Intake::new(numbered, own.partitions, PayloadForm::Stored, settings.worker.table.allowed_skew);
+    let intake = Intake::new(numbered, own.partitions, PayloadForm::Stored, settings.worker.table.allowed_skew)
+        .with_rejections(TappedRejections(settings.worker.taps.clone()));
     Ok(Prepared { log, streams, intake })
 }
 

@@ -7,6 +7,7 @@ use daemon_kafka::{EngineParts, KafkaSettings, Shared};
 use daemon_log::Log;
 use daemon_sources::intake::{Intake, PayloadForm};
 
+use super::rejections::TappedRejections;
 use super::{Base, Engine, EngineSettings, FailedStart, Lifetime, Readiness};
 
 /// Starts everything. That the cluster cannot be reached is not an error: the daemon waits for it.
@@ -60,4 +61,5 @@ fn intake(settings: &EngineSettings, own: &KafkaSettings) -> Intake {
     let numbered = settings.plans.iter().zip(0..).filter(|(plan, _)| !own.is_foreign(&plan.stream().to_string()));
     // Which partition a sample goes to is decided when it is published: the number may change.
     Intake::new(numbered, 1, PayloadForm::Published, settings.worker.table.allowed_skew)
+        .with_rejections(TappedRejections(settings.worker.taps.clone()))
 }

@@ -1,8 +1,9 @@
-//! `GET /api/v1/tap`: the samples of a stream or of an object as they are applied, each with its outcome, and their
-//! results, as lines of JSON.
+//! `GET /api/v1/tap`: the samples of a stream or of an object as they are applied or rejected, each with its outcome,
+//! and their results, as lines of JSON.
 //!
 //! ```text
 //! {"sample":{"stream":"S-a","partition":0,"offset":7,"key":"T:x","ts":1488000000,"value":3,"outcome":"aggregated"}}
+//! {"sample":{"stream":"S-a","key":"T:x","ts":1488000000,"value":-3,"outcome":"rejected","reason":"…"}}
 //! {"result":{"key":"T:x","uve":"Sum-S-a",…}}
 //! {"lost":17}
 //! ```
@@ -19,7 +20,7 @@ use axum::extract::{Extension, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::listener::{Client, STALLED};
-use daemon_partition::TappedRecord;
+use daemon_partition::{RejectedSample, Tapped, TappedRecord};
 use derived_stats::Number;
 use proxy_uve::key::ObjectKey;
 use proxy_uve::{Fate, wire};
@@ -86,9 +87,12 @@ pub(super) async fn get(
     let lost = Arc::clone(&queue.lost);
     let tap = {
         let (wanted, queue) = (Arc::clone(&wanted), queue.clone());
-        shared.taps.add(move |record| {
-            if wanted.has_record(record) {
-                queue.push(|| sample(record));
+        shared.taps.add(move |tapped| {
+            if wanted.has_sample(tapped) {
+                queue.push(|| match tapped {
+                    Tapped::Record(record) => sample(record),
+                    Tapped::Rejected(rejected) => rejection(rejected),
+                });
             }
         })
     };
@@ -139,9 +143,9 @@ impl TapQuery {
 }
 
 impl Wanted {
-    fn has_record(&self, record: &TappedRecord<'_>) -> bool {
-        self.stream.as_ref().is_none_or(|stream| stream == record.stream)
-            && self.key.as_ref().is_none_or(|key| key.as_bytes() == record.record.key)
+    fn has_sample(&self, tapped: &Tapped<'_>) -> bool {
+        self.stream.as_ref().is_none_or(|stream| stream == tapped.stream())
+            && self.key.as_ref().is_none_or(|key| key.as_bytes() == tapped.key())
     }
 
     fn has_result(&self, line: &[u8]) -> bool {
@@ -231,6 +235,26 @@ fn sample(tapped: &TappedRecord<'_>) -> Vec<u8> {
     if let (Some(fields), Some(reason)) = (sample.as_object_mut(), reason.or_else(|| meaning(fate))) {
         fields.insert("reason".to_owned(), reason.into());
     }
+    line_of(&sample)
+}
+
+fn rejection(rejected: &RejectedSample<'_>) -> Vec<u8> {
+    let RejectedSample { stream, key, sample, reason } = *rejected;
+    let mut shown = json!({
+        "stream": stream,
+        "key": String::from_utf8_lossy(key),
+        "ts": sample.timestamp,
+        "value": sample.text.as_deref().map_or_else(|| number(sample.value), Value::from),
+        "outcome": "rejected",
+        "reason": reason.to_string(),
+    });
+    if let Some(source) = &sample.source {
+        shown["source"] = source.as_ref().into();
+    }
+    line_of(&shown)
+}
+
+fn line_of(sample: &Value) -> Vec<u8> {
     let mut line = json!({ "sample": sample }).to_string().into_bytes();
     line.push(b'\n');
     line

@@ -45,6 +45,7 @@ const MEAN: Field = Field::number("mean", NumberKind::F64, Unit::Metric, "the we
     .in_group("state")
     .six_digits();
 const STDDEV: Field = Field::number("stddev", NumberKind::F64, Unit::Metric, "the weighted standard deviation")
+    .not_negative()
     .in_group("state")
     .six_digits();
 const METRIC: Field = Field::number(

@@ -60,7 +60,7 @@ pub(crate) static ENTRY: Entry =
             Field::number("samples", NumberKind::U64, Unit::Samples, "samples seen"),
             Field::error(),
             Field::number("mean", NumberKind::F64, Unit::Metric, "the weighted mean").role_of(Role::Expected),
-            Field::number("stddev", NumberKind::F64, Unit::Metric, "the weighted standard deviation"),
+            Field::number("stddev", NumberKind::F64, Unit::Metric, "the weighted standard deviation").not_negative(),
             SIGMA,
             NEWEST,
         ],

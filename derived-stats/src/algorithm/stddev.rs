@@ -30,7 +30,9 @@ use crate::report::Report;
 pub(crate) static ENTRY: Entry =
     Entry::new("DSStddev", Roles::AGGREGATE, "the standard deviation of all samples", |given| built(given, 0, Stddev))
         .arguments(&[RANGE])
-        .number(&[Field::number("value", NumberKind::F64, Unit::Metric, "the standard deviation").role_of(Role::Value)])
+        .number(&[Field::number("value", NumberKind::F64, Unit::Metric, "the standard deviation")
+            .role_of(Role::Value)
+            .not_negative()])
         .explained(|given, _| {
             explain_window(
                 given,

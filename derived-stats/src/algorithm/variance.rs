@@ -29,7 +29,9 @@ use crate::report::Report;
 pub(crate) static ENTRY: Entry =
     Entry::new("DSVariance", Roles::AGGREGATE, "the variance of all samples", |given| built(given, 0, Variance))
         .arguments(&[RANGE])
-        .number(&[Field::number("value", NumberKind::F64, Unit::MetricSquared, "the variance").role_of(Role::Value)])
+        .number(&[Field::number("value", NumberKind::F64, Unit::MetricSquared, "the variance")
+            .role_of(Role::Value)
+            .not_negative()])
         .explained(|given, _| {
             explain_window(given, 0, "the variance of all samples", "the variance of the samples of the last")
         })

@@ -15,6 +15,7 @@ pub struct Field {
     group: Option<&'static str>,
     column: Option<&'static str>,
     is_original: bool,
+    is_not_negative: bool,
     meaning: &'static str,
 }
 
@@ -195,6 +196,7 @@ impl Field {
             group: None,
             column: Some(name),
             is_original: true,
+            is_not_negative: false,
             meaning,
         }
     }
@@ -253,6 +255,13 @@ impl Field {
         self
     }
 
+    /// The same field, whose numbers are 0 or more with every sample. Unsigned numbers need no mark.
+    #[must_use]
+    pub const fn not_negative(mut self) -> Self {
+        self.is_not_negative = true;
+        self
+    }
+
     /// The same field under another name in CSV.
     #[must_use]
     pub const fn column(mut self, name: &'static str) -> Self {
@@ -308,6 +317,11 @@ impl Field {
         self.is_original
     }
 
+    /// Whether its numbers are marked as 0 or more.
+    pub fn is_not_negative(&self) -> bool {
+        self.is_not_negative
+    }
+
     /// The name of the column in CSV; `None` if there is none.
     pub fn csv_column(&self) -> Option<&'static str> {
         self.column
@@ -356,7 +370,7 @@ mod tests {
         assert_eq!((plain.name(), plain.kind()), ("mean", FieldKind::Number(NumberKind::F64)));
         assert_eq!((plain.unit(), plain.meaning(), plain.csv_column()), (Unit::Metric, "a mean", Some("mean")));
         assert_eq!((plain.role(), plain.form(), plain.group()), (None, Form::Plain, None));
-        assert!(plain.is_original());
+        assert!(plain.is_original() && !plain.is_not_negative() && plain.not_negative().is_not_negative());
         let changed = plain.role_of(Role::Low).six_digits().in_group("state").beyond_original().column("state_mean");
         assert_eq!((changed.name(), changed.csv_column()), ("mean", Some("state_mean")));
         assert_eq!(

@@ -1,10 +1,15 @@
 //! The limits of lists in arguments, and of the numbers of a result.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use derived_stats::entry::{Argument, ArgumentKind, Entry, Field, NumberKind, Roles, Unit};
-use derived_stats::{Context, DETECTOR_CALL, MetricKind, Number, Record, Registry, Spec, ValueType};
+use derived_stats::{
+    Context, DETECTOR_CALL, DescribedField, MetricKind, Number, Record, Registry, Report, Spec, ValueType,
+};
 use proptest::prelude::*;
 
-use crate::input::stories;
+use crate::input::{Event, stories};
 use crate::registered::{REGISTRY, distinct};
 use crate::shapes::{entries, for_each, parts, shapes};
 
@@ -67,6 +72,40 @@ fn property_a_result_has_a_number_for_each_numeric_field() {
         }
         Ok(())
     });
+}
+
+#[test]
+fn property_a_field_that_is_marked_so_is_never_negative() {
+    let is_marked = |field: &&DescribedField| field.field().is_not_negative();
+    let marked = RefCell::new(BTreeSet::new());
+    for_each(shapes(), stories, |story| {
+        let spec = &story.spec;
+        let fields: Vec<_> = spec.description().fields().iter().filter(is_marked).collect();
+        if !fields.is_empty() {
+            marked.borrow_mut().insert(spec.description().algorithm().to_owned());
+        }
+        let (mut state, mut now) = (spec.start(), 0);
+        for event in &story.events {
+            let closed = match *event {
+                Event::Close => spec.close(&mut state, now, story.silence),
+                Event::Sample { source, at, value } => {
+                    now = now.max(at);
+                    let _ = spec.update_from(&mut state, source, at, value);
+                    None
+                }
+            };
+            let reports = [closed, Some(spec.report(&state, now)), spec.running(&state, now)];
+            for output in reports.into_iter().flatten().filter_map(Report::any) {
+                for field in &fields {
+                    let number = output.record().get(field.index().unwrap());
+                    let is_negative = number.is_some_and(|number| number.as_f64() < 0.0);
+                    prop_assert!(!is_negative, "{spec}: {} is {number:?}", field.name());
+                }
+            }
+        }
+        Ok(())
+    });
+    assert!(marked.borrow().len() >= 4, "{marked:?}");
 }
 
 /// The largest lists give what a single pass over the samples gives.

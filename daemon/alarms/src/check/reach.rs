@@ -8,6 +8,8 @@
 //! | alarm of a detector | 0 or 1 |
 //! | unsigned number | 0 to 2^64 - 1 |
 //! | signed whole number | -2^63 to 2^63 - 1 |
+//! | standard deviation, variance | 0 or more |
+//! | text of the annotation, such as `algo` | that text |
 //!
 //! Other fields have no bound that follows from the annotation.
 
@@ -18,6 +20,7 @@ use proxy_uve::schema::ProxyType;
 use serde_json::Value;
 
 use crate::compile::one_field;
+use crate::operand::{Operand, Scalar, compare};
 use crate::rule::{Absent, ClearBound, Operation, Path, Right, Rule, Term};
 
 /// The argument of the detectors whose scores it bounds.
@@ -51,6 +54,7 @@ pub(super) fn unreachable(terms: &[Term], rule: &Rule, uve: &UveDescription<'_>,
     let mut problems = Vec::new();
     let mut narrowed: Vec<((String, usize), Narrowed<'_>)> = Vec::new();
     problems.extend(terms.iter().filter_map(|term| text_of_number(term, rule, uve, of_type)));
+    problems.extend(terms.iter().filter_map(|term| other_text(term, rule, uve, of_type)));
     for term in terms {
         let Some((place, reach)) = reach(&term.left, uve, of_type) else { continue };
         let Some(allowed) = allowed(term, rule.absent, &reach) else { continue };
@@ -103,6 +107,30 @@ fn text_of_number(term: &Term, rule: &Rule, uve: &UveDescription<'_>, of_type: &
         ));
     }
     Some(format!("`{term}` is never true: `{left}` is a number, and {constant} a text; compare it with a number"))
+}
+
+/// Why a comparison with a text that is the same in every result is never true.
+fn other_text(term: &Term, rule: &Rule, uve: &UveDescription<'_>, of_type: &ProxyType) -> Option<String> {
+    let Right::Constant(constant) = &term.right else { return None };
+    // Of a size there is none, and null satisfies the others.
+    let is_open = match term.operation {
+        Operation::SizeEqual | Operation::SizeNotEqual => true,
+        Operation::Less | Operation::AtMost | Operation::NotEqual | Operation::NotIn => rule.absent == Absent::Null,
+        Operation::AtLeast | Operation::Equal | Operation::Greater | Operation::In | Operation::Range => false,
+    };
+    let (name, index) = one_field(&term.left, uve).filter(|_| !is_open)?;
+    let attribute = of_type.attributes().iter().find(|found| found.name == name)?;
+    let text = attribute.spec.description().fields().get(index)?.constant()?;
+    let always = Operand::Values(vec![Scalar::Text(text.into())]);
+    if compare(term.operation, &always, constant, rule.absent) != Some(false) {
+        return None;
+    }
+    Some(format!(
+        "`{term}` is never true: `{}` is always {text:?}, because of the algorithm `{}`; compare with that text, or leave \
+         the comparison out",
+        term.left,
+        annotation(&term.left, of_type).unwrap_or_default()
+    ))
 }
 
 /// Why a clear condition is never true.
@@ -181,6 +209,7 @@ fn of_field(field: &DescribedField, spec: &Spec) -> Option<Reach> {
         _ if field.value_type() == Some(ValueType::I64) => {
             reach(i64::MIN as f64, i64::MAX as f64, "is a whole number of 64 bits")
         }
+        _ if field.field().is_not_negative() => reach(0.0, f64::INFINITY, "is 0 or more"),
         _ => None,
     }
 }
@@ -308,7 +337,17 @@ mod tests {
     #[test]
     fn numbers_that_a_field_never_has_are_refused_with_any_operation() {
         let (seasonal, sum) = ("1.DSSum-raw:DSAnomaly:Seasonal", "1-raw:DSSum");
+        let (ewm, stddev) = ("1.DSSum-raw:DSAnomaly:EWM:0.1", "1-raw:DSStddev");
         let never = [
+            (ewm, "P.x.state.stddev < 0"),
+            (ewm, "P.x.state.stddev range [-2, -1]"),
+            (ewm, "P.x.algo == \"XYZ\""),
+            (ewm, "P.x.algo in [\"XYZ\", \"Seasonal\"]"),
+            (ewm, "P.x.algo != \"EWM\""),
+            (ewm, "P.x.algo == 3"),
+            (ewm, "P.x.config == \"0.2\""),
+            (seasonal, "P.x.algo == \"EWM\""),
+            (stddev, "P.x < 0"),
             (seasonal, "P.x.alarm > 1"),
             (seasonal, "P.x.alarm == 2"),
             (seasonal, "P.x.alarm in [2, 3]"),
@@ -330,6 +369,13 @@ mod tests {
             assert!(found.len() == 1 && found[0].contains("never true"), "{condition}: {found:?}");
         }
         let reached = [
+            (ewm, "P.x.state.stddev <= 0"),
+            (ewm, "P.x.state.mean < 0"),
+            (ewm, "P.x.algo == \"EWM\""),
+            (ewm, "P.x.algo in [\"XYZ\", \"EWM\"]"),
+            (ewm, "P.x.algo != \"XYZ\""),
+            (ewm, "P.x.config == \"0.1\""),
+            (stddev, "P.x < 0.5"),
             (seasonal, "P.x.alarm == 1"),
             (seasonal, "P.x.alarm in [1, 2]"),
             (seasonal, "P.x.alarm > 0"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proxy_uve::{Fate, Record};
 
 use super::{MALFORMED, PartitionTable};
-use crate::TappedRecord;
+use crate::{Tapped, TappedRecord};
 
 impl PartitionTable {
     /// Passes records to the taps; `fates` are the outcomes of those that were not aggregated, by index.
@@ -19,7 +19,7 @@ impl PartitionTable {
             let fate = fates.get(&index).copied().unwrap_or(Fate::Aggregated);
             let reason = MALFORMED.contains(&fate).then(|| self.reason_malformed(record.key, record.payload)).flatten();
             let (stream, reason) = (self.stream.name.as_str(), reason.as_deref());
-            self.stream.taps.send(&TappedRecord { stream, partition, record, fate, reason });
+            self.stream.taps.send(&Tapped::Record(TappedRecord { stream, partition, record, fate, reason }));
         }
     }
 }

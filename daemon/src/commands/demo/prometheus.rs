@@ -38,7 +38,8 @@ pub(super) fn settings() -> anyhow::Result<[String; 2]> {
 pub(super) fn announcement(address: SocketAddr) -> String {
     let indented: String = STREAMS.lines().map(|line| format!("  {line}\n").replace("  \n", "\n")).collect();
     format!(
-        "derived-statsd demo: waits for a Prometheus. Add this to its prometheus.yml and reload it (kill -HUP):\n\n\
+        "http://{address}/ is the page of this demo\n\
+         derived-statsd demo: waits for a Prometheus. Add this to its prometheus.yml and reload it (kill -HUP):\n\n\
          remote_write:\n  \
          - url: http://{address}/api/v1/write\n    \
          queue_config:\n      \
@@ -52,8 +53,7 @@ pub(super) fn announcement(address: SocketAddr) -> String {
          {indented}\n\
          The first results come after two scrapes and a period of 15 s:\n  \
          the newest of each object  curl -s http://{address}/api/v1/results/metrics\n  \
-         all of them, live          curl -N http://{address}/api/v1/results/stream\n  \
-         the page                   http://{address}/\n\
+         all of them, live          curl -N http://{address}/api/v1/results/stream\n\
          Press Ctrl-C to stop.\n\n"
     )
 }

@@ -1,9 +1,11 @@
 //! The request `GET /api/v1/partitions` and its response.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, micros};
+use proxy_uve::Fate;
 use serde::Deserialize;
 
 use crate::commands::client::{self, ClientOptions};
@@ -39,9 +41,21 @@ pub(super) struct Row {
     pub age_seconds: Option<u64>,
     /// Present only if the responding daemon owns the partition.
     pub closing: Option<bool>,
+    /// The number of records by outcome; present only if the responding daemon owns the partition.
+    pub records: Option<BTreeMap<String, u64>>,
 }
 
 impl Row {
+    /// The number of records that do not count, duplicates aside; `None` if the response has none.
+    pub(super) fn dropped(&self) -> Option<u64> {
+        let counted = [Fate::Aggregated, Fate::Duplicate].map(Fate::name);
+        let dropped = |records: &BTreeMap<String, u64>| {
+            let dropped = records.iter().filter(|(outcome, _)| !counted.contains(&outcome.as_str()));
+            dropped.map(|(_, count)| *count).fold(0, u64::saturating_add)
+        };
+        self.records.as_ref().map(dropped)
+    }
+
     /// Whether a worker owns the partition: one of the group, or one of the only daemon.
     pub(super) fn is_owned(&self) -> bool {
         self.owner.is_some() || self.closing.is_some()

@@ -12,10 +12,10 @@ use super::utc::utc;
 
 /// The minimum width of stream names on a narrow terminal.
 const NARROWEST_NAME: usize = 12;
-const TITLES: [&str; 9] =
-    ["stream", "partition", "owner", "cursor", "lag", "records/s", "watermark", "objects", "closing"];
+const TITLES: [&str; 10] =
+    ["stream", "partition", "owner", "cursor", "lag", "records/s", "dropped", "watermark", "objects", "closing"];
 /// The columns of text, aligned left; the others have numbers, aligned right.
-const NAMES: [usize; 4] = [0, 2, 6, 8];
+const NAMES: [usize; 4] = [0, 2, 7, 9];
 const UNKNOWN: &str = "-";
 /// The age in seconds from which on the head line has the age of the offsets.
 const MAX_FRESH: u64 = 2;
@@ -122,7 +122,8 @@ fn row_cells(row: &Row, rate: Option<u64>) -> [String; TITLES.len()] {
         owner.to_owned(),
         row.cursor.to_string(),
         row.lag.to_string(),
-        rate.map_or_else(|| UNKNOWN.to_owned(), |rate| rate.to_string()),
+        number(rate),
+        number(row.dropped()),
         if row.watermark == 0 { UNKNOWN.to_owned() } else { utc(row.watermark) },
         if row.shard.is_some_and(|shard| shard != row.partition) {
             UNKNOWN.to_owned()
@@ -131,6 +132,10 @@ fn row_cells(row: &Row, rate: Option<u64>) -> [String; TITLES.len()] {
         },
         closing.to_owned(),
     ]
+}
+
+fn number(known: Option<u64>) -> String {
+    known.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string())
 }
 
 fn line(row: &[String; TITLES.len()], widths: &[usize; TITLES.len()]) -> String {
@@ -167,6 +172,10 @@ mod tests {
             shard: (partition == 3).then_some(1),
             age_seconds: None,
             closing: (partition == 1).then_some(true),
+            records: (partition == 1).then(|| {
+                let counts = [("aggregated", 11), ("duplicate", 5), ("late", 4), ("over_limit", 2), ("refused", 1)];
+                counts.map(|(outcome, count)| (outcome.to_owned(), count)).into()
+            }),
         }
     }
 
@@ -190,23 +199,23 @@ mod tests {
         let [before, newest] = snapshots();
         insta::assert_snapshot!(text(Some(&before), Some(&newest), None, ALL), @"
         4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 30 objects
-        stream                                    partition  owner  cursor  lag  records/s  watermark             objects  closing
-        UveVirtualNetworkAgent-egress_flow_count          2  -           0    7          0  -                          20  -
-        UveVirtualNetworkAgent-egress_flow_count          0  a/0      1100    3        500  2017-02-25T05:20:00Z        0  -
-        UveVirtualNetworkAgent-egress_flow_count          3  b/0         9    3          -  2017-02-25T05:20:00Z        -  -
-        UveVirtualNetworkAgent-egress_flow_count          1  b/0        20    0          -  2017-02-25T05:20:00Z       10  yes
+        stream                                    partition  owner  cursor  lag  records/s  dropped  watermark             objects  closing
+        UveVirtualNetworkAgent-egress_flow_count          2  -           0    7          0        -  -                          20  -
+        UveVirtualNetworkAgent-egress_flow_count          0  a/0      1100    3        500        -  2017-02-25T05:20:00Z        0  -
+        UveVirtualNetworkAgent-egress_flow_count          3  b/0         9    3          -        -  2017-02-25T05:20:00Z        -  -
+        UveVirtualNetworkAgent-egress_flow_count          1  b/0        20    0          -        7  2017-02-25T05:20:00Z       10  yes
         ");
     }
 
     #[test]
     fn a_small_terminal_shows_as_many_rows_as_fit_and_counts_the_others() {
         let [before, newest] = snapshots();
-        let size = Size { width: Some(90), height: Some(6) };
+        let size = Size { width: Some(99), height: Some(6) };
         insta::assert_snapshot!(text(Some(&before), Some(&newest), None, size), @"
         4 partitions (3 owned, 1 unowned), lag 13, 500 records/s, 30 objects
-        stream        partition  owner  cursor  lag  records/s  watermark             objects  cl…
-        UveVirtualN…          2  -           0    7          0  -                          20  -
-        UveVirtualN…          0  a/0      1100    3        500  2017-02-25T05:20:00Z        0  -
+        stream        partition  owner  cursor  lag  records/s  dropped  watermark             objects  cl…
+        UveVirtualN…          2  -           0    7          0        -  -                          20  -
+        UveVirtualN…          0  a/0      1100    3        500        -  2017-02-25T05:20:00Z        0  -
         … and 2 more
         ");
         for (width, height) in (0..120).flat_map(|width| (0..9).map(move |height| (width, height))) {

@@ -334,62 +334,69 @@ mod tests {
         assert!(checked >= 7, "{checked} detectors");
     }
 
+    const SEASONAL: &str = "1.DSSum-raw:DSAnomaly:Seasonal";
+    const SUM: &str = "1-raw:DSSum";
+    const EWM: &str = "1.DSSum-raw:DSAnomaly:EWM:0.1";
+    const STDDEV: &str = "1-raw:DSStddev";
+
+    /// Annotations, each with a condition that is never true.
+    const NEVER: &[(&str, &str)] = &[
+        (EWM, "P.x.state.stddev < 0"),
+        (EWM, "P.x.state.stddev range [-2, -1]"),
+        (EWM, "P.x.algo == \"XYZ\""),
+        (EWM, "P.x.algo in [\"XYZ\", \"Seasonal\"]"),
+        (EWM, "P.x.algo != \"EWM\""),
+        (EWM, "P.x.algo == 3"),
+        (EWM, "P.x.config == \"0.2\""),
+        (SEASONAL, "P.x.algo == \"EWM\""),
+        (STDDEV, "P.x < 0"),
+        (SEASONAL, "P.x.alarm > 1"),
+        (SEASONAL, "P.x.alarm == 2"),
+        (SEASONAL, "P.x.alarm in [2, 3]"),
+        (SEASONAL, "P.x.alarm range [0.2, 0.8]"),
+        (SEASONAL, "P.x.alarm > 0 and P.x.alarm < 1"),
+        (SEASONAL, "P.x.score range [1.5, 9]"),
+        (SUM, "P.x < 0"),
+        (SUM, "P.x <= -1"),
+        (SUM, "P.x == -1"),
+        (SUM, "P.x == 1.5"),
+        (SUM, "P.x > 18446744073709551615"),
+        (SUM, "P.x == 1e30"),
+        (SUM, "P.x size== 3"),
+        (SUM, "P.x > 9 and P.x.value < 5"),
+        (SUM, "P.x > 9 and P.x in [1, 2]"),
+    ];
+
+    /// The same with conditions that can be.
+    const REACHED: &[(&str, &str)] = &[
+        (EWM, "P.x.state.stddev <= 0"),
+        (EWM, "P.x.state.mean < 0"),
+        (EWM, "P.x.algo == \"EWM\""),
+        (EWM, "P.x.algo in [\"XYZ\", \"EWM\"]"),
+        (EWM, "P.x.algo != \"XYZ\""),
+        (EWM, "P.x.config == \"0.1\""),
+        (STDDEV, "P.x < 0.5"),
+        (SEASONAL, "P.x.alarm == 1"),
+        (SEASONAL, "P.x.alarm in [1, 2]"),
+        (SEASONAL, "P.x.alarm > 0"),
+        (SEASONAL, "P.x.state.low < -5"),
+        (SUM, "P.x <= 0"),
+        (SUM, "P.x != -1"),
+        (SUM, "P.x >= 18446744073709551615"),
+        (SUM, "P.x < 18446744073709551615"),
+        (SUM, "P.x size!= 3"),
+        (SUM, "P.x > 9 or P.x < 5"),
+        (SUM, "P.x > 5 and P.x < 9"),
+        (SUM, "P.x > 5 and P.x < P.x"),
+    ];
+
     #[test]
     fn numbers_that_a_field_never_has_are_refused_with_any_operation() {
-        let (seasonal, sum) = ("1.DSSum-raw:DSAnomaly:Seasonal", "1-raw:DSSum");
-        let (ewm, stddev) = ("1.DSSum-raw:DSAnomaly:EWM:0.1", "1-raw:DSStddev");
-        let never = [
-            (ewm, "P.x.state.stddev < 0"),
-            (ewm, "P.x.state.stddev range [-2, -1]"),
-            (ewm, "P.x.algo == \"XYZ\""),
-            (ewm, "P.x.algo in [\"XYZ\", \"Seasonal\"]"),
-            (ewm, "P.x.algo != \"EWM\""),
-            (ewm, "P.x.algo == 3"),
-            (ewm, "P.x.config == \"0.2\""),
-            (seasonal, "P.x.algo == \"EWM\""),
-            (stddev, "P.x < 0"),
-            (seasonal, "P.x.alarm > 1"),
-            (seasonal, "P.x.alarm == 2"),
-            (seasonal, "P.x.alarm in [2, 3]"),
-            (seasonal, "P.x.alarm range [0.2, 0.8]"),
-            (seasonal, "P.x.alarm > 0 and P.x.alarm < 1"),
-            (seasonal, "P.x.score range [1.5, 9]"),
-            (sum, "P.x < 0"),
-            (sum, "P.x <= -1"),
-            (sum, "P.x == -1"),
-            (sum, "P.x == 1.5"),
-            (sum, "P.x > 18446744073709551615"),
-            (sum, "P.x == 1e30"),
-            (sum, "P.x size== 3"),
-            (sum, "P.x > 9 and P.x.value < 5"),
-            (sum, "P.x > 9 and P.x in [1, 2]"),
-        ];
-        for (annotation, condition) in never {
+        for (annotation, condition) in NEVER {
             let found = problems(annotation, condition);
             assert!(found.len() == 1 && found[0].contains("never true"), "{condition}: {found:?}");
         }
-        let reached = [
-            (ewm, "P.x.state.stddev <= 0"),
-            (ewm, "P.x.state.mean < 0"),
-            (ewm, "P.x.algo == \"EWM\""),
-            (ewm, "P.x.algo in [\"XYZ\", \"EWM\"]"),
-            (ewm, "P.x.algo != \"XYZ\""),
-            (ewm, "P.x.config == \"0.1\""),
-            (stddev, "P.x < 0.5"),
-            (seasonal, "P.x.alarm == 1"),
-            (seasonal, "P.x.alarm in [1, 2]"),
-            (seasonal, "P.x.alarm > 0"),
-            (seasonal, "P.x.state.low < -5"),
-            (sum, "P.x <= 0"),
-            (sum, "P.x != -1"),
-            (sum, "P.x >= 18446744073709551615"),
-            (sum, "P.x < 18446744073709551615"),
-            (sum, "P.x size!= 3"),
-            (sum, "P.x > 9 or P.x < 5"),
-            (sum, "P.x > 5 and P.x < 9"),
-            (sum, "P.x > 5 and P.x < P.x"),
-        ];
-        for (annotation, condition) in reached {
+        for (annotation, condition) in REACHED {
             assert_eq!(problems(annotation, condition), [""; 0], "{condition}");
         }
     }

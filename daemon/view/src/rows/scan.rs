@@ -66,11 +66,16 @@ pub(super) fn main_reading<'s>(uve: &Uve<'_>, shapes: &'s [Arc<UveShape>]) -> Op
     Some((&attribute.name, Reading { value, score, expected, is_anomaly, ..Reading::default() }))
 }
 
+/// A text in lower case, each letter by itself: a sigma is the same at the end of a word, so that a part of a name is found.
+fn lower(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_lowercase).map(|letter| if letter == 'ς' { 'σ' } else { letter })
+}
+
 impl<'q> Scan<'q> {
     pub(super) fn new(query: &'q RowQuery) -> Self {
         Self {
             query,
-            search: query.search.to_lowercase(),
+            search: lower(&query.search).collect(),
             lower: String::new(),
             uves: Vec::new(),
             total: 0,
@@ -156,7 +161,8 @@ impl<'q> Scan<'q> {
             self.lower.push_str(name);
             self.lower.make_ascii_lowercase();
         } else {
-            self.lower = name.to_lowercase();
+            self.lower.clear();
+            self.lower.extend(lower(name));
         }
         self.lower.contains(&self.search)
     }
@@ -239,6 +245,20 @@ impl<'q> Scan<'q> {
                 let by_key = left.key.partial_cmp(&right.key).map_or(Ordering::Equal, signed);
                 by_absence.then(by_key).then(by_name)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_name_is_a_part_of_it_in_any_case() {
+        let in_lower_case = |text| lower(text).collect::<String>();
+        for (name, part) in [("ΟΔΟΣΑ", "ΟΔΟΣ"), ("οδος-1", "ΟΔΟΣ"), ("STRASSE", "strass"), ("ÄÖ-1", "äö")]
+        {
+            assert!(in_lower_case(name).contains(&in_lower_case(part)), "{part} in {name}");
         }
     }
 }

@@ -92,7 +92,7 @@ impl Elections {
         let takeovers = Takeovers::default();
         elected_by_cluster
             .iter()
-            .for_each(|(cluster, elected)| takeovers.expect(cluster, &elected.replica, now / 1_000));
+            .for_each(|(cluster, elected)| takeovers.add_elected(cluster, &elected.replica, now / 1_000));
         Self {
             state: Mutex::new(State { elected_by_cluster, ..State::default() }),
             file: Some(path),

@@ -37,8 +37,8 @@ struct Sent {
 }
 
 impl Takeovers {
-    /// Takes note of a replica that was elected before the start, at `start_ms`: no reading of it that is stored is later.
-    pub(super) fn expect(&self, cluster: &str, replica: &str, start_ms: u64) {
+    /// Adds a replica that was elected before the start, at `start_ms`: no reading of it that is stored is later.
+    pub(super) fn add_elected(&self, cluster: &str, replica: &str, start_ms: u64) {
         self.has_sent(cluster, replica, start_ms.cast_signed());
     }
 
@@ -54,9 +54,12 @@ impl Takeovers {
     pub(super) fn has_sent(&self, cluster: &str, replica: &str, newest_ms: i64) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(sent) = all.get_mut(cluster) else {
-            if all.len() < MAX_CLUSTERS {
-                all.insert(cluster.to_owned(), Sent { replica: replica.to_owned(), newest_ms, former_ms: None });
+            if all.len() >= MAX_CLUSTERS {
+                // The one that has been silent for the longest time.
+                let silent = all.iter().min_by_key(|(_, sent)| sent.newest_ms).map(|(cluster, _)| cluster.clone());
+                silent.map(|cluster| all.remove(&cluster));
             }
+            all.insert(cluster.to_owned(), Sent { replica: replica.to_owned(), newest_ms, former_ms: None });
             return;
         };
         if sent.replica == replica {
@@ -123,7 +126,13 @@ mod tests {
     #[test]
     fn the_number_of_clusters_is_limited() {
         let takeovers = Takeovers::default();
-        (0..2 * MAX_CLUSTERS).for_each(|cluster| takeovers.has_sent(&cluster.to_string(), "a", 1));
+        let clusters = 2 * MAX_CLUSTERS;
+        (0..clusters).for_each(|cluster| takeovers.has_sent(&cluster.to_string(), "a", cluster as i64));
         assert_eq!(takeovers.0.lock().unwrap().len(), MAX_CLUSTERS);
+        let newest = (clusters - 1).to_string();
+        assert!(
+            takeovers.leaves_out(&newest, "b", 0) && !takeovers.leaves_out("0", "b", 0),
+            "the newest ones are kept"
+        );
     }
 }

@@ -142,10 +142,9 @@ impl<'o> Page<'o> {
                 // Made with the first series that is shown.
                 let mut labels = None;
                 series::of_attribute(shape, attribute, record, &mut |sample: &Sample<'_>| {
-                    if self.takes(*end_ms, sample) {
-                        let labels = labels.get_or_insert_with(|| self.labels(&table, name, &shape.uve));
-                        self.add_sample((labels, series::type_of(&shape.uve)), *end_ms, sample);
-                    }
+                    let Some(value) = self.value_shown(*end_ms, sample) else { return };
+                    let labels = labels.get_or_insert_with(|| self.labels(&table, name, &shape.uve));
+                    self.add_sample((labels, series::type_of(&shape.uve)), (value, *end_ms), sample);
                 });
             });
         }
@@ -170,16 +169,16 @@ impl<'o> Page<'o> {
         labels
     }
 
-    /// Whether a sample is shown. Counts those that are left out.
-    fn takes(&mut self, end_ms: u64, sample: &Sample<'_>) -> bool {
+    /// The value of a sample that is shown. Counts those that are left out.
+    fn value_shown(&mut self, end_ms: u64, sample: &Sample<'_>) -> Option<f64> {
+        let value = sample.value?;
         let is_left_out = self.series == self.limit || self.time.is_some_and(|(_, earliest)| end_ms < earliest);
-        self.left_out += usize::from(is_left_out && sample.value.is_some());
-        !is_left_out && sample.value.is_some()
+        self.left_out += usize::from(is_left_out);
+        (!is_left_out).then_some(value)
     }
 
-    /// Adds a sample with the labels and the type of its result.
-    fn add_sample(&mut self, (labels, proxy_type): (&str, &str), end_ms: u64, sample: &Sample<'_>) {
-        let Some(value) = sample.value else { return };
+    /// Adds a sample with the labels and the type of its result, and with its value and the end of its window.
+    fn add_sample(&mut self, (labels, proxy_type): (&str, &str), (value, end_ms): (f64, u64), sample: &Sample<'_>) {
         let lines = match self.metrics.get_mut(sample.name) {
             Some(lines) => lines,
             None => self.metrics.entry(sample.name.to_owned()).or_default(),

@@ -139,9 +139,8 @@ pub(super) async fn list(
     };
     if let Some(name) = &selection.name {
         // Where both are types, it is the one that the path has.
-        let is_type = |name: &str| !shared.view.tables_of(name).is_empty();
-        let singular = plural.strip_suffix('s').filter(|singular| !is_type(&plural) && is_type(singular));
-        let uve_type = singular.unwrap_or(&plural);
+        let is_type = || !shared.view.tables_of(&plural).is_empty();
+        let uve_type = singular(&shared, &plural).filter(|_| !is_type()).unwrap_or(&plural);
         return object(&shared, uve_type, name, &selection);
     }
     let Some(uve_type) = plural.strip_suffix('s') else {
@@ -288,8 +287,7 @@ fn tables(shared: &Shared, uve_type: &str) -> Result<Vec<String>, Box<Response>>
     if !tables.is_empty() {
         return Ok(tables);
     }
-    let singular = uve_type.strip_suffix('s').filter(|singular| !shared.view.tables_of(singular).is_empty());
-    let text = match singular {
+    let text = match singular(shared, uve_type) {
         Some(singular) => format!("`{uve_type}` is a list; request /analytics/uves/{singular}, or GET the list"),
         None => format!(
             "`{uve_type}` is not a UVE type of Contrail, and no object is of it; GET /analytics/uves has the types \
@@ -297,6 +295,11 @@ fn tables(shared: &Shared, uve_type: &str) -> Result<Vec<String>, Box<Response>>
         ),
     };
     Err(Box::new(problem(StatusCode::NOT_FOUND, &text)))
+}
+
+/// The type whose list a path names in the plural; `None` if there is no such type.
+fn singular<'p>(shared: &Shared, plural: &'p str) -> Option<&'p str> {
+    plural.strip_suffix('s').filter(|singular| !shared.view.tables_of(singular).is_empty())
 }
 
 /// The base URL of links: the server under the name that the client used.

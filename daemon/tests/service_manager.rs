@@ -43,6 +43,13 @@ impl Manager {
         self.spawn(command, watchdog)
     }
 
+    /// With a thread that hangs at a point.
+    fn start_on_kafka(&self, group: &Group<'_>, point: &str) -> Daemon {
+        let mut run = group.command("run", "a", &[]);
+        run.env("DERIVED_STATSD_HANG_AT", point);
+        self.spawn(run, Some(WATCHDOG))
+    }
+
     fn spawn(&self, mut command: Command, watchdog: Option<Duration>) -> Daemon {
         command.env("NOTIFY_SOCKET", &self.path);
         if let Some(watchdog) = watchdog {
@@ -103,11 +110,10 @@ fn signs_of_life_come_while_the_workers_make_progress_and_stop_when_one_hangs() 
         daemon.stderr().contains("A worker makes no progress").then_some(())
     });
     manager.wait_for("WATCHDOG=trigger");
-    while manager.socket.recv(&mut [0; 4096]).is_ok() {}
+    manager.forget();
     // Longer than the time between two signs of life.
     manager.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
     assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "signs of life while a worker hangs");
-    manager.received.clear();
     manager.wait_for("WATCHDOG=1");
     daemon.stop();
 }
@@ -121,9 +127,7 @@ fn on_kafka_a_worker_that_hangs_is_noticed() {
     let group = Group::new(&BROKER, "hangs", 1);
     let folder = TempDir::new().unwrap();
     let mut manager = Manager::new(folder.path());
-    let mut run = group.command("run", "a", &[]);
-    run.env("DERIVED_STATSD_HANG_AT", "transaction.results:1");
-    let daemon = manager.spawn(run, Some(WATCHDOG));
+    let daemon = manager.start_on_kafka(&group, "transaction.results:1");
     is_ready(&daemon);
     manager.wait_for("WATCHDOG=1");
     assert!(manager.received.iter().all(|message| !message.contains("trigger")), "{:?}", manager.received);
@@ -138,9 +142,7 @@ fn on_kafka_a_restore_that_hangs_is_noticed() {
     let group = Group::new(&BROKER, "restores", 1);
     let folder = TempDir::new().unwrap();
     let mut manager = Manager::new(folder.path());
-    let mut run = group.command("run", "a", &[]);
-    run.env("DERIVED_STATSD_HANG_AT", "restore.mid:1");
-    let daemon = manager.spawn(run, Some(WATCHDOG));
+    let daemon = manager.start_on_kafka(&group, "restore.mid:1");
     manager.wait_for("WATCHDOG=trigger");
     drop(manager);
     daemon.stop();

@@ -15,7 +15,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::broker::free_ports;
-use crate::support::{Daemon, certificates, command, curl, wait_until};
+use crate::support::{Daemon, certificates, command, curl, line, wait_until};
 
 /// A setting with these listeners.
 fn listeners(listeners: &[String]) -> String {
@@ -269,6 +269,32 @@ fn commands_reach_a_daemon_by_tls_and_by_its_socket_with_their_files() {
     daemon.stop();
     let gone = run(&[&["health", "--url", &unix]]);
     assert!(gone.code == Some(1) && gone.stderr.contains("no answer"), "{gone:?}");
+}
+
+#[test]
+fn links_lead_to_the_listener_of_the_request() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    certificates::make(folder, "server");
+    let [port, plain] = free_ports();
+    let set = listeners(&[with_tls(port, folder, ""), format!("{{address = \"127.0.0.1:{plain}\"}}")]);
+    let daemon = Daemon::start(&folder.join("data"), &[&set, "aggregation.allowed_lateness=0s", "log.partitions=1"]);
+    let authority = path(folder, "authority.pem");
+    let samples: String =
+        [1_488_000_000_000_000, 1_488_000_060_000_000].map(|at| line("x", "egress_flow_count", at, 7)).concat();
+    let (bases, samples) =
+        ([format!("https://127.0.0.1:{port}"), format!("http://127.0.0.1:{plain}")], samples.as_str());
+    let ndjson = ["--header", "content-type: application/x-ndjson", "--data-binary", samples];
+    let posted = curl(&[&["--cacert", &authority, &format!("{}/api/v1/samples", bases[0])], &ndjson[..]].concat());
+    assert_eq!(posted.unwrap().0, 200);
+    for base in &bases {
+        let link = format!("\"href\":\"{base}/analytics/uves/");
+        for list in ["", "/virtual-networks"] {
+            let url = format!("{base}/analytics/uves{list}");
+            wait_until(&link, || curl(&["--cacert", &authority, &url]).unwrap().1.contains(&link).then_some(()));
+        }
+    }
+    daemon.stop();
 }
 
 #[test]

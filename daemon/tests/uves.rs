@@ -118,6 +118,27 @@ fn tables_of_one_type_are_listed_apart_and_every_object_is_reachable() {
 }
 
 #[test]
+fn a_name_in_the_query_is_of_the_type_that_the_path_has() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["aggregation.allowed_lateness=0s", "log.partitions=1"]);
+    let raw = |key: &str, at: u64, value: usize| {
+        format!("{{\"key\":\"{key}\",\"attr\":\"egress_flow_count\",\"ts\":{at},\"value\":{value}}}\n")
+    };
+    let samples =
+        [("disk:a", START, 10), ("disks:a", START, 11), ("link:a", START, 12), ("T:later", START + PERIOD, 1)];
+    let body: String = samples.into_iter().map(|(key, at, value)| raw(key, at, value)).collect();
+    assert_eq!(daemon.post(body.as_bytes(), None).unwrap().0, 200);
+    daemon.wait_for("/analytics/uves/link/a", |(status, _)| (*status == 200).then_some(()));
+    // Where the type of the path is none, it is the plural of one.
+    for (path, expected) in [("disk", 10), ("disks", 11), ("link", 12), ("links", 12)] {
+        let uve = parsed(&daemon.get(&format!("/analytics/uves/{path}?name=a")).1);
+        let sum = &uve["AggProxySum-UveVirtualNetworkAgent-egress_flow_count"]["value"]["value"];
+        assert_eq!(*sum, expected, "{path}: {uve}");
+    }
+    daemon.stop();
+}
+
+#[test]
 fn names_are_filtered_in_lists_in_prefixes_and_in_posted_queries() {
     let data = TempDir::new().unwrap();
     let daemon = daemon(&data);

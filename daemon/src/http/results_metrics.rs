@@ -293,6 +293,16 @@ derived_statsd_results_series_left_out 0
     }
 
     #[test]
+    fn an_object_without_the_label_of_a_target_has_it_empty() {
+        let text = page(&view(&["L:,a"]), 100, Names::with_prefix(""));
+        let expected = r#"P_value{table="L",name=",a",stream="S-a",exported_table="a",job=""} 1.5"#;
+        assert!(text.contains(expected), "{text}");
+        // Of another table: what makes its name is not known.
+        let text = page(&view(&["M:,a"]), 100, Names::with_prefix(""));
+        assert!(text.contains(r#"P_value{table="M",name=",a",stream="S-a"} 1.5"#), "{text}");
+    }
+
+    #[test]
     fn a_sample_has_the_end_of_the_window_of_its_attribute_in_the_unit_of_the_format() {
         let view = UveView::default();
         let old = (60_000_999_u64, r#"{"old":1}"#);

@@ -1,7 +1,7 @@
 //! What systemd is told by [`sd_notify`]: that the daemon listens, its state in words, its progress, its stop.
 //!
 //! Nothing is sent unless `NOTIFY_SOCKET` is set, as it is for a unit of `Type=notify`. With `WatchdogSec=` the daemon
-//! sends a sign of life only while every worker makes progress: a process whose worker hangs in the disk or in a bug looks
+//! sends a keep-alive only while every worker makes progress: a process whose worker hangs in the disk or in a bug looks
 //! alive and gives no results, and a restart is what helps it. A worker that tries again after an error makes progress. So
 //! does one on Kafka while brokers are away: each of its requests has a limit, by which the silence begins later
 //! ([`Heartbeat::wait_at_most`](daemon_partition::Heartbeat::wait_at_most)). The threads that restore on Kafka count too.
@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two looks, whatever the watchdog asks for.
 const SHORTEST: Duration = Duration::from_millis(10);
 
-/// The part of the watchdog's time without progress from which on no sign of life is sent.
+/// The part of the watchdog's time without progress from which on no keep-alive is sent.
 const SILENCE_PART: u32 = 2;
 
 /// Whether there is a service manager to tell.
@@ -47,7 +47,8 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
     let interval = watchdog.map_or(INTERVAL, |watchdog| (watchdog / 4).clamp(SHORTEST, INTERVAL));
     let (mut sent, mut is_silent, mut looked_at) = (None, false, clock.monotonic());
     loop {
-        let status = state.hindrance().map_or_else(|| "Ready.".to_owned(), |reason| format!("Not ready: {reason}"));
+        let status =
+            state.not_ready_reason().map_or_else(|| "Ready.".to_owned(), |reason| format!("Not ready: {reason}"));
         if sent.as_ref() != Some(&status) {
             send(&[NotifyState::Status(&status)]);
             sent = Some(status);
@@ -56,7 +57,7 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
             let now = clock.monotonic();
             let silence = workers.heartbeats.longest_silence(now);
             // Where this thread was late itself, the process stood still, such as in a machine that was suspended: the
-            // workers have not had the time for a sign of life either.
+            // workers have not had the time for a keep-alive either.
             let was_late = now.saturating_sub(std::mem::replace(&mut looked_at, now)) > 2 * interval;
             let hangs = !was_late && silence > watchdog / SILENCE_PART;
             if !hangs {
@@ -77,7 +78,7 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
     }
 }
 
-/// The time after which the service manager restarts a daemon without a sign of life. `WATCHDOG_PID`, if it is set, names
+/// The time after which the service manager restarts a daemon without a keep-alive. `WATCHDOG_PID`, if it is set, names
 /// the process that is meant. (The crate takes a variable that is missing for another process.)
 fn watchdog() -> Option<Duration> {
     let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();

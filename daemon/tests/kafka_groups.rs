@@ -223,8 +223,9 @@ fn a_second_process_with_the_same_name_ends_and_names_the_first() {
     let first = group.daemon("a");
     is_ready(&first);
     let messages = refused(group.command("run", "a", &[]));
-    let twin = format!("another process has the name of this daemon: a with process id {} at 127.0.0.1", first.id());
-    assert!(messages.contains(&twin) && messages.contains("kafka.instance"), "{messages}");
+    let duplicate =
+        format!("another process has the name of this daemon: a with process id {} at 127.0.0.1", first.id());
+    assert!(messages.contains(&duplicate) && messages.contains("kafka.instance"), "{messages}");
     let said = first.stop();
     assert!(!said.contains("A transaction failed") && !said.contains("Partitions lost"), "{said}");
 }

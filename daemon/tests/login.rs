@@ -110,7 +110,7 @@ fn a_session_ends_with_its_token_and_so_do_open_streams() {
     let mut lasting = stream(("authorization", &bearer(&kept)), "/api/v1/tap?key=ObjectVNTable:vn1");
     std::fs::write(folder.path().join("tokens"), &kept_line).unwrap();
     for stream in &mut ending {
-        // The end; lines before it are signs of life.
+        // The end; lines before it are keep-alives.
         assert!(stream.lines().all(|line| line.is_ok()), "the stream ends in order");
     }
     assert_eq!(send(&daemon, "GET", "/metrics", &[("cookie", &session)], "").status(), 401);

@@ -111,9 +111,9 @@ fn signs_of_life_come_while_the_workers_make_progress_and_stop_when_one_hangs() 
     });
     manager.wait_for("WATCHDOG=trigger");
     manager.forget();
-    // Longer than the time between two signs of life.
+    // Longer than the time between two keep-alives.
     manager.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
-    assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "signs of life while a worker hangs");
+    assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "keep-alives while a worker hangs");
     manager.wait_for("WATCHDOG=1");
     daemon.stop();
 }
@@ -164,7 +164,7 @@ fn a_process_that_stood_still_is_not_one_that_hangs() {
     daemon.stop();
 }
 
-/// Waits for signs of life for twice the time of the watchdog.
+/// Waits for keep-alives for twice the time of the watchdog.
 fn shows_life_for_long(manager: &mut Manager, daemon: &Daemon) {
     manager.forget();
     // They come once a second.

@@ -45,7 +45,7 @@ impl GroupMember {
     }
 
     /// Whether it is of another process with the name of this daemon.
-    pub(crate) fn is_twin(&self, own: &Names) -> bool {
+    pub(crate) fn is_duplicate(&self, own: &Names) -> bool {
         self.instance == own.instance && self.process != own.process
     }
 }
@@ -242,11 +242,11 @@ mod tests {
             ..Default::default()
         };
         let own = member(&names.client_id(3, &configuration));
-        assert!(!own.is_twin(&names) && own.configuration == Some(configuration));
-        assert!(!member("host/b-8081/3#7-0000abcd").is_twin(&names));
-        let twin = member("host/a-8081/3@1:0b#7-0000abcd");
-        assert!(twin.is_twin(&names) && member("host/a-8081/0").is_twin(&names));
-        assert_eq!(twin.to_string(), "host/a-8081 with process id 7 at 10.0.0.7");
+        assert!(!own.is_duplicate(&names) && own.configuration == Some(configuration));
+        assert!(!member("host/b-8081/3#7-0000abcd").is_duplicate(&names));
+        let duplicate = member("host/a-8081/3@1:0b#7-0000abcd");
+        assert!(duplicate.is_duplicate(&names) && member("host/a-8081/0").is_duplicate(&names));
+        assert_eq!(duplicate.to_string(), "host/a-8081 with process id 7 at 10.0.0.7");
         assert_eq!(member("some tool").to_string(), "some tool at 10.0.0.7");
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct Parts<M> {
     pub control: Arc<Control>,
     pub admission: Arc<Admission>,
     pub failures: Arc<PartitionFailures>,
-    /// The signs of life of the worker's thread, which its member shares.
+    /// The heartbeats of the worker's thread, which its member shares.
     pub heartbeat: Heartbeat,
     /// The name of the worker, unique in the group.
     pub owner: String,

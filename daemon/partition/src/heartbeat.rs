@@ -1,4 +1,4 @@
-//! Signs of life of the threads that give results, for a watchdog.
+//! Heartbeats of the threads that give results, for a watchdog.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use daemon_base::clock::{Clock, SystemClock, micros};
 
-/// The time of the last sign of life of a thread that is not watched.
+/// The time of the last heartbeat of a thread that is not watched.
 const NOT_WATCHED: u64 = u64::MAX;
 
 /// The heartbeats of all threads of a process that a watchdog watches.
@@ -31,7 +31,7 @@ impl Heartbeats {
         Heartbeat { last, clock: Arc::clone(clock) }
     }
 
-    /// How long the slowest thread has given no sign of life at `now` (monotonic); zero without one that is watched.
+    /// How long the slowest thread has given no heartbeat at `now` (monotonic); zero without one that is watched.
     pub fn longest_silence(&self, now: Duration) -> Duration {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = all.iter().filter_map(Weak::upgrade).map(|last| last.load(Ordering::Relaxed)).min();

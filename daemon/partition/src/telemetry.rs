@@ -21,7 +21,7 @@ type ByStream = Family<[(&'static str, String); 1], Counter<f64, AtomicU64>>;
 /// The counters of the workers of a process. They are updated once per batch or commit, never per sample.
 #[derive(Debug)]
 pub struct WorkerTelemetry {
-    /// The signs of life of the workers.
+    /// The heartbeats of the workers.
     pub heartbeats: Heartbeats,
     commits: Counter,
     commit_seconds: Histogram,

@@ -47,7 +47,7 @@ pub(crate) struct ReadyState {
 impl ReadyState {
     /// Why the daemon is not ready; `None` if it is: the log can write, or the brokers and the input topics are there;
     /// partitions are restored, the view is current.
-    pub(crate) fn hindrance(&self) -> Option<String> {
+    pub(crate) fn not_ready_reason(&self) -> Option<String> {
         if let Some(outage) = self.log.outage() {
             return Some(outage.reason);
         }
@@ -67,7 +67,7 @@ impl ReadyState {
     pub(super) fn log_changes(&self, stop: &Stop) {
         let mut was_ready = false;
         loop {
-            match (self.hindrance(), was_ready) {
+            match (self.not_ready_reason(), was_ready) {
                 (None, false) => {
                     was_ready = true;
                     info!("Ready: all partitions are restored, the view has caught up, and the log can write.");

@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// Why the settings of this engine cannot be replaced while it runs, if they cannot.
-    pub(crate) fn replace_hindrance(&self) -> Option<&'static str> {
+    pub(crate) fn why_not_replaceable(&self) -> Option<&'static str> {
         let is_shared = self.local.is_none() && self.base.has_own_parts;
         is_shared.then_some("sources and sinks of this program hold the connection to Kafka; restart the daemon")
     }

@@ -123,7 +123,7 @@ pub(super) async fn status(
 
 fn status_of(shared: &Shared, session: Option<String>) -> serde_json::Value {
     let stopping = shared.stopping.borrow().then(|| "stopping".to_owned());
-    let reason = stopping.or_else(|| shared.ready.hindrance());
+    let reason = stopping.or_else(|| shared.ready.not_ready_reason());
     let outage = shared.log.outage().filter(|outage| outage.needs_restart).map(|outage| outage.reason);
     let bounds = shared.log.results_bounds().ok();
     let sinks = shared.telemetry.sinks.all().into_iter().map(|(name, sink)| {

@@ -26,7 +26,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     if *shared.stopping.borrow() {
         return unavailable("stopping");
     }
-    match shared.ready.hindrance() {
+    match shared.ready.not_ready_reason() {
         None => format!("ready\n{}", shared.certificates.warnings()).into_response(),
         Some(reason) => unavailable(&reason),
     }

@@ -188,7 +188,7 @@ async fn feed(mut results: Subscription, mut stopping: watch::Receiver<bool>, wa
         let received = tokio::select! {
             received = timeout_at(stalled_at, results.recv()) => received,
             _ = ticks.tick() => {
-                // A client whose queue is full needs no sign of life.
+                // A client whose queue is full needs no keep-alive.
                 queue.try_send(Bytes::from_static(b"\n"));
                 continue;
             }

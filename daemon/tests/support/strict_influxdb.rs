@@ -205,7 +205,7 @@ impl State {
     /// Processes a request.
     fn take(&mut self, request: &Request) -> (u16, String) {
         let is_gzip = request.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip");
-        let (status, lines, body) = match self.judge(request, is_gzip) {
+        let (status, lines, body) = match self.evaluate(request, is_gzip) {
             Ok((0, lines)) => (204, lines, String::new()),
             Ok((dropped, lines)) => {
                 let text = format!("partial write: field type conflict: input field of another type dropped={dropped}");
@@ -218,7 +218,7 @@ impl State {
     }
 
     /// Checks and writes the lines; the numbers of dropped lines and of all lines.
-    fn judge(&mut self, request: &Request, is_gzip: bool) -> Result<(usize, usize), (u16, String)> {
+    fn evaluate(&mut self, request: &Request, is_gzip: bool) -> Result<(usize, usize), (u16, String)> {
         let refuse = |status: u16, text: &str| Err((status, text.to_owned()));
         if request.headers.get("authorization").map(String::as_str) != Some(&format!("Token {TOKEN}")) {
             return refuse(401, "unauthorized access");

@@ -4,12 +4,12 @@
 //!
 //! * An election is valid if the cluster has none; if its writer had seen the newest valid record of the cluster, so that no
 //!   other was first; or if that record is older than [`EXPIRY`] by the time of the log.
-//! * A sign of life is valid if it names the present election.
+//! * A heartbeat is valid if it names the present election.
 //!
 //! The topic is compacted, so a reader that starts has of each cluster the last record only, besides those that are younger
 //! than the lag of compaction, [`COMPACTION_LAG`]. The last one may be void. Therefore:
 //!
-//! * A reader that knows nothing of a cluster takes what it finds. A sign of life of a later election, or one whose writer
+//! * A reader that knows nothing of a cluster takes what it finds. A heartbeat of a later election, or one whose writer
 //!   had read beyond the present one, replaces it: its writer knew better.
 //! * What differs then is older than the lag. It is older than [`EXPIRY`], too, so that every reader takes the next election.
 
@@ -58,7 +58,7 @@ struct Elected {
     is_of_before: bool,
     /// Until when this daemon may take samples of it.
     lease_until: Duration,
-    /// Whether this daemon has taken samples since it sent the last sign of life.
+    /// Whether this daemon has taken samples since it sent the last heartbeat.
     is_active: bool,
     /// When it sent that.
     renewed_at: Duration,
@@ -187,7 +187,7 @@ impl Agreed {
         }
     }
 
-    /// The signs of life that are due at `now`; they count as sent.
+    /// The heartbeats that are due at `now`; they count as sent.
     pub(super) fn due(&mut self, now: Duration) -> Vec<(String, Entry)> {
         let interval = self.timeout / 6;
         let is_due = |elected: &Elected| elected.is_active && now.saturating_sub(elected.renewed_at) >= interval;

@@ -28,8 +28,8 @@ impl OwnName {
     pub(super) fn check<C: ConsumerContext>(&self, client: &BaseConsumer<C>) {
         match members(client, &self.names.group) {
             Ok(found) => {
-                if let Some(twin) = found.iter().find(|member| member.is_twin(&self.names)) {
-                    self.admission.fail(|| is_taken(&self.names, twin));
+                if let Some(duplicate) = found.iter().find(|member| member.is_duplicate(&self.names)) {
+                    self.admission.fail(|| is_taken(&self.names, duplicate));
                 }
             }
             Err(error) => debug!(%error, "The members of the group cannot be listed."),
@@ -43,9 +43,9 @@ impl OwnName {
 }
 
 /// The error of a name that another process has.
-pub(crate) fn is_taken(own: &Names, twin: &GroupMember) -> String {
+pub(crate) fn is_taken(own: &Names, duplicate: &GroupMember) -> String {
     format!(
-        "another process has the name of this daemon: {twin} is a member of the consumer group `{}`, and the two would \
+        "another process has the name of this daemon: {duplicate} is a member of the consumer group `{}`, and the two would \
          abort each other's transactions; give each daemon a kafka.instance of its own, or stop one of the two",
         own.group
     )

@@ -141,22 +141,22 @@ impl TopicWatch {
             self.waiting.leave();
         }
         let names = &self.own.names;
-        let twin = self.members.of(&names.group)?.into_iter().find(|member| member.is_twin(names));
-        self.health.set_namesake(twin.as_ref().map(ToString::to_string));
-        let Some(twin) = twin else {
+        let duplicate = self.members.of(&names.group)?.into_iter().find(|member| member.is_duplicate(names));
+        self.health.set_namesake(duplicate.as_ref().map(ToString::to_string));
+        let Some(duplicate) = duplicate else {
             self.admission.open(&self.control.stop);
             return Ok(true);
         };
         let now = self.clock.monotonic();
         if self.twin_since.is_none() {
             info!(
-                member = %twin,
+                member = %duplicate,
                 "A member of the group has the name of this daemon; waiting until it leaves or its session ends."
             );
         }
         let since = *self.twin_since.get_or_insert(now);
         if now.saturating_sub(since) > self.own.connection.session_timeout() * 2 {
-            return Err(Fatal(is_taken(names, &twin)).into());
+            return Err(Fatal(is_taken(names, &duplicate)).into());
         }
         Ok(false)
     }

@@ -51,7 +51,7 @@ impl Running {
             let outcome = placed.map_or_else(|error| not_replaced(&error), |_| Outcome::Applied(report));
             return Ok(Switched::No(Box::new(self), outcome));
         };
-        if let Some(reason) = self.engine.replace_hindrance() {
+        if let Some(reason) = self.engine.why_not_replaceable() {
             return Ok(Switched::No(Box::new(self), Outcome::Refused(vec![reason.to_owned()])));
         }
         if let Err(error) = self.engine.make_room_for(&settings.engine) {

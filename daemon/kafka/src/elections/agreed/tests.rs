@@ -124,7 +124,7 @@ fn another_replica_is_elected_a_timeout_after_the_last_record_was_read() {
     beaten.append("eu", lives("a", 0, 1), 36);
     beaten.append("eu", Some(entry.clone()), 36);
     assert_eq!(elected(&beaten.reader(seconds(40)), "eu"), Some("a"));
-    // It is back afterwards: its sign of life is void.
+    // It is back afterwards: its heartbeat is void.
     log.append("eu", Some(entry), 36);
     log.append("eu", lives("a", 0, 1), 36);
     let reader = log.reader(seconds(40));
@@ -169,7 +169,7 @@ fn signs_of_life_are_sent_while_samples_arrive_and_at_an_interval() {
     assert_eq!(reader.due(seconds(110)).len(), 1);
 }
 
-/// A void record is the last one that compaction leaves of a cluster: the signs of life after it replace it.
+/// A void record is the last one that compaction leaves of a cluster: the heartbeats after it replace it.
 #[test]
 fn a_void_record_that_compaction_has_left_does_not_stay() {
     let mut log = Log::default();

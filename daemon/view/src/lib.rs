@@ -63,6 +63,8 @@ pub struct UveView {
 #[derive(Debug, Default)]
 struct Tables {
     by_name: BTreeMap<Box<str>, Objects>,
+    /// How often a table lost its last object, and with it the [epoch](Objects::epoch) of its indices.
+    removed: u32,
     types: Types,
     /// The shapes of the encoded results: so few that a linear search is fast.
     shapes: Vec<Arc<UveShape>>,
@@ -215,7 +217,7 @@ impl Tables {
         select: &mut impl FnMut(&Row<'_>, &mut dyn FnMut(&Row<'_>)),
     ) {
         let Some((table, _)) = keys.first() else { return };
-        let Self { by_name, types, shapes, scratch, generations } = self;
+        let Self { by_name, removed, types, shapes, scratch, generations } = self;
         let objects = match by_name.get_mut(*table) {
             Some(objects) => objects,
             None => {
@@ -242,6 +244,7 @@ impl Tables {
         objects.drop_empty_if_many();
         if objects.is_empty() {
             by_name.remove(*table);
+            *removed = removed.wrapping_add(1);
             types.remove(table);
         }
     }

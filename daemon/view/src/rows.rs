@@ -123,9 +123,10 @@ impl UveView {
         page
     }
 
-    /// A number that changes when the objects of a table get other indices.
-    fn epoch(&self, table: &str) -> Option<u32> {
-        self.read().by_name.get(table).map(Objects::epoch)
+    /// Numbers that change when the objects of a table get other indices.
+    fn epoch(&self, table: &str) -> (u32, Option<u32>) {
+        let tables = self.read();
+        (tables.removed, tables.by_name.get(table).map(Objects::epoch))
     }
 
     fn scan_slice(&self, walk: &mut Walk, scan: &mut Scan<'_>) {
@@ -258,6 +259,12 @@ mod tests {
     /// A table with two rows for each object.
     fn view(objects: u64) -> UveView {
         let view = UveView::default();
+        apply(&view, 0..objects);
+        view
+    }
+
+    /// Applies two results to each object.
+    fn apply(view: &UveView, numbers: impl Iterator<Item = u64>) {
         let types =
             ["AggProxySum", "AggProxySumAnomalyEWM01"].map(|name| Arc::clone(Schema::builtin().get(name).unwrap()));
         let mut lines = LineReader::new(&[Arc::new(Plan::new(StreamName::new("S", "a").unwrap(), &types))]);
@@ -266,15 +273,13 @@ mod tests {
             let line = format!(r#"{{"key":"T:{name}","uve":"{uve}","start":0,"end":60,"data":{data}}}"#);
             view.writer().apply(&lines.row(line.as_bytes()).expect("a good line"));
         };
-        for number in 0..objects {
-            let (name, value, score) = object(number);
+        for (name, value, score) in numbers.map(object) {
             apply(&name, SUM, &value.to_string());
             let scored = format!(
                 r#"{{"samples":20,"algo":"EWM","config":"0.1","state":{{"mean":"10","stddev":"2"}},"sigma":{score:?},"metric":{value}}}"#
             );
             apply(&name, EWM, &scored);
         }
-        view
     }
 
     fn query(sort: SortBy, is_descending: bool) -> RowQuery {
@@ -333,6 +338,21 @@ mod tests {
                 assert!(view.rows(&beyond, || true).rows.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_table_that_is_emptied_and_filled_meanwhile_has_no_row_of_another_object() {
+        let view = view(OBJECTS);
+        let calls = std::cell::Cell::new(0);
+        let page = view.rows(&query(SortBy::Name, false), || {
+            calls.set(calls.get() + 1);
+            if calls.get() == 20 {
+                (0..OBJECTS).for_each(|number| delete(&view, &object(number).0));
+                apply(&view, (0..OBJECTS).rev());
+            }
+            true
+        });
+        assert_eq!(names(&page), sorted(SortBy::Name, false)[..1000]);
     }
 
     #[test]

@@ -167,6 +167,23 @@ fn tls_has_versions_from_1_2_on_and_a_new_certificate_is_taken_and_a_bad_one_is_
 }
 
 #[test]
+fn a_certificate_of_several_listeners_is_reported_once() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    certificates::make(folder, "server");
+    let ports: [u16; 3] = free_ports();
+    let set = listeners(&ports.map(|port| with_tls(port, folder, "")));
+    let daemon = Daemon::start(&folder.join("data"), &[&set]);
+    let read = "The certificate of a listener was read.";
+    wait_until("the files are read again", || daemon.stderr().contains(read).then_some(()));
+    std::fs::write(folder.join("server.key"), "nonsense").unwrap();
+    let refused = "The certificate of a listener cannot be used";
+    wait_until("the key is refused", || daemon.stderr().contains(refused).then_some(()));
+    let said = daemon.stop();
+    assert_eq!([read, refused].map(|text| said.matches(text).count()), [1, 1], "{said}");
+}
+
+#[test]
 fn a_client_without_a_certificate_of_the_authority_cannot_connect() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();

@@ -330,7 +330,7 @@ fn a_command_without_an_answer_names_the_remedy() {
     ];
     for command in requests(&config) {
         for (url, more, expected) in &cases {
-            let run = binary::run(&[&command, &[url.as_str()], *more].concat(), "");
+            let run = binary::run(&[&command[..], &[url.as_str()], *more].concat(), "");
             let is_named = run.stderr.contains(&format!("no answer from {url}/")) && run.stderr.contains(expected);
             assert!(run.code == Some(1) && is_named, "{command:?} {url}: {run:?}");
         }
@@ -356,7 +356,7 @@ fn a_command_whose_token_is_refused_names_the_remedy() {
             (&[], "\"}; name the file of a token by --token-file (`derived-statsd token` makes one)"),
             (&["--token-file", &foreign], "by --token-file whose hash is in http.tokens_file"),
         ] {
-            let run = binary::run(&[command, &[url.as_str()][..], more].concat(), "");
+            let run = binary::run(&[&command[..], &[url.as_str()], more].concat(), "");
             assert!(run.code == Some(1) && run.stderr.contains(expected), "{command:?} {more:?}: {run:?}");
         }
     }

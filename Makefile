@@ -61,6 +61,7 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	benches/detect --quick
 	packaging/test-deb
 	packaging/test-journey target/packaging/derived-statsd_*.deb
+	packaging/test-archive
 	packaging/test-image
 	$(MAKE) fuzz
 

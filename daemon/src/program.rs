@@ -152,9 +152,9 @@ impl DaemonBuilder {
             Command::Results(args) => configured(&args.config, &registry, |loaded| {
                 commands::results::run(&settings::log(&loaded)?, args.from, args.skip_damaged)
             }),
-            Command::Backup(args) => configured(&args.config, &registry, |loaded| {
-                commands::backup::run(&settings::log(&loaded)?, &args.target, args.onto.as_deref())
-            }),
+            Command::Backup(args) => {
+                configured(&args.config, &registry, |loaded| commands::backup::run(&settings::log(&loaded)?, &args))
+            }
         }
     }
 }

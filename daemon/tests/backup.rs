@@ -92,6 +92,41 @@ fn a_copy_needs_a_log_and_a_new_directory() {
     assert!(said(&output).contains("exists") && copy.join("mine").exists(), "{}", said(&output));
 }
 
+/// In a mount namespace of its own: the default directory of this machine stays as it is.
+#[test]
+fn a_copy_without_a_configuration_names_the_default_directory() {
+    let directory = TempDir::new().unwrap();
+    let copy = directory.path().join("copy");
+    let program = command("backup", directory.path(), &[]).get_program().to_owned();
+    let hidden = "mount -t tmpfs tmpfs /var/lib && exec \"$0\" backup \"$1\"";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", hidden]).arg(program).arg(&copy);
+    unshare.env_remove("DERIVED_STATSD_CONFIG").env_remove("DERIVED_STATSD_LOG__DATA_DIR");
+    let output = unshare.output().unwrap();
+    let parts = [
+        "copy the log in /var/lib/derived-statsd (the default of log.data_dir; --config FILE names another)",
+        "there is no log",
+    ];
+    assert!(parts.iter().all(|part| said(&output).contains(part)) && !copy.exists(), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_log_that_never_took_a_sample_has_no_time_of_its_last_write() {
+    let directory = TempDir::new().unwrap();
+    let (log, copy) = (directory.path().join("log"), directory.path().join("copy"));
+    Daemon::start(&log, &SETTINGS).stop();
+    let copied = backup(&log, &copy);
+    assert!(said(&copied).contains(&format!("of {} (log.data_dir) to", log.display())), "{}", said(&copied));
+    let checked = command("check", &copy, &SETTINGS).arg(&copy).output().unwrap();
+    let stands = said(&checked);
+    let stands = stands.lines().find(|line| line.starts_with("The log stands at write ")).unwrap();
+    assert!(
+        stands.strip_prefix("The log stands at write ").unwrap().trim_end_matches('.').parse::<u64>().is_ok(),
+        "{stands}"
+    );
+}
+
 #[test]
 fn a_log_without_its_number_of_partitions_is_not_opened() {
     let directory = TempDir::new().unwrap();

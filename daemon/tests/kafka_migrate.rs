@@ -286,3 +286,39 @@ fn a_configuration_of_other_types_is_refused() {
     assert_refused(&other.arg("--from-kafka").arg(&new).output().unwrap(), "only the group has");
     assert!(!new.exists());
 }
+
+#[test]
+fn topics_of_another_program_are_refused_before_anything_is_written() {
+    let directories = Directories::new();
+    let old = directories.with("old", 2, 0..3);
+    let state = "state-UveVirtualNetworkAgent-egress_flow_count";
+    let compacted = [("cleanup.policy", "compact"), ("max.message.bytes", "8388608")];
+    let deleted = [("cleanup.policy", "delete"), ("max.message.bytes", "8388608")];
+    type Case =
+        (&'static str, &'static str, u16, [(&'static str, &'static str); 2], Option<&'static str>, &'static str);
+    let cases: [Case; 6] = [
+        ("more", state, 4, compacted, None, "2 partitions over 4 of states: nothing of it is read"),
+        ("retained", state, 2, deleted, None, "states would be deleted"),
+        ("keys", state, 2, compacted, Some("orders"), "has a record of another program, with the key `orders`"),
+        ("like-a-chunk", state, 2, compacted, Some("cat"), "has a record of another program, with the key `cat`"),
+        ("wide", "results", 3, deleted, None, "3 partitions: results would not have one order"),
+        ("texts", "results", 1, deleted, Some("k"), "has a record of another program, with the text `{\"order\":1}`"),
+    ];
+    for (name, topic, partitions, settings, key, expected) in cases {
+        let group = Group::new(&BROKER, &format!("foreign-{name}"), 2);
+        let topic = group.topic(topic);
+        BROKER.delete_topic(&topic);
+        BROKER.create_topic(&topic, partitions, &settings);
+        BROKER.produce(&topic, key.map(|key| (0, key, "{\"order\":1}")));
+        let before = BROKER.read_all(&topic, Isolation::Uncommitted).len();
+        let refused = migrate(&group, &["--to-kafka"], &old);
+        assert_refused(&refused, expected);
+        assert!(said(&refused).contains(&group.topic("")), "{name}: {}", said(&refused));
+        for written in
+            [&topic, &group.topic("results"), &group.topic("state-UveVirtualNetworkAgent-ingress_flow_count")]
+        {
+            let records = BROKER.read_all(written, Isolation::Uncommitted).len();
+            assert_eq!(records, if *written == topic { before } else { 0 }, "{name}: {written}");
+        }
+    }
+}

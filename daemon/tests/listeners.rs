@@ -167,6 +167,23 @@ fn tls_has_versions_from_1_2_on_and_a_new_certificate_is_taken_and_a_bad_one_is_
 }
 
 #[test]
+fn a_certificate_of_several_listeners_is_reported_once() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    certificates::make(folder, "server");
+    let ports: [u16; 3] = free_ports();
+    let set = listeners(&ports.map(|port| with_tls(port, folder, "")));
+    let daemon = Daemon::start(&folder.join("data"), &[&set]);
+    let read = "The certificate of a listener was read.";
+    wait_until("the files are read again", || daemon.stderr().contains(read).then_some(()));
+    std::fs::write(folder.join("server.key"), "nonsense").unwrap();
+    let refused = "The certificate of a listener cannot be used";
+    wait_until("the key is refused", || daemon.stderr().contains(refused).then_some(()));
+    let said = daemon.stop();
+    assert_eq!([read, refused].map(|text| said.matches(text).count()), [1, 1], "{said}");
+}
+
+#[test]
 fn a_client_without_a_certificate_of_the_authority_cannot_connect() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
@@ -269,6 +286,89 @@ fn commands_reach_a_daemon_by_tls_and_by_its_socket_with_their_files() {
     daemon.stop();
     let gone = run(&[&["health", "--url", &unix]]);
     assert!(gone.code == Some(1) && gone.stderr.contains("no answer"), "{gone:?}");
+}
+
+/// The commands that request a running daemon, up to its URL.
+fn requests(config: &str) -> [Vec<&str>; 4] {
+    [
+        vec!["health", "--url"],
+        vec!["top", "--once", "--url"],
+        vec!["tap", "T:a", "--url"],
+        vec!["validate", config, "--diff"],
+    ]
+}
+
+#[test]
+fn a_command_without_an_answer_names_the_remedy() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    certificates::make(folder, "server");
+    let (authority, own_authority) = (path(folder, "authority.pem"), path(folder, "stranger.pem"));
+    let [plain, secured, with_clients, own, closed] = free_ports();
+    let set = listeners(&[
+        format!("{{address = \"127.0.0.1:{plain}\"}}"),
+        with_tls(secured, folder, ""),
+        with_tls(with_clients, folder, &format!(", client_ca = \"{authority}\"")),
+        // As `openssl req -x509` makes it: its own authority.
+        with_tls(own, folder, "").replace("server.", "stranger."),
+    ]);
+    let daemon = Daemon::start(&folder.join("data"), &[&set]);
+    let config = path(folder, "d.toml");
+    std::fs::write(&config, "").unwrap();
+    let url = |scheme: &str, port: u16| format!("{scheme}://127.0.0.1:{port}");
+    let (trusted, as_own) = (["--ca", &*authority], ["--ca", &*own_authority]);
+    let cases: [(String, &[&str], &str); 9] = [
+        (url("http", closed), &[], "check that the daemon runs and has this listener; --url names another one"),
+        (format!("unix:{}", path(folder, "no.sock")), &[], "check that the daemon runs and has this listener"),
+        (url("https", secured), &[], "name the authority of its certificate by --ca FILE"),
+        (format!("https://localhost:{secured}"), &trusted, "use a name or address of its certificate in the URL"),
+        (url("https", with_clients), &trusted, "name a certificate of that authority by --certificate and --key"),
+        (url("https", own), &as_own, "make it again with -addext basicConstraints=CA:FALSE"),
+        (url("http", secured), &[], "use https:// in place of http://"),
+        (url("https", plain), &[], "use http:// in place of https://"),
+        ("http://no-such-host.invalid:1".to_owned(), &[], "check the name in the URL"),
+    ];
+    for command in requests(&config) {
+        for (url, more, expected) in &cases {
+            let run = binary::run(&[&command[..], &[url.as_str()], *more].concat(), "");
+            let is_named = run.stderr.contains(&format!("no answer from {url}/")) && run.stderr.contains(expected);
+            assert!(run.code == Some(1) && is_named, "{command:?} {url}: {run:?}");
+        }
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_command_whose_token_is_refused_names_the_remedy() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    make_token(folder);
+    let [me, foreign, config] = ["me", "foreign", "d.toml"].map(|name| path(folder, name));
+    std::fs::write(&foreign, "unknown").unwrap();
+    std::fs::write(&config, "").unwrap();
+    let daemon =
+        Daemon::start(&folder.join("data"), &[&format!("http.tokens_file={}", folder.join("tokens").display())]);
+    let url = daemon.url("");
+    // The probes need no token.
+    for command in &requests(&config)[1..] {
+        for (more, expected) in [
+            (&[][..], "responds with 401 Unauthorized: {\"error\":\"a token is needed"),
+            (&[], "\"}; name the file of a token by --token-file (`derived-statsd token` makes one)"),
+            (&["--token-file", &foreign], "by --token-file whose hash is in http.tokens_file"),
+        ] {
+            let run = binary::run(&[&command[..], &[url.as_str()], more].concat(), "");
+            assert!(run.code == Some(1) && run.stderr.contains(expected), "{command:?} {more:?}: {run:?}");
+        }
+    }
+    // The token becomes one that may only write.
+    let lines = std::fs::read_to_string(folder.join("tokens")).unwrap().replace(" read ", " write ");
+    std::fs::write(folder.join("tokens"), lines).unwrap();
+    wait_until("the scope is missing", || {
+        let run = binary::run(&["top", "--once", "--url", &url, "--token-file", &me], "");
+        let remedy = "; name the file of a token with this scope by --token-file";
+        (run.stderr.contains("lacks the scope `read`") && run.stderr.contains(remedy)).then_some(())
+    });
+    daemon.stop();
 }
 
 #[test]

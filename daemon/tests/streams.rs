@@ -86,6 +86,14 @@ fn validate_explains_each_stream_in_words() {
 }
 
 #[test]
+fn labels_of_an_object_may_be_one_text_as_in_the_environment() {
+    for labels in ["\"room, floor\"", "\"room floor\""] {
+        let run = run(&["validate", "FILE"], &VALID.replace("[\"room\", \"floor\"]", labels));
+        assert!(run.stdout.contains("for each value of room and floor;"), "{labels}: {} {}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
 fn a_type_that_keeps_sources_gives_gauges_a_source() {
     let config = |aggregation: &str| {
         format!(

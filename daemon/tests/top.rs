@@ -79,7 +79,7 @@ fn health_takes_the_address_of_the_configuration() {
         assert_eq!((run.code, run.stdout.as_str()), (Some(0), "ok\n"), "{variable}: {run:?}");
     }
     let run = configured("DERIVED_STATSD_URL", closed, &["--config", &file]);
-    assert!(run.code == Some(1) && run.stderr.contains("http://127.0.0.1:1/healthz: no answer"), "{run:?}");
+    assert!(run.code == Some(1) && run.stderr.contains("no answer from http://127.0.0.1:1/healthz: "), "{run:?}");
     daemon.stop();
 }
 
@@ -98,7 +98,10 @@ fn health_ends_with_0_only_while_the_daemon_is_well() {
     std::fs::remove_dir_all(data.path().join("log/store")).unwrap();
     support::wait_until("the loss is noticed", || (health(&[]).0 == 1).then_some(()));
     let (_, stdout, stderr) = health(&[]);
-    assert!(stdout.is_empty() && stderr.contains("/healthz: 503") && stderr.contains("log/store"), "{stderr}");
+    assert!(
+        stdout.is_empty() && stderr.contains("/healthz responds with 503") && stderr.contains("log/store"),
+        "{stderr}"
+    );
     daemon.signal("KILL");
     support::wait_until("the daemon is gone", || health(&[]).2.contains("no answer").then_some(()));
 }

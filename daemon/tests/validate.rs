@@ -280,14 +280,52 @@ fn listeners_that_would_have_the_same_port_are_a_problem() {
 /// Runs a command with a data directory, as another user if this one is root, to whom everything is permitted.
 fn as_another_user(arguments: &[&str], data: &std::path::Path) -> Run {
     let data = format!("log.data_dir={}", data.display());
+    by_another_user(&[arguments, &["--set", &data]].concat())
+}
+
+fn by_another_user(arguments: &[&str]) -> Run {
     let binary = command(&[]);
     let is_root = rustix::process::geteuid().is_root();
     let mut command = if is_root { std::process::Command::new("setpriv") } else { command(&[]) };
     if is_root {
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary.get_program());
     }
-    command.args(arguments).args(["--set", &data]);
+    command.args(arguments);
     finish(command, "")
+}
+
+#[test]
+fn a_file_that_the_user_may_not_read_is_named_with_its_owner_and_who_must_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = TempDir::new().expect("a directory for tests");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    certificates::make(folder.path(), "server");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("me.token"), "a").expect("a file for tests");
+    for file in ["server.key", "me.token"] {
+        std::fs::set_permissions(path(file), std::fs::Permissions::from_mode(0o200)).expect("permissions");
+    }
+    let (certificate, key) = (path("server.pem"), path("server.key"));
+    let tls = format!("tls = {{ certificate = {certificate:?}, key = {key:?} }}");
+    let config = format!("[http]\nlisten = \"none\"\n[[http.listeners]]\naddress = \"127.0.0.1:0\"\n{tls}\n");
+    std::fs::write(path("d.toml"), config).expect("a file for tests");
+    let (root, own) = (rustix::process::geteuid(), rustix::process::getegid());
+    let user = if root.is_root() { "65534".to_owned() } else { root.to_string() };
+    let whose = format!("user {root} and group {own} own it with mode 200, this process is user {user}; let that user");
+    let data = path("data");
+    let set = format!("log.data_dir={data}");
+    let cases: [(&[&str], &str, i32); 3] = [
+        (&["validate", &path("d.toml"), "--set", &set], "server.key cannot be read", 64),
+        (&["run", "--config", &path("d.toml"), "--set", &set], "server.key cannot be read", 64),
+        (&["health", "--token-file", &path("me.token")], "read --token-file", 1),
+    ];
+    for (arguments, expected, code) in cases {
+        let run = by_another_user(arguments);
+        let parts = [expected, &whose, "SupplementaryGroups= or LoadCredential= of its unit"];
+        let is_whole = parts.iter().all(|part| run.stderr.contains(part));
+        assert!(run.code == Some(code) && is_whole, "{arguments:?}: {:?} {}", run.code, run.stderr);
+    }
 }
 
 #[test]

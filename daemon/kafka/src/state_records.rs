@@ -128,6 +128,12 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     Ok(Some(saved))
 }
 
+/// Whether a key is one of the records of a state topic.
+pub(crate) fn is_key(key: &[u8]) -> bool {
+    let is_whole = [HEAD, READING, INPUT_ID, CONFIGURATION].contains(&key) || parse_chunk_key(key).is_some();
+    is_whole || matches!(key.first(), Some(&(CLAIM | GROUP_CONFIGURATION)))
+}
+
 fn encode_offsets(offsets: &BTreeMap<u16, u64>) -> Vec<u8> {
     let mut bytes = (offsets.len() as u32).to_le_bytes().to_vec();
     for (partition, offset) in offsets {

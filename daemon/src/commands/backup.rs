@@ -1,6 +1,6 @@
 //! `derived-statsd backup` copies the data directory of a daemon, which may run meanwhile.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,6 +9,7 @@ use daemon_log_tools::{backup, make_private};
 
 use crate::commands::check::partitions_of;
 use crate::commands::config_args::ConfigArgs;
+use crate::config::Config;
 use crate::engine::{LogSettings, RESULT_INDEX, VIEW_CHECKPOINT};
 
 /// The size of the reads that check the copy.
@@ -34,15 +35,17 @@ pub(crate) struct BackupArgs {
 ///
 /// Fails if there is no log, if `target` exists or cannot be written, or if the copy has damage, which the log has then,
 /// too; such a copy stays.
-pub(crate) fn run(settings: &LogSettings, target: &Path, onto: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) fn run(settings: &LogSettings, args: &BackupArgs) -> anyhow::Result<()> {
     let LogSettings::Embedded(own) = settings else {
         anyhow::bail!(
             "log.kind is \"kafka\": this daemon keeps nothing of its own; copy the topics with Kafka's tools"
         );
     };
-    let from = &own.data_dir;
+    let (from, target, onto) = (&own.data_dir, args.target.as_path(), args.onto.as_deref());
+    let is_default = args.config.config.is_none() && *from == Config::default().log.data_dir;
+    let origin = if is_default { "the default of log.data_dir; --config FILE names another" } else { "log.data_dir" };
     let size = backup(from, target, onto)
-        .with_context(|| format!("copy the log in {} (log.data_dir) to {}", from.display(), target.display()))?;
+        .with_context(|| format!("copy the log in {} ({origin}) to {}", from.display(), target.display()))?;
     let checked = EmbeddedLog::open(target, own.log.clone()).and_then(|log| check(&log));
     let Checked { states, results } = checked.with_context(|| format!("check the copy in {}", target.display()))?;
     // The check has opened it, which makes files.
@@ -52,7 +55,7 @@ pub(crate) fn run(settings: &LogSettings, target: &Path, onto: Option<&Path>) ->
         None => String::new(),
     };
     let copied = format!(
-        "Copied {} MiB of {} to {}{linked}. The copy is whole: the states of {states} partitions, {results} records of results.\n",
+        "Copied {} MiB of {} ({origin}) to {}{linked}. The copy is whole: the states of {states} partitions, {results} records of results.\n",
         size.copied.div_ceil(1024 * 1024),
         from.display(),
         target.display(),

@@ -184,9 +184,10 @@ pub(super) fn found(report: &Report, unknown: usize) -> String {
 
 /// The write at which a log stands, as text.
 pub(super) fn stands_at(report: &Report) -> String {
-    let at = i64::try_from(report.at).ok().and_then(|at| Timestamp::from_microsecond(at).ok());
-    let at = at.map_or_else(|| "an unknown time".to_owned(), |at| at.to_string());
-    format!("The log stands at write {} of {at}.\n", report.write)
+    // A log that was opened and never took a sample has no time.
+    let known = i64::try_from(report.at).ok().filter(|at| *at > 0);
+    let at = known.and_then(|at| Timestamp::from_microsecond(at).ok()).map(|at| format!(" of {at}"));
+    format!("The log stands at write {}{}.\n", report.write, at.unwrap_or_default())
 }
 
 fn lost(out: &Path, loss: Loss) -> String {

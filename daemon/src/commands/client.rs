@@ -1,5 +1,6 @@
 //! The requests of commands to a running daemon: its URL, the token, and TLS, in one place for all of them.
 
+mod remedy;
 mod unix;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,12 +13,17 @@ use daemon_base::setting::Secret;
 use daemon_base::setting::address::is_https;
 use derived_stats::Registry;
 use ureq::Agent;
+use ureq::http::StatusCode;
 
 use super::http_url::daemon_url;
+use super::print::excerpt;
 use crate::config::{self, Http, ListenAddress, ListenerConfig, Role, Sources};
 
 /// The URL of a daemon with the default configuration.
 const DEFAULT_URL: &str = "http://127.0.0.1:8081";
+
+/// The characters of a response that are shown.
+const EXCERPT: usize = 500;
 
 /// Which daemon a command requests.
 #[derive(Args, Clone, Debug)]
@@ -98,6 +104,8 @@ pub(super) struct Client {
     agent: Agent,
     /// What stands before the path of a request.
     base: String,
+    /// The same, as the user has named it.
+    url: String,
     authorization: Option<Secret>,
 }
 
@@ -114,7 +122,7 @@ impl ClientOptions {
         let mut config = Agent::config_builder().proxy(None).http_status_as_error(false).timeout_global(timeout);
         if let Some(path) = url.strip_prefix("unix:") {
             let agent = unix::agent(config.build(), Path::new(path));
-            return Ok(Client { agent, base: "http://localhost".to_owned(), authorization });
+            return Ok(Client { agent, base: "http://localhost".to_owned(), url: url.to_owned(), authorization });
         }
         if is_https(url) {
             let [ca, certificate, key] = [&self.ca, &self.certificate, &self.key].map(Clone::clone);
@@ -126,7 +134,7 @@ impl ClientOptions {
         }
         // With a redirect the token would go to another server.
         let agent = config.max_redirects(0).build().new_agent();
-        Ok(Client { agent, base: url.to_owned(), authorization })
+        Ok(Client { agent, base: url.to_owned(), url: url.to_owned(), authorization })
     }
 }
 
@@ -135,13 +143,22 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When there is no response.
-    pub(super) fn get(&self, path: &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+    /// When there is no response: the reason, and the remedy of the usual ones.
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
         let request = self.agent.get(format!("{}{path}", self.base));
-        match &self.authorization {
+        let answer = match &self.authorization {
             Some(token) => request.header("authorization", format!("Bearer {}", token.reveal())).call(),
             None => request.call(),
-        }
+        };
+        answer
+            .map_err(|error| anyhow::anyhow!("no answer from {}{path}: {error}{}", self.url, remedy::of_error(&error)))
+    }
+
+    /// Returns the message about a response that is an error, with its status and the beginning of its text, and the remedy
+    /// if it refuses the token.
+    pub(super) fn refusal(&self, path: &str, status: StatusCode, text: &str) -> String {
+        let remedy = remedy::of_status(status, self.authorization.is_some());
+        format!("{}{path} responds with {status}: {}{remedy}", self.url, excerpt(text.trim(), EXCERPT))
     }
 }
 

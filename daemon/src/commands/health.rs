@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use daemon_base::setting::duration;
 
@@ -35,25 +36,18 @@ pub(crate) struct HealthArgs {
 /// Fails if standard output cannot be written, or a file of the client cannot be used.
 pub(crate) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
     let path = if args.ready { "/readyz" } else { "/healthz" };
-    let base = args.daemon.url(Role::Probes);
-    let url = format!("{base}{path}");
-    let answer = args.client.client(&base, Some(args.timeout))?.get(path);
-    let answered = answer.and_then(|mut answer| {
-        let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string()?;
-        Ok((answer.status(), text))
+    let client = args.client.client(&args.daemon.url(Role::Probes), Some(args.timeout))?;
+    let answered = client.get(path).and_then(|mut answer| {
+        let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string();
+        Ok((answer.status(), text.with_context(|| format!("no whole answer from {path}"))?))
     });
     match answered {
         Ok((status, text)) if status.is_success() => {
             print(&format!("{}\n", excerpt(text.trim_end(), EXCERPT)))?;
-            Ok(ExitCode::SUCCESS)
+            return Ok(ExitCode::SUCCESS);
         }
-        Ok((status, text)) => {
-            message(format_args!("{url}: {status}: {}", excerpt(text.trim_end(), EXCERPT)));
-            Ok(ExitCode::FAILURE)
-        }
-        Err(error) => {
-            message(format_args!("{url}: no answer: {error}"));
-            Ok(ExitCode::FAILURE)
-        }
+        Ok((status, text)) => message(format_args!("{}", client.refusal(path, status, &text))),
+        Err(error) => message(format_args!("{error:#}")),
     }
+    Ok(ExitCode::FAILURE)
 }

@@ -42,10 +42,11 @@ pub(crate) fn run(args: &TapArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/api/v1/tap?{parameter}={}", utf8_percent_encode(&args.wanted, NON_ALPHANUMERIC));
     let base = args.daemon.url(Role::Query);
     let url = format!("{base}{path}");
-    let mut answer = args.client.client(&base, None)?.get(&path).with_context(|| format!("no answer from {url}"))?;
+    let client = args.client.client(&base, None)?;
+    let mut answer = client.get(&path)?;
     if !answer.status().is_success() {
         let text = answer.body_mut().read_to_string().unwrap_or_default();
-        message(format_args!("{url}: {}: {}", answer.status(), excerpt(text.trim_end(), EXCERPT)));
+        message(format_args!("{}", client.refusal(&path, answer.status(), &text)));
         return Ok(ExitCode::FAILURE);
     }
     let lines = BufReader::new(answer.into_body().into_reader()).lines();

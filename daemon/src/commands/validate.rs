@@ -16,7 +16,7 @@ use crate::commands::config_args::Overrides;
 use crate::commands::http_url::daemon_url;
 use crate::commands::preflight;
 use crate::commands::preview::{Alarms, Preview, Side, Types, alarms as rules, types};
-use crate::commands::print::{excerpt, message};
+use crate::commands::print::message;
 use crate::config::{self, Effective, Problems, Sources, Streams, Survey};
 use crate::settings;
 
@@ -25,9 +25,6 @@ const CONFIGURATION: &str = "/api/v1/config";
 
 /// How long a daemon may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The characters of an answer that are shown.
-const EXCERPT: usize = 500;
 
 /// Arguments of `validate`.
 #[derive(Args, Debug)]
@@ -125,10 +122,10 @@ fn running(args: &ValidateArgs, url: &str) -> anyhow::Result<(Before, Vec<String
     let base = daemon_url(url).map_err(|error| anyhow::anyhow!("--diff: {error}"))?;
     let url = format!("{base}{CONFIGURATION}");
     let client = args.client.client(&base, Some(TIMEOUT))?;
-    let mut answer = client.get(CONFIGURATION).with_context(|| format!("no answer from {url}"))?;
+    let mut answer = client.get(CONFIGURATION)?;
     let text = answer.body_mut().read_to_string().with_context(|| format!("no answer from {url}"))?;
     let status = answer.status();
-    anyhow::ensure!(status.is_success(), "{url} responds with {status}: {}", excerpt(text.trim(), EXCERPT));
+    anyhow::ensure!(status.is_success(), client.refusal(CONFIGURATION, status, &text));
     let shown: Shown = serde_json::from_str(&text).with_context(|| format!("{url} is not that of a daemon"))?;
     let effective = Effective::from_shown(&shown.settings);
     let effective = effective.with_context(|| format!("{url} is not that of a daemon"))?;

@@ -1,5 +1,6 @@
 //! TLS of servers: certificates from files, which are read again when they change.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -83,7 +84,17 @@ pub fn reload_on_change(servers: &[Arc<ServerTls>], stop: &Stop) {
     // The first look reads the files once more: they may have changed since the start.
     let mut states: Vec<_> = servers.iter().map(|server| watched(server)).collect();
     while stop.rest(INTERVAL) {
-        states.iter_mut().for_each(Watched::look);
+        // Listeners often have the same files: one message for all of them.
+        let found: BTreeSet<_> = states.iter_mut().filter_map(Watched::look).collect();
+        for (certificate, problem) in found {
+            let certificate = certificate.display();
+            match problem {
+                None => info!(%certificate, "The certificate of a listener was read."),
+                Some(reason) => {
+                    error!(%reason, "The certificate of a listener cannot be used; the one before it stays in use.");
+                }
+            }
+        }
     }
 }
 
@@ -96,27 +107,28 @@ struct Watched<'s> {
     reported: Option<String>,
 }
 
-impl Watched<'_> {
-    fn look(&mut self) {
-        let now = versions(&self.server.files);
+impl<'s> Watched<'s> {
+    /// Reads the files if they have changed. Returns what to report: the certificate, and why it cannot be used.
+    fn look(&mut self) -> Option<(&'s Path, Option<String>)> {
+        let server = self.server;
+        let (now, before) = (versions(&server.files), server.problem());
         // A file may also be written under a version that was read in part.
-        if now == self.read && self.server.problem().is_none() {
-            return;
+        if now == self.read && before.is_none() {
+            return None;
         }
-        let (before, certificate) = (self.server.problem(), self.server.files.certificate.display());
-        match self.server.reload() {
+        self.read = now;
+        match server.reload() {
             Ok(()) => {
                 self.reported = None;
-                info!(%certificate, "The certificate of a listener was read.");
+                Some((&server.files.certificate, None))
             }
             // Two files are replaced one after the other: only what lasts is reported, once.
             Err(reason) if before.as_ref() == Some(&reason) && self.reported.as_ref() != Some(&reason) => {
-                error!(%reason, "The certificate of a listener cannot be used; the one before it stays in use.");
-                self.reported = Some(reason);
+                self.reported = Some(reason.clone());
+                Some((&server.files.certificate, Some(reason)))
             }
-            Err(_) => {}
+            Err(_) => None,
         }
-        self.read = now;
     }
 }
 

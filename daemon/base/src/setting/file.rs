@@ -16,7 +16,27 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 ///
 /// When the file cannot be read or is larger.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    read_opened(File::open(path)?)
+    read_opened(File::open(path).map_err(|error| with_owner(path, error))?)
+}
+
+/// Adds to an error of missing permissions whose file it is and who reads it.
+fn with_owner(path: &Path, error: Error) -> Error {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    let me = rustix::process::geteuid();
+    // Without metadata it is a directory above the file that this user may not search.
+    let owner = match std::fs::metadata(path) {
+        Ok(file) => {
+            format!("user {} and group {} own it with mode {:03o}", file.uid(), file.gid(), file.mode() & 0o7777)
+        }
+        Err(_) => "a directory above it is closed".to_owned(),
+    };
+    let text = format!(
+        "{error}: {owner}, this process is user {me}; let that user read it, by a group if others must not, a service by \
+         SupplementaryGroups= or LoadCredential= of its unit"
+    );
+    Error::new(ErrorKind::PermissionDenied, text)
 }
 
 fn read_opened(file: File) -> Result<Vec<u8>> {
@@ -37,7 +57,7 @@ fn read_opened(file: File) -> Result<Vec<u8>> {
 pub fn read_regular(path: &Path) -> Result<Vec<u8>> {
     read_opened(regular_file::open_to_read(path).map_err(|error| match error.kind() {
         ErrorKind::InvalidInput => Error::new(ErrorKind::InvalidInput, format!("{error}; name one")),
-        _ => error,
+        _ => with_owner(path, error),
     })?)
 }
 

@@ -79,6 +79,11 @@ impl Inputs {
     ///
     /// When the brokers do not answer.
     pub(super) fn with_records(&self, topic: &str, starts: &BTreeMap<u16, u64>) -> anyhow::Result<Option<u16>> {
+        Ok(self.first(topic, starts)?.map(|(partition, _)| partition))
+    }
+
+    /// The same, with the payload of the record.
+    pub(super) fn first(&self, topic: &str, starts: &BTreeMap<u16, u64>) -> anyhow::Result<Option<(u16, Vec<u8>)>> {
         let read = || {
             // With the metadata in its cache a consumer begins to read at once; without, it takes a second.
             self.committed.fetch_metadata(Some(topic), TIMEOUT)?;
@@ -95,10 +100,10 @@ impl Inputs {
         read().with_context(|| format!("read topic {topic}"))
     }
 
-    fn first_record(&self, partitions: impl Iterator<Item = u16>) -> Result<Option<u16>, KafkaError> {
+    fn first_record(&self, partitions: impl Iterator<Item = u16>) -> Result<Option<(u16, Vec<u8>)>, KafkaError> {
         let mut found = None;
         let is_known = read_to_ends(&self.committed, partitions.map(i32::from), |message| {
-            found = Some(message.partition() as u16);
+            found = Some((message.partition() as u16, message.payload().unwrap_or_default().to_vec()));
             ControlFlow::Break(())
         });
         if is_known { Ok(found) } else { Err(KafkaError::Canceled) }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail, ensure};
+use daemon_base::one_line::one_line;
 use daemon_log::PartitionId;
 use daemon_partition::TableCommit;
+use daemon_results::block::is_block;
+use daemon_results::line::is_scrape;
 
 use super::input::{InputStart, Inputs};
 use super::{GroupStates, GroupTopics, Purpose};
@@ -39,13 +42,15 @@ impl GroupStates {
     /// # Errors
     ///
     /// When a topic is missing or has a problem, when the group has members, another configuration, or states
-    /// already, and when an input topic has records and `input` is `None`. Nothing is written then.
+    /// already, when a topic of states or results has records of another program, and when an input topic has records and
+    /// `input` is `None`. Nothing is written then.
     pub fn begin_write(&self, input: Option<InputStart>) -> anyhow::Result<StateWriter<'_>> {
         let topics = self.check(&[Purpose::DeadLetters, Purpose::Input, Purpose::Results, Purpose::State])?;
         let (connection, names) = (&self.own.connection, &self.own.names);
         let input_topics = InputTopics::new(names, &self.streams);
         let mut transaction = StatesTransaction::start(connection, names, self.own.results, input_topics)?;
         self.check_no_states(&topics)?;
+        self.check_results()?;
         let (starts, inputs_with_records) = self.starts(&topics, input)?;
         transaction.begin()?;
         Ok(StateWriter { group: self, transaction, topics, starts, inputs_with_records })
@@ -59,6 +64,11 @@ impl GroupStates {
             let partitions: Vec<u16> = (0..*states).collect();
             let progress = telemetry.restoring(partitions.len());
             let found = reader.read(number, &partitions, &progress).map_err(anyhow::Error::msg)?;
+            let foreign = |records: &StateRecords| records.keys().find(|key| !state_records::is_key(key)).cloned();
+            if let Some((partition, key)) = found.iter().find_map(|(at, records)| Some((at, foreign(records)?))) {
+                let topic = self.own.names.state(stream);
+                bail!("partition {partition} of topic {topic} has {}", of_another_program("the key", &key));
+            }
             if let Some((partition, _)) = found.iter().find(|(_, records)| !is_empty(records)) {
                 bail!(
                     "partition {partition} of topic {} has a state: the group `{}` has run; to replace it, delete the \
@@ -68,6 +78,17 @@ impl GroupStates {
                     self.group()
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Fails if the oldest record of the results topic is not a result: each daemon would read what another program writes.
+    fn check_results(&self) -> anyhow::Result<()> {
+        let (inputs, topic) = (Inputs::new(&self.own.connection, &self.own.names)?, self.results());
+        let starts = inputs.retained(&topic, 1)?.into_iter().map(|(partition, it)| (partition, it.first)).collect();
+        let is_foreign = |(_, record): &(u16, Vec<u8>)| !is_result(record);
+        if let Some((_, record)) = inputs.first(&topic, &starts)?.filter(is_foreign) {
+            bail!("topic {topic} has {}", of_another_program("the text", &record));
         }
         Ok(())
     }
@@ -163,6 +184,23 @@ impl StateWriter<'_> {
         }
         Ok(self.transaction.commit()?)
     }
+}
+
+/// The characters of a foreign record that are shown.
+const EXCERPT: usize = 40;
+
+/// What a topic has that is not for this group, and the remedy. `what` is the part of the record that is shown.
+fn of_another_program(what: &str, bytes: &[u8]) -> String {
+    let start = one_line(&String::from_utf8_lossy(bytes), EXCERPT);
+    format!(
+        "a record of another program, with {what} `{start}`; choose a kafka.topic_prefix whose topics nobody else has, or \
+         delete this topic if it is not needed, and run `derived-statsd topics --create`"
+    )
+}
+
+/// Whether a record of the results topic is one of a daemon, in any of its forms.
+fn is_result(record: &[u8]) -> bool {
+    is_block(record) || record.starts_with(b"{\"key\":") || is_scrape(record)
 }
 
 /// Whether the records have no state, or one of a shard that never had a record.

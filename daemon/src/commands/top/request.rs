@@ -85,12 +85,11 @@ impl Client {
     ///
     /// Fails if there is no response, or not one of this API.
     pub(super) fn poll(&self, clock: &dyn Clock) -> anyhow::Result<Snapshot> {
-        let answer = self.client.get(PATH);
-        let mut answer = answer.with_context(|| format!("no answer from {}", self.url))?;
+        let mut answer = self.client.get(PATH)?;
         let status = answer.status();
         let body = answer.body_mut().read_to_string().with_context(|| format!("no answer from {}", self.url))?;
         let at = micros(clock.monotonic());
-        anyhow::ensure!(status.is_success(), "{} responds with {status}: {}", self.url, body.trim());
+        anyhow::ensure!(status.is_success(), self.client.refusal(PATH, status, &body));
         let rows = serde_json::from_str(&body);
         let rows =
             rows.with_context(|| format!("the response of {} is not that of a daemon; check --url", self.url))?;

@@ -382,3 +382,23 @@ fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
     assert!(code == 2 && text.contains("found the end\n") && text.ends_with("^\n"), "{text}");
     assert_eq!(explain("other").0, 2);
 }
+
+#[test]
+fn the_texts_of_alarms_have_no_hidden_characters_of_senders() {
+    let (data, alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
+    let url = format!("sinks.alertmanager.url={}", alertmanager.url());
+    let daemon = start(data.path(), &[&url]);
+    let name = r"a\u202e\u001b[2J";
+    for period in 0..3 {
+        let sample = line(name, "egress_flow_count", START + period * PERIOD, 20);
+        assert_eq!(daemon.post(sample.as_bytes(), None).unwrap().0, 200);
+    }
+    let alert = wait_until("the alert", || alertmanager.alerts()?.into_iter().next());
+    let text = format!("ObjectVNTable:{name} has 20");
+    assert_eq!(alert["annotations"]["summary"], text);
+    assert_eq!(alert["labels"]["object"], "a\u{202e}\u{1b}[2J", "what identifies it is as it is");
+    let (_, shown) = daemon.get("/api/v1/alarms");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["alarms"][0]["description"], text);
+    daemon.stop();
+}

@@ -497,3 +497,11 @@ fn a_large_group_under_the_limit_is_one_alert_first() {
     assert_eq!(one["generatorURL"], format!("http://page/#/object/T/vn000?from={from}&to={to}"));
     assert_eq!(one["annotations"]["firing"], "100");
 }
+
+#[test]
+fn the_texts_of_alarms_escape_what_the_log_escapes() {
+    for character in (0..=0x1f_ffff).filter_map(char::from_u32) {
+        let is_escaped = *daemon_alarms::escape::escaped(character.encode_utf8(&mut [0; 4])) != *character.to_string();
+        assert_eq!(is_escaped, daemon_base::one_line::is_not_shown(character), "{character:?}");
+    }
+}

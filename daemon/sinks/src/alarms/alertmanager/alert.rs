@@ -1,5 +1,6 @@
 //! An alert, and its form in the API.
 
+use daemon_alarms::escape::escaped;
 use daemon_base::fnv;
 use serde_json::{Value, json};
 
@@ -105,7 +106,7 @@ impl Shown {
     /// The rest of a group beside `single` alerts; `None` if there is none.
     pub(super) fn rest(group: &Group, rest: &[(&Id, &Tracked)], single: usize) -> Option<Self> {
         let (_, first) = rest.first()?;
-        let named: Vec<_> = rest.iter().take(NAMED).map(|(id, _)| id.name()).collect();
+        let named: Vec<_> = rest.iter().take(NAMED).map(|(id, _)| escaped(id.name())).collect();
         let more = if rest.len() > NAMED { ", …" } else { "" };
         let text =
             format!("{} objects besides the {single} with alerts of their own: {}{more}", rest.len(), named.join(", "));

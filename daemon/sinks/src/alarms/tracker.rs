@@ -5,6 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_alarms::row::{Alarm, AlarmRow};
 use daemon_base::outbound::{RESERVED, percent_encoded};
+use daemon_results::object_labels::ObjectLabels;
+use serde_json::{Map, Value};
+
+/// The labels of alerts that have another meaning than those of objects.
+const LABELS: [&str; 5] = ["alertname", "grouped", "object", "severity", "uve"];
+
+/// The labels of objects under the names that they have in alerts: those of [results](ObjectLabels), and others for
+/// names that alerts use.
+pub(super) fn of_alerts(objects: ObjectLabels) -> ObjectLabels {
+    objects.without(LABELS)
+}
 
 /// An alarm of an object.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -174,7 +185,13 @@ impl Id {
         self.key.split_once(':').map_or(&*self.key, |(_, name)| name)
     }
 
-    /// The fragment of the page with the chart of the object that explains an alarm.
+    /// The labels that make the name of the object.
+    pub(super) fn labels(&self, objects: &ObjectLabels) -> Map<String, Value> {
+        let labels = objects.of(&self.stream, self.table(), self.name());
+        labels.into_iter().map(|(label, value)| (label.to_owned(), value.into())).collect()
+    }
+
+    /// The fragment of the page with the object; the chart that explains an alarm is the first one.
     pub(super) fn page(&self, tracked: &Tracked) -> String {
         let uve_type = percent_encoded(type_in_link(self.table()), RESERVED);
         let ((from, to), name) = (tracked.chart, percent_encoded(self.name(), RESERVED));

@@ -168,7 +168,8 @@ fn an_alertmanager_gets_the_start_and_the_end_over_kills_of_both() {
     assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["severity"]), (&"high".into(), &"critical".into()));
     // From 60 windows before the first one with the condition to 30 after it fired.
     let (from, to) = ((START + PERIOD) / 1_000_000 - 600, (START + 2 * PERIOD) / 1_000_000 + 300);
-    let page = format!("http://page.example/#/object/virtual-network/a?from={from}&to={to}");
+    let uve = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+    let page = format!("http://page.example/#/object/virtual-network/a?from={from}&to={to}&uve={uve}&attribute=value");
     assert_eq!(alert["generatorURL"], page);
     assert_eq!(alert["annotations"]["summary"], "ObjectVNTable:a has 20");
     assert_eq!((&alert["annotations"]["firing"], &alert["annotations"]["alarms"]), (&"1".into(), &"1".into()));

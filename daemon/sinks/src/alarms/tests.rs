@@ -109,7 +109,7 @@ impl Rig {
         let mut results = RecordBuffer::default();
         let alarm = |state: &str, fired: u64, resolved: &str| {
             format!(
-                r#"{{"type":"high","severity":{severity},"timestamp":{fired},"since":{fired},{resolved}"token":"","ack":false,"description":"loud","uve":"A-S-b","state":"{state}","alarm_rules":{{}}}}"#
+                r#"{{"type":"high","severity":{severity},"timestamp":{fired},"since":{fired},{resolved}"token":"","ack":false,"description":"loud","uve":"A-S-b","attribute":"value","state":"{state}","alarm_rules":{{}}}}"#
             )
         };
         let mut push = |key: &str, data: String| {
@@ -495,7 +495,10 @@ fn a_large_group_under_the_limit_is_one_alert_first() {
     assert!(sink.notifier.held().is_empty(), "the others are a part of the rest");
     let one = body.as_array().unwrap().iter().find(|alert| alert["labels"]["object"] == "vn000").unwrap();
     let (from, to) = (START / 1_000_000 + 60 - 3600, START / 1_000_000 + 60 + 1800);
-    assert_eq!(one["generatorURL"], format!("http://page/#/object/T/vn000?from={from}&to={to}"));
+    assert_eq!(
+        one["generatorURL"],
+        format!("http://page/#/object/T/vn000?from={from}&to={to}&uve=A-S-b&attribute=value")
+    );
     assert_eq!(one["annotations"]["firing"], "100");
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Tracked {
     /// Why it ended, if its condition did not.
     pub reason: Option<String>,
     pub text: String,
+    /// The attribute of the first comparison of the rule.
+    pub attribute: Option<String>,
     /// The range of the chart that explains it, in seconds since the epoch.
     pub chart: (u64, u64),
     /// The offset of its newest row.
@@ -85,6 +87,7 @@ impl Tracker {
                 resolved: None,
                 reason: None,
                 text: alarm.description.clone(),
+                attribute: alarm.attribute.clone(),
                 chart: chart(row, alarm),
                 offset,
             };
@@ -193,9 +196,11 @@ impl Id {
 
     /// The fragment of the page with the object; the chart that explains an alarm is the first one.
     pub(super) fn page(&self, tracked: &Tracked) -> String {
-        let uve_type = percent_encoded(type_in_link(self.table()), RESERVED);
-        let ((from, to), name) = (tracked.chart, percent_encoded(self.name(), RESERVED));
-        format!("/#/object/{uve_type}/{name}?from={from}&to={to}")
+        let encoded = |text| percent_encoded(text, RESERVED);
+        let ((from, to), name, uve) = (tracked.chart, encoded(self.name()), encoded(&self.uve));
+        let attribute = tracked.attribute.as_deref().map(|attribute| format!("&attribute={}", encoded(attribute)));
+        let attribute = attribute.unwrap_or_default();
+        format!("/#/object/{}/{name}?from={from}&to={to}&uve={uve}{attribute}", encoded(type_in_link(self.table())))
     }
 }
 

@@ -157,10 +157,10 @@ pub(crate) fn engine(loaded: &Loaded) -> anyhow::Result<EngineSettings> {
         influxdb: InfluxSettings::new(&config.sinks.influxdb)?,
         redis: redis(config)?,
         remote_write: RemoteWriteSettings::new(&config.sinks.remote_write)?.map(|it| it.with_objects(objects.clone())),
-        otlp: OtlpSettings::new(&config.sinks.otlp)?.map(|it| it.with_objects(objects)),
+        otlp: OtlpSettings::new(&config.sinks.otlp)?.map(|it| it.with_objects(objects.clone())),
         results_webhook: ResultsWebhookSettings::new(&config.sinks.results_webhook)?,
-        alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?,
-        webhook: WebhookSettings::new(&config.sinks.webhook)?,
+        alertmanager: AlertmanagerSettings::new(&config.sinks.alertmanager)?.map(|it| it.with_objects(objects.clone())),
+        webhook: WebhookSettings::new(&config.sinks.webhook)?.map(|it| it.with_objects(objects)),
     })
 }
 

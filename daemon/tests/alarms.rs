@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::alertmanager::Alertmanager;
 use support::strict_influxdb::StrictInfluxDb;
-use support::{Daemon, certificates, line, results, wait_until};
+use support::{Daemon, certificates, line, results, series, wait_until};
 use tempfile::TempDir;
 
 const PERIOD: u64 = 10_000_000;
@@ -168,7 +168,8 @@ fn an_alertmanager_gets_the_start_and_the_end_over_kills_of_both() {
     assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["severity"]), (&"high".into(), &"critical".into()));
     // From 60 windows before the first one with the condition to 30 after it fired.
     let (from, to) = ((START + PERIOD) / 1_000_000 - 600, (START + 2 * PERIOD) / 1_000_000 + 300);
-    let page = format!("http://page.example/#/object/virtual-network/a?from={from}&to={to}");
+    let uve = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+    let page = format!("http://page.example/#/object/virtual-network/a?from={from}&to={to}&uve={uve}&attribute=value");
     assert_eq!(alert["generatorURL"], page);
     assert_eq!(alert["annotations"]["summary"], "ObjectVNTable:a has 20");
     assert_eq!((&alert["annotations"]["firing"], &alert["annotations"]["alarms"]), (&"1".into(), &"1".into()));
@@ -381,4 +382,54 @@ fn explain_has_a_rule_in_words_and_a_caret_under_what_is_wrong() {
     let (code, text) = explain(r#"alarm "high" when A.value >"#);
     assert!(code == 2 && text.contains("found the end\n") && text.ends_with("^\n"), "{text}");
     assert_eq!(explain("other").0, 2);
+}
+
+#[test]
+fn alerts_are_found_by_the_labels_that_make_the_names_of_their_objects() {
+    let (data, alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
+    let streams = r#"streams=[{name = "requests", metric = "requests.count", object = ["job", "severity"], aggregations = ["Sum = 1-raw:DSSum"]}]"#;
+    let rule = r#"alarms=[{rule='alarm "busy" when Sum.value > 10'}]"#;
+    let url = format!("sinks.alertmanager.url={}", alertmanager.url());
+    let more =
+        [streams, rule, "log.partitions=1", "aggregation.uve_proxy_list=", "aggregation.allowed_lateness=0s", &url];
+    let daemon = Daemon::start(data.path(), &more);
+    for (minute, count) in [(0, 50), (1, 50), (2, 50)] {
+        let at = START / 1_000 + minute * 60_000;
+        let point = |job: &str| format!("requests,job={job},severity=page count={count} {at}\n");
+        let body = point(r"shop\,eu") + &point("other");
+        let reply = series::post(&daemon, "/api/v2/write?org=o&bucket=b&precision=ms", &[], body.as_bytes());
+        assert_eq!(reply.status, 204, "{}", reply.text());
+    }
+    let alerts = wait_until("both alerts", || alertmanager.alerts().filter(|alerts| alerts.len() == 2));
+    let labels = |alert: &Value, names: [&str; 3]| names.map(|name| alert["labels"][name].as_str().unwrap().to_owned());
+    let mut found: Vec<_> = alerts.iter().map(|it| labels(it, ["job", "exported_severity", "severity"])).collect();
+    found.sort();
+    assert_eq!(found, [["other", "page", "major"], ["shop,eu", "page", "major"]]);
+    // What a route or a silence by `job` selects.
+    let url = format!("{}/api/v2/alerts?filter=job%3D%22shop%2Ceu%22", alertmanager.url());
+    let selected = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    let selected: Value = serde_json::from_str(&selected).unwrap();
+    assert_eq!(selected.as_array().map(Vec::len), Some(1), "{selected}");
+    assert_eq!(selected[0]["labels"]["job"], "shop,eu");
+    daemon.stop();
+}
+
+#[test]
+fn the_texts_of_alarms_have_no_hidden_characters_of_senders() {
+    let (data, alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
+    let url = format!("sinks.alertmanager.url={}", alertmanager.url());
+    let daemon = start(data.path(), &[&url]);
+    let name = r"a\u202e\u001b[2J";
+    for period in 0..3 {
+        let sample = line(name, "egress_flow_count", START + period * PERIOD, 20);
+        assert_eq!(daemon.post(sample.as_bytes(), None).unwrap().0, 200);
+    }
+    let alert = wait_until("the alert", || alertmanager.alerts()?.into_iter().next());
+    let text = format!("ObjectVNTable:{name} has 20");
+    assert_eq!(alert["annotations"]["summary"], text);
+    assert_eq!(alert["labels"]["object"], "a\u{202e}\u{1b}[2J", "what identifies it is as it is");
+    let (_, shown) = daemon.get("/api/v1/alarms");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["alarms"][0]["description"], text);
+    daemon.stop();
 }

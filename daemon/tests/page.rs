@@ -471,7 +471,11 @@ fn the_links_of_alerts_lead_to_objects_that_are_gone() {
     }
     daemon.wait_until_applied();
     let [of_object, of_group] = alerts(&alertmanager, 2);
-    assert_eq!(get(&daemon, "/analytics/uves/svcs"), json!([]));
+    let listed = get(&daemon, "/analytics/uves/svcs");
+    let names = listed.as_array().unwrap().iter().map(|object| object["name"].clone());
+    assert_eq!(names.collect::<Vec<_>>(), [json!("s1"), json!("s2")], "only alarms are left of them");
+    let path = listed[0]["href"].as_str().unwrap().strip_prefix(&daemon.url("")).unwrap();
+    assert_eq!(get(&daemon, path)["UVEAlarms"]["alarms"][0]["type"], json!("nodata"), "{listed}");
     let browser = Browser::start(1400, 1000);
     browser.open(&link(&of_object));
     browser.wait(&format!("document.querySelector('h1').textContent === {}", of_object["labels"]["object"]));
@@ -513,6 +517,191 @@ fn the_links_of_alerts_lead_to_the_charts_that_explain_them_in_two_clicks() {
     browser.click(".virtual tbody a");
     browser.wait("document.querySelectorAll('.mark.fired').length > 0");
     assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+/// Two attributes of one proxy type, whose name comes after those of the built-in ones.
+const ZONED: &str = r#"struct Zoned {
+  1: string name (key="")
+  2: string proxy
+  3: optional bool deleted
+  4: optional u64 raw (hidden="yes")
+  5: optional u64 alpha (stats="1-raw:DSSum")
+  6: optional u64 zulu (stats="1-raw:DSMax")
+} (period="60", timeout="1")
+"#;
+
+/// A daemon with four charts of each object, and alarms about the last one by name.
+fn daemon_of_several_types(folder: &TempDir, alertmanager: &Alertmanager) -> (Daemon, u64) {
+    let schema = folder.path().join("zoned.sandesh");
+    std::fs::write(&schema, ZONED).unwrap();
+    let ([port], first) = (free_ports(), first_minute());
+    let mut settings: Vec<String> =
+        settings_of_alerts(alertmanager, port, r#"alarms=[{rule='alarm "loud" when Zoned.zulu > 100'}]"#).into();
+    settings.push(format!("aggregation.schema_files={}", schema.display()));
+    let list = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum:AggProxySumLast:Zoned";
+    settings.push(list.to_owned());
+    let settings: Vec<&str> = SETTINGS.into_iter().chain(settings.iter().map(String::as_str)).collect();
+    let daemon = Daemon::start(&folder.path().join("data"), &settings);
+    for minute in 0..20 {
+        values(&daemon, &["a"], first + minute * MINUTE, if minute > 10 { 500 } else { 5 });
+    }
+    daemon.wait_until_applied();
+    (daemon, first)
+}
+
+#[test]
+fn the_links_of_an_alert_show_the_chart_that_fires_first_and_partial_windows_are_hollow() {
+    let (folder, alertmanager) = (TempDir::new().unwrap(), Alertmanager::start());
+    let (daemon, first) = daemon_of_several_types(&folder, &alertmanager);
+    let alert = wait_until("the alert", || alertmanager.alerts()?.into_iter().next());
+    let browser = Browser::start(1400, 1000);
+    browser.open(&link(&alert));
+    let expected = ["Zoned STREAM zulu", "Zoned STREAM alpha", "AggProxySum STREAM", "AggProxySumLast STREAM"];
+    let expected = json!(expected.map(|label| label.replace("STREAM", STREAM)));
+    let charts = "[...document.querySelectorAll('.panel')].map((panel) => panel.getAttribute('aria-label'))";
+    let is_first = format!("JSON.stringify({charts}) === JSON.stringify({expected})");
+    browser.wait(&is_first);
+    browser.wait("document.querySelector('.panel').querySelectorAll('.mark.fired').length === 1");
+    // A range that is chosen leaves it so, also in the link.
+    browser.click("[title='Zoom out']");
+    browser.wait("/uve=Zoned-.*&attribute=zulu/.test(location.hash)");
+    // From the overview, and from the table by alarm.
+    for (view, alarm) in [("/", "[aria-labelledby=alarms] tbody a"), ("/#/objects?alarm=firing", ".virtual tbody a")] {
+        browser.open("about:blank");
+        browser.open(&daemon.url(view));
+        browser.wait(&format!("document.querySelector(\"{alarm}\") !== null"));
+        browser.click(alarm);
+        browser.wait(&is_first);
+    }
+    // Without an alarm they are in the order of their names.
+    browser.open("about:blank");
+    browser.open(&daemon.url(&format!(
+        "/#/object/virtual-network/a?from={0}&to={1}",
+        first / 1_000_000,
+        (first + 20 * MINUTE) / 1_000_000
+    )));
+    browser.wait(&format!("{charts}.length === 4 && {charts}[0].startsWith('AggProxySum {STREAM}')"));
+    draws_partial_windows_hollow(&browser);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+/// Of the second chart, whose first window is partial: the last values of its sources were not all known.
+fn draws_partial_windows_hollow(browser: &Browser) {
+    let panel = "document.querySelectorAll('.panel')[1]";
+    browser
+        .wait(&format!("/, \\d partial windows?\\./.test({panel}.querySelector('.plot').getAttribute('aria-label'))"));
+    browser.wait(&format!("{panel}.querySelector('.legend').textContent.includes('partial window')"));
+    let readout = format!("{panel}.querySelector('.readout').textContent");
+    let plot = ".panel:nth-child(2) .plot";
+    browser.press(plot, "\u{E012}");
+    browser.wait(&format!("/^\\d{{4}}-/.test({readout})"));
+    assert_eq!(browser.value(&format!("{readout}.includes('partial')")), json!(false), "the newest one is whole");
+    // The colour in the middle of the point under the cursor, which is a box of its own over the canvas.
+    let middle = format!(
+        "(() => {{ const canvas = {panel}.querySelector('canvas'); const box = canvas.getBoundingClientRect(); \
+         const point = {panel}.querySelectorAll('.u-cursor-pt')[3].getBoundingClientRect(); \
+         const ratio = canvas.width / box.width; \
+         const at = [point.x + point.width / 2 - box.x, point.y + point.height / 2 - box.y]; \
+         return [...canvas.getContext('2d').getImageData(at[0] * ratio, at[1] * ratio, 1, 1).data]; }})()"
+    );
+    let colors =
+        "['--value', '--box'].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim())";
+    let [value, hollow] = [0, 1].map(|index| {
+        let color = browser.value(colors)[index].as_str().unwrap().trim_start_matches('#').to_owned();
+        let part = |at: usize| u8::from_str_radix(&color[at..at + 2], 16).unwrap();
+        json!([part(0), part(2), part(4), 255])
+    });
+    assert_eq!(browser.value(&middle), value, "the point of a whole window is filled");
+    let mut steps = 0;
+    while browser.value(&format!("{readout}.includes('partial window')")) == json!(false) {
+        browser.press(plot, "\u{E012}");
+        steps += 1;
+        assert!(steps < 30, "{}", browser.value(&readout));
+    }
+    assert_eq!(browser.value(&middle), hollow, "that of a partial one is hollow");
+}
+
+#[test]
+fn the_table_shows_streams_as_a_whole_in_windows_of_any_width() {
+    let data = TempDir::new().unwrap();
+    let (daemon, _) = daemon_with_sums(&data, &["a", "b"]);
+    for width in [1400, 620] {
+        let browser = Browser::start(width, 800);
+        browser.open(&daemon.url("/#/objects"));
+        browser.wait("document.querySelectorAll('.virtual tbody a').length === 2");
+        let cells = "[...document.querySelectorAll('.virtual tbody td:nth-child(2)')]";
+        browser.wait(&format!("{cells}.every((cell) => cell.innerText === 'AggProxySum {STREAM}')"));
+        browser.wait(&format!("{cells}.every((cell) => cell.scrollWidth <= cell.clientWidth)"));
+        // What does not fit is reached with the keys: the frame has the focus and scrolls.
+        let frame = "document.querySelector('.frame')";
+        let is_wide = browser.value(&format!("{frame}.scrollWidth > {frame}.clientWidth"));
+        assert_eq!(is_wide, json!(width < 1000), "{width}");
+        is_accessible(&browser, "objects");
+        if width < 1000 {
+            browser.press(".frame", "\u{E014}");
+            browser.wait(&format!("{frame}.scrollLeft > 0"));
+        }
+        assert_eq!(browser.console(), Vec::<String>::new());
+    }
+    daemon.stop();
+}
+
+/// A reader of a long list that takes no more than its beginning: it has the share of its address.
+fn slow_reader(daemon: &Daemon) -> TcpStream {
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.write_all(b"GET /analytics/uves/virtual-network/* HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
+    let mut status = String::new();
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut status).unwrap();
+    assert!(status.contains("200"), "{status}");
+    stream
+}
+
+#[test]
+fn a_table_keeps_its_rows_while_the_daemon_is_busy_and_ends_requests_that_nobody_waits_for() {
+    const OBJECTS: u64 = 10_000;
+    const START: u64 = 1_488_000_000_000_000;
+    let data = TempDir::new().unwrap();
+    let list = "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum";
+    // One reader at a time for each address.
+    let daemon = start(&data, &[list, "http.max_readers=2"]);
+    let name = |object: u64| format!("vn-{object:05}-{}", "x".repeat(700));
+    let sample =
+        |object: u64, minute: u64| line(&name(object), "egress_flow_count", START + minute * MINUTE, 5 + minute);
+    post(&daemon, &(0..OBJECTS).map(|object| sample(object, 0)).collect::<String>());
+    post(&daemon, &sample(0, 1));
+    daemon.wait_until_applied();
+    let browser = Browser::start(1400, 800);
+    browser.open(&daemon.url("/#/objects?type=virtual-networks"));
+    let rows = "[...document.querySelectorAll('.virtual tbody tr[aria-rowindex]')]";
+    browser.wait(&format!("{rows}.length > 20 && {rows}[0].innerText.includes('vn-00000')"));
+    browser.run(
+        "window.requests = []; window.ended = []; window.busy = 0; window.seen = []; const own = window.fetch; \
+         window.fetch = async (path, init) => { \
+           window.requests.push(path); \
+           init?.signal?.addEventListener('abort', () => window.ended.push(path)); \
+           const response = await own(path, init); \
+           window.busy += response.status === 429 ? 1 : 0; \
+           return response; }; \
+         new MutationObserver(() => { \
+           const alert = document.querySelector('.alert'); \
+           window.seen.push(...(alert.hidden ? [] : [alert.textContent])); \
+           if (document.querySelectorAll('.virtual tbody a').length === 0) window.seen.push('no rows'); \
+         }).observe(document.querySelector('main'), { subtree: true, childList: true, attributes: true }); done(null);",
+    );
+    let reader = slow_reader(&daemon);
+    browser.wait("window.busy > 0");
+    // The answer to the first search waits, and another one takes its place.
+    browser.enter("#search", "vn-0001");
+    browser.wait("window.requests.some((path) => path.includes('search=vn-0001&') || path.endsWith('search=vn-0001'))");
+    browser.enter("#search", "vn-00012");
+    browser.wait("window.ended.some((path) => path.includes('search=vn-0001'))");
+    drop(reader);
+    browser.wait("document.querySelector('form [role=status]').textContent === '1 of 10,000 rows'");
+    assert_eq!(browser.value("window.seen"), json!([]), "no error, and rows all the time");
     drop(browser);
     daemon.stop();
 }

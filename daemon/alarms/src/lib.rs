@@ -35,6 +35,7 @@ pub mod check;
 mod compile;
 pub mod config;
 pub mod contrail;
+pub mod escape;
 pub mod evaluate;
 mod glob;
 mod life;

@@ -101,6 +101,9 @@ pub struct Alarm {
     pub description: String,
     /// The UVE that was evaluated: that of the first comparison of the rule.
     pub uve: String,
+    /// The attribute of the first comparison of the rule; none for missing data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
     /// The other UVEs that the rule compares.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_uves: Vec<String>,
@@ -170,6 +173,7 @@ mod tests {
             ack: false,
             description: "é".to_owned(),
             uve: "T-S-a".to_owned(),
+            attribute: None,
             other_uves: Vec::new(),
             state: State::Firing,
             alarm_rules: RawValue::from_string("{\"or_list\":[]}".to_owned()).unwrap(),

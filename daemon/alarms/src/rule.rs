@@ -197,6 +197,14 @@ impl Rule {
             && sources.iter().all(|source| uves.iter().any(|known| is_name_of(source, known, stream)))
     }
 
+    /// The attribute of the first comparison; `None` for missing data.
+    pub(crate) fn attribute(&self) -> Option<&str> {
+        match &self.condition {
+            Condition::NoData(_) => None,
+            Condition::Terms(lists) => lists.iter().flatten().next()?.left.0.get(1).map(String::as_str),
+        }
+    }
+
     /// The first parts of all paths: proxy types and UVE names.
     pub(crate) fn sources(&self) -> Vec<&str> {
         match &self.condition {

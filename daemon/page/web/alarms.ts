@@ -48,5 +48,6 @@ export function objectAlarmRow(alarm: ObjectAlarm, now: number, onZoom: () => vo
 /** The address of the chart that explains an alarm. */
 export function explained(alarm: ShownAlarm): string {
   const seconds = (micros: number) => String(Math.round(micros / 1e6));
-  return link("object", [alarm.uve_type, alarm.name], { from: seconds(alarm.from), to: seconds(alarm.to) });
+  const chart = { uve: alarm.uve, attribute: alarm.attribute };
+  return link("object", [alarm.uve_type, alarm.name], { from: seconds(alarm.from), to: seconds(alarm.to), ...chart });
 }

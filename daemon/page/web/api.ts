@@ -12,6 +12,8 @@ export interface ShownAlarm {
   uve_type: string;
   name: string;
   uve: string;
+  /** The attribute of the first comparison of its rule. */
+  attribute?: string;
   /** Those that a rule over several proxy types compares besides. */
   other_uves?: string[];
   type: string;
@@ -176,16 +178,41 @@ export class Refused extends Error {
   }
 }
 
+/** How often a request is sent again for which the daemon has no room. */
+const MAX_RETRIES = 3;
+
+/** The longest pause before that, in seconds. */
+const MAX_PAUSE = 10;
+
+/**
+ * Sends a request. If the daemon has no room for it, as where several pages share the address of a proxy, it is sent
+ * again after the time that the answer has, and what is shown stays until then.
+ */
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
-  let response: Response;
+  for (let retries = 0; ; retries += 1) {
+    const response = await sent(path, init);
+    const pause = Number(response.headers.get("retry-after"));
+    if (response.status !== 429 || retries === MAX_RETRIES || !(pause > 0 && pause <= MAX_PAUSE)) {
+      return successful(response);
+    }
+    void response.body?.cancel();
+    // Not all pages at the same moment.
+    await rest(pause * (1 + Math.random() / 2), init.signal);
+  }
+}
+
+async function sent(path: string, init: RequestInit): Promise<Response> {
   try {
-    response = await fetch(path, init);
+    return await fetch(path, init);
   } catch (error) {
     if (init.signal?.aborted) {
       throw error;
     }
     throw new Error("The daemon does not answer. It is stopped, or the network to it is down; the page tries again.");
   }
+}
+
+async function successful(response: Response): Promise<Response> {
   if (!response.ok) {
     const text = await response.text();
     let reason = text.trim() || response.statusText;
@@ -197,6 +224,24 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
     throw new Refused(response.status, reason);
   }
   return response;
+}
+
+/** Waits so many seconds, or until nobody wants the answer any more. */
+function rest(seconds: number, signal: AbortSignal | null | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", end);
+      resolve();
+    }, seconds * 1000);
+    signal?.addEventListener("abort", end);
+    if (signal?.aborted) {
+      end();
+    }
+  });
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {

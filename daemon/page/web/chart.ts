@@ -3,18 +3,7 @@
 import uPlot from "uplot";
 import { h, setText } from "./dom";
 import { count, estimate, number, score, utc } from "./format";
-
-/** Time in seconds, value, score, expected value, lower and upper bound, anomaly. */
-export interface Sample {
-  at: number;
-  value: number | null;
-  score: number | null;
-  expected: number | null;
-  low: number | null;
-  high: number | null;
-  anomaly: boolean;
-  partial: boolean;
-}
+import { type Sample, columns, padded } from "./samples";
 
 export type Range = [number, number];
 
@@ -92,7 +81,9 @@ export class Chart {
     const values = inside.flatMap((sample) => (sample.value === null ? [] : [sample.value]));
     const anomalies = inside.filter((sample) => sample.anomaly).length;
     const alarms = this.marks.filter((mark) => mark.fired <= this.range[1] && (mark.resolved ?? Infinity) >= this.range[0]).length;
-    const raised = alarms > 0 ? `, ${count(alarms, "alarm", "alarms")}` : "";
+    const partial = inside.filter((sample) => sample.partial).length;
+    const windows = partial > 0 ? `, ${count(partial, "partial window", "partial windows")}` : "";
+    const raised = windows + (alarms > 0 ? `, ${count(alarms, "alarm", "alarms")}` : "");
     const extent = values.length > 0 ? `from ${number(min(values))} to ${number(max(values))}` : "none";
     this.host.setAttribute(
       "aria-label",
@@ -133,6 +124,13 @@ export class Chart {
       points: { show: false },
       ...more,
     });
+    // Hollow ones are of partial windows.
+    const dots = (stroke: string, fill: string, size: number): uPlot.Series => ({
+      width: 0,
+      stroke,
+      paths: () => null,
+      points: { show: true, size, width: 2, stroke, fill },
+    });
     return {
       width: this.host.clientWidth || 800,
       height: HEIGHT,
@@ -149,7 +147,9 @@ export class Chart {
         line(color("band-line"), 1),
         line(color("expected"), 1, { dash: [5, 4] }),
         line(color("value"), 1.5, { points: { show: this.samples.length < 200, size: 4, fill: color("value") } }),
-        { width: 0, stroke: color("bad"), paths: () => null, points: { show: true, size: 10, width: 2, stroke: color("bad"), fill: color("bad") } },
+        dots(color("value"), color("box"), 11),
+        dots(color("bad"), color("bad"), 10),
+        dots(color("bad"), color("box"), 12),
       ],
       bands: [{ series: [2, 1], fill: color("band") }],
       cursor: {
@@ -256,29 +256,12 @@ export class Chart {
   }
 }
 
-function columns(samples: Sample[]): uPlot.AlignedData {
-  return [
-    samples.map((sample) => sample.at),
-    samples.map((sample) => sample.low),
-    samples.map((sample) => sample.high),
-    samples.map((sample) => sample.expected),
-    samples.map((sample) => sample.value),
-    samples.map((sample) => (sample.anomaly ? sample.value : null)),
-  ];
-}
-
 function min(values: number[]): number {
   return values.reduce((least, value) => Math.min(least, value), Infinity);
 }
 
 function max(values: number[]): number {
   return values.reduce((most, value) => Math.max(most, value), -Infinity);
-}
-
-function padded(low: number | null, high: number | null): [number, number] {
-  const [from, to] = [low ?? 0, high ?? 1];
-  const pad = (to - from || Math.abs(to) || 1) * 0.08;
-  return [from >= 0 && from - pad < 0 ? 0 : from - pad, to + pad];
 }
 
 /** The text of a tick: the time in UTC, and the date at midnight. */
@@ -288,16 +271,4 @@ function tick(seconds: number): string {
     return text.slice(0, 10);
   }
   return seconds % 60 === 0 ? text.slice(11, 16) : text.slice(11, 19);
-}
-
-/** Adds a sample without value where windows are missing, so that no line is drawn over a gap. */
-export function withGaps(samples: Sample[]): Sample[] {
-  const steps = samples.slice(1).map((sample, index) => sample.at - (samples[index]?.at ?? 0));
-  const usual = steps.sort((a, b) => a - b)[steps.length >> 1] ?? 0;
-  const empty = { value: null, score: null, expected: null, low: null, high: null, anomaly: false, partial: false };
-  return samples.flatMap((sample, index) => {
-    const before = samples[index - 1];
-    const isGap = before !== undefined && usual > 0 && sample.at - before.at > 2.5 * usual;
-    return isGap ? [{ at: before.at + usual, ...empty }, sample] : [sample];
-  });
 }

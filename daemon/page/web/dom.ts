@@ -51,6 +51,18 @@ export function setText(element: Element, text: string): void {
   }
 }
 
+/** The width of the longest of some texts in the font of an element, in pixels. */
+export function textWidth(texts: string[], like: Element): number {
+  const context = document.createElement("canvas").getContext("2d");
+  if (!context) {
+    return 0;
+  }
+  const { fontSize, fontFamily, fontWeight } = getComputedStyle(like);
+  // The shorthand is empty with figures of one width.
+  context.font = `${fontWeight} ${fontSize} ${fontFamily}`;
+  return texts.reduce((most, text) => Math.max(most, context.measureText(text).width), 0);
+}
+
 /** Replaces the children of an element; a link or button that has the focus keeps it, if there is the same one again. */
 export function replaceChildren(element: Element, children: Node[]): void {
   const focused = element.contains(document.activeElement) ? document.activeElement : null;

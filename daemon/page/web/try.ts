@@ -4,21 +4,15 @@ import { type Entry, type Explanation, type History, type Loud, type Run, get, o
 import { Chart } from "./chart";
 import { append, h, setText } from "./dom";
 import { count, uveName } from "./format";
-import { legend } from "./object";
+import { menu } from "./menu";
 import { link, replace } from "./route";
+import { legend } from "./samples";
 import { type View, alertBox } from "./view";
 
 /** How long after the last key the annotation is sent, in milliseconds. */
 const PAUSE = 150;
 
 const FIRST = "1.DSSum-value:DSAnomaly:EWM:0.1";
-
-const ROLES: [keyof Entry["roles"], string][] = [
-  ["detector", "Detectors"],
-  ["period", "Of a period"],
-  ["pre_aggregation", "Before a detector"],
-  ["inline", "Of every sample"],
-];
 
 export function tryIt(view: View): void {
   new TryView(view).start();
@@ -86,9 +80,7 @@ class TryView {
       await work;
       this.alert.show("");
     } catch (error) {
-      if (!(error instanceof DOMException && error.name === "AbortError")) {
-        this.view.fail(error, this.alert.show);
-      }
+      this.view.fail(error, this.alert.show);
     }
   }
 
@@ -97,7 +89,13 @@ class TryView {
       get<Entry[]>("api/v1/annotations/menu", this.view.signal),
       get<Loud[]>("api/v1/loudest?limit=50", this.view.signal),
     ]);
-    this.menu.replaceChildren(...ROLES.map(([role, title]) => this.entries(title, role, entries)));
+    this.menu.replaceChildren(
+      ...menu(entries, (annotation) => {
+        this.input.value = annotation;
+        this.input.focus();
+        void this.guard(this.update());
+      }),
+    );
     this.options(loud);
     await this.choose();
   }
@@ -244,53 +242,6 @@ class TryView {
       ...run.errors.map(({ line, error }) => h("li", {}, `line ${line}: ${error}`)),
     );
   }
-
-  private entries(title: string, role: keyof Entry["roles"], entries: Entry[]): HTMLElement {
-    const own = entries.filter((entry) => entry.roles[role]);
-    return h(
-      "details",
-      { open: role === "detector" },
-      h("summary", {}, `${title} (${own.length})`),
-      h("ul", {}, ...own.map((entry) => h("li", {}, this.entry(entry, role)))),
-    );
-  }
-
-  private entry(entry: Entry, role: keyof Entry["roles"]): HTMLElement {
-    const required = entry.arguments.filter((argument) => argument.required).map((argument) => `:${argument.example}`);
-    const call = `${entry.name}${required.join("")}`;
-    const annotation = {
-      detector: `1.DSSum-value:DSAnomaly:${call}`,
-      inline: `value:${call}`,
-      period: `1-value:${call}`,
-      pre_aggregation: `1.${call}-value:DSAnomaly:EWM:0.1`,
-    }[role];
-    const take = () => {
-      this.input.value = annotation;
-      this.input.focus();
-      void this.guard(this.update());
-    };
-    const list = entry.arguments.map((argument) =>
-      h(
-        "li",
-        {},
-        h("code", {}, argument.named ? `${argument.name}=` : argument.name),
-        ` ${argument.required ? "" : "optional, "}${withoutName(argument)}`,
-        argument.default ? `; default ${argument.default}` : "",
-      ),
-    );
-    return h(
-      "div",
-      {},
-      h("button", { type: "button", class: "plain", title: annotation, onclick: take }, entry.name),
-      ` ${entry.summary}`,
-      list.length > 0 && h("ul", { class: "arguments" }, ...list),
-    );
-  }
-}
-
-/** The expected form, which begins with the name where an error needs it. */
-function withoutName({ name, expected }: Entry["arguments"][number]): string {
-  return expected.startsWith(`${name},`) ? expected.slice(name.length + 1).trim() : expected;
 }
 
 /** The text before a span of bytes, and that in it. */

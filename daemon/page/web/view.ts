@@ -49,9 +49,10 @@ export class View {
     this.timers.push(window.setInterval(() => void tick(), milliseconds));
   }
 
-  /** Shows an error, unless the view has ended. */
+  /** Shows an error, unless the view has ended, or nobody wanted the answer any more. */
   fail(error: unknown, failed: (text: string) => void): void {
-    if (!this.signal.aborted) {
+    const isEnded = error instanceof DOMException && error.name === "AbortError";
+    if (!this.signal.aborted && !isEnded) {
       failed(error instanceof Error ? error.message : String(error));
     }
   }

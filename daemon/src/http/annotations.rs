@@ -176,7 +176,7 @@ pub(super) async fn run(
     }
     let bounds = shared.bodies.series;
     let encoded = shared.bodies.read(bounds, client, &headers, body, shared.stopping.clone()).await;
-    let permit = match shared.permits.readers.take(client) {
+    let permit = match shared.permits.readers.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };

@@ -82,7 +82,7 @@ async fn answer(shared: Arc<Shared>, client: Client, uve_type: String, name: Str
         return problem(StatusCode::NOT_FOUND, &text);
     };
     let key = format!("{table}:{name}");
-    let permit = match shared.permits.readers.take(client) {
+    let permit = match shared.permits.readers.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };

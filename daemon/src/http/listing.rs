@@ -199,7 +199,7 @@ pub(super) async fn answer(
     Requester { client, uri }: Requester<'_>,
     selection: &Selection,
 ) -> Response {
-    let permit = match shared.permits.readers.take(client) {
+    let permit = match shared.permits.readers.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };

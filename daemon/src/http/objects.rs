@@ -120,7 +120,7 @@ pub(super) async fn get(
         Ok(selected) => selected,
         Err(refusal) => return *refusal,
     };
-    let permit = match shared.permits.readers.take(client) {
+    let permit = match shared.permits.readers.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::Response;
 use daemon_base::listener::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::http::rate::Rates;
 use crate::http::{HttpSettings, busy};
@@ -23,7 +23,8 @@ const PARTITIONS: usize = 4;
 /// The threads for blocking work that no request takes: the end of the engine, and a few requests of Contiv's page.
 const OTHER_THREADS: usize = 32;
 
-/// The time that a request for metrics or partitions waits for its permit.
+/// The time that a request which reads waits for its permit: several pages behind one proxy have one address, and send
+/// requests at the same moments.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The permits of all kinds. The probes need none.
@@ -61,13 +62,16 @@ pub(crate) fn blocking_threads(settings: &HttpSettings) -> usize {
     max_in_flight + max_readers + max_streams + METRICS + PARTITIONS + OTHER_THREADS
 }
 
+/// The shares that clients have in use or wait for, by client.
+type ByClient = Arc<Mutex<HashMap<IpAddr, Arc<Semaphore>>>>;
+
 /// Permits of one kind, of which a client has half at most: one client leaves some to the others.
 pub(crate) struct Shares {
     /// The setting that is their number, if there is one.
     setting: Option<&'static str>,
     permits: Arc<Semaphore>,
     per_client: usize,
-    by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    by_client: ByClient,
 }
 
 /// A permit in the share of its client. The permit is free before the share is.
@@ -76,11 +80,17 @@ pub(super) struct SharePermit {
     _claim: Claim,
 }
 
-/// A part of the share of a client: so many permits.
+/// A part of the share of a client: so many permits. They are free before the share is looked at.
 struct Claim {
+    _permits: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+/// The share of a client while a request has a part of it or waits for one; the last one removes it.
+struct Share {
     client: IpAddr,
-    count: usize,
-    by_client: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    permits: Option<Arc<Semaphore>>,
+    by_client: ByClient,
 }
 
 /// What is in use, so that there is no permit.
@@ -100,9 +110,11 @@ impl Shares {
 
     /// So many permits of the client as one.
     pub(super) fn take_many(&self, Client(client): Client, count: usize) -> Result<SharePermit, InUse> {
-        let claim = self.claim(client, count)?;
-        let count = u32::try_from(count).map_err(|_| InUse::All)?;
-        match Arc::clone(&self.permits).try_acquire_many_owned(count) {
+        let (share, of_client) = self.share(client);
+        let permits = |count: usize| u32::try_from(count).map_err(|_| InUse::All);
+        let claim = of_client.try_acquire_many_owned(permits(count)?).map_err(|_| InUse::ShareOfClient)?;
+        let claim = Claim { _permits: claim, _share: share };
+        match Arc::clone(&self.permits).try_acquire_many_owned(permits(count)?) {
             Ok(permit) => Ok(SharePermit { _permit: permit, _claim: claim }),
             Err(_) => Err(InUse::All),
         }
@@ -113,23 +125,27 @@ impl Shares {
         self.take_many(client, 1).map_err(|in_use| self.busy(in_use))
     }
 
-    /// The same, but waits a moment if all are in use.
+    /// The same, but waits a moment if its share or all are in use, after those that wait already. A request that waits
+    /// for the share of its client takes no permit of others.
     pub(super) async fn wait(&self, Client(client): Client) -> Result<SharePermit, Box<Response>> {
-        let claim = self.claim(client, 1).map_err(|in_use| self.busy(in_use))?;
-        match timeout(PERMIT_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await {
+        let (share, of_client) = self.share(client);
+        let until = Instant::now() + PERMIT_TIMEOUT;
+        let Ok(Ok(permits)) = timeout_at(until, of_client.acquire_owned()).await else {
+            return Err(self.busy(InUse::ShareOfClient));
+        };
+        let claim = Claim { _permits: permits, _share: share };
+        match timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(SharePermit { _permit: permit, _claim: claim }),
             _ => Err(self.busy(InUse::All)),
         }
     }
 
-    fn claim(&self, client: IpAddr, count: usize) -> Result<Claim, InUse> {
-        let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client = taken.get(&client).copied().unwrap_or_default().saturating_add(count);
-        if of_client > self.per_client {
-            return Err(InUse::ShareOfClient);
-        }
-        taken.insert(client, of_client);
-        Ok(Claim { client, count, by_client: Arc::clone(&self.by_client) })
+    /// The share of a client, and its permits.
+    fn share(&self, client: IpAddr) -> (Share, Arc<Semaphore>) {
+        let mut shares = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        let permits = Arc::clone(shares.entry(client).or_insert_with(|| Arc::new(Semaphore::new(self.per_client))));
+        let share = Share { client, permits: Some(Arc::clone(&permits)), by_client: Arc::clone(&self.by_client) };
+        (share, permits)
     }
 
     fn busy(&self, in_use: InUse) -> Box<Response> {
@@ -145,14 +161,13 @@ impl Shares {
     }
 }
 
-impl Drop for Claim {
+impl Drop for Share {
     fn drop(&mut self) {
-        let mut taken = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.client) {
-            *count -= self.count;
-            if *count == 0 {
-                taken.remove(&self.client);
-            }
+        let mut shares = self.by_client.lock().unwrap_or_else(PoisonError::into_inner);
+        self.permits = None;
+        // Every other reference is of a request: it is got under this lock.
+        if shares.get(&self.client).is_some_and(|permits| Arc::strong_count(permits) == 1) {
+            shares.remove(&self.client);
         }
     }
 }
@@ -175,20 +190,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_waits_for_a_permit_of_others_but_not_for_more_than_its_share() {
+    async fn a_client_waits_for_its_share_and_for_permits_of_others() {
         let shares = Shares::new(None, 4);
         let client = |last| Client(IpAddr::from([127, 0, 0, last]));
-        let first = [shares.wait(client(1)).await.ok(), shares.wait(client(1)).await.ok()];
-        assert!(first.iter().all(Option::is_some) && shares.wait(client(1)).await.is_err(), "it has half");
+        let [first, second] = [shares.wait(client(1)).await.ok(), shares.wait(client(1)).await.ok()];
+        assert!(first.is_some() && second.is_some());
+        assert!(shares.wait(client(1)).await.is_err(), "it has half, also a second later");
+        let (waiting, freed) = (shares.wait(client(1)), async { drop(first) });
+        let third = tokio::join!(waiting, freed).0;
+        assert!(third.is_ok(), "it waits for a permit of its own");
         let others = [shares.wait(client(2)).await.ok(), shares.wait(client(3)).await.ok()];
-        assert!(others.iter().all(Option::is_some));
+        assert!(others.iter().all(Option::is_some), "what waited for a share took no permit of others");
         assert!(shares.wait(client(4)).await.is_err(), "all are in use, also a second later");
-        let waiting = shares.wait(client(4));
-        let freed = async { drop(others) };
+        let (waiting, freed) = (shares.wait(client(4)), async { drop(others) });
         assert!(tokio::join!(waiting, freed).0.is_ok());
-        drop(first);
+        drop((second, third));
         let held =
             [shares.take(client(1)), shares.take(client(1)), shares.take(client(1))].map(|permit| permit.is_ok());
         assert_eq!(held, [true, true, false], "its share is free again");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_a_client_without_requests() {
+        let shares = Shares::new(None, 2);
+        let client = Client(IpAddr::from([127, 0, 0, 1]));
+        let held = shares.take(client).ok();
+        assert!(held.is_some() && shares.wait(client).await.is_err() && shares.take(client).is_err());
+        assert_eq!(shares.by_client.lock().unwrap().len(), 1);
+        drop(held);
+        assert!(shares.by_client.lock().unwrap().is_empty());
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn get(
     };
     let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Exposition::accepted(&accept.join(","));
-    let permit = match shared.permits.readers.take(client) {
+    let permit = match shared.permits.readers.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };

@@ -19,6 +19,16 @@ pub struct ObjectAlarms {
     rows: BTreeMap<Box<str>, Rows>,
 }
 
+/// An object with alarms.
+#[derive(Debug)]
+pub(super) struct Alarmed {
+    pub name: String,
+    /// Whether one fires; others are pending.
+    pub is_firing: bool,
+    /// The structure of those that fire, if it is wanted.
+    pub structure: Option<Structure>,
+}
+
 /// What a reader of the alarms selects.
 #[derive(Clone, Debug, Default)]
 pub struct AlarmQuery {
@@ -146,6 +156,21 @@ impl ObjectAlarms {
             tables.insert(table.to_owned());
         }
         tables
+    }
+
+    /// The next objects of a table with alarms, pending ones included, from a name on: `most` at most. `shows` if their
+    /// structures are wanted.
+    pub(super) fn next_objects(&self, table: &str, from: Bound<&str>, most: usize, shows: bool) -> Vec<Alarmed> {
+        let prefix = format!("{table}:");
+        let from = from.map(|name| format!("{prefix}{name}"));
+        let rows = self.rows.range::<str, _>((from.as_ref().map(String::as_str), Bound::Unbounded));
+        let of_table = rows.map_while(|(key, rows)| Some((key, key.strip_prefix(&prefix)?, rows)));
+        let alarmed = of_table.take(most).map(|(key, name, rows)| Alarmed {
+            name: name.to_owned(),
+            is_firing: rows.values().any(|(_, row)| !row.data.alarms.is_empty()),
+            structure: shows.then(|| self.document(key)).flatten(),
+        });
+        alarmed.collect()
     }
 
     /// The next objects of a table with alarms, `most` at most: the key of each and the UVEs that its alarms are about. They

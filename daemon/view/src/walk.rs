@@ -2,9 +2,11 @@
 
 use std::ops::Bound;
 
+use daemon_alarms::row::UVE;
 use daemon_results::block::{AttributeShape, UveShape};
 use derived_stats::Record;
 
+use crate::alarms::Alarmed;
 use crate::names::Names;
 use crate::object::Object;
 use crate::objects::Objects;
@@ -44,7 +46,7 @@ impl Walk {
         Self { table: Some(table), filter, position }
     }
 
-    /// A walk over the tables that have objects; what it visits are their UVE types.
+    /// A walk over the tables that have objects or alarms; what it visits are their UVE types.
     pub fn tables() -> Self {
         let position = Position { names: Names::with_prefix(""), pattern: 0, last: None, is_done: false };
         Self { table: None, filter: None, position }
@@ -65,18 +67,14 @@ impl Position {
     /// Visits the next entries, until `visit` returns false or the slice is over.
     ///
     /// `entries` gives the entries from a name on, in order.
-    fn advance<'e, V: 'e, I: Iterator<Item = (&'e str, &'e V)>>(
+    fn advance<'e, V, I: Iterator<Item = (&'e str, V)>>(
         &mut self,
         entries: impl FnOnce(Bound<&str>) -> I,
-        mut visit: impl FnMut(&str, &V) -> bool,
+        mut visit: impl FnMut(&str, V) -> bool,
     ) {
-        let Some(pattern) = self.names.get(self.pattern) else {
+        let (Some(pattern), Some(from)) = (self.names.get(self.pattern), self.from()) else {
             self.is_done = true;
             return;
-        };
-        let from = match &self.last {
-            Some(last) if **last >= *pattern.text => Bound::Excluded(&**last),
-            _ => Bound::Included(pattern.text.as_str()),
         };
         let mut rest = entries(from).take_while(|(name, _)| pattern.covers(name)).peekable();
         let mut last = None;
@@ -95,6 +93,15 @@ impl Position {
         }
     }
 
+    /// The name from which on the next entries are; `None` at the end.
+    fn from(&self) -> Option<Bound<&str>> {
+        let pattern = self.names.get(self.pattern)?;
+        Some(match &self.last {
+            Some(last) if **last >= *pattern.text => Bound::Excluded(&**last),
+            _ => Bound::Included(pattern.text.as_str()),
+        })
+    }
+
     /// Visits the next objects of a table; it is at the end where there is no such table.
     fn over(&mut self, tables: &Tables, table: &str, visit: impl FnMut(&str, &Object) -> bool) {
         match tables.by_name.get(table) {
@@ -105,27 +112,58 @@ impl Position {
 }
 
 impl UveView {
-    /// Visits what is next in a walk under one lock, until `visit` returns false or the slice is over. Objects without a
-    /// structure that passes the filter are not visited. Nothing is visited while the names of many new
-    /// objects are sorted.
+    /// Visits what is next in a walk under one lock, until `visit` returns false or the slice is over. Objects of which
+    /// only alarms that fire are left are visited, too; those without a structure that passes the filter are not. Nothing
+    /// is visited while the names of many new objects are sorted.
     pub fn slice(&self, walk: &mut Walk, mut visit: impl FnMut(&str, &UveDocument) -> bool) {
         if walk.table.as_ref().is_some_and(|table| !self.sort_names(table)) {
             return;
         }
-        let tables = self.read();
         let Walk { table, filter, position } = walk;
         let Some(table) = table else {
-            let from = |name: Bound<&str>| {
-                tables.by_name.range::<str, _>((name, Bound::Unbounded)).map(|(name, objects)| (&**name, objects))
-            };
-            return position.advance(from, |table, _| visit(&tables.type_of(table), &UveDocument::default()));
+            return self.slice_of_tables(position, |name| visit(name, &UveDocument::default()));
         };
-        position.over(&tables, table, |name, object| {
-            let document = filter.as_ref().map(|filter| tables.filtered(object, filter));
-            let is_shown = document.as_ref().is_none_or(|document| !document.is_empty());
-            !is_shown || visit(name, &document.unwrap_or_default())
-        });
+        let shows_alarms = filter.as_ref().is_some_and(|filter| filter.wants(UVE));
+        let alarmed = position.from().map(|from| self.alarms().next_objects(table, from, SLICE + 1, shows_alarms));
+        let alarmed = alarmed.unwrap_or_default();
+        let tables = self.read();
+        let objects = tables.by_name.get(&**table);
+        position.advance(
+            |name| merged(objects.map(|objects| objects.from(name)).into_iter().flatten(), &alarmed),
+            |name, (object, alarms)| {
+                let Some(filter) = filter else {
+                    let is_shown = object.is_some() || alarms.is_some_and(|alarms| alarms.is_firing);
+                    return !is_shown || visit(name, &UveDocument::default());
+                };
+                let mut document = object.map(|object| tables.filtered(object, filter)).unwrap_or_default();
+                document.extend(alarms.and_then(|alarms| alarms.structure.clone()).map(|alarms| (UVE.into(), alarms)));
+                document.is_empty() || visit(name, &document)
+            },
+        );
     }
+
+    /// Visits the types of the tables that are next.
+    fn slice_of_tables(&self, position: &mut Position, mut visit: impl FnMut(&str) -> bool) {
+        let mut names = self.alarms().tables();
+        let tables = self.read();
+        names.extend(tables.by_name.keys().map(|table| table.to_string()));
+        let from = |name: Bound<&str>| names.range::<str, _>((name, Bound::Unbounded)).map(|name| (name.as_str(), ()));
+        position.advance(from, |table, ()| visit(&tables.type_of(table)));
+    }
+}
+
+/// The objects of a table and those with alarms, each once, in the order of their names.
+fn merged<'e>(
+    objects: impl Iterator<Item = (&'e str, &'e Object)>,
+    alarmed: &'e [Alarmed],
+) -> impl Iterator<Item = (&'e str, (Option<&'e Object>, Option<&'e Alarmed>))> {
+    let (mut objects, mut alarmed) = (objects.peekable(), alarmed.iter().peekable());
+    std::iter::from_fn(move || {
+        let next = [objects.peek().map(|(name, _)| *name), alarmed.peek().map(|alarmed| alarmed.name.as_str())];
+        let name = next.into_iter().flatten().min()?;
+        let object = objects.next_if(|(own, _)| *own == name).map(|(_, object)| object);
+        Some((name, (object, alarmed.next_if(|alarmed| alarmed.name == name))))
+    })
 }
 
 /// The newest result of an attribute of an object.
@@ -181,6 +219,7 @@ impl UveView {
 
 #[cfg(test)]
 mod tests {
+    use daemon_alarms::row::AlarmRow;
     use daemon_results::line::LineReader;
 
     use super::*;
@@ -270,5 +309,59 @@ mod tests {
         assert_eq!((names(&view, &mut walk, 1), walk.is_done()), (vec!["c".into()], true));
         let mut walk = Walk::new("T".into(), Names::with_prefix(""), None, Some(Filter::parse("Other")));
         assert_eq!((names(&view, &mut walk, 1), walk.is_done()), (Vec::new(), true));
+    }
+
+    /// An alarm of an object of the table `T` begins to fire or to be pending.
+    fn alarm(view: &UveView, name: &str, state: &str) {
+        let (alarms, pending) = if state == "firing" { ("[ALARM]", "[]") } else { ("[]", "[ALARM]") };
+        let alarm = format!(
+            r#"{{"type":"high","severity":1,"timestamp":60,"since":0,"token":"","ack":false,"description":"","uve":"P-S-a","state":"{state}","alarm_rules":{{}}}}"#
+        );
+        let row = format!(
+            r#"{{"key":"T:{name}","uve":"UVEAlarms","start":0,"end":60,"data":{{"deleted":false,"proxy":"S-a","alarms":{alarms},"pending":{pending}}}}}"#
+        );
+        view.alarms().apply(7, AlarmRow::read(row.replace("ALARM", &alarm).as_bytes()).expect("a row"));
+    }
+
+    #[test]
+    fn objects_of_which_only_alarms_are_left_are_in_their_places() {
+        let view = view((0..100).map(|number| format!("vn{:03}", 2 * number)));
+        for number in 0..150 {
+            alarm(&view, &format!("vn{number:03}"), if number % 3 == 0 { "pending" } else { "firing" });
+        }
+        let expected = (0..200).filter(|number| number % 2 == 0 || number % 3 != 0 && *number < 150);
+        let expected: Vec<_> = expected.map(|number| format!("vn{number:03}")).collect();
+        for most in [1, 7, usize::MAX] {
+            for filter in [None, Some(Filter::default())] {
+                let mut walk = Walk::new("T".into(), Names::with_prefix(""), None, filter.clone());
+                let mut seen = Vec::new();
+                while !walk.is_done() {
+                    seen.extend(names(&view, &mut walk, most));
+                }
+                assert_eq!(seen, expected, "{most} at a time, {filter:?}");
+            }
+        }
+        let mut walk = Walk::new("T".into(), Names::of("", ["vn001", "vn003", "vn9*"]), None, Some(Filter::parse("P")));
+        assert_eq!(names(&view, &mut walk, usize::MAX), [""; 0], "no structure passes, or none is there");
+        let mut shown = Vec::new();
+        let mut walk =
+            Walk::new("T".into(), Names::with_prefix("vn00"), Some("vn001"), Some(Filter::parse("UVEAlarms")));
+        view.slice(&mut walk, |name, document| {
+            shown.push((name.to_owned(), document.keys().map(ToString::to_string).collect::<Vec<_>>()));
+            true
+        });
+        let with_alarms = |number: u64| (format!("vn{number:03}"), vec!["UVEAlarms".to_owned()]);
+        assert_eq!(shown, [2, 4, 5, 7, 8].map(with_alarms));
+    }
+
+    #[test]
+    fn a_table_of_which_only_alarms_are_left_is_listed() {
+        let view = UveView::default();
+        let types = |view: &UveView| names(view, &mut Walk::tables(), usize::MAX);
+        assert_eq!(types(&view), [""; 0]);
+        alarm(&view, "a", "firing");
+        assert_eq!((types(&view), view.tables()), (vec!["T".to_owned()], Vec::new()));
+        add(&view, "b");
+        assert_eq!(types(&view), ["t"], "the type of its objects");
     }
 }

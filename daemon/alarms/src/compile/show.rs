@@ -1,6 +1,7 @@
 //! What an alarm shows: its text, and what was true with the values, in the form of Contrail.
 
 use super::{Compiled, CompiledTerm, Part, Slots, all};
+use crate::escape::escaped;
 use crate::operand::{Operand, Scalar};
 use crate::rule::{Condition, Term};
 
@@ -10,7 +11,7 @@ impl Compiled {
         let mut text = String::new();
         for part in &self.text {
             match part {
-                Part::Key => text.push_str(key),
+                Part::Key => text.push_str(&escaped(key)),
                 Part::Rule => text.push_str(&self.rule.name),
                 Part::Text(part) => text.push_str(part),
                 Part::Value(target) => text.push_str(&printed(&slots.operand(target))),
@@ -103,7 +104,7 @@ fn printed(operand: &Operand) -> String {
             format!("{value:.4}").trim_end_matches('0').trim_end_matches('.').to_owned()
         }
         Scalar::Number(_) => json_of(&Operand::Values(vec![value.clone()])),
-        Scalar::Text(text) => text.to_string(),
+        Scalar::Text(text) => escaped(text).into_owned(),
     };
     match operand {
         Operand::Absent | Operand::Null | Operand::Open => "no value".to_owned(),

@@ -17,6 +17,8 @@ pub(super) struct Entry {
     pub rule_index: usize,
     pub rule: Arc<str>,
     pub uve: Arc<str>,
+    /// The attribute of the first comparison of the rule.
+    pub attribute: Option<Arc<str>>,
     /// The other proxy UVEs that the rule compares.
     pub other_uves: Arc<[String]>,
     pub severity: u8,
@@ -36,6 +38,7 @@ impl Entry {
             rule_index: usize::MAX,
             rule: saved.rule.as_str().into(),
             uve: saved.uve.as_str().into(),
+            attribute: None,
             other_uves: Arc::default(),
             severity: saved.severity,
             life: saved.life,
@@ -71,6 +74,7 @@ impl Entry {
             rule_index,
             rule: compiled.rule.name.as_str().into(),
             uve: of_types.uve.as_str().into(),
+            attribute: compiled.rule.attribute().map(Arc::from),
             other_uves: Arc::clone(&of_types.other_uves),
             severity: compiled.rule.severity.code(),
             life: Life { since: 0, fired: None, count: 0 },
@@ -102,6 +106,7 @@ impl Entry {
             ack: false,
             description: self.text.to_string(),
             uve: self.uve.to_string(),
+            attribute: self.attribute.as_deref().map(str::to_owned),
             other_uves: self.other_uves.to_vec(),
             state: self.state,
             alarm_rules: matches.unwrap_or_else(|_| RawValue::NULL.to_owned()),

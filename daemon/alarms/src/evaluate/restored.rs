@@ -57,7 +57,8 @@ impl Alarms {
             match found {
                 Some((type_index, rule_index, compiled, other_uves)) => {
                     let (severity, other_uves) = (compiled.rule.severity.code(), Arc::clone(other_uves));
-                    entries.push(Entry { type_index, rule_index, severity, other_uves, ..entry });
+                    let attribute = compiled.rule.attribute().map(Arc::from);
+                    entries.push(Entry { type_index, rule_index, severity, attribute, other_uves, ..entry });
                 }
                 None => ended.push(entry.ended(now, Some(REMOVED))),
             }

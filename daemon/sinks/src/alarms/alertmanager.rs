@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use daemon_base::clock::{Clock, micros};
 use daemon_base::stop::Stop;
+use daemon_results::object_labels::ObjectLabels;
 use serde_json::Value;
 use ureq::tls::TlsConfig;
 
@@ -29,7 +30,7 @@ use self::limit::Limit;
 use super::client::{Client, Failure, in_parts};
 use super::config::{AlertmanagerConfig, api, base};
 use super::telemetry::AlarmTelemetry;
-use super::tracker::{Id, Tracked, Tracker};
+use super::tracker::{Id, Tracked, Tracker, of_alerts};
 use super::{AlarmSink, Notifier};
 use crate::endpoint::tls;
 
@@ -50,6 +51,7 @@ pub struct AlertmanagerSettings {
     alarms_per_group: usize,
     alerts_per_minute: usize,
     page_url: Option<String>,
+    objects: ObjectLabels,
     tls: TlsConfig,
 }
 
@@ -72,8 +74,15 @@ impl AlertmanagerSettings {
             alarms_per_group: section.alarms_per_group,
             alerts_per_minute: section.alerts_per_minute,
             page_url: section.page_url.as_deref().map(base).transpose()?,
+            objects: ObjectLabels::default(),
             tls: tls(url, &section.tls_files(), "sinks.alertmanager")?,
         }))
+    }
+
+    /// The same, with the labels that make the names of objects: alerts are routed and silenced by them.
+    #[must_use]
+    pub fn with_objects(self, objects: ObjectLabels) -> Self {
+        Self { objects: of_alerts(objects), ..self }
     }
 }
 
@@ -193,7 +202,7 @@ impl Alertmanager {
 
     /// The alerts of a request: those that differ from what was sent, all that fire if `refreshes`, and those that end.
     fn requests(&self, tracker: &Tracker, alerts: &BTreeMap<Alert, Shown>, refreshes: bool, now: u64) -> Vec<Value> {
-        let page = self.settings.page_url.as_deref();
+        let (page, objects) = (self.settings.page_url.as_deref(), &self.settings.objects);
         let ahead = now.saturating_add(micros(self.settings.refresh_interval * MISSED));
         let is_current = |alert: &Alert, shown: &Shown| {
             self.sent
@@ -201,13 +210,13 @@ impl Alertmanager {
                 .is_some_and(|sent| sent.is_sent && sent.fired == shown.fired && sent.text == shown.text)
         };
         let due = alerts.iter().filter(|(alert, shown)| refreshes || !is_current(alert, shown));
-        let mut requests: Vec<Value> = due.map(|(alert, shown)| alert.request(shown, ahead, page)).collect();
+        let mut requests: Vec<Value> = due.map(|(alert, shown)| alert.request(shown, ahead, page, objects)).collect();
         let resolved: BTreeMap<&Id, &Tracked> = tracker.resolved().iter().map(|(id, tracked)| (id, tracked)).collect();
         for (alert, shown) in self.sent.iter().filter(|(alert, _)| !alerts.contains_key(alert)) {
             let ended = alert.alarm().and_then(|(id, _)| resolved.get(id));
             // In event time it may be ahead of this clock, and the Alertmanager would wait for it.
             let end = ended.and_then(|tracked| tracked.resolved).map_or(now, |at| now.min(at));
-            let mut request = alert.request(shown, end, page);
+            let mut request = alert.request(shown, end, page, objects);
             if let Some(reason) = ended.and_then(|tracked| tracked.reason.as_deref()) {
                 request["annotations"]["reason"] = reason.into();
             }

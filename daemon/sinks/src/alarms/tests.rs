@@ -8,6 +8,7 @@ use std::sync::{Mutex, mpsc};
 
 use daemon_base::clock::ManualClock;
 use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
+use daemon_results::object_labels::ObjectLabels;
 use serde_json::Value;
 
 use super::reading::READ_BYTES;
@@ -108,7 +109,7 @@ impl Rig {
         let mut results = RecordBuffer::default();
         let alarm = |state: &str, fired: u64, resolved: &str| {
             format!(
-                r#"{{"type":"high","severity":{severity},"timestamp":{fired},"since":{fired},{resolved}"token":"","ack":false,"description":"loud","uve":"A-S-b","state":"{state}","alarm_rules":{{}}}}"#
+                r#"{{"type":"high","severity":{severity},"timestamp":{fired},"since":{fired},{resolved}"token":"","ack":false,"description":"loud","uve":"A-S-b","attribute":"value","state":"{state}","alarm_rules":{{}}}}"#
             )
         };
         let mut push = |key: &str, data: String| {
@@ -494,6 +495,50 @@ fn a_large_group_under_the_limit_is_one_alert_first() {
     assert!(sink.notifier.held().is_empty(), "the others are a part of the rest");
     let one = body.as_array().unwrap().iter().find(|alert| alert["labels"]["object"] == "vn000").unwrap();
     let (from, to) = (START / 1_000_000 + 60 - 3600, START / 1_000_000 + 60 + 1800);
-    assert_eq!(one["generatorURL"], format!("http://page/#/object/T/vn000?from={from}&to={to}"));
+    assert_eq!(
+        one["generatorURL"],
+        format!("http://page/#/object/T/vn000?from={from}&to={to}&uve=A-S-b&attribute=value")
+    );
     assert_eq!(one["annotations"]["firing"], "100");
+}
+
+/// Objects of the stream `S-b` in the table `T`, with labels of which some are names that alerts use.
+fn labelled() -> ObjectLabels {
+    ObjectLabels::new([("S-b", "T", ["job", "severity", "alertname", "table", "instance"])])
+}
+
+#[test]
+fn alerts_and_changes_have_the_labels_of_their_objects_under_names_of_their_own() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let section = AlertmanagerConfig { url: Some(server.url.clone()), ..AlertmanagerConfig::default() };
+    let settings = AlertmanagerSettings::new(&section).unwrap().unwrap().with_objects(labelled());
+    let alertmanager = AlarmSink::alertmanager(settings, rig.clock.clone(), AlarmTelemetry::default(), Stop::default());
+    let section = toml::from_str(&format!("url = \"{}/hook\"", server.url)).unwrap();
+    let settings = WebhookSettings::new(&section).unwrap().unwrap().with_objects(labelled());
+    let webhook = AlarmSink::webhook(settings, rig.clock.clone(), AlarmTelemetry::default(), Stop::default());
+    rig.rows(&[(r"shop\\,eu,page,x,,h:9", 1), ("unlabelled", 1)], &[]);
+    rig.run(alertmanager);
+    let [(alerts, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let own = |alert: &Value| {
+        let mut labels = alert["labels"].as_object().unwrap().clone();
+        labels.retain(|name, _| !["alertname", "object", "stream", "table", "uve", "severity"].contains(&&**name));
+        assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["severity"]), (&"high".into(), &"critical".into()));
+        Value::Object(labels)
+    };
+    let expected = serde_json::json!(
+        {"job": "shop,eu", "exported_severity": "page", "exported_alertname": "x", "instance": "h:9"}
+    );
+    assert_eq!((own(&alerts[0]), own(&alerts[1])), (expected.clone(), serde_json::json!({})), "{alerts}");
+    rig.run(webhook);
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let fired = &body["groups"][0]["fired"];
+    assert_eq!((&fired[0]["labels"], fired[1].get("labels")), (&expected, None), "{body}");
+}
+
+#[test]
+fn the_texts_of_alarms_escape_what_the_log_escapes() {
+    for character in (0..=0x1f_ffff).filter_map(char::from_u32) {
+        let is_escaped = *daemon_alarms::escape::escaped(character.encode_utf8(&mut [0; 4])) != *character.to_string();
+        assert_eq!(is_escaped, daemon_base::one_line::is_not_shown(character), "{character:?}");
+    }
 }

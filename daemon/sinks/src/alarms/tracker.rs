@@ -5,6 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use daemon_alarms::row::{Alarm, AlarmRow};
 use daemon_base::outbound::{RESERVED, percent_encoded};
+use daemon_results::object_labels::ObjectLabels;
+use serde_json::{Map, Value};
+
+/// The labels of alerts that have another meaning than those of objects.
+const LABELS: [&str; 5] = ["alertname", "grouped", "object", "severity", "uve"];
+
+/// The labels of objects under the names that they have in alerts: those of [results](ObjectLabels), and others for
+/// names that alerts use.
+pub(super) fn of_alerts(objects: ObjectLabels) -> ObjectLabels {
+    objects.without(LABELS)
+}
 
 /// An alarm of an object.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -25,6 +36,8 @@ pub(super) struct Tracked {
     /// Why it ended, if its condition did not.
     pub reason: Option<String>,
     pub text: String,
+    /// The attribute of the first comparison of the rule.
+    pub attribute: Option<String>,
     /// The range of the chart that explains it, in seconds since the epoch.
     pub chart: (u64, u64),
     /// The offset of its newest row.
@@ -74,6 +87,7 @@ impl Tracker {
                 resolved: None,
                 reason: None,
                 text: alarm.description.clone(),
+                attribute: alarm.attribute.clone(),
                 chart: chart(row, alarm),
                 offset,
             };
@@ -174,11 +188,19 @@ impl Id {
         self.key.split_once(':').map_or(&*self.key, |(_, name)| name)
     }
 
-    /// The fragment of the page with the chart of the object that explains an alarm.
+    /// The labels that make the name of the object.
+    pub(super) fn labels(&self, objects: &ObjectLabels) -> Map<String, Value> {
+        let labels = objects.of(&self.stream, self.table(), self.name());
+        labels.into_iter().map(|(label, value)| (label.to_owned(), value.into())).collect()
+    }
+
+    /// The fragment of the page with the object; the chart that explains an alarm is the first one.
     pub(super) fn page(&self, tracked: &Tracked) -> String {
-        let uve_type = percent_encoded(type_in_link(self.table()), RESERVED);
-        let ((from, to), name) = (tracked.chart, percent_encoded(self.name(), RESERVED));
-        format!("/#/object/{uve_type}/{name}?from={from}&to={to}")
+        let encoded = |text| percent_encoded(text, RESERVED);
+        let ((from, to), name, uve) = (tracked.chart, encoded(self.name()), encoded(&self.uve));
+        let attribute = tracked.attribute.as_deref().map(|attribute| format!("&attribute={}", encoded(attribute)));
+        let attribute = attribute.unwrap_or_default();
+        format!("/#/object/{}/{name}?from={from}&to={to}&uve={uve}{attribute}", encoded(type_in_link(self.table())))
     }
 }
 

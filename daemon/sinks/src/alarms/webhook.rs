@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! {"version":1,"groups":[{"rule":"vn flows","table":"ObjectVNTable","severity":"major","firing":12,
-//!   "fired":[{"id":"…","object":"…","key":"…","stream":"…","uve":"…","text":"…","fired":"2026-01-01T00:03:00Z","link":"…"}],
+//!   "fired":[{"id":"…","object":"…","key":"…","stream":"…","uve":"…","text":"…","fired":"2026-01-01T00:03:00Z","link":"…",
+//!     "labels":{…}}],
 //!   "fired_more":0,"resolved":[{…,"resolved":"2026-01-01T00:09:00Z","reason":"…"}],"resolved_more":0}]}
 //! ```
 //!
@@ -17,13 +18,14 @@ use std::time::Duration;
 use daemon_base::clock::Clock;
 use daemon_base::setting::Secret;
 use daemon_base::stop::Stop;
+use daemon_results::object_labels::ObjectLabels;
 use serde_json::{Value, json};
 use ureq::tls::TlsConfig;
 
 use super::client::{Client, Failure, in_parts};
 use super::config::{WebhookConfig, base};
 use super::telemetry::AlarmTelemetry;
-use super::tracker::{Group, Id, Tracked, Tracker, group_of, rfc3339, severity};
+use super::tracker::{Group, Id, Tracked, Tracker, group_of, of_alerts, rfc3339, severity};
 use super::{AlarmSink, Notifier, hmac};
 use crate::endpoint::tls;
 
@@ -37,6 +39,7 @@ pub struct WebhookSettings {
     timeout: Duration,
     alarms_per_group: usize,
     page_url: Option<String>,
+    objects: ObjectLabels,
     tls: TlsConfig,
 }
 
@@ -62,8 +65,15 @@ impl WebhookSettings {
             timeout: section.timeout,
             alarms_per_group: section.alarms_per_group,
             page_url: section.page_url.as_deref().map(checked).transpose()?,
+            objects: ObjectLabels::default(),
             tls: tls(url, &section.tls_files(), "sinks.webhook")?,
         }))
+    }
+
+    /// The same, with the labels that make the names of objects.
+    #[must_use]
+    pub fn with_objects(self, objects: ObjectLabels) -> Self {
+        Self { objects: of_alerts(objects), ..self }
     }
 }
 
@@ -139,6 +149,10 @@ impl Webhook {
             "object": id.name(), "key": id.key, "stream": id.stream, "uve": id.uve, "text": tracked.text,
             "fired": rfc3339(tracked.fired),
         });
+        let labels = id.labels(&self.settings.objects);
+        if !labels.is_empty() {
+            value["labels"] = labels.into();
+        }
         if let Some(resolved) = tracked.resolved {
             value["resolved"] = rfc3339(resolved).into();
         }

@@ -39,8 +39,8 @@ pub(crate) struct Http {
     /// `"us"`, microseconds. Set it for producers that send another unit.
     pub time_unit: TimeUnit,
     /// The maximum number of lists of UVEs that are read at once, of which one client address has half (at least one);
-    /// further ones get status 429. Default 8, from 1 to 1,024. Raise it where many slow clients read long lists, or
-    /// all come through one proxy; each takes some 100 KiB.
+    /// further ones wait for a second and then get status 429. Default 8, from 1 to 1,024. Raise it where many slow
+    /// clients read long lists, or all come through one proxy; each takes some 100 KiB.
     pub max_readers: usize,
     /// The maximum number of event streams, of which one client address has half (at least one); further ones get
     /// status 429. Default 64, from 1 to 1,024.

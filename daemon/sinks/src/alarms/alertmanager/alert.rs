@@ -1,6 +1,8 @@
 //! An alert, and its form in the API.
 
+use daemon_alarms::escape::escaped;
 use daemon_base::fnv;
+use daemon_results::object_labels::ObjectLabels;
 use serde_json::{Value, json};
 
 use crate::alarms::tracker::{Group, Id, Tracked, page_of_group, rfc3339, severity};
@@ -62,8 +64,9 @@ impl Alert {
         u64::try_from(digest & u128::from(u64::MAX)).unwrap_or_default()
     }
 
-    fn labels(&self) -> Value {
-        match self {
+    /// The labels by which the Alertmanager knows the alert; of an object whose name is made of labels, these too.
+    fn labels(&self, objects: &ObjectLabels) -> Value {
+        let mut labels = match self {
             Self::Held(code) => json!({ "alertname": HELD, "severity": severity(*code), "grouped": "true" }),
             Self::One(id, code) => json!({
                 "alertname": id.rule, "severity": severity(*code), "table": id.table(), "object": id.name(),
@@ -72,11 +75,15 @@ impl Alert {
             Self::Rest((rule, table, code)) => {
                 json!({ "alertname": rule, "severity": severity(*code), "table": table, "grouped": "true" })
             }
+        };
+        if let (Self::One(id, _), Some(labels)) = (self, labels.as_object_mut()) {
+            labels.extend(id.labels(objects));
         }
+        labels
     }
 
     /// The alert in the form of the API; it ends at `ends`.
-    pub(super) fn request(&self, shown: &Shown, ends: u64, page: Option<&str>) -> Value {
+    pub(super) fn request(&self, shown: &Shown, ends: u64, page: Option<&str>, objects: &ObjectLabels) -> Value {
         let (firing, alarms) = shown.counts;
         let mut annotations =
             json!({ "summary": shown.text, "firing": firing.to_string(), "alarms": alarms.to_string() });
@@ -87,7 +94,7 @@ impl Alert {
             annotations["page"] = page.as_str().into();
         }
         let mut value =
-            json!({ "labels": self.labels(), "annotations": annotations, "startsAt": starts, "endsAt": ends });
+            json!({ "labels": self.labels(objects), "annotations": annotations, "startsAt": starts, "endsAt": ends });
         if let Some(page) = page {
             value["generatorURL"] = page.into();
         }
@@ -105,7 +112,7 @@ impl Shown {
     /// The rest of a group beside `single` alerts; `None` if there is none.
     pub(super) fn rest(group: &Group, rest: &[(&Id, &Tracked)], single: usize) -> Option<Self> {
         let (_, first) = rest.first()?;
-        let named: Vec<_> = rest.iter().take(NAMED).map(|(id, _)| id.name()).collect();
+        let named: Vec<_> = rest.iter().take(NAMED).map(|(id, _)| escaped(id.name())).collect();
         let more = if rest.len() > NAMED { ", …" } else { "" };
         let text =
             format!("{} objects besides the {single} with alerts of their own: {}{more}", rest.len(), named.join(", "));

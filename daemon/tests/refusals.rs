@@ -27,8 +27,15 @@ const UNKNOWN: Headers = &[("content-encoding", "br"), ("content-type", "applica
 const CUT_OFF: [u8; 5] = [3, 2 << 2, 0x0a, 0xff, b'a'];
 
 /// Input, what the message of the first case contains, and the cases.
-fn inputs() -> Vec<(&'static str, &'static str, Vec<Case>)> {
-    let large = || vec![b'x'; 10_001];
+type Input = (&'static str, &'static str, Vec<Case>);
+
+/// A body above the limit.
+fn large() -> Vec<u8> {
+    vec![b'x'; 10_001]
+}
+
+/// The inputs of series with labels.
+fn of_series() -> Vec<Input> {
     vec![
         (
             "remote_write",
@@ -63,6 +70,12 @@ fn inputs() -> Vec<(&'static str, &'static str, Vec<Case>)> {
                 ("/api/v2/write", &[], large(), 413, "size"),
             ],
         ),
+    ]
+}
+
+/// The inputs of lines.
+fn of_lines() -> Vec<Input> {
+    vec![
         (
             "samples",
             "looks like",
@@ -106,7 +119,7 @@ fn messages(stderr: &str) -> Vec<&str> {
 
 #[test]
 fn every_input_logs_and_counts_what_it_refuses_as_a_whole() {
-    for (input, part, cases) in inputs() {
+    for (input, part, cases) in of_series().into_iter().chain(of_lines()) {
         let data = TempDir::new().unwrap();
         let daemon = Daemon::start(data.path(), &SETTINGS);
         let before = refused(&daemon);

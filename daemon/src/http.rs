@@ -47,6 +47,7 @@ mod page;
 mod permits;
 mod queue;
 mod rate;
+mod refusals;
 mod results_metrics;
 mod router;
 mod samples;
@@ -79,7 +80,7 @@ use proxy_uve::Plan;
 use tokio::sync::watch;
 
 use crate::engine::ReadyState;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Refused, Telemetry};
 use daemon_view::EventHub;
 use daemon_view::UveView;
 
@@ -193,21 +194,31 @@ fn bad_path(rejection: &PathRejection) -> Response {
     problem(StatusCode::BAD_REQUEST, &text)
 }
 
-/// The text of an error response, for formats whose errors have another form.
+/// What an error response has beside its body: for formats whose errors have another form, and for the log.
 #[derive(Clone)]
-struct Problem(String);
+struct Problem {
+    text: String,
+    /// Why the whole request is refused; `None` if only parts of it are.
+    refused: Option<Refused>,
+}
 
 /// An error response: `{"error": …}`.
 fn problem(status: StatusCode, text: &str) -> Response {
+    problem_of(status, text, Some(refusals::reason_of(status)))
+}
+
+/// The same for a request that is refused for this reason; `None` if only parts of it are refused.
+fn problem_of(status: StatusCode, text: &str, refused: Option<Refused>) -> Response {
     let mut response = json(status, &serde_json::json!({ "error": text }));
-    response.extensions_mut().insert(Problem(text.to_owned()));
+    response.extensions_mut().insert(Problem { text: text.to_owned(), refused });
     response
 }
 
 /// An error response with the body that `form` makes of its text, and its own headers. Other responses stay as they are.
 fn reworded(response: Response, form: impl FnOnce(StatusCode, &str) -> Response) -> Response {
-    let Some(Problem(text)) = response.extensions().get::<Problem>() else { return response };
-    let mut other = form(response.status(), text);
+    let Some(problem) = response.extensions().get::<Problem>() else { return response };
+    let mut other = form(response.status(), &problem.text);
+    other.extensions_mut().insert(problem.clone());
     for (name, value) in response.headers() {
         if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
             other.headers_mut().append(name, value.clone());

@@ -9,6 +9,7 @@ mod changes;
 mod elections;
 mod exposition;
 mod history;
+mod http;
 #[cfg(target_os = "linux")]
 mod process;
 mod sinks;
@@ -19,7 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_base::listener::{Closed, Refusals};
+use daemon_base::listener::Closed;
 use daemon_base::sink_offsets::SinkOffsets;
 use daemon_kafka::GroupTelemetry;
 use daemon_log::{Log, PartitionLog};
@@ -30,12 +31,11 @@ use daemon_sinks::influxdb::InfluxTelemetry;
 use daemon_sinks::redis::RedisTelemetry;
 use daemon_sources::SourceTelemetry;
 use daemon_sources::contiv::ScraperTelemetry;
-use daemon_sources::mapping::{Elections, Tally};
+use daemon_sources::mapping::Elections;
 use daemon_sources::opserver::PollerTelemetry;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -43,18 +43,12 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) use self::certificates::CertificateTelemetry;
 pub(crate) use self::changes::ConfigurationTelemetry;
 pub(crate) use self::exposition::Exposition;
+pub(crate) use self::http::{HttpTelemetry, Refused, input_of};
 use crate::logging;
 use daemon_view::UveView;
 
 /// A lag is shown for this long after the brokers have answered for the last time.
 const MAX_LAG_AGE: Duration = Duration::from_secs(60);
-
-/// The paths that take samples.
-const INGESTS: [&str; 6] =
-    ["/api/v1/partials", "/api/v1/samples", "/api/v1/write", "/api/v2/write", "/v1/metrics", "/write"];
-
-/// The formats of labelled series.
-const FORMATS: [&str; 3] = ["influx", "otlp", "remote_write"];
 
 /// The counters of all parts. Each part has its own struct; this one puts them into one registry.
 #[derive(Debug, Default)]
@@ -74,77 +68,6 @@ pub(crate) struct Telemetry {
     pub http: HttpTelemetry,
     pub configuration: ConfigurationTelemetry,
     pub certificates: CertificateTelemetry,
-}
-
-/// What the HTTP server counts.
-#[derive(Debug, Default)]
-pub(crate) struct HttpTelemetry {
-    accepted: Counter,
-    rejected: Counter,
-    requests: Family<Vec<(&'static str, String)>, Counter>,
-    /// Points of labelled series, by format and outcome.
-    points: Family<[(&'static str, &'static str); 2], Counter>,
-    /// What histories have read of the results.
-    history_read: Counter,
-    /// Connections that got 429, also those to Contiv's page.
-    pub refusals: Refusals,
-}
-
-impl HttpTelemetry {
-    /// Counts the lines of a request with samples.
-    pub(crate) fn ingested(&self, accepted: u64, rejected: u64) {
-        self.accepted.inc_by(accepted);
-        self.rejected.inc_by(rejected);
-    }
-
-    /// Counts the points of a request with labelled series, once they are durable.
-    pub(crate) fn mapped(&self, format: &'static str, tally: &Tally) {
-        self.ingested(tally.stored, tally.rejected);
-        self.count_points(format, tally);
-    }
-
-    fn count_points(&self, format: &'static str, tally: &Tally) {
-        let Tally { stored, unmatched, stale, not_finite, replicas, texts, rejected, .. } = *tally;
-        let outcomes = [
-            ("not_finite", not_finite),
-            ("rejected", rejected),
-            ("replica", replicas),
-            ("stale_marker", stale),
-            ("stored", stored),
-            ("text", texts),
-            ("unmatched", unmatched),
-        ];
-        for (outcome, count) in outcomes {
-            self.points.get_or_create(&[("format", format), ("outcome", outcome)]).inc_by(count);
-        }
-    }
-
-    /// Counts what a history has read of the log.
-    pub(crate) fn history_read(&self, bytes: usize) {
-        self.history_read.inc_by(bytes as u64);
-    }
-
-    /// Counts an answer.
-    pub(crate) fn answered(&self, path: &str, status: u16) {
-        let labels = vec![("path", path.to_owned()), ("status", status.to_string())];
-        self.requests.get_or_create(&labels).inc();
-    }
-
-    /// Registers the counters. Those of an alert exist from the start, or their first increase would not be seen.
-    fn register(&self, registry: &mut Registry) {
-        for path in INGESTS {
-            for status in ["200", "400", "429", "500", "503"] {
-                drop(self.requests.get_or_create(&vec![("path", path.to_owned()), ("status", status.to_owned())]));
-            }
-        }
-        FORMATS.iter().for_each(|format| self.count_points(format, &Tally::default()));
-        registry.register("samples_accepted", "Samples accepted by HTTP and durable", self.accepted.clone());
-        registry.register("samples_rejected", "Lines rejected by HTTP", self.rejected.clone());
-        registry.register("http_requests", "Requests answered", self.requests.clone());
-        let help = "Results read for histories of objects";
-        registry.register_with_unit("history_read", help, Unit::Bytes, self.history_read.clone());
-        registry.register("series_points", "Points of labelled series by format and outcome", self.points.clone());
-    }
 }
 
 impl Telemetry {

@@ -14,7 +14,7 @@ use daemon_formats::Point;
 use daemon_formats::remote_write::encode::{Written, compress, request_1};
 use support::broker::{Broker, Isolation};
 use support::group::Group;
-use support::series::{Reply, past_minute, points, post};
+use support::series::{Reply, now_ms, past_minute, points, post};
 use support::{Daemon, wait_until};
 
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
@@ -188,6 +188,38 @@ fn another_replica_takes_over_from_a_silent_one_and_counts_once() {
     assert_eq!(sums(&group, &["x"], start)[&("Service:x".to_owned(), start)], expected + 7.0);
     one.stop();
     two.stop();
+}
+
+/// Sends a reading of a counter of the room, until it is taken; returns whether it counts.
+fn reads(daemon: &Daemon, replica: &str, at: i64, value: f64) -> bool {
+    let before = left_out(daemon);
+    send_until_taken(daemon, "hall", replica, at, value);
+    left_out(daemon) == before
+}
+
+/// Regression: a daemon that starts did not know the readings of the replica before, and took a late one of the next
+/// replica, which is lower, for a reset.
+#[test]
+fn a_late_reading_of_the_next_replica_after_a_restart_is_left_out() {
+    let group = Group::bare(&BROKER, "late", 1);
+    let counter = STREAMS.replace("object", "kind = \"counter\", object");
+    let settings = [&*counter, NO_LIST, SOON];
+    let [mut one, two] = daemons(&group, &settings);
+    two.stop();
+    let at = now_ms();
+    assert!(reads(&one, "a", at, 1010.0));
+    one.signal("KILL");
+    one.wait();
+    let one = group.daemon_with("one", &settings);
+    one.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    wait_until("b takes over", || {
+        assert!(!reads(&one, "b", at - 500, 1005.0), "it is left out, or late");
+        one.stderr().contains("The elected replica is silent; another one counts.").then_some(())
+    });
+    assert!(!reads(&one, "b", at + 1000, 1006.0), "its clock may be ahead");
+    wait_until("a reading is clearly newer", || reads(&one, "b", now_ms(), 1030.0).then_some(()));
+    assert!(!reads(&one, "b", at, 1010.0), "a series of it that is sent later");
+    one.stop();
 }
 
 #[test]

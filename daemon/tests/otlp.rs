@@ -211,6 +211,30 @@ fn of_two_processes_with_one_identity_one_counts() {
 }
 
 #[test]
+fn a_label_that_is_not_utf_8_takes_no_other_point_of_the_export_with_it() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    let field = |number: u8, content: &[u8]| [&[number << 3 | 2, content.len() as u8][..], content].concat();
+    let time = (now_ms() as u64 * 1_000_000).to_le_bytes();
+    let point = |room: &[u8]| {
+        let attribute = [field(1, b"room"), field(2, &field(1, room))].concat();
+        field(1, &[&[0x19][..], &time, &[0x21], &1.0_f64.to_le_bytes(), &field(7, &attribute)].concat())
+    };
+    let points = [point(b"x"), point(b"\xff"), point(b"y")].concat();
+    let metric = [field(1, b"temperature"), field(3, b"Cel"), field(5, &points)].concat();
+    let reply = send(&daemon, &[PROTOBUF], &field(1, &field(2, &field(2, &metric))));
+    assert_eq!((reply.status, points_of(&daemon)), (200, [2, 1]), "{}", reply.text());
+    let expected = "1 rejected, all others stored: series `temperature_celsius`: a label is not UTF-8";
+    assert!(reply.text().contains(expected), "{}", reply.text());
+    daemon.stop();
+}
+
+/// The points that are stored, and those that are rejected.
+fn points_of(daemon: &Daemon) -> [u64; 2] {
+    ["stored", "rejected"].map(|outcome| points(daemon, "otlp", outcome))
+}
+
+#[test]
 fn two_deltas_of_a_histogram_are_one_point_each_in_the_answer() {
     let data = TempDir::new().unwrap();
     let daemon = Daemon::start(data.path(), &SETTINGS);

@@ -68,10 +68,15 @@ fn start_daemon(data: &Path, port: u16, receiver: Option<&str>) -> Daemon {
 }
 
 fn start_with_config(data: &Path, port: u16, content: &str) -> Daemon {
+    start_with_settings(data, port, content, &[])
+}
+
+fn start_with_settings(data: &Path, port: u16, content: &str, more: &[&str]) -> Daemon {
     let config = data.join("derived-statsd.toml");
     std::fs::write(&config, content).unwrap();
     let address = format!("http.listen=127.0.0.1:{port}");
     let settings = ["log.partitions=2", "aggregation.period=2", "aggregation.allowed_lateness=3s", &address];
+    let settings = [&settings[..], more].concat();
     let command = foreground(block("derived-statsd validate"), data, &data.join("log"), &settings);
     Daemon::spawn(command).expect("the daemon starts")
 }
@@ -141,6 +146,33 @@ fn what_prometheus_sends_is_counted_once_over_kills_of_both() {
     assert!(metrics.contains(rejected), "{metrics}");
     let (status, uve) = daemon.get("/analytics/uves/service/%2Fcart?flat");
     assert!(status == 200 && uve.contains("\"AggProxySum-http_requests-http_requests_total\""), "{status}: {uve}");
+    let expected = increases(&prometheus);
+    daemon.stop();
+    assert_eq!(sums(&data.path().join("log")), expected);
+}
+
+#[test]
+fn what_a_busy_daemon_answers_with_503_comes_again_and_is_counted_once() {
+    let (data, target) = (TempDir::new().unwrap(), Target::start());
+    let mut counts = BTreeMap::from([(("/cart", "200"), 1000), (("/cart", "500"), 10), (("/pay", "200"), 0)]);
+    target.set(page(&counts));
+    let [port] = free_ports();
+    // One request between two commits: the backlog is full then, and all others get 503.
+    let busy = ["log.retention.max_backlog_bytes=1", "log.commit_interval=4s"];
+    let content = block("[aggregation]").replace("127.0.0.1:9090", "127.0.0.1:9");
+    let daemon = start_with_settings(data.path(), port, &content, &busy);
+    let remote_write = block("remote_write:").replace("127.0.0.1:8081", &format!("127.0.0.1:{port}"));
+    let prometheus = Prometheus::start(target.address, &remote_write);
+    run(&target, &mut counts, DISCOVERY_SECONDS + 20);
+    wait_until_closed(&daemon, micros());
+    let of = |status: u16| {
+        metric(&daemon, &format!("derived_statsd_http_requests_total{{path=\"/api/v1/write\",status=\"{status}\"}}"))
+    };
+    let refused = metric(&daemon, "derived_statsd_requests_refused_total{input=\"remote_write\",reason=\"busy\"}");
+    assert!(refused > 5.0 && of(503) >= refused && of(400) == 0.0, "{refused} of {} with 503", of(503));
+    let own = |name: &str| prometheus.own_metric(&format!("prometheus_remote_storage_samples_{name}_total"));
+    assert!(own("retried") > 5.0, "{}", own("retried"));
+    assert_eq!(own("failed"), 0.0);
     let expected = increases(&prometheus);
     daemon.stop();
     assert_eq!(sums(&data.path().join("log")), expected);

@@ -229,6 +229,49 @@ fn a_sample_that_is_not_taken_has_the_reason() {
 }
 
 #[test]
+fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
+    let quoted = r#"{"http_requests_total",code="503",env="prod",job="shop","http.method"="GET"} 3 1488000000500"#;
+    let run_quoted = explain(&["http-errors", "--sample", quoted]);
+    assert_eq!(run_quoted.code, Some(0), "{}", run_quoted.stderr);
+    for expected in [
+        "object      Service:shop\n",
+        "source      code=\"503\",env=\"prod\",http.method=\"GET\"\n",
+        "time        2017-02-25T05:20:00.5Z\n",
+        "value       3, a reading of a counter",
+    ] {
+        assert!(run_quoted.stdout.contains(expected), "{expected}: {}", run_quoted.stdout);
+    }
+    let early = explain(&["heat", "--sample", "temp_c{room=\"x\"} 1 1488000000"]).stdout;
+    assert!(
+        early.contains("time        1488000000, which is rejected: the timestamp 1488000000 ms is before"),
+        "{early}"
+    );
+
+    let one = TOPICS.split("[[streams]]").take(2).collect::<Vec<_>>().join("[[streams]]");
+    let text =
+        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{one}");
+    let of_topic = |sample: &str| run(&["explain", "--config", "FILE", "--stream", "a", "--sample", sample], &text);
+    let found = of_topic(r#"{"host":"h,1","k8s.pod":"p","ts":1488000000,"load":[9007199254740993]}"#);
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    for expected in [
+        "object      Service:h\\,1,p\n",
+        "time        1970-01-18T05:20:00Z, which is rejected: it is not from 2001 to 2100; see `fields.time_unit`\n",
+        "value       9007199254740993, a value, which counts as it is\n",
+    ] {
+        assert!(found.stdout.contains(expected), "{expected}: {}", found.stdout);
+    }
+    let cases = [
+        ("load 3", "the message is not JSON: expected value at line 1 column 1; the stream reads the topic collectd"),
+        (r#"{"host":"h"}"#, r"the field `k8s\.pod` is missing; correct the path in `fields`, or the producer"),
+    ];
+    for (sample, expected) in cases {
+        let found = of_topic(sample);
+        assert_eq!((found.code, found.stdout.as_str()), (Some(2), ""));
+        assert!(found.stderr.contains(&format!("error: --sample: {expected}")), "{}", found.stderr);
+    }
+}
+
+#[test]
 fn an_unknown_stream_and_a_bad_sample_are_errors_with_a_remedy() {
     let cases = [
         (&["http-error"][..], "error: no stream `http-error` is configured; did you mean `http-errors`?\n"),

@@ -29,6 +29,7 @@ mod argument;
 mod build;
 mod field;
 mod part;
+mod role;
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -38,8 +39,9 @@ use crate::number::{Number, ValueType};
 
 pub use self::argument::{Argument, ArgumentError, ArgumentKind, Given};
 pub use self::build::Built;
-pub use self::field::{Field, FieldKind, Form, NumberKind, Role, TextSource, Unit};
+pub use self::field::{Field, FieldKind, NumberKind, TextSource, Unit};
 pub use self::part::ArgumentPart;
+pub use self::role::{Form, Role};
 
 /// The positions in an annotation at which an algorithm is allowed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

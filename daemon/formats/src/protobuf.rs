@@ -21,6 +21,19 @@ pub(crate) struct ProtobufError {
     /// Where, from the beginning of the message.
     offset: usize,
     reason: String,
+    /// Whether a text is not UTF-8, while the message around it can be read.
+    is_text: bool,
+}
+
+impl ProtobufError {
+    fn new(offset: usize, reason: String) -> Self {
+        Self { offset, reason, is_text: false }
+    }
+
+    /// Whether only a text is wrong, which is not UTF-8: the fields after it can be read.
+    pub(crate) fn is_text(&self) -> bool {
+        self.is_text
+    }
 }
 
 /// An iterator over the fields of a message. It ends with the first error.
@@ -128,7 +141,7 @@ impl<'m> Iterator for Fields<'m> {
         let offset = self.length - self.rest.len();
         Some(self.field(offset).map_err(|reason| {
             self.rest = &[];
-            ProtobufError { offset, reason }
+            ProtobufError::new(offset, reason)
         }))
     }
 }
@@ -151,7 +164,7 @@ impl<'m> Field<'m> {
 
     /// The content as a text.
     pub(crate) fn text(&self) -> Result<&'m str, ProtobufError> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| self.fault("is not UTF-8"))
+        std::str::from_utf8(self.bytes()?).map_err(|_| ProtobufError { is_text: true, ..self.fault("is not UTF-8") })
     }
 
     /// The content as a `fixed64`.
@@ -194,7 +207,7 @@ impl<'m> Field<'m> {
         };
         let mut packed = Fields::of(packed);
         while !packed.rest.is_empty() {
-            out.push(packed.varint().map_err(|reason| ProtobufError { offset: self.offset, reason })?);
+            out.push(packed.varint().map_err(|reason| ProtobufError::new(self.offset, reason))?);
         }
         Ok(())
     }
@@ -211,7 +224,7 @@ impl<'m> Field<'m> {
     }
 
     fn fault(&self, what: &str) -> ProtobufError {
-        ProtobufError { offset: self.offset, reason: format!("field {} {what}", self.number) }
+        ProtobufError::new(self.offset, format!("field {} {what}", self.number))
     }
 }
 

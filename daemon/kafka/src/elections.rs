@@ -212,6 +212,10 @@ impl GroupElections for Elections {
         self.lock().agreed.took(cluster, replica);
     }
 
+    fn former_until_ms(&self, cluster: &str, replica: &str) -> Option<i64> {
+        self.lock().agreed.former_until_ms(cluster, replica)
+    }
+
     fn counts(&self) -> ElectionCounts {
         self.lock().agreed.counts()
     }

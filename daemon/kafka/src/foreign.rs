@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use daemon_formats::Integer;
-use daemon_formats::json_fields::{Fields, Sample};
+use daemon_formats::json_fields::{FieldError, Fields, Sample};
 use proxy_uve::derived_stats::Number;
 use proxy_uve::wire::encode_json;
 
@@ -72,6 +72,16 @@ impl ForeignTopic {
         key
     }
 
+    /// The key of the object of a message, and its sample.
+    ///
+    /// # Errors
+    ///
+    /// A [`FieldError`] if the message is not a sample.
+    pub fn read(&self, message: &[u8]) -> Result<(String, Sample), FieldError> {
+        let sample = self.fields.read(message)?;
+        Ok((self.object(&sample.key), sample))
+    }
+
     /// The samples of messages, in their order. `needs_key` is whether a message without key may be in any shard.
     pub(crate) fn convert(&self, records: &[Incoming<'_>], needs_key: bool) -> Converted {
         let mut converted = Converted::default();
@@ -100,9 +110,9 @@ impl ForeignTopic {
                         counted apart; let the producer write the object as the key of the message"
                 .to_owned());
         }
-        let sample = self.fields.read(record.payload).map_err(|error| error.to_string())?;
+        let (key, sample) = self.read(record.payload).map_err(|error| error.to_string())?;
         encode_json(sample.time, number(&sample), sample.source.as_deref(), out).map_err(|error| error.to_string())?;
-        Ok(self.object(&sample.key).into_bytes())
+        Ok(key.into_bytes())
     }
 }
 

@@ -38,6 +38,10 @@ pub trait GroupElections: fmt::Debug + Send + Sync {
     /// Notes that a sample of a replica that counts was taken, so that it stays elected. The call does not wait.
     fn took(&self, cluster: &str, replica: &str);
 
+    /// Returns until when samples of the replica before may have been taken, in milliseconds since 1970; `None` where
+    /// `replica` is not elected, or is not known to have taken the place of another one. The call does not wait.
+    fn former_until_ms(&self, cluster: &str, replica: &str) -> Option<i64>;
+
     /// Returns the counts, of the takeovers that this process has seen. The call does not wait.
     fn counts(&self) -> ElectionCounts;
 

@@ -197,27 +197,22 @@ impl Intake {
         self.add_in(TimeUnit::Micros, stream, key, sample, batch, scratch)
     }
 
-    /// The same with a timestamp in `unit`, without a message to the observer of rejections.
-    fn try_add(
+    /// Writes the payload of a sample with a `timestamp` in microseconds to `payload`; returns the partition of its object.
+    fn record(
         &self,
-        unit: TimeUnit,
-        stream: u16,
-        key: &[u8],
+        (stream, key): (u16, &[u8]),
         sample: &WireSample<'_>,
-        batch: &mut AppendBatch,
-        scratch: &mut Vec<u8>,
-    ) -> Result<(), LineError> {
-        check_key(key)?;
-        let timestamp = timestamp::check(sample.timestamp, unit, batch.appended_at(), self.allowed_skew)?;
+        timestamp: u64,
+        payload: &mut Vec<u8>,
+    ) -> Result<PartitionId, LineError> {
         let sample = WireSample { timestamp, ..self.fitted(stream, sample)? };
         let partition = proxy_uve::partition(key, u32::from(self.partitions));
-        scratch.clear();
-        self.encode(stream, &sample, scratch);
-        if scratch.len() > MAX_PAYLOAD_LENGTH {
-            return Err(LineError::TooLong { length: scratch.len(), limit: MAX_PAYLOAD_LENGTH });
+        payload.clear();
+        self.encode(stream, &sample, payload);
+        if payload.len() > MAX_PAYLOAD_LENGTH {
+            return Err(LineError::TooLong { length: payload.len(), limit: MAX_PAYLOAD_LENGTH });
         }
-        let id = PartitionId::new(stream, u16::try_from(partition).unwrap_or(0));
-        Ok(batch.push(id, key, scratch)?)
+        Ok(PartitionId::new(stream, u16::try_from(partition).unwrap_or(0)))
     }
 
     /// The sample as the table of the stream takes it: a number that fits, or a text.

@@ -209,7 +209,7 @@ impl<'w> Writer<'w> {
             let has_source = rule.source(metric, series.labels, &mut self.source).is_some();
             let (mapping, now, mut rejected) = (self.mapping, self.batch.appended_at(), 0);
             let mut open = std::mem::take(&mut self.open);
-            let replica = Replica::of(mapping.elections.takeovers(), rule, series);
+            let replica = Replica::of(&mapping.elections, rule, series);
             let process = Process::of(&mapping.processes, (*stream, rule), series, [&self.key, &self.source]);
             let add = || {
                 let before = self.tally.stored;

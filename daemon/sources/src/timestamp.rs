@@ -236,7 +236,11 @@ pub(crate) fn check(found: u64, unit: TimeUnit, arrived: u64, allowed_skew: u64)
 }
 
 /// Converts the timestamp of a series, in milliseconds since 1970, to microseconds.
-pub(crate) fn of_series(found_ms: i64) -> Result<u64, TimestampError> {
+///
+/// # Errors
+///
+/// When it is before 2001.
+pub fn of_series(found_ms: i64) -> Result<u64, TimestampError> {
     let timestamp = u64::try_from(found_ms).unwrap_or(0).saturating_mul(1000);
     if timestamp < EARLIEST { Err(TimestampError::EarlySeries { found_ms }) } else { Ok(timestamp) }
 }

@@ -38,7 +38,8 @@ pub(crate) struct ExplainArgs {
     /// Explain this rule instead: the name of one of `[[alarms]]` in the configuration, or a rule in the short form.
     #[arg(long, value_name = "RULE", conflicts_with_all = ["annotation", "json", "value", "mstats", "stream"])]
     pub(crate) alarm: Option<String>,
-    /// What would become of this sample in the stream, such as `http_requests_total{job="a"} 3`.
+    /// What would become of this sample in the stream, such as `http_requests_total{job="a"} 3`, with a time in milliseconds
+    /// after the value if you like; for a stream with a topic, the JSON of a message.
     #[arg(long, value_name = "SAMPLE", requires = "stream")]
     pub(crate) sample: Option<String>,
     #[command(flatten)]

@@ -20,7 +20,8 @@ use tokio_stream::StreamExt as _;
 
 use crate::http::bodies::{Bounds, PartialBody};
 use crate::http::permits::InUse;
-use crate::http::problem;
+use crate::http::{problem_of, refusals};
+use crate::telemetry::Refused;
 
 /// The codings that a body may have.
 const CODINGS: &str = "gzip, deflate, zstd";
@@ -72,7 +73,13 @@ impl IntoResponse for Refusal {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
         };
-        let response = problem(status, &self.to_string());
+        let reason = match &self {
+            Self::Foreign(_) | Self::MalformedArray(_) => Refused::Format,
+            Self::Invalid { .. } => Refused::Coding,
+            Self::Broken(_) => Refused::Slow,
+            _ => refusals::reason_of(status),
+        };
+        let response = problem_of(status, &self.to_string(), Some(reason));
         match self {
             // RFC 9110, 12.5.3.
             Self::Coding { .. } => ([(header::ACCEPT_ENCODING, CODINGS)], response).into_response(),

@@ -34,7 +34,7 @@ use tracing::info;
 use crate::http::body::{Encoded, Refusal};
 use crate::http::ingest::{self, Failure};
 use crate::http::series;
-use crate::http::{Shared, json, problem, reworded};
+use crate::http::{Shared, json, problem, problem_of, reworded};
 
 /// The name of the format in metrics.
 const FORMAT: &str = "influx";
@@ -129,7 +129,10 @@ fn answer(tally: &Tally) -> Response {
     match series::rejections(tally, tally.rejected) {
         None => StatusCode::NO_CONTENT.into_response(),
         // The words by which clients know that the rest is stored.
-        Some(text) => problem(StatusCode::BAD_REQUEST, &format!("partial write: {text} dropped={}", tally.rejected)),
+        Some(text) => {
+            let text = format!("partial write: {text} dropped={}", tally.rejected);
+            problem_of(StatusCode::BAD_REQUEST, &text, None)
+        }
     }
 }
 

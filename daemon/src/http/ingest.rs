@@ -13,7 +13,8 @@ use daemon_log::LogError;
 use tokio::time::timeout;
 
 use crate::http::body::{Encoded, Refusal};
-use crate::http::{Shared, problem};
+use crate::http::{Shared, problem, problem_of};
+use crate::telemetry::Refused;
 
 /// How long a request waits for the log. Its permit is in use until the log is done with it.
 const LOG_TIMEOUT: Duration = Duration::from_secs(60);
@@ -75,7 +76,10 @@ pub(super) async fn run<T: Send + 'static>(
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            Self::Format(error) => problem(StatusCode::BAD_REQUEST, &format!("{error}; nothing of it is stored")),
+            Self::Format(error) => {
+                let text = format!("{error}; nothing of it is stored");
+                problem_of(StatusCode::BAD_REQUEST, &text, Some(Refused::Format))
+            }
             Self::Log(error) => failed(&error),
             Self::Refused(refusal) => refusal.into_response(),
         }

@@ -13,7 +13,8 @@ use percent_encoding::percent_decode_str;
 use crate::http::listeners::ListenerInfo;
 use crate::http::{
     Current, Shared, access, alarms, annotations, configuration, history, influx, listeners, login, not_found, objects,
-    openapi, origin, otlp, overview, page, problem, rate, results_metrics, samples, status, stream, tap, uves, write,
+    openapi, origin, otlp, overview, page, problem, rate, refusals, results_metrics, samples, status, stream, tap,
+    uves, write,
 };
 
 /// The routes, as they are served on a listener.
@@ -96,7 +97,7 @@ fn influx_routes() -> Router<Current> {
 /// Counts the request by route and status.
 async fn count(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let response = next.run(request).await;
+    let response = refusals::traced(&shared.telemetry.http, &path, request, next).await;
     shared.telemetry.http.answered(&path, response.status().as_u16());
     response
 }

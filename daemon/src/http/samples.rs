@@ -32,6 +32,7 @@ use axum::response::Response;
 use daemon_base::listener::Client;
 use daemon_log::{AppendBatch, Appended, Idempotency};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::http::body::Encoded;
 use crate::http::ingest::{self, Failure};
@@ -64,6 +65,16 @@ struct Rejection {
 enum Lines {
     Partials,
     Samples,
+}
+
+impl Lines {
+    /// The name of the format in messages.
+    fn format(self) -> &'static str {
+        match self {
+            Self::Partials => "partials",
+            Self::Samples => "samples",
+        }
+    }
 }
 
 /// Ingests a batch of samples.
@@ -125,14 +136,23 @@ fn append(shared: &Shared, encoded: Encoded, key: Option<String>, lines: Lines) 
         let stored = serde_json::to_vec(&outcome).unwrap_or_default();
         batch = batch.idempotent(Idempotency { key, body_crc: crc32fast::hash(body), outcome: stored });
     } else if batch.is_empty() {
-        shared.telemetry.http.ingested(outcome.accepted, outcome.rejected);
+        count(shared, &outcome, lines);
         return Ok(outcome);
     }
     match shared.log.append(batch).map_err(Failure::Log)? {
-        Appended::Written(_) => shared.telemetry.http.ingested(outcome.accepted, outcome.rejected),
+        Appended::Written(_) => count(shared, &outcome, lines),
         Appended::Duplicate { outcome: stored } => outcome = serde_json::from_slice(&stored).unwrap_or(outcome),
     }
     Ok(outcome)
+}
+
+/// Counts the lines of a batch, and logs the first one that is rejected.
+fn count(shared: &Shared, outcome: &Outcome, lines: Lines) {
+    shared.telemetry.http.ingested(outcome.accepted, outcome.rejected);
+    if let Some(Rejection { line, error }) = outcome.errors.first() {
+        let (format, reason) = (lines.format(), format!("line {line}: {error}"));
+        warn!(format, rejected = outcome.rejected, %reason, "Samples were rejected.");
+    }
 }
 
 fn read_lines(shared: &Shared, body: &[u8], batch: &mut AppendBatch, lines: Lines) -> Outcome {

@@ -31,7 +31,7 @@ use daemon_sources::mapping::Tally;
 use crate::http::body::Encoded;
 use crate::http::ingest::{self, Failure};
 use crate::http::series::{self, Identity};
-use crate::http::{Shared, problem};
+use crate::http::{Shared, problem, problem_of};
 
 /// The name of the format in metrics.
 const FORMAT: &str = "remote_write";
@@ -118,7 +118,7 @@ fn store(shared: &Shared, encoded: Encoded, version: Version) -> Result<Tally, F
 fn answer(tally: &Tally) -> Response {
     match series::rejections(tally, tally.rejected) {
         None => StatusCode::NO_CONTENT.into_response(),
-        Some(text) => problem(StatusCode::BAD_REQUEST, &text),
+        Some(text) => problem_of(StatusCode::BAD_REQUEST, &text, None),
     }
 }
 

@@ -10,7 +10,7 @@ use super::RequestError;
 use super::attributes::{Attributes, double};
 use super::points::{DataPoint, Kind, Points};
 use crate::protobuf::{Field, Fields, ProtobufError};
-use crate::{Integer, Limits};
+use crate::{Integer, Limits, SeriesFault};
 
 impl From<ProtobufError> for RequestError {
     fn from(error: ProtobufError) -> Self {
@@ -144,11 +144,22 @@ fn data_point(field: Field<'_>, numbers: &Numbers, limits: &Limits) -> Result<Da
     Ok(point)
 }
 
-/// Adds a `KeyValue`.
+/// Adds a `KeyValue`. A text of it that is not UTF-8 is the fault of the points that have it, and not of the request: the
+/// rules of proto3 refuse such a message, but all other points of it can be read.
 fn add(field: Field<'_>, attributes: &mut Attributes, limits: &Limits) -> Result<(), ProtobufError> {
     if !attributes.count_one(limits) {
         return Ok(());
     }
+    match add_decoded(field, attributes, limits) {
+        Err(error) if error.is_text() => {
+            attributes.fault = Some(SeriesFault::NotUtf8);
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn add_decoded(field: Field<'_>, attributes: &mut Attributes, limits: &Limits) -> Result<(), ProtobufError> {
     let encoded = field.bytes()?.len();
     if Attributes::is_too_long(encoded, limits) {
         attributes.refuse(key(field)?, encoded, limits);

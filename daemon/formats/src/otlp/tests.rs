@@ -200,14 +200,38 @@ fn every_limit_is_held_at_its_bound_and_beyond() {
     );
 }
 
+/// A field of protobuf with bytes.
+fn field(number: u32, content: Vec<u8>) -> Vec<u8> {
+    let mut out = Vec::new();
+    prost::encoding::bytes::encode(number, &content, &mut out);
+    out
+}
+
+#[test]
+fn a_text_of_an_attribute_that_is_not_utf_8_is_the_fault_of_its_points() {
+    let attribute = |name: &[u8], text: &[u8]| [field(1, name.to_vec()), field(2, field(1, text.to_vec()))].concat();
+    let point = |attribute: Vec<u8>| field(1, [field(7, attribute), b"\x21\0\0\0\0\0\0\xf0\x3f".to_vec()].concat());
+    let gauge = |points: Vec<Vec<u8>>| field(2, [field(1, b"g".to_vec()), field(5, points.concat())].concat());
+    let resource = |of: Vec<u8>, metrics: Vec<u8>| field(1, [field(1, field(1, of)), field(2, metrics)].concat());
+    let (good, bad) = (attribute(b"a", b"b"), b"series `g`: a label is not UTF-8; send names and values in UTF-8");
+    let nested = [field(1, b"n".to_vec()), field(2, field(5, field(1, field(1, b"\xff".to_vec()))))].concat();
+    let long = attribute(b"\xff", "x".repeat(40_000).as_bytes());
+    let points = [&good, &attribute(b"a", b"\xff"), &attribute(b"\xff", b"b"), &nested, &long, &good];
+    let body = [
+        resource(attribute(b"host", b"h\xff"), gauge(vec![point(good.clone())])),
+        resource(good.clone(), gauge(points.into_iter().cloned().map(point).collect())),
+    ];
+    let found = within(Encoding::Protobuf, &body.concat(), &Limits::default()).unwrap();
+    let are_bad: Vec<_> = found.iter().map(|it| it.as_bytes() == bad).collect();
+    assert_eq!(are_bad, [true, false, true, true, true, true, false], "{found:?}");
+    // What is broken beside the text is the fault of the request.
+    let cut = field(1, field(1, field(1, vec![0x0a, 0xff])));
+    assert!(within(Encoding::Protobuf, &cut, &Limits::default()).is_err());
+}
+
 #[test]
 fn deep_nesting_in_protobuf_ends_at_the_limit() {
     // AnyValue in ArrayValue in AnyValue …, the innermost first.
-    let field = |number: u8, content: Vec<u8>| {
-        let mut out = Vec::new();
-        prost::encoding::bytes::encode(u32::from(number), &content, &mut out);
-        out
-    };
     let request = |depth: usize| {
         let value = (0..depth).fold(vec![0x18, 1], |value, _| field(5, field(1, value)));
         let attribute = field(7, [field(1, b"deep".to_vec()), field(2, value)].concat());

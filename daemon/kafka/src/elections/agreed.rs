@@ -52,6 +52,8 @@ struct Elected {
     last: u64,
     /// The time of that record in the log, in milliseconds.
     last_at: i64,
+    /// When the last lease of the replica before it was over, in milliseconds; `None` if none is known.
+    former_until: Option<i64>,
     /// When it was read, by the monotonic clock.
     read_at: Duration,
     /// Whether it was there before this daemon began to read.
@@ -103,9 +105,10 @@ impl Agreed {
             election,
             last: read.offset,
             last_at: read.at,
+            former_until: None,
             read_at: read.now,
             is_of_before: read.is_of_before,
-            lease_until: read.sent.map(|sent| sent + self.timeout / 3 * 2).unwrap_or_default(),
+            lease_until: read.sent.map(|sent| sent + self.lease()).unwrap_or_default(),
             is_active: false,
             renewed_at: read.sent.unwrap_or_default(),
         };
@@ -115,13 +118,26 @@ impl Agreed {
                 new.renewed_at = new.renewed_at.max(before.renewed_at);
                 new.is_active = before.is_active;
             }
+            new.former_until = before.former_until;
             if before.replica != new.replica {
+                let lease = i64::try_from(self.lease().as_millis()).unwrap_or(i64::MAX);
+                new.former_until = Some(before.last_at.saturating_add(lease));
                 self.takeovers += u64::from(!read.is_of_before);
                 let (before, replica) = (&before.replica, &new.replica);
                 info!(cluster, before, replica, "The elected replica is silent; another one counts.");
             }
         }
         self.clusters.insert(cluster.to_owned(), new);
+    }
+
+    /// How long a daemon may take samples of a replica after it has sent a record of it.
+    fn lease(&self) -> Duration {
+        self.timeout / 3 * 2
+    }
+
+    /// See [`GroupElections`](daemon_log::GroupElections::former_until_ms).
+    pub(super) fn former_until_ms(&self, cluster: &str, replica: &str) -> Option<i64> {
+        self.clusters.get(cluster).filter(|elected| elected.replica == replica)?.former_until
     }
 
     pub(super) fn counts(&self) -> ElectionCounts {

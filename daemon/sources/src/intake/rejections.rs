@@ -6,8 +6,8 @@ use std::sync::Arc;
 use daemon_log::AppendBatch;
 use proxy_uve::wire::WireSample;
 
-use super::{Intake, LineError};
-use crate::timestamp::TimeUnit;
+use super::{Intake, LineError, check_key};
+use crate::timestamp::{self, TimeUnit};
 
 /// An observer of the samples that an intake rejects. A line whose key or value cannot be read is not a sample.
 pub trait Rejections: fmt::Debug + Send + Sync {
@@ -36,7 +36,10 @@ impl Intake {
         batch: &mut AppendBatch,
         scratch: &mut Vec<u8>,
     ) -> Result<(), LineError> {
-        let added = self.try_add(unit, stream, key, sample, batch, scratch);
+        let added = check_key(key)
+            .and_then(|()| Ok(timestamp::check(sample.timestamp, unit, batch.appended_at(), self.allowed_skew)?))
+            .and_then(|timestamp| self.record((stream, key), sample, timestamp, scratch))
+            .and_then(|partition| Ok(batch.push(partition, key, scratch)?));
         added.map_err(|error| self.passed_on(|| self.name_of(stream), key, sample, error))
     }
 

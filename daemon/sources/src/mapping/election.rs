@@ -121,6 +121,11 @@ impl Elections {
         &self.takeovers
     }
 
+    /// Until when the group has taken samples of the replica before this one, in milliseconds; `None` if that is not known.
+    pub(super) fn former_until_ms(&self, cluster: &str, replica: &str) -> Option<i64> {
+        self.group.as_ref()?.former_until_ms(cluster, replica)
+    }
+
     /// Sets how long an elected replica may send nothing, by default 90 s.
     pub fn set_timeout(&self, timeout: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

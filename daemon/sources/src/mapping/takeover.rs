@@ -5,8 +5,8 @@
 //! which would count in full, as after a reset. It is left out; the increase is in the next reading.
 //!
 //! After a start the newest reading of an elected replica is not known, but it was not later than the start: a replica that
-//! takes its place counts with readings that are clearly newer than that. On Kafka, the elected replicas are not known at the
-//! start, and its first readings count.
+//! takes its place counts with readings that are clearly newer than that. On Kafka other daemons may have taken them: the
+//! records of the elections have when the former replica counted at the latest.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use daemon_log::MAX_CLUSTERS;
 use derived_stats::MetricKind;
 
 use super::CLUSTER;
-use super::election::bounded;
+use super::election::{Elections, bounded};
 use super::rule::{REPLICA, Rule};
 
 /// How far apart the times of two replicas may be for the same reading: the difference of their clocks and the duration of a
@@ -73,21 +73,27 @@ impl Takeovers {
 /// The replica that a series of counters is from, and what it sends; of other series nothing is left out.
 pub(super) struct Replica<'m> {
     of: Option<(&'m Takeovers, Cow<'m, str>, Cow<'m, str>)>,
+    /// Until when the group has taken readings of the replica before it.
+    former_until_ms: Option<i64>,
     newest_ms: Option<i64>,
 }
 
 impl<'m> Replica<'m> {
-    pub(super) fn of(takeovers: &'m Takeovers, rule: &Rule, series: &'m Series<'_>) -> Self {
+    pub(super) fn of(elections: &'m Elections, rule: &Rule, series: &'m Series<'_>) -> Self {
         let replica = series.labels.value(REPLICA);
         let is_counter = !replica.is_empty() && rule.metric_kind() == MetricKind::Agg;
-        let of = is_counter.then(|| (takeovers, bounded(series.labels.value(CLUSTER)), bounded(replica)));
-        Self { of, newest_ms: None }
+        let names = is_counter.then(|| (bounded(series.labels.value(CLUSTER)), bounded(replica)));
+        let former_until_ms = names.as_ref().and_then(|(cluster, replica)| elections.former_until_ms(cluster, replica));
+        let of = names.map(|(cluster, replica)| (elections.takeovers(), cluster, replica));
+        Self { of, former_until_ms, newest_ms: None }
     }
 
     /// Whether a reading is left out; see [`Takeovers::leaves_out`].
     pub(super) fn leaves_out(&self, timestamp_ms: i64) -> bool {
+        let is_before = |former: i64| timestamp_ms <= former.saturating_add(MAX_APART_MS);
         let of = self.of.as_ref();
-        of.is_some_and(|(takeovers, cluster, replica)| takeovers.leaves_out(cluster, replica, timestamp_ms))
+        self.former_until_ms.is_some_and(is_before)
+            || of.is_some_and(|(takeovers, cluster, replica)| takeovers.leaves_out(cluster, replica, timestamp_ms))
     }
 
     /// Takes note of a reading that is stored.

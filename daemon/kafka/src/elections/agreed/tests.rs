@@ -130,6 +130,12 @@ fn another_replica_is_elected_a_timeout_after_the_last_record_was_read() {
     let reader = log.reader(seconds(40));
     assert_eq!(elected(&reader, "eu"), Some("b"));
     assert_eq!(reader.clusters["eu"].last, 2);
+    // The last lease of the former one began at 5 s.
+    let former = |reader: &Agreed| ["a", "b"].map(|replica| reader.former_until_ms("eu", replica));
+    assert_eq!(former(&reader), [None, Some(25_000)]);
+    log.append("eu", lives("b", 2, 2), 41);
+    assert_eq!(former(&log.reader(seconds(42))), [None, Some(25_000)], "it stays known");
+    log.0.pop();
     // Of two that replace the same one, the first of the log does.
     log.append("eu", elects("c", Some(1)), 36);
     assert_eq!(elected(&log.reader(seconds(40)), "eu"), Some("b"));

@@ -308,19 +308,21 @@ struct Counted {
 }
 
 impl Counted {
-    /// What a reading adds: the rise of its port. A change of form and a port of unknown age begin anew, which adds
-    /// nothing at all, not even a zero; and an endpoint that moved here began at zero.
+    /// What a reading adds: the rise of its port. A port that did not rise is no sample, as that of two scrapes around a
+    /// kill at once may not; neither is a change of form or a port of unknown age, which begin anew; and an endpoint that
+    /// moved here began at zero.
     fn add(&mut self, pair: Pair, reading: Reading, is_first: bool) -> Option<u64> {
         let Reading { form, port, bytes } = reading;
         let known = self.forms.insert(pair, form);
         if known.is_some_and(|known| known != form) {
             self.ports.retain(|(of, _), _| *of != pair);
         }
-        match (self.ports.insert((pair, port), bytes), known) {
+        let added = match (self.ports.insert((pair, port), bytes), known) {
             (Some(before), _) => Some(bytes - before),
             (None, None) if !is_first && bytes < OLD => Some(bytes),
             (None, _) => None,
-        }
+        };
+        added.filter(|added| *added > 0)
     }
 }
 

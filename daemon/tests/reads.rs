@@ -190,7 +190,7 @@ fn the_list_of_types_and_the_status_of_partitions_are_bounded_too() {
         (names(&types).len() == TYPES).then_some(())
     });
     let before = daemon.reset_peak_resident_bytes();
-    let mut readers: Vec<_> = (0..64).map(|_| Slow::get(&daemon, "/analytics/uves")).collect();
+    let mut readers: Vec<_> = (0..16).map(|_| Slow::get(&daemon, "/analytics/uves")).collect();
     let statuses: Vec<_> = (0..64).map(|_| Slow::get(&daemon, "/api/v1/partitions")).collect();
     for reader in readers.iter().chain(&statuses) {
         assert!(reader.status.contains("200") || reader.status.contains("429"), "{}", reader.status);

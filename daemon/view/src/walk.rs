@@ -146,7 +146,8 @@ impl UveView {
     fn slice_of_tables(&self, position: &mut Position, mut visit: impl FnMut(&str) -> bool) {
         let mut names = self.alarms().tables();
         let tables = self.read();
-        names.extend(tables.by_name.keys().map(|table| table.to_string()));
+        let next = tables.by_name.range::<str, _>((position.from().unwrap_or(Bound::Unbounded), Bound::Unbounded));
+        names.extend(next.take(SLICE + 1).map(|(table, _)| table.to_string()));
         let from = |name: Bound<&str>| names.range::<str, _>((name, Bound::Unbounded)).map(|name| (name.as_str(), ()));
         position.advance(from, |table, ()| visit(&tables.type_of(table)));
     }

@@ -296,11 +296,21 @@ fn topics_of_another_program_are_refused_before_anything_is_written() {
     let deleted = [("cleanup.policy", "delete"), ("max.message.bytes", "8388608")];
     type Case =
         (&'static str, &'static str, u16, [(&'static str, &'static str); 2], Option<&'static str>, &'static str);
-    let cases: [Case; 6] = [
+    let cases: [Case; 9] = [
         ("more", state, 4, compacted, None, "2 partitions over 4 of states: nothing of it is read"),
         ("retained", state, 2, deleted, None, "states would be deleted"),
         ("keys", state, 2, compacted, Some("orders"), "has a record of another program, with the key `orders`"),
         ("like-a-chunk", state, 2, compacted, Some("cat"), "has a record of another program, with the key `cat`"),
+        ("like-chunk-8", state, 2, compacted, Some("car-8"), "has a record of another program, with the key `car-8`"),
+        (
+            "like-a-claim",
+            state,
+            2,
+            compacted,
+            Some("green-3"),
+            "has a record of another program, with the key `green-3`",
+        ),
+        ("like-settings", state, 2, compacted, Some("key-1"), "has a record of another program, with the key `key-1`"),
         ("wide", "results", 3, deleted, None, "3 partitions: results would not have one order"),
         ("texts", "results", 1, deleted, Some("k"), "has a record of another program, with the text `{\"order\":1}`"),
     ];

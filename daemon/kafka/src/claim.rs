@@ -23,6 +23,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::Offset;
+use serde::{Deserialize, Serialize};
 use tracing::info;
 
 use crate::client::{self, Connection, Isolation, LogContext, TIMEOUT};
@@ -35,6 +36,14 @@ use crate::transaction::Deliveries;
 
 /// A record to write: key and value; without a value the key is deleted.
 type Written = (Vec<u8>, Option<Vec<u8>>);
+
+/// The value of a claim.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Claim {
+    /// The daemon that wrote it.
+    instance: String,
+}
 
 /// Why a state topic is not claimed.
 #[derive(Debug, thiserror::Error)]
@@ -207,7 +216,8 @@ impl Claims {
     }
 
     fn claim_value(&self) -> Vec<u8> {
-        serde_json::json!({ "instance": self.names.instance }).to_string().into_bytes()
+        let claim = Claim { instance: self.names.instance.clone() };
+        serde_json::to_vec(&claim).unwrap_or_default()
     }
 
     /// Writes records, or deletes those without a value.
@@ -254,21 +264,39 @@ impl Registered {
 
     /// Applies a record of the partition.
     fn apply(&mut self, key: &[u8], value: Option<&[u8]>, at: i64) {
-        if let Some(group) = key.strip_prefix(&[CLAIM]) {
-            let group = String::from_utf8_lossy(group).into_owned();
-            if value.is_none() {
-                self.groups.retain(|it| *it != group);
-            } else if !self.groups.contains(&group) {
+        let Some(value) = value else {
+            self.groups.retain(|it| claim_key(it) != key);
+            self.configurations.retain(|it| configuration_key(it) != key);
+            return;
+        };
+        if let Some(group) = claimed_by(key, value) {
+            if !self.groups.contains(&group) {
                 self.groups.push(group);
             }
-        } else if key.first() == Some(&GROUP_CONFIGURATION) {
-            match value.and_then(Configuration::from_bytes) {
-                None => self.configurations.retain(|it| configuration_key(it) != key),
-                Some(new) if self.configurations.iter().any(|it| configuration_key(it) == key) => drop(new),
-                Some(new) => self.configurations.push(Configuration { registered_at: at, ..new }),
+        } else if let Some(new) = configuration(key, value) {
+            if !self.configurations.iter().any(|it| configuration_key(it) == key) {
+                self.configurations.push(Configuration { registered_at: at, ..new });
             }
         }
     }
+}
+
+/// Whether a record is a claim or a configuration of a group. The topic of another program may have keys that begin alike.
+pub(crate) fn is_registration(key: &[u8], value: &[u8]) -> bool {
+    claimed_by(key, value).is_some() || configuration(key, value).is_some()
+}
+
+/// The group that a record is the claim of.
+fn claimed_by(key: &[u8], value: &[u8]) -> Option<String> {
+    let group = std::str::from_utf8(key.strip_prefix(&[CLAIM])?).ok()?;
+    serde_json::from_slice::<Claim>(value).ok()?;
+    Some(group.to_owned())
+}
+
+/// The configuration that a record is.
+fn configuration(key: &[u8], value: &[u8]) -> Option<Configuration> {
+    key.strip_prefix(&[GROUP_CONFIGURATION])?;
+    Configuration::from_bytes(value).filter(|it| configuration_key(it) == key)
 }
 
 /// The configuration that counts: that of the highest version, and of several the first.
@@ -302,8 +330,28 @@ mod tests {
             ("ga", true, Some("b")),
             ("c123", true, Some("b")),
         ] {
-            registered.apply(key.as_bytes(), exists.then_some(b"{}"), 0);
+            registered.apply(key.as_bytes(), exists.then_some(br#"{"instance":"i"}"#), 0);
             assert_eq!(registered.groups.first().map(String::as_str), first, "{key} {exists}: {registered:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_program_is_neither_a_claim_nor_a_configuration() {
+        let own = Configuration { version: 1, fingerprint: "f".to_owned(), ..Default::default() };
+        assert!(is_registration(b"gone", br#"{"instance":"i"}"#) && is_registration(b"k1:f", &own.to_bytes()));
+        for (key, value) in [
+            (&b"green-3"[..], &br#"{"order":3}"#[..]),
+            (b"green-3", b"3"),
+            (b"green-3", br#"{"instance":"i","order":3}"#),
+            (b"g\xff", br#"{"instance":"i"}"#),
+            (b"key-1", br#"{"order":1}"#),
+            (b"k2:f", &own.to_bytes()),
+        ] {
+            let mut registered = Registered::default();
+            registered.apply(key, Some(value), 0);
+            let Registered { groups, configurations } = registered;
+            assert!(groups.is_empty() && configurations.is_empty(), "{groups:?} {configurations:?}");
+            assert!(!is_registration(key, value), "{}", key.escape_ascii());
         }
     }
 

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::claim::is_registration;
 use crate::codec::{self, Fields};
 
 use crate::digests::Digests;
@@ -128,10 +129,12 @@ pub(crate) fn decode(records: &StateRecords) -> Result<Option<Saved>, String> {
     Ok(Some(saved))
 }
 
-/// Whether a key is one of the records of a state topic.
-pub(crate) fn is_key(key: &[u8]) -> bool {
-    let is_whole = [HEAD, READING, INPUT_ID, CONFIGURATION].contains(&key) || parse_chunk_key(key).is_some();
-    is_whole || matches!(key.first(), Some(&(CLAIM | GROUP_CONFIGURATION)))
+/// Whether a record is one of a state topic, as far as its key and the form of its value show.
+pub(crate) fn is_own(key: &[u8], value: &[u8]) -> bool {
+    if parse_chunk_key(key).is_some() {
+        return codec::open(key, value).is_ok();
+    }
+    [HEAD, READING, INPUT_ID, CONFIGURATION].contains(&key) || is_registration(key, value)
 }
 
 fn encode_offsets(offsets: &BTreeMap<u16, u64>) -> Vec<u8> {

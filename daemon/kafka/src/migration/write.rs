@@ -64,7 +64,9 @@ impl GroupStates {
             let partitions: Vec<u16> = (0..*states).collect();
             let progress = telemetry.restoring(partitions.len());
             let found = reader.read(number, &partitions, &progress).map_err(anyhow::Error::msg)?;
-            let foreign = |records: &StateRecords| records.keys().find(|key| !state_records::is_key(key)).cloned();
+            let foreign = |records: &StateRecords| {
+                records.iter().find(|(key, value)| !state_records::is_own(key, value)).map(|(key, _)| key.clone())
+            };
             if let Some((partition, key)) = found.iter().find_map(|(at, records)| Some((at, foreign(records)?))) {
                 let topic = self.own.names.state(stream);
                 bail!("partition {partition} of topic {topic} has {}", of_another_program("the key", &key));

@@ -392,7 +392,7 @@ fn the_guide_is_valid_and_its_rule_is_one_of_prometheus() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     check(&["check", "config", "--syntax-only"], "prometheus.yml");
-    std::fs::write(path("secured.yml"), block("# With a token and TLS.")).unwrap();
+    std::fs::write(path("secured.yml"), block("# Both ways by TLS.\nglobal:")).unwrap();
     check(&["check", "config", "--syntax-only"], "secured.yml");
     std::fs::write(path("rules.yml"), block("groups:")).unwrap();
     check(&["check", "rules"], "rules.yml");

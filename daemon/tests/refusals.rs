@@ -5,6 +5,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 
 use support::series::{now_ms, points, post};
 use support::{Daemon, line};
@@ -181,6 +183,55 @@ fn what_is_sent_again_counts_and_is_not_logged() {
     let full = (0..5).map(send).filter(|status| *status == 429).count() as u64;
     let busy = refused(&daemon)[&("influx".to_owned(), "busy".to_owned())];
     assert!(full > 0 && busy == full, "{full} answers, {busy} counted");
+    let stderr = daemon.stop();
+    assert_eq!(messages(&stderr), Vec::<&str>::new(), "{stderr}");
+}
+
+/// The answer to a request that is sent as it is, and of which no more comes.
+fn answer(daemon: &Daemon, request: &str) -> String {
+    let mut stream = TcpStream::connect(daemon.address()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    stream.shutdown(Shutdown::Both).ok();
+    answer
+}
+
+#[test]
+fn a_slow_body_is_logged_only_where_its_client_does_not_send_it_again() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[&SETTINGS[..], &["http.body_timeout=1s"]].concat());
+    let cases = [
+        ("/api/v1/write", "remote_write", "503"),
+        ("/v1/metrics", "otlp", "503"),
+        ("/write", "influx", "408"),
+        ("/api/v1/samples", "samples", "408"),
+    ];
+    for (path, input, status) in cases {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 100\r\n\r\n[]"
+        );
+        let answer = answer(&daemon, &request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        assert_eq!(refused(&daemon)[&(input.to_owned(), "slow".to_owned())], 1, "{path}");
+    }
+    let stderr = daemon.stop();
+    let found = messages(&stderr);
+    assert!(!found.is_empty() && found.iter().all(|line| line.contains("status=408")), "{stderr}");
+}
+
+#[test]
+fn a_probe_of_the_path_of_an_input_is_no_refused_request() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    for path in ["/api/v1/write", "/v1/metrics", "/write", "/api/v2/write", "/api/v1/samples", "/api/v1/partials"] {
+        for method in ["GET", "HEAD", "OPTIONS", "DELETE"] {
+            let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let answer = answer(&daemon, &request);
+            assert!(answer.starts_with("HTTP/1.1 4"), "{method} {path}: {answer}");
+        }
+    }
+    assert!(refused(&daemon).values().all(|count| *count == 0), "{:?}", refused(&daemon));
     let stderr = daemon.stop();
     assert_eq!(messages(&stderr), Vec::<&str>::new(), "{stderr}");
 }

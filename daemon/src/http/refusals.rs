@@ -2,7 +2,7 @@
 //! its client sends it again.
 
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use daemon_base::listener::Client;
@@ -17,19 +17,25 @@ const MAX_LOGGED: usize = 300;
 
 /// Answers a request; a refusal of samples leaves its trace. `path` is that of the route.
 pub(super) async fn traced(telemetry: &HttpTelemetry, path: &str, request: Request, next: Next) -> Response {
-    let input = input_of(path);
+    // Another method, as a probe of the path has it, has no samples.
+    let input = input_of(path).filter(|_| request.method() == Method::POST);
     let client = request.extensions().get::<Client>().copied();
     let response = next.run(request).await;
     let problem = response.extensions().get::<Problem>();
     if let (Some(input), Some(Problem { text, refused: Some(reason) })) = (input, problem) {
         telemetry.refused(input, *reason);
-        if !reason.is_temporary() {
+        if !is_temporary(response.status()) {
             let client = client.map(|Client(address)| address.to_string()).unwrap_or_default();
             let (status, text) = (response.status().as_u16(), one_line(text, MAX_LOGGED));
             warn!(input, %client, status, reason = %text, "A request with samples was refused as a whole.");
         }
     }
     response
+}
+
+/// Whether clients send the same request again after this status, so that nothing is lost by the refusal.
+fn is_temporary(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 /// The reason of an error response with this status.

@@ -66,11 +66,6 @@ impl Refused {
             Self::Unavailable => "unavailable",
         }
     }
-
-    /// Whether clients send the same request again, so that nothing is lost by the refusal.
-    pub(crate) fn is_temporary(self) -> bool {
-        matches!(self, Self::Busy | Self::Unavailable)
-    }
 }
 
 /// The counters of the HTTP server.

@@ -25,7 +25,7 @@ mod effective;
 mod environment;
 mod file;
 mod flags;
-mod keys;
+pub(crate) mod keys;
 mod layers;
 mod listeners;
 mod load;

@@ -287,16 +287,17 @@ fn a_configuration_of_other_types_is_refused() {
     assert!(!new.exists());
 }
 
-#[test]
-fn topics_of_another_program_are_refused_before_anything_is_written() {
-    let directories = Directories::new();
-    let old = directories.with("old", 2, 0..3);
+/// The name of a case, the topic of another program, its partitions and settings, the key of its record, and the refusal.
+type Foreign = (&'static str, &'static str, u16, [(&'static str, &'static str); 2], Option<&'static str>, &'static str);
+
+/// The value of each record of another program; it begins as a result does.
+const ORDER: &str = "{\"key\":\"order-1\"}";
+
+fn foreign_topics() -> [Foreign; 9] {
     let state = "state-UveVirtualNetworkAgent-egress_flow_count";
     let compacted = [("cleanup.policy", "compact"), ("max.message.bytes", "8388608")];
     let deleted = [("cleanup.policy", "delete"), ("max.message.bytes", "8388608")];
-    type Case =
-        (&'static str, &'static str, u16, [(&'static str, &'static str); 2], Option<&'static str>, &'static str);
-    let cases: [Case; 9] = [
+    [
         ("more", state, 4, compacted, None, "2 partitions over 4 of states: nothing of it is read"),
         ("retained", state, 2, deleted, None, "states would be deleted"),
         ("keys", state, 2, compacted, Some("orders"), "has a record of another program, with the key `orders`"),
@@ -312,14 +313,27 @@ fn topics_of_another_program_are_refused_before_anything_is_written() {
         ),
         ("like-settings", state, 2, compacted, Some("key-1"), "has a record of another program, with the key `key-1`"),
         ("wide", "results", 3, deleted, None, "3 partitions: results would not have one order"),
-        ("texts", "results", 1, deleted, Some("k"), "has a record of another program, with the text `{\"order\":1}`"),
-    ];
-    for (name, topic, partitions, settings, key, expected) in cases {
+        (
+            "texts",
+            "results",
+            1,
+            deleted,
+            Some("k"),
+            "has a record of another program, with the text `{\"key\":\"order-1\"}`",
+        ),
+    ]
+}
+
+#[test]
+fn topics_of_another_program_are_refused_before_anything_is_written() {
+    let directories = Directories::new();
+    let old = directories.with("old", 2, 0..3);
+    for (name, topic, partitions, settings, key, expected) in foreign_topics() {
         let group = Group::new(&BROKER, &format!("foreign-{name}"), 2);
         let topic = group.topic(topic);
         BROKER.delete_topic(&topic);
         BROKER.create_topic(&topic, partitions, &settings);
-        BROKER.produce(&topic, key.map(|key| (0, key, "{\"order\":1}")));
+        BROKER.produce(&topic, key.map(|key| (0, key, ORDER)));
         let before = BROKER.read_all(&topic, Isolation::Uncommitted).len();
         let refused = migrate(&group, &["--to-kafka"], &old);
         assert_refused(&refused, expected);

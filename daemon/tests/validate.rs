@@ -508,3 +508,60 @@ fn a_name_that_the_log_cannot_store_is_a_problem_with_its_length() {
         assert_eq!(run.code, Some(0), "{place}: {}", run.stderr);
     }
 }
+
+/// The files of secrets, each with the settings with which the daemon reads it.
+const SECRETS: [(&str, &str, &str); 15] = [
+    (
+        "kafka",
+        "password_file",
+        "security = \"sasl_plaintext\"\nuser = \"u\"\nbrokers = \"127.0.0.1:9\"\n[log]\nkind = \"kafka\"",
+    ),
+    ("opserver", "password_file", "servers = \"http://127.0.0.1:9\"\nuser = \"u\""),
+    ("sinks.alertmanager", "password_file", "url = \"http://127.0.0.1:9\"\nuser = \"u\""),
+    ("sinks.alertmanager", "token_file", "url = \"http://127.0.0.1:9\""),
+    ("sinks.influxdb", "password_file", "url = \"http://127.0.0.1:9\"\nuser = \"u\""),
+    ("sinks.influxdb", "token_file", "url = \"http://127.0.0.1:9\"\nversion = 2\norg = \"o\"\nbucket = \"b\""),
+    ("sinks.otlp", "password_file", "url = \"http://127.0.0.1:9\"\nuser = \"u\""),
+    ("sinks.otlp", "token_file", "url = \"http://127.0.0.1:9\""),
+    ("sinks.redis", "password_file", "url = \"redis://127.0.0.1:9\""),
+    ("sinks.remote_write", "password_file", "url = \"http://127.0.0.1:9\"\nuser = \"u\""),
+    ("sinks.remote_write", "token_file", "url = \"http://127.0.0.1:9\""),
+    ("sinks.results_webhook", "secret_file", "url = \"http://127.0.0.1:9\""),
+    ("sinks.webhook", "password_file", "url = \"http://127.0.0.1:9\"\nuser = \"u\""),
+    ("sinks.webhook", "token_file", "url = \"http://127.0.0.1:9\""),
+    ("sinks.webhook", "secret_file", "url = \"http://127.0.0.1:9\""),
+];
+
+#[test]
+fn files_of_secrets_are_read_and_a_start_ends_as_the_check_does() {
+    for (section, key, used) in SECRETS {
+        // The settings of another section stay behind those of this one.
+        let (own, other) = used.split_once("\n[").map_or((used, ""), |(own, _)| (own, &used[own.len()..]));
+        let data = if other.is_empty() { "[log]\n" } else { "" };
+        let text = |own: &str, file: &str| {
+            format!("[{section}]\n{own}\n{key} = \"$DIR/{file}\"\n{other}\n{data}data_dir = \"$DIR/data\"\n")
+        };
+        let missing = validate(&text(own, "missing"), &[]);
+        let expected = format!("`{section}.{key}`: missing does not exist; create it, or correct the path");
+        assert!(missing.code == Some(64) && missing.stderr.contains(&expected), "{section}.{key}: {}", missing.stderr);
+        assert!(missing.stderr.contains(": 1 problem\n"), "{}", missing.stderr);
+        assert_eq!(validate(&text(own, "a.secret"), &[("a.secret", "hunter2\n")]).code, Some(0), "{section}.{key}");
+        let empty = validate(&text(own, "a.secret"), &[("a.secret", "\n")]);
+        assert_eq!(empty.code, Some(if key == "secret_file" { 64 } else { 0 }), "{section}.{key}: {}", empty.stderr);
+        assert!(empty.stderr.contains("a.secret is empty"), "{section}.{key}: {}", empty.stderr);
+        let folder = TempDir::new().expect("a directory for tests");
+        let text = text(own, "missing").replace("$DIR", &folder.path().display().to_string());
+        std::fs::write(folder.path().join("a.toml"), text).expect("a file for tests");
+        let run = finish(command(&["run", "--config", &folder.path().join("a.toml").display().to_string()]), "");
+        assert!(run.code == Some(64) && run.stderr.contains(&format!("`{section}.{key}`: ")), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_file_of_a_secret_that_nothing_reads_may_be_missing() {
+    for (section, key, _) in SECRETS.iter().filter(|(section, ..)| section.starts_with("sinks.")) {
+        let text = format!("[log]\ndata_dir = \"$DIR/data\"\n[{section}]\n{key} = \"$DIR/missing\"\n");
+        let stderr = validate(&text, &[]).stderr;
+        assert!(!stderr.contains("missing does not exist"), "{section}.{key}: {stderr}");
+    }
+}

@@ -273,10 +273,10 @@ impl Registered {
             if !self.groups.contains(&group) {
                 self.groups.push(group);
             }
-        } else if let Some(new) = configuration(key, value) {
-            if !self.configurations.iter().any(|it| configuration_key(it) == key) {
-                self.configurations.push(Configuration { registered_at: at, ..new });
-            }
+        } else if let Some(new) = configuration(key, value)
+            && !self.configurations.iter().any(|it| configuration_key(it) == key)
+        {
+            self.configurations.push(Configuration { registered_at: at, ..new });
         }
     }
 }

@@ -5,6 +5,7 @@
 //! created: `access(2)` checks permissions.
 
 mod data_dir;
+mod secrets;
 mod tls;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
         survey.add_problem(key, &problem);
     }
     tls::check(&mut survey);
+    secrets::check(&mut survey);
     if let Some(path) = survey.config.sinks.file.path.clone() {
         check_result_file(&mut survey, &path);
     }

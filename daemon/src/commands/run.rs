@@ -9,7 +9,7 @@ use clap::Args;
 use daemon_base::core_dumps;
 
 use self::reconfigure::Configured;
-use crate::app;
+use crate::app::{self, NotStarted};
 use crate::commands::config_args::ConfigArgs;
 use crate::config::Loaded;
 use crate::extensions::Extensions;
@@ -26,6 +26,11 @@ pub(crate) struct RunArgs {
     pub(crate) config: ConfigArgs,
 }
 
+/// The error of a start that failed before anything ran.
+fn not_started(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<NotStarted>() { error } else { error.context(NotStarted) }
+}
+
 /// Runs the daemon with the program's own parts.
 ///
 /// # Errors
@@ -33,7 +38,8 @@ pub(crate) struct RunArgs {
 /// When it cannot start, or a part failed.
 pub(crate) fn run(args: &RunArgs, loaded: &Loaded, own: Extensions) -> anyhow::Result<()> {
     core_dumps::disable();
-    let settings = settings::app(loaded)?;
+    // Whatever cannot be used then is named by `validate`.
+    let settings = settings::app(loaded).map_err(not_started)?;
     let configured = Configured::new(args.config.sources(), own.algorithms.clone(), loaded);
     app::run(settings, own, args.ready_file.clone(), Arc::new(configured))
 }

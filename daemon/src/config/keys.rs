@@ -14,7 +14,7 @@ use serde::forward_to_deserialize_any;
 use crate::config::Config;
 
 /// Every key as a dotted path, such as `http.listen`, in the order of the struct fields.
-pub(super) fn all() -> Vec<String> {
+pub(crate) fn all() -> Vec<String> {
     let mut keys = Vec::new();
     collect(&mut Vec::new(), &mut keys);
     keys

@@ -19,6 +19,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_opened(File::open(path).map_err(|error| with_owner(path, error))?)
 }
 
+/// The id of all owners that a namespace of users, as `PrivateUsers=` of a unit makes one, does not show.
+const OVERFLOW: u32 = 65534;
+
 /// Adds to an error of missing permissions whose file it is and who reads it.
 fn with_owner(path: &Path, error: Error) -> Error {
     if error.kind() != ErrorKind::PermissionDenied {
@@ -28,7 +31,9 @@ fn with_owner(path: &Path, error: Error) -> Error {
     // Without metadata it is a directory above the file that this user may not search.
     let owner = match std::fs::metadata(path) {
         Ok(file) => {
-            format!("user {} and group {} own it with mode {:03o}", file.uid(), file.gid(), file.mode() & 0o7777)
+            let name = |id: u32| if id == OVERFLOW { "nobody (hidden here)".to_owned() } else { id.to_string() };
+            let (user, group) = (name(file.uid()), name(file.gid()));
+            format!("user {user} and group {group} own it with mode {:03o}", file.mode() & 0o7777)
         }
         Err(_) => "a directory above it is closed".to_owned(),
     };

@@ -193,16 +193,28 @@ const EXCERPT: usize = 40;
 
 /// What a topic has that is not for this group, and the remedy. `what` is the part of the record that is shown.
 fn of_another_program(what: &str, bytes: &[u8]) -> String {
-    let start = one_line(&String::from_utf8_lossy(bytes), EXCERPT);
+    let start = match bytes {
+        [] => format!("without {what}"),
+        bytes => format!("with {what} `{}`", one_line(&String::from_utf8_lossy(bytes), EXCERPT)),
+    };
     format!(
-        "a record of another program, with {what} `{start}`; choose a kafka.topic_prefix whose topics nobody else has, or \
+        "a record of another program, {start}; choose a kafka.topic_prefix whose topics nobody else has, or \
          delete this topic if it is not needed, and run `derived-statsd topics --create`"
     )
 }
 
 /// Whether a record of the results topic is one of a daemon, in any of its forms.
 fn is_result(record: &[u8]) -> bool {
-    is_block(record) || record.starts_with(b"{\"key\":") || is_scrape(record)
+    is_block(record) || is_scrape(record) || serde_json::from_slice::<ResultLine>(record).is_ok()
+}
+
+/// What every result as a line of JSON has.
+#[derive(serde::Deserialize)]
+struct ResultLine {
+    #[serde(rename = "key")]
+    _key: String,
+    #[serde(rename = "uve")]
+    _uve: String,
 }
 
 /// Whether the records have no state, or one of a shard that never had a record.

@@ -174,6 +174,9 @@ impl WebhookConfig {
         if self.secret.is_some() && self.secret_file.is_some() {
             problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
         }
+        if self.secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
+            problems.push(("secret", "it is empty; write the secret, or remove the setting".to_owned()));
+        }
         problems.extend(self.url.as_deref().map(|url| tls_problems(url, &self.tls_files())).unwrap_or_default());
         problems.extend(self.credentials().problems());
         problems

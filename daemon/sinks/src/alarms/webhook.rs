@@ -57,6 +57,11 @@ impl WebhookSettings {
             Some(path) => Some(Secret::from_file(path, "sinks.webhook.secret_file")?),
             None => section.secret.clone(),
         };
+        anyhow::ensure!(
+            secret.as_ref().is_none_or(|secret| !secret.reveal().is_empty()),
+            "sinks.webhook: the secret is empty, and its signature would be anybody's; write it into the file, or remove \
+             secret_file"
+        );
         Ok(Some(Self {
             url: url.clone(),
             headers: section.credentials().headers("sinks.webhook")?,

@@ -72,6 +72,9 @@ impl ResultsWebhookConfig {
         if self.secret.is_some() && self.secret_file.is_some() {
             problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
         }
+        if self.secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
+            problems.push(("secret", "it is empty; write the secret, or remove the setting".to_owned()));
+        }
         problems
     }
 }
@@ -88,6 +91,7 @@ mod tests {
             ("url = \"https://a\"\ncertificate_file = \"/a\"", "key_file", "require each other"),
             ("url = \"https://a\"\nkey_file = \"/a\"", "certificate_file", "require each other"),
             ("url = \"http://a\"\nsecret = \"hunter2\"\nsecret_file = \"/a\"", "secret_file", "keep one"),
+            ("url = \"http://a\"\nsecret = \"\"", "secret", "it is empty"),
         ];
         for (text, key, expected) in cases {
             let found = toml::from_str::<ResultsWebhookConfig>(text).unwrap().problems();

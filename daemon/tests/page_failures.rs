@@ -17,6 +17,7 @@ use tempfile::TempDir;
 const MINUTE: u64 = 60_000_000;
 const START: u64 = 1_488_000_000_000_000;
 const WINDOWS: u64 = 90;
+const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
 const OBJECT: &str = "#/object/virtual-network/a";
 
 /// Silence closes no window: their number is that of the minutes.
@@ -179,7 +180,7 @@ fn a_range_that_is_chosen_before_the_first_answer_is_read_and_nothing_is_claimed
 }
 
 #[test]
-fn an_object_that_is_opened_while_the_daemon_is_down_is_there_when_it_is_back() {
+fn views_that_are_opened_while_the_daemon_is_down_are_there_when_it_is_back() {
     let data = TempDir::new().unwrap();
     let [port] = free_ports();
     let listen = format!("http.listen=127.0.0.1:{port}");
@@ -193,8 +194,17 @@ fn an_object_that_is_opened_while_the_daemon_is_down_is_there_when_it_is_back() 
     browser.wait("document.querySelector('.live').textContent === 'live'");
     browser.wait(&format!("{ALERT}.hidden"));
     has_newest(&browser, WINDOWS - 1);
-    drop(browser);
     second.stop();
+    visit(&browser, "#/try");
+    fails();
+    let third = start(&data, &[&listen]);
+    browser.wait("document.querySelectorAll('.menu details').length === 4");
+    browser.wait(
+        "/^\\d+ periods with a result/.test(document.querySelector('[aria-labelledby=run] [role=status]').textContent)",
+    );
+    browser.wait(&format!("{ALERT}.hidden"));
+    drop(browser);
+    third.stop();
 }
 
 #[test]
@@ -250,6 +260,32 @@ fn live_results_come_once_the_daemon_has_room_for_their_stream() {
     browser.wait(&format!("{live} === 'live'"));
     minute(&daemon, WINDOWS + 4);
     has_newest(&browser, WINDOWS + 3);
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_values_of_a_series_do_not_replace_those_that_were_chosen_after_it() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    browser.run(
+        "window.answer = (path, init) => path.includes('/history/') ? window.late(path, init) : undefined; done(null);",
+    );
+    visit(&browser, &format!("#/try?type=virtual-network&name=a&uve={SUM}&attribute=value"));
+    browser.wait(&format!("{}.length === 1", sent("/history/")));
+    browser.click("#source option[value='']");
+    browser.wait(&format!("{}[0].signal.aborted", sent("/history/")));
+    let rows = "document.querySelector('#csv').value";
+    browser.wait(&format!("{rows}.startsWith('timestamp,value\\n2017-02-25T05:20:00Z,')"));
+    browser.click("#source option:nth-child(2)");
+    browser.wait(&format!("{}.length === 2", sent("/history/")));
+    browser.enter("#csv", "2017-02-25T05:20:00Z,7");
+    browser.wait(&format!("{}[1].signal.aborted", sent("/history/")));
+    browser.run("window.release(); done(null);");
+    browser.wait("document.querySelector('[aria-labelledby=run] [role=status]').textContent.startsWith('1 period ')");
+    assert_eq!(browser.value(rows), json!("2017-02-25T05:20:00Z,7"));
+    assert_eq!(browser.console(), Vec::<String>::new());
     drop(browser);
     daemon.stop();
 }

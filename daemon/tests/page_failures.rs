@@ -289,3 +289,25 @@ fn the_values_of_a_series_do_not_replace_those_that_were_chosen_after_it() {
     drop(browser);
     daemon.stop();
 }
+
+#[test]
+fn a_search_before_the_first_answer_keeps_the_type_and_the_uve_of_the_address() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    browser.run(
+        "window.answer = (path, init) => path === 'analytics/uves' ? window.late(path, init) : undefined; done(null);",
+    );
+    visit(&browser, &format!("#/objects?type=virtual-networks&uve={SUM}"));
+    browser.wait(&format!("{}.length > 0", sent("analytics/uves")));
+    browser.enter("#search", "ab");
+    browser.wait("/[?&]q=ab/.test(location.hash)");
+    let chosen = "['type', 'uve'].map((name) => new URLSearchParams(location.hash.split('?')[1]).get(name))";
+    assert_eq!(browser.value(chosen), json!(["virtual-networks", SUM]));
+    browser.run("window.release(); done(null);");
+    browser.wait("document.querySelector('form [role=status]').textContent === '1 of 2 rows'");
+    assert_eq!(browser.value(chosen), json!(["virtual-networks", SUM]));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}

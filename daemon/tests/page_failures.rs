@@ -48,8 +48,8 @@ fn daemon(data: &TempDir, more: &[&str]) -> Daemon {
     daemon
 }
 
-/// A page whose requests are in `sent`. One for which `answer` returns something gets that instead of the daemon's answer;
-/// `late` is the daemon's answer, but not before `release` is called.
+/// A page whose requests are in `sent`. One for which `answer` returns something gets that instead of the daemon's
+/// answer; `late` is the daemon's answer, but not before `release` is called.
 fn page(daemon: &Daemon) -> Browser {
     let browser = Browser::start(1400, 1000);
     browser.open(&daemon.url("/"));

@@ -173,6 +173,8 @@ export class Refused extends Error {
   constructor(
     readonly status: number,
     text: string,
+    /** The time after which the daemon wants the next request, in seconds; 0 if the answer has none. */
+    readonly retryAfter = 0,
   ) {
     super(text);
   }
@@ -221,7 +223,7 @@ async function successful(response: Response): Promise<Response> {
     } catch {
       // A plain text, as of a proxy in between.
     }
-    throw new Refused(response.status, reason);
+    throw new Refused(response.status, reason, Number(response.headers.get("retry-after")) || 0);
   }
   return response;
 }

@@ -59,6 +59,16 @@ export class Choices {
     return this.types.value;
   }
 
+  /** The type that is chosen, or before there are types that of the address. */
+  private get wantedType(): string {
+    return this.types.value || (this.view.route.parameters.get("type") ?? "");
+  }
+
+  /** The proxy UVE that is chosen, or before there are some that of the address; empty for all. */
+  private get uve(): string {
+    return this.uves.options.length > 0 ? this.uves.value : (this.view.route.parameters.get("uve") ?? "");
+  }
+
   get hasTypes(): boolean {
     return this.types.options.length > 0;
   }
@@ -73,13 +83,13 @@ export class Choices {
       get<{ name: string }[]>("analytics/uves", this.view.signal),
       proxies(),
     ]);
-    const wanted = this.types.value || (this.view.route.parameters.get("type") ?? "");
+    const wanted = this.wantedType;
     const names = types.map((type) => type.name);
     this.isComplete = names.length > 0;
     // A link may lead to a type whose objects are gone: it has alarms, or new objects later.
     const offered = wanted === "" || names.includes(wanted) ? names : [...names, wanted];
     this.types.replaceChildren(...offered.map((name) => h("option", { value: name, selected: name === wanted }, name)));
-    const uve = this.uves.value || (this.view.route.parameters.get("uve") ?? "");
+    const uve = this.uve;
     this.uves.replaceChildren(
       h("option", { value: "" }, "all"),
       ...known.map((proxy) => h("option", { value: proxy.uve, selected: proxy.uve === uve }, proxy.uve)),
@@ -123,8 +133,8 @@ export class Choices {
   /** The parameters of the address. */
   address(): Record<string, string | undefined> {
     return {
-      type: this.types.value,
-      uve: this.uves.value,
+      type: this.wantedType,
+      uve: this.uve,
       q: this.search.value,
       loud: this.loud.checked ? "1" : undefined,
       alarm: this.alarmed.value,

@@ -1,7 +1,7 @@
 // What was read of the history of an object: its series and alarms, and the range that they cover.
 
 import { alarmId } from "./alarms";
-import { type History, type ObjectAlarm, type Series, get, objectPath } from "./api";
+import { type History, type ObjectAlarm, type Point, type Series, get, objectPath } from "./api";
 import type { Range } from "./chart";
 import { utc } from "./format";
 import type { View } from "./view";
@@ -22,11 +22,12 @@ export class ObjectHistory {
   newest = 0;
   /** Windows that start from here on were read, in microseconds; `Infinity` before the first answer. */
   private from = Infinity;
-  /** The end of what was read; `Infinity` if it goes on with live results. */
-  private to = Infinity;
+  /** The end of what was read; `Infinity` if it goes on with live results, `-Infinity` before the first answer. */
+  private to = -Infinity;
   /** The part before `from` of which the newest results were read, those from the offset `next` on. */
   private part: { from: number; next: number | null } | undefined;
-  private end = 0;
+  /** The offset after the newest result that was read; `undefined` as long as there is no part with live results. */
+  private end: number | undefined;
   private committed: number | undefined;
   /** Ends what is read for a range that is not wanted any more. */
   private covering = new AbortController();
@@ -42,19 +43,25 @@ export class ObjectHistory {
     return this.to === Infinity;
   }
 
+  /** Whether a part of the range was read. Before that nothing is known about the object. */
+  get hasPart(): boolean {
+    return this.from !== Infinity || this.part !== undefined;
+  }
+
   /** Whether everything that the log has was read. */
   get isWhole(): boolean {
     return this.from === 0;
   }
 
   /** Finds the newest result and begins to read anew: up to the end of the chosen range, or with live results. */
-  async begin(range: Range | undefined, signal = this.view.signal): Promise<void> {
+  private async begin(range: Range | undefined, signal: AbortSignal): Promise<void> {
     const history = await this.request({ limit: 1 }, signal);
     const ends = history.series.flatMap(({ points }) => points.map((point) => point[1] / 1e6));
     this.newest = Math.max(...ends, ends.length === 0 ? this.view.now / 1e6 : 0);
     this.key = history.key;
     const to = range ? outer(range)[1] : Infinity;
-    [this.from, this.to, this.part] = [Infinity, to < this.newest ? to * 1e6 : Infinity, undefined];
+    [this.from, this.to] = [Infinity, to < this.newest ? to * 1e6 : Infinity];
+    [this.part, this.end] = [undefined, undefined];
     this.series.forEach((series, id) => this.series.set(id, { ...series, points: [] }));
   }
 
@@ -96,8 +103,11 @@ export class ObjectHistory {
     }
   }
 
-  /** Reads the results since the last ones. */
+  /** Reads the results since the last ones; nothing before there are any, since the first part has them. */
   async readNew(): Promise<void> {
+    if (this.end === undefined) {
+      return;
+    }
     const history = await this.request({ after: this.end }, this.view.signal);
     this.end = history.end;
     this.merge(history, false);
@@ -111,8 +121,11 @@ export class ObjectHistory {
     return all.length === 0 ? undefined : [from / 1e6, to / 1e6];
   }
 
-  /** For which times everything was read. */
+  /** For which times everything was read; empty before the first part. */
   coverage(): string {
+    if (!this.hasPart) {
+      return "";
+    }
     if (this.part) {
       return this.committed === undefined ? "" : `Complete for results since ${utc(this.committed)}.`;
     }
@@ -138,10 +151,18 @@ export class ObjectHistory {
       const id = `${series.uve}\n${series.proxy}\n${series.attribute}`;
       this.newest = Math.max(this.newest, (series.points.at(-1)?.[1] ?? 0) / 1e6);
       const own = this.series.get(id)?.points ?? [];
-      const points = isOlder ? [...series.points, ...own] : [...own, ...series.points];
+      const points = isOlder ? merged(series.points, own) : merged(own, series.points);
       this.series.set(id, { ...series, points });
     }
   }
+}
+
+/** Points by time. A window that both lists have is there once, as in the newer one. */
+function merged(older: Point[], newer: Point[]): Point[] {
+  // Samples may have the same time: they are windows without a length.
+  const id = ([start, end, value]: Point) => (end > start ? start : `${start} ${value}`);
+  const known = new Set(newer.map(id));
+  return [...older.filter((point) => !known.has(id(point))), ...newer].sort((a, b) => a[0] - b[0]);
 }
 
 /** A range with its margin. */

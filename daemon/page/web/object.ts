@@ -6,9 +6,11 @@ import { type ObjectAlarm, type Series, Refused, get, objectPath } from "./api";
 import type { Range } from "./chart";
 import { append, h, replaceChildren, setText } from "./dom";
 import { ObjectHistory } from "./history";
+import { listen } from "./live";
 import { head } from "./overview";
 import { Panel } from "./panel";
 import { rangeBar } from "./rangebar";
+import { type Work, Retries } from "./retry";
 import { link, replace } from "./route";
 import { type View, alertBox } from "./view";
 
@@ -43,7 +45,7 @@ class ObjectView {
     ),
   );
   private readonly coverage = h("p", { class: "dim" });
-  private readonly older = h("button", { type: "button", onclick: () => this.guard(() => this.history.readOlder(0).then(() => this.show())) }, "Read older results");
+  private readonly older = h("button", { type: "button", hidden: true, onclick: () => this.guard(this.readOlder) }, "Read older results");
   private readonly empty = h("p", { class: "empty", hidden: true });
   private readonly live = h("span", { class: "live", role: "status" });
   private readonly raw = h("pre", { tabindex: 0, "aria-label": "JSON of the object" });
@@ -52,9 +54,11 @@ class ObjectView {
   private follow = 3600;
   /** The UVE and the attribute whose chart is the first one: those that a link is about. */
   private readonly first: (string | undefined)[];
+  private isListening = false;
   private isConnected: boolean | undefined;
   private due: number | undefined;
   private last: Promise<void> = Promise.resolve();
+  private readonly retries: Retries;
 
   constructor(private readonly view: View) {
     [this.type = "", this.name = ""] = view.route.parts;
@@ -65,6 +69,7 @@ class ObjectView {
     this.follow = Number(view.route.parameters.get("last")) || this.follow;
     this.first = ["uve", "attribute"].map((name) => view.route.parameters.get(name) ?? undefined);
     this.history = new ObjectHistory(view, this.type, this.name);
+    this.retries = new Retries(view, this.alert.show, (work) => this.guard(work));
   }
 
   start(): void {
@@ -87,14 +92,14 @@ class ObjectView {
           h("table", {}, head(["Window", "Ago", "Value:r", "Expected:r", "Normal:r", "Score:r", "Proxy UVE"]), this.anomalies),
         ),
       ),
-      h("details", { ontoggle: (event: Event) => (event.target as HTMLDetailsElement).open && this.guard(() => this.readRaw()) }, h("summary", {}, "Raw JSON"), this.raw),
+      h("details", { ontoggle: (event: Event) => (event.target as HTMLDetailsElement).open && this.guard(this.showRaw) }, h("summary", {}, "Raw JSON"), this.raw),
     ]);
     this.view.finally(() => {
       clearTimeout(this.due);
       this.history.stop();
       this.panels.forEach((panel) => panel.end());
     });
-    this.guard(() => this.load());
+    this.guard(this.cover);
   }
 
   private toolbar(): HTMLElement {
@@ -108,60 +113,61 @@ class ObjectView {
     });
   }
 
-  /** Runs one piece of work after the other, so that no results are read twice. */
-  private guard(work: () => Promise<void>): void {
-    this.last = this.last.then(work).then(
-      () => this.alert.show(""),
-      (error: unknown) => this.view.fail(error, this.alert.show),
-    );
-  }
-
-  private async load(): Promise<void> {
-    await this.history.begin(this.range);
-    this.listen();
-    await this.cover();
+  /** Runs one piece of work after the other, so that no results are read twice; what fails runs again. */
+  private guard(work: Work): void {
+    this.last = this.last.then(() => this.retries.run(work));
   }
 
   /** Reads what is missing of the range that is chosen or followed. */
-  private async cover(): Promise<void> {
-    await this.history.cover(this.range, this.follow, () => this.show());
+  private readonly cover = async (): Promise<void> => {
+    await this.history.cover(this.range, this.follow, () => {
+      this.listen();
+      this.show();
+    });
     this.describeLive();
-  }
+  };
 
   /** The same, instead of the range before. */
   private coverInstead(): void {
     this.history.stop();
-    this.guard(() => this.cover());
+    this.guard(this.cover);
   }
 
+  private readonly readOlder = async (): Promise<void> => {
+    await this.history.readOlder(0);
+    this.show();
+  };
+
+  /** Follows the live results, from the first part of the history on. */
   private listen(): void {
-    const events = new EventSource(`api/v1/results/stream?key=${encodeURIComponent(this.history.key)}`);
-    events.onopen = () => {
-      this.isConnected = true;
+    if (this.isListening) {
+      return;
+    }
+    this.isListening = true;
+    const changed = (isConnected: boolean) => {
+      this.isConnected = isConnected;
       this.describeLive();
       // What came between the first part and the stream.
-      this.refresh();
+      isConnected && this.refresh();
     };
-    events.onmessage = () => this.refresh();
-    events.onerror = () => {
-      this.isConnected = false;
-      this.describeLive();
-    };
-    this.view.finally(() => events.close());
+    listen(this.view, this.history.key, changed, () => this.refresh());
   }
 
   /** Reads what is new, once for a burst of events. */
   private refresh(): void {
     clearTimeout(this.due);
-    this.due = window.setTimeout(() => this.guard(() => this.readNew()), SETTLE);
+    // After a failure the retry reads what comes until then.
+    this.due = window.setTimeout(() => this.retries.isWaiting(this.readNew) || this.guard(this.readNew), SETTLE);
   }
 
-  private async readNew(): Promise<void> {
+  private readonly readNew = async (): Promise<void> => {
     if (this.history.isLive) {
       await this.history.readNew();
       this.show();
     }
-  }
+  };
+
+  private readonly showRaw = () => this.readRaw();
 
   private describeLive(): void {
     const text = this.history.isLive ? "live" : "an earlier range";
@@ -225,14 +231,12 @@ class ObjectView {
     rows.sort((a, b) => b.point[0] - a.point[0]);
     const found = withRest(rows, MAX_LISTED, ({ point, series }) => anomalyRow(point, series, this.view.now, (zoomed) => this.choose(zoomed)));
     const none = h("tr", {}, h("td", { colspan: 7, class: "empty" }, "No anomaly in view."));
-    replaceChildren(this.anomalies, rows.length === 0 ? [none] : found);
-    this.empty.hidden = this.panels.size > 0;
-    setText(
-      this.empty,
-      `No result of this object in what was read. Its first window may still be open, a detector may be in its warm-up, or the name may be misspelt.`,
-    );
+    replaceChildren(this.anomalies, rows.length > 0 ? found : this.history.hasPart ? [none] : []);
+    this.empty.hidden = this.panels.size > 0 || !this.history.hasPart;
+    const why = "Its first window may still be open, a detector may be in its warm-up, or the name may be misspelt.";
+    setText(this.empty, `No result of this object in what was read. ${why}`);
     setText(this.coverage, this.history.coverage());
-    this.older.hidden = this.history.isWhole;
+    this.older.hidden = this.history.isWhole || !this.history.hasPart;
   }
 
   /** The first and the last time of all points, in seconds. */

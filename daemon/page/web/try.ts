@@ -5,6 +5,7 @@ import { Chart } from "./chart";
 import { append, h, setText } from "./dom";
 import { count, uveName } from "./format";
 import { menu } from "./menu";
+import { type Work, Retries } from "./retry";
 import { link, replace } from "./route";
 import { legend } from "./samples";
 import { type View, alertBox } from "./view";
@@ -22,8 +23,8 @@ class TryView {
   private readonly alert = alertBox();
   private readonly input = h("input", { id: "annotation", class: "mono", spellcheck: "false", autocomplete: "off", autocapitalize: "off", maxlength: 1024, "aria-describedby": "mistake", oninput: () => this.later() });
   private readonly period = h("input", { id: "period", type: "number", min: 1, max: 86_400, value: 60, oninput: () => this.later() });
-  private readonly source = h("select", { id: "source", onchange: () => void this.guard(this.choose()) });
-  private readonly csv = h("textarea", { id: "csv", class: "mono", rows: 8, spellcheck: "false", oninput: () => this.later() });
+  private readonly source = h("select", { id: "source", onchange: () => this.guard(this.choose) });
+  private readonly csv = h("textarea", { id: "csv", class: "mono", rows: 8, spellcheck: "false", oninput: () => this.typed() });
   private readonly mistake = h("div", { id: "mistake", class: "mistake", role: "status" });
   private readonly pipeline = h("ol", { class: "pipeline", "aria-label": "Pipeline" });
   private readonly facts = h("dl", { class: "facts" });
@@ -33,9 +34,13 @@ class TryView {
   private readonly chart = new Chart("Result of the annotation", () => undefined);
   private readonly key = h("p", { class: "legend" });
   private timer: number | undefined;
+  private choosing = new AbortController();
   private running = new AbortController();
+  private readonly retries: Retries;
 
-  constructor(private readonly view: View) {}
+  constructor(private readonly view: View) {
+    this.retries = new Retries(view, this.alert.show, (work) => this.guard(work));
+  }
 
   start(): void {
     const parameters = this.view.route.parameters;
@@ -72,19 +77,15 @@ class TryView {
       this.running.abort();
       this.chart.end();
     });
-    void this.guard(this.begin());
+    this.guard(this.begin);
   }
 
-  private async guard(work: Promise<void>): Promise<void> {
-    try {
-      await work;
-      this.alert.show("");
-    } catch (error) {
-      this.view.fail(error, this.alert.show);
-    }
+  /** Runs work; what fails runs again. */
+  private guard(work: Work): void {
+    void this.retries.run(work);
   }
 
-  private async begin(): Promise<void> {
+  private readonly begin = async (): Promise<void> => {
     const [entries, loud] = await Promise.all([
       get<Entry[]>("api/v1/annotations/menu", this.view.signal),
       get<Loud[]>("api/v1/loudest?limit=50", this.view.signal),
@@ -93,12 +94,12 @@ class TryView {
       ...menu(entries, (annotation) => {
         this.input.value = annotation;
         this.input.focus();
-        void this.guard(this.update());
+        this.guard(this.update);
       }),
     );
     this.options(loud);
-    await this.choose();
-  }
+    this.guard(this.choose);
+  };
 
   /** The series to choose: the rows below, that of the address, those of the loudest objects. */
   private options(loud: Loud[]): void {
@@ -120,13 +121,16 @@ class TryView {
     this.source.replaceChildren(h("option", { value: "" }, "the rows below"), ...options);
   }
 
-  /** Takes the recent values of the chosen series as rows. */
-  private async choose(): Promise<void> {
+  /** Takes the recent values of the chosen series as rows, and nothing of one that was chosen before. */
+  private readonly choose = async (): Promise<void> => {
+    this.choosing.abort();
+    this.choosing = new AbortController();
     if (this.source.value === "") {
       this.csv.value ||= example();
     } else {
+      const signal = AbortSignal.any([this.choosing.signal, this.view.signal]);
       const [type = "", name = "", uve, attribute] = JSON.parse(this.source.value) as string[];
-      const history = await get<History>(objectPath("api/v1/history", type, name), this.view.signal);
+      const history = await get<History>(objectPath("api/v1/history", type, name), signal);
       const series = history.series.find((one) => one.uve === uve && one.attribute === attribute);
       const points = series?.points ?? [];
       const rows = points.flatMap(([start, , value]) => (value === null ? [] : [`${new Date(start / 1000).toISOString().replace(".000Z", "Z")},${value}`]));
@@ -136,15 +140,22 @@ class TryView {
         this.period.value = String(Math.round(window));
       }
     }
-    await this.update();
+    this.guard(this.update);
+  };
+
+  /** The rows are those that are typed, and not those of a series that come later. */
+  private typed(): void {
+    this.choosing.abort();
+    this.retries.forget(this.choose);
+    this.later();
   }
 
   private later(): void {
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => void this.guard(this.update()), PAUSE);
+    this.timer = window.setTimeout(() => this.guard(this.update), PAUSE);
   }
 
-  private async update(): Promise<void> {
+  private readonly update = async (): Promise<void> => {
     this.running.abort();
     this.running = new AbortController();
     const signal = AbortSignal.any([this.running.signal, this.view.signal]);
@@ -168,7 +179,7 @@ class TryView {
     const path = `api/v1/annotations/run?${query}&period=${encodeURIComponent(this.period.value)}`;
     const response = await request(path, { method: "POST", body: this.csv.value, signal });
     this.result((await response.json()) as Run, explanation);
-  }
+  };
 
   private address(): string {
     const { parameters } = this.view.route;

@@ -51,10 +51,14 @@ export class View {
 
   /** Shows an error, unless the view has ended, or nobody wanted the answer any more. */
   fail(error: unknown, failed: (text: string) => void): void {
-    const isEnded = error instanceof DOMException && error.name === "AbortError";
-    if (!this.signal.aborted && !isEnded) {
-      failed(error instanceof Error ? error.message : String(error));
+    if (!this.isUnwanted(error)) {
+      failed(errorText(error));
     }
+  }
+
+  /** Whether an error is that of a request whose answer nobody wanted any more. */
+  isUnwanted(error: unknown): boolean {
+    return this.signal.aborted || (error instanceof DOMException && error.name === "AbortError");
   }
 
   /** Calls `work` with each new status. */
@@ -76,6 +80,10 @@ export class View {
     this.timers.forEach((timer) => clearInterval(timer));
     this.atEnd.forEach((work) => work());
   }
+}
+
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** A place for an error, with a way to show and to hide it. */

@@ -1,0 +1,313 @@
+//! The page after failed and late answers: it tries again at a bounded rate, has each window once, and keeps what was
+//! chosen meanwhile.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+
+use serde_json::json;
+use support::broker::free_ports;
+use support::browser::Browser;
+use support::{Daemon, line};
+use tempfile::TempDir;
+
+const MINUTE: u64 = 60_000_000;
+const START: u64 = 1_488_000_000_000_000;
+const WINDOWS: u64 = 90;
+const SUM: &str = "AggProxySum-UveVirtualNetworkAgent-egress_flow_count";
+const OBJECT: &str = "#/object/virtual-network/a";
+
+/// Silence closes no window: their number is that of the minutes.
+const SETTINGS: [&str; 5] = [
+    "aggregation.allowed_lateness=0s",
+    "aggregation.idle_timeout=1d",
+    "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum",
+    "log.partitions=1",
+    "workers.threads=1",
+];
+
+fn start(data: &TempDir, more: &[&str]) -> Daemon {
+    Daemon::start(data.path(), &[&SETTINGS, more].concat())
+}
+
+/// Sends one value of each of two objects in a minute, which closes the windows of the minute before.
+fn minute(daemon: &Daemon, minute: u64) {
+    let values = ["a", "ab"].map(|name| line(name, "egress_flow_count", START + minute * MINUTE, 5 + minute));
+    let (status, answer) = daemon.post(values.concat().as_bytes(), None).unwrap();
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// A daemon with an hour and a half of windows.
+fn daemon(data: &TempDir, more: &[&str]) -> Daemon {
+    let daemon = start(data, more);
+    (0..=WINDOWS).for_each(|number| minute(&daemon, number));
+    daemon.wait_until_applied();
+    daemon
+}
+
+/// A page whose requests are in `sent`. One for which `answer` returns something gets that instead of the daemon's
+/// answer; `late` is the daemon's answer, but not before `release` is called.
+fn page(daemon: &Daemon) -> Browser {
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    browser.wait("document.querySelector('#health').textContent === 'Ready'");
+    browser.run(
+        "window.sent = []; window.answer = () => undefined; const own = window.own = window.fetch; \
+         window.held = new Promise((resolve) => { window.release = resolve; }); \
+         window.late = (path, init) => new Promise((resolve, reject) => { \
+           init?.signal?.addEventListener('abort', () => reject(init.signal.reason)); \
+           window.held.then(() => init?.signal?.aborted || resolve(own(path, init))); }); \
+         window.fetch = (path, init) => { \
+           window.sent.push({ path, signal: init?.signal }); \
+           return window.answer(path, init) ?? own(path, init); }; done(null);",
+    );
+    browser
+}
+
+/// Goes to a view without a load of the page.
+fn visit(browser: &Browser, hash: &str) {
+    browser.run(&format!("location.hash = '{hash}'; done(null);"));
+}
+
+/// An expression: the requests whose path has a text.
+fn sent(part: &str) -> String {
+    format!("window.sent.filter(({{ path }}) => path.includes('{part}'))")
+}
+
+/// The chart of all that was read has so many values.
+#[track_caller]
+fn has_values(browser: &Browser, count: u64) {
+    browser.click("[title='Everything that was read']");
+    browser.wait(&format!("document.querySelector('.readout').textContent === '{count} values, 0 anomalies in view'"));
+}
+
+/// The newest window is that of a minute.
+#[track_caller]
+fn has_newest(browser: &Browser, minute: u64) {
+    browser.wait(&format!("document.querySelector('.newest').textContent.startsWith('{} ')", 5 + minute));
+}
+
+const ALERT: &str = "document.querySelector('.alert')";
+const COVERAGE: &str = "document.querySelector('.coverage p').textContent";
+
+#[test]
+fn a_failed_part_of_a_history_is_read_again_and_each_window_is_there_once() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let refused =
+        |status: u16| format!("Promise.resolve(new Response('{{\"error\":\"busy\"}}', {{ status: {status} }}))");
+    let failures = [refused(429), refused(503), "Promise.reject(new TypeError('connection refused'))".to_owned()];
+    for (number, failure) in (0..).zip(failures) {
+        let browser = page(&daemon);
+        browser.run(&format!(
+            "let failures = 1; \
+             window.answer = (path) => path.includes('&from=') && failures-- > 0 ? {failure} : undefined; done(null);"
+        ));
+        visit(&browser, OBJECT);
+        browser.wait(&format!("{COVERAGE}.startsWith('Complete for windows from')"));
+        browser.wait(&format!("{ALERT}.hidden && document.querySelector('.live').textContent === 'live'"));
+        browser.click(".coverage button");
+        browser.wait(&format!("{COVERAGE} === 'All that the log has.'"));
+        has_values(&browser, WINDOWS + number);
+        minute(&daemon, WINDOWS + number + 1);
+        has_newest(&browser, WINDOWS + number);
+        has_values(&browser, WINDOWS + number + 1);
+        assert_eq!(browser.console(), Vec::<String>::new());
+    }
+    daemon.stop();
+}
+
+#[test]
+fn results_that_come_before_the_first_part_of_a_range_are_there_once() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    let second = |minute: u64| START / 1_000_000 + minute * 60;
+    visit(&browser, &format!("{OBJECT}?from={}&to={}", second(10), second(20)));
+    let live = "document.querySelector('.live').textContent";
+    browser.wait(&format!("{live} === 'an earlier range'"));
+    // Live results are wanted, but the first part with them fails, and so does its repetition.
+    browser.run(
+        "let failures = 2; window.answer = (path) => path.includes('&from=') && failures-- > 0 \
+         ? Promise.resolve(new Response('busy', { status: 503 })) : undefined; done(null);",
+    );
+    browser.click("[title='Follow the newest 1 h']");
+    browser.wait(&format!("!{ALERT}.hidden"));
+    minute(&daemon, WINDOWS + 1);
+    browser.wait(&format!("{ALERT}.hidden && {live} === 'live'"));
+    has_newest(&browser, WINDOWS);
+    browser.click(".coverage button");
+    browser.wait(&format!("{COVERAGE} === 'All that the log has.'"));
+    has_values(&browser, WINDOWS + 1);
+    assert_eq!(browser.value(&format!("{}.length", sent("after=0"))), json!(0));
+    // An answer that begins earlier than what was asked for.
+    browser.run(
+        "window.answer = (path, init) => path.includes('after=') \
+         ? window.own(path.replace(/after=\\d+/, 'after=0'), init) : undefined; done(null);",
+    );
+    minute(&daemon, WINDOWS + 2);
+    has_newest(&browser, WINDOWS + 1);
+    has_values(&browser, WINDOWS + 2);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn a_range_that_is_chosen_before_the_first_answer_is_read_and_nothing_is_claimed_until_then() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    browser.run(
+        "window.answer = (path, init) => path.includes('&from=') ? window.late(path, init) : undefined; done(null);",
+    );
+    visit(&browser, OBJECT);
+    browser.wait(&format!("{}.length === 1", sent("&from=")));
+    browser.click("[title='Follow the newest 24 h']");
+    browser.wait("location.hash.endsWith('last=86400')");
+    browser.wait(&format!("{}.length === 2", sent("&from=")));
+    let claims = "document.querySelector('main').innerText.match(/No result|No anomaly|Read older|Complete/)";
+    assert_eq!(browser.value(claims), json!(null));
+    browser.run("window.release(); done(null);");
+    let readout = format!("'{WINDOWS} values, 0 anomalies in view'");
+    browser.wait(&format!("document.querySelector('.readout').textContent === {readout}"));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn views_that_are_opened_while_the_daemon_is_down_are_there_when_it_is_back() {
+    let data = TempDir::new().unwrap();
+    let [port] = free_ports();
+    let listen = format!("http.listen=127.0.0.1:{port}");
+    let first = daemon(&data, &[&listen]);
+    let browser = page(&first);
+    first.stop();
+    let fails = || browser.wait(&format!("{ALERT}.textContent.endsWith('the page tries again.') && !{ALERT}.hidden"));
+    visit(&browser, OBJECT);
+    fails();
+    let second = start(&data, &[&listen]);
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    browser.wait(&format!("{ALERT}.hidden"));
+    has_newest(&browser, WINDOWS - 1);
+    second.stop();
+    visit(&browser, "#/try");
+    fails();
+    let third = start(&data, &[&listen]);
+    browser.wait("document.querySelectorAll('.menu details').length === 4");
+    browser.wait(
+        "/^\\d+ periods with a result/.test(document.querySelector('[aria-labelledby=run] [role=status]').textContent)",
+    );
+    browser.wait(&format!("{ALERT}.hidden"));
+    drop(browser);
+    third.stop();
+}
+
+#[test]
+fn retries_wait_longer_each_time_or_as_long_as_the_answer_wants_and_end_with_the_view() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    // The pauses of the timers that run.
+    browser.run(
+        "const [set, clear] = [window.setTimeout, window.clearTimeout]; window.pauses = new Map(); \
+         window.setTimeout = (work, pause) => { \
+           const id = set(() => { window.pauses.delete(id); work(); }, pause); \
+           window.pauses.set(id, pause); return id; }; \
+         window.clearTimeout = (id) => { window.pauses.delete(id); clear(id); }; \
+         window.headers = {}; window.answer = (path) => path.includes('/history/') ? Promise.resolve(new Response( \
+           '{\"error\":\"busy\"}', { status: 503, headers: window.headers })) : undefined; done(null);",
+    );
+    let pauses = |from: u64, to: u64| {
+        format!("[...window.pauses.values()].filter((pause) => pause >= {from} && pause <= {to}).length")
+    };
+    visit(&browser, OBJECT);
+    browser.wait(&format!("{} === 1", pauses(2_000, 2_500)));
+    browser.wait(&format!("{ALERT}.textContent === 'busy'"));
+    browser.wait(&format!("{} === 1", pauses(4_000, 5_000)));
+    browser.run("window.headers = { 'retry-after': '40' }; done(null);");
+    browser.wait(&format!("{} === 1 && {} === 1", pauses(40_000, 50_000), pauses(1_000, 1_000_000)));
+    assert_eq!(browser.value(&format!("{}.length", sent("/history/"))), json!(3));
+    visit(&browser, "#/");
+    browser.wait("document.querySelector('.tiles') !== null");
+    assert_eq!(browser.value(&pauses(1_000, 1_000_000)), json!(0));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn live_results_come_once_the_daemon_has_room_for_their_stream() {
+    let data = TempDir::new().unwrap();
+    // One for each address.
+    let daemon = daemon(&data, &["http.max_streams=2"]);
+    let mut other = TcpStream::connect(daemon.address()).unwrap();
+    other.write_all(b"GET /api/v1/results/stream HTTP/1.0\r\nhost: x\r\n\r\n").unwrap();
+    let mut status = String::new();
+    BufReader::new(other.try_clone().unwrap()).read_line(&mut status).unwrap();
+    assert!(status.contains("200"), "{status}");
+    let browser = page(&daemon);
+    visit(&browser, OBJECT);
+    let live = "document.querySelector('.live').textContent";
+    browser.wait(&format!("{live} === 'not live: connecting again'"));
+    other.shutdown(std::net::Shutdown::Both).unwrap();
+    // The daemon sees that the other one is gone when it has something to write.
+    (1..=3).for_each(|number| minute(&daemon, WINDOWS + number));
+    browser.wait(&format!("{live} === 'live'"));
+    minute(&daemon, WINDOWS + 4);
+    has_newest(&browser, WINDOWS + 3);
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_values_of_a_series_do_not_replace_those_that_were_chosen_after_it() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    browser.run(
+        "window.answer = (path, init) => path.includes('/history/') ? window.late(path, init) : undefined; done(null);",
+    );
+    visit(&browser, &format!("#/try?type=virtual-network&name=a&uve={SUM}&attribute=value"));
+    browser.wait(&format!("{}.length === 1", sent("/history/")));
+    browser.click("#source option[value='']");
+    browser.wait(&format!("{}[0].signal.aborted", sent("/history/")));
+    let rows = "document.querySelector('#csv').value";
+    browser.wait(&format!("{rows}.startsWith('timestamp,value\\n2017-02-25T05:20:00Z,')"));
+    browser.click("#source option:nth-child(2)");
+    browser.wait(&format!("{}.length === 2", sent("/history/")));
+    browser.enter("#csv", "2017-02-25T05:20:00Z,7");
+    browser.wait(&format!("{}[1].signal.aborted", sent("/history/")));
+    browser.run("window.release(); done(null);");
+    browser.wait("document.querySelector('[aria-labelledby=run] [role=status]').textContent.startsWith('1 period ')");
+    assert_eq!(browser.value(rows), json!("2017-02-25T05:20:00Z,7"));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn a_search_before_the_first_answer_keeps_the_type_and_the_uve_of_the_address() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    browser.run(
+        "window.answer = (path, init) => path === 'analytics/uves' ? window.late(path, init) : undefined; done(null);",
+    );
+    visit(&browser, &format!("#/objects?type=virtual-networks&uve={SUM}"));
+    browser.wait(&format!("{}.length > 0", sent("analytics/uves")));
+    browser.enter("#search", "ab");
+    browser.wait("/[?&]q=ab/.test(location.hash)");
+    let chosen = "['type', 'uve'].map((name) => new URLSearchParams(location.hash.split('?')[1]).get(name))";
+    assert_eq!(browser.value(chosen), json!(["virtual-networks", SUM]));
+    browser.run("window.release(); done(null);");
+    browser.wait("document.querySelector('form [role=status]').textContent === '1 of 2 rows'");
+    assert_eq!(browser.value(chosen), json!(["virtual-networks", SUM]));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}

@@ -29,7 +29,8 @@ deb: ## The Debian package, in target/packaging
 book: ## The book, in target/book
 	command -v mdbook >/dev/null || $(CARGO) install --locked mdbook --no-default-features
 	docs/pictures
-	mdbook build docs
+	docs/resolve book target/book-source
+	mdbook build target/book-source --dest-dir "$(CURDIR)/target/book"
 
 bench: ## Micro-benchmarks, then the whole job with its records per core-second and bytes per object
 	$(CARGO) bench -p benches

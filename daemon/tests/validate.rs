@@ -123,6 +123,14 @@ fn files_of_proxy_types_and_the_list_are_checked() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_not_quoted() {
+    let text = "[log]\ndata_dir = \"$DIR/data\"\n[aggregation]\nschema_files = [\"$DIR/shadow\"]\n";
+    let shown = problems(text, &[("shadow", "root:hunter2:19000:0\nhunter3 = \"hunter4\"\n")]);
+    assert!(shown.contains("shadow:1:") && shown.contains("does not define proxy types"), "{shown}");
+    assert!(!shown.contains("hunter") && shown.contains("name ends in .sandesh"), "{shown}");
+}
+
+#[test]
 fn own_proxy_types_can_be_listed() {
     let own = r#"
 struct Mine {

@@ -231,7 +231,9 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
     let (found, directory) = (found.trim(), directory.display());
     let is_multiple = found.parse().is_ok_and(|found: u16| partitions > found && partitions.is_multiple_of(found));
     let makes = match is_multiple {
-        true => format!(": `derived-statsd migrate --partitions {partitions} {directory} NEW` makes one of this one"),
+        true => format!(
+            ": `derived-statsd migrate --partitions {partitions} --config FILE {directory} NEW` makes one of this one"
+        ),
         false => String::new(),
     };
     anyhow::ensure!(

@@ -29,7 +29,8 @@ deb: ## The Debian package, in target/packaging
 book: ## The book, in target/book
 	command -v mdbook >/dev/null || $(CARGO) install --locked mdbook --no-default-features
 	docs/pictures
-	mdbook build docs
+	docs/resolve book target/book-source
+	mdbook build target/book-source --dest-dir "$(CURDIR)/target/book"
 
 bench: ## Micro-benchmarks, then the whole job with its records per core-second and bytes per object
 	$(CARGO) bench -p benches
@@ -45,7 +46,7 @@ compare: ## The same job on this project and its peers, with a table of ratios; 
 # Seeds of the fault runs in the full test.
 SEEDS ?= 200
 
-test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, a Collector and a Telegraf, the detectors, then half an hour of fuzzing
+test-full: test ## `test`, `lint` with all its tools, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, a Collector and a Telegraf, the detectors, then half an hour of fuzzing
 	DERIVED_STATSD_FAULT_SEEDS=$(SEEDS) $(CARGO) test -p daemon --all-features --test faults --test torn \
 		--test reconfigure_faults --test disk_faults --test source_faults
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon-kafka --all-features --lib simulator
@@ -59,6 +60,12 @@ test-full: test ## `test`, the fault runs with many more seeds (SEEDS=1000), on 
 	PAGE_TEST_OBJECTS=100000 $(CARGO) test -p daemon --all-features --test page very_many_objects
 	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon-view --all-features --lib bytes_of_a_history
 	benches/detect --quick
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	command -v mdbook >/dev/null || $(CARGO) install --locked mdbook --no-default-features
+	command -v actionlint >/dev/null || ! command -v go >/dev/null || \
+		GOBIN="$(CURDIR)/target/go" go install github.com/rhysd/actionlint/cmd/actionlint@latest
+	PATH="$$PATH:$(CURDIR)/target/go" .ci/lint
+	docs/pictures
 	packaging/test-deb
 	packaging/test-journey target/packaging/derived-statsd_*.deb
 	packaging/test-archive

@@ -53,6 +53,7 @@ use self::sections::{LogSection, Logging, Shutdown, Sinks, Workers};
 pub(crate) use self::effective::{ChangedKey, Effective, is_changed_while_running};
 pub(crate) use self::load::{HiddenKey, Loaded, Sources, Survey, load, survey};
 pub(crate) use self::problem::Problems;
+pub(crate) use self::ranges::most;
 pub(crate) use self::sections::{Aggregation, Http, ListenAddress, ListenerConfig, LogFormat, LogKind, Role};
 pub(crate) use self::streams::Streams;
 

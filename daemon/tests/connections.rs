@@ -240,3 +240,60 @@ fn a_stop_does_not_wait_for_bodies_that_do_not_come() {
     assert!(answer.contains("503"), "{answer}");
     drop(half);
 }
+
+#[test]
+fn a_head_that_is_too_long_gets_431_or_414() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &[]);
+    let get = |target: &str, headers: &str| {
+        rest(&mut connect(
+            daemon.address(),
+            &format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n"),
+        ))
+    };
+    let numbered = |count: usize| (0..count).map(|at| format!("x-{at}: 1\r\n")).collect::<String>();
+    // Two are there already.
+    assert!(get("/healthz", &numbered(98)).starts_with("HTTP/1.1 200"));
+    assert!(get("/healthz", &numbered(99)).starts_with("HTTP/1.1 431"));
+    let long = |bytes: usize| format!("x: {}\r\n", "a".repeat(bytes));
+    assert!(get("/healthz", &long(60_000)).starts_with("HTTP/1.1 200"));
+    assert!(get("/healthz", &long(128 * 1024)).starts_with("HTTP/1.1 431"));
+    let path = |bytes: usize| format!("/healthz?{}", "a".repeat(bytes));
+    assert!(get(&path(60_000), "").starts_with("HTTP/1.1 200"));
+    // By how much of it is there when the server reads.
+    let answer = get(&path(65_536), "");
+    assert!(["HTTP/1.1 414", "HTTP/1.1 431"].iter().any(|status| answer.starts_with(status)), "{answer}");
+    assert_eq!(daemon.get("/healthz").0, 200);
+    daemon.stop();
+}
+
+#[test]
+fn requests_with_samples_beyond_the_limit_get_429_with_the_setting() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &["http.max_in_flight=1"]);
+    // Small enough to need no space for incomplete bodies.
+    let body = line("a", "egress_flow_count", START, 1).repeat(400);
+    assert!(body.len() < 64 * 1024, "{}", body.len());
+    let refused = std::sync::Mutex::new(None);
+    let is_over = || refused.lock().unwrap().is_some();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                // One at a time is worked on; the limit of the test ends it if none is ever refused.
+                for _ in 0..1000 {
+                    match daemon.post(body.as_bytes(), None) {
+                        _ if is_over() => break,
+                        Some((429, answer)) if answer.contains("share of http.max_in_flight, 1") => {
+                            *refused.lock().unwrap() = Some(answer);
+                        }
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    let refused = refused.into_inner().unwrap().expect("a request is refused");
+    assert!(refused.contains("retry after a second"), "{refused}");
+    assert_eq!(daemon.post(line("a", "egress_flow_count", START, 1).as_bytes(), None).unwrap().0, 200);
+    daemon.stop();
+}

@@ -564,3 +564,32 @@ fn commands_send_the_token_of_a_file() {
     assert_eq!(binary::run(&["health", "--url", &url, "--token-file", &token], "").code, Some(0));
     daemon.stop();
 }
+
+#[test]
+fn an_administrator_can_send_files_of_the_daemon_out_and_gets_no_text_of_others() {
+    let configured = Configured::new(&[SUM]);
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let file = configured.path().join("any-file");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    // A file that is none of proxy types is not quoted in the answer.
+    let schema = text(&[SUM]).replace("period = 10", &format!("period = 10\nschema_files = [{file:?}]"));
+    let (status, answer) = configured.post(&daemon, &schema);
+    assert!(status == 400 && answer.to_string().contains("does not define proxy types"), "{answer}");
+    assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    // As the token of a server of one's own, it is sent to that.
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let sink = text(&[SUM]) + &format!("[sinks.remote_write]\nurl = \"{url}\"\ntoken_file = {file:?}\n");
+    let (status, answer) = configured.post(&daemon, &sink);
+    assert_eq!(status, 200, "{answer}");
+    let received = std::thread::spawn(move || {
+        let mut lines = BufReader::new(server.accept().unwrap().0).lines().map_while(Result::ok);
+        lines.find(|line| line.to_lowercase().starts_with("authorization:"))
+    });
+    for batch in batches(4) {
+        assert_eq!(configured.ask(&daemon, "POST", "/api/v1/samples", &batch).unwrap().0, 200);
+    }
+    assert!(received.join().unwrap().unwrap().ends_with("Bearer hunter2"));
+    daemon.stop();
+}

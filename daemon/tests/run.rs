@@ -484,3 +484,56 @@ fn two_vrouters_with_counters_under_one_key_add_up_to_their_increases_over_a_kil
         .collect();
     assert_eq!(sums, [20, 40, 40, 40, 40, 40, 40, 40, 40, 40, 40]);
 }
+
+/// Whatever is in a directory, with it.
+fn everything(path: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    let below = entries.flat_map(|entry| everything(&entry.unwrap().path()));
+    below.chain([path.to_owned()]).collect()
+}
+
+#[test]
+fn the_data_directory_is_for_its_owner_alone_and_an_open_one_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let start = || {
+        let command = support::command("run", &data, &SETTINGS);
+        // As a shell has it, which lets everybody read what is created.
+        let mut open = std::process::Command::new("sh");
+        open.args(["-c", "umask 022 && exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+        open.env("RUST_LOG", "info").env("NO_COLOR", "1");
+        Daemon::spawn(open).expect("the daemon starts")
+    };
+    let daemon = start();
+    assert_eq!(daemon.post(thirty_six("a", 0..2).as_bytes(), None).unwrap().0, 200);
+    daemon.wait_until_applied();
+    let warning = "Other users of this machine may read the data directory";
+    assert!(!daemon.stop().contains(warning));
+    let found = everything(&data);
+    assert!(found.len() > 6, "{found:?}");
+    for path in found {
+        let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has {mode:o}", path.display());
+    }
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let daemon = start();
+    daemon.wait_until_said(warning);
+    daemon.stop();
+    assert_eq!(data.metadata().unwrap().permissions().mode() & 0o777, 0o755, "its owner may have wanted it");
+}
+
+#[test]
+fn a_loopback_listener_without_tokens_lets_every_user_of_the_machine_read_and_write() {
+    let data = TempDir::new().unwrap();
+    let daemon = Daemon::start(data.path(), &SETTINGS);
+    // None of these requests has credentials.
+    assert_eq!(daemon.post(thirty_six("a", 0..2).as_bytes(), None).unwrap().0, 200);
+    for path in ["/analytics/uves", "/api/v1/config", "/metrics"] {
+        assert_eq!(daemon.get(path).0, 200, "{path}");
+    }
+    // What changes the configuration needs a token in any case.
+    let (status, body) = daemon.post_to("/api/v1/config", b"", None).unwrap();
+    assert!(status == 403 && body.contains("http.tokens_file"), "{status} {body}");
+    daemon.stop();
+}

@@ -123,6 +123,40 @@ fn files_of_proxy_types_and_the_list_are_checked() {
 }
 
 #[test]
+fn a_file_of_another_kind_is_not_quoted() {
+    let text = "[log]\ndata_dir = \"$DIR/data\"\n[aggregation]\nschema_files = [\"$DIR/shadow\"]\n";
+    let shown = problems(text, &[("shadow", "root:hunter2:19000:0\nhunter3 = \"hunter4\"\n")]);
+    assert!(shown.contains("shadow:1:") && shown.contains("does not define proxy types"), "{shown}");
+    assert!(!shown.contains("hunter") && shown.contains("name ends in .sandesh"), "{shown}");
+}
+
+#[test]
+fn the_settings_that_size_prints_are_valid() {
+    let sizes = [
+        "--objects 1 --rate 1",
+        "--objects 100000 --rate 5000",
+        "--objects 100000 --streams 4 --rate 20000 --annotation 1.DSSum-raw:DSAnomaly:Seasonal --retention 7d",
+        "--objects 10000000 --rate 1000000",
+        "--objects 10000000 --rate 1000000 --log kafka",
+        "--objects 1000000 --rate 10 --period 1s --retention 30d",
+        "--objects 10 --rate 1000000 --retention 1s",
+    ];
+    for size in sizes {
+        let run = binary::run(&["size"].into_iter().chain(size.split(' ')).collect::<Vec<_>>(), "");
+        assert_eq!(run.code, Some(0), "{size}: {}", run.stderr);
+        // `key = number`, wherever it stands in the text.
+        let words: Vec<_> = run.stdout.split_whitespace().collect();
+        let settings = words.windows(3).filter(|words| words[1] == "=");
+        let settings: Vec<_> =
+            settings.map(|words| format!("{} = {}\n", words[0], words[2].trim_end_matches([',', ';']))).collect();
+        let wanted = if size.contains("kafka") { 2 } else { 8 };
+        assert_eq!(settings.len(), wanted, "{size}: {}", run.stdout);
+        let valid = validate(&(settings.concat() + "log.data_dir = \"$DIR/data\"\n"), &[]);
+        assert_eq!(valid.code, Some(0), "{size}: {}", valid.stderr);
+    }
+}
+
+#[test]
 fn own_proxy_types_can_be_listed() {
     let own = r#"
 struct Mine {

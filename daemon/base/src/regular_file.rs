@@ -1,14 +1,34 @@
 //! Regular files, opened without waiting: to open a pipe waits for its other end, which may never come.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Error, ErrorKind, Read as _, Result};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// Opens a file with these options, if it is a regular file, also behind links, or is created.
+/// The mode of what is created here: for its owner alone, whatever the umask. The data directory has what senders and
+/// readers may need tokens for.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Creates a directory for its owner alone, and those above it as the umask has it. One that exists stays as it is.
+///
+/// # Errors
+///
+/// That of the file system, also if it is not a directory.
+pub fn create_directory(path: &Path) -> Result<()> {
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+        Err(_) if path.is_dir() => Ok(()),
+        created => created,
+    }
+}
+
+/// Opens a file with these options, if it is a regular file, also behind links, or is created, for its owner alone.
 ///
 /// # Errors
 ///
@@ -16,7 +36,7 @@ use rustix::io::Errno;
 pub fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
     let not_regular = || Error::new(ErrorKind::InvalidInput, "it is not a regular file");
     // Has no effect on a regular file.
-    let file = match options.custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
+    let file = match options.mode(FILE_MODE).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
         Err(error) if error.kind() == ErrorKind::IsADirectory => return Err(not_regular()),
         // A pipe without a reader, or a socket.
         Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => return Err(not_regular()),
@@ -91,6 +111,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_created_is_for_its_owner_alone_and_what_exists_stays() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mode = |name: &str| path(name).metadata().unwrap().permissions().mode() & 0o777;
+        create_directory(&path("above/data")).unwrap();
+        create(&path("above/data/file")).unwrap();
+        assert_eq!((mode("above/data"), mode("above/data/file")), (0o700, 0o600));
+        std::fs::set_permissions(path("above/data"), std::fs::Permissions::from_mode(0o750)).unwrap();
+        create_directory(&path("above/data")).unwrap();
+        assert_eq!(mode("above/data"), 0o750);
+        assert!(create_directory(&path("above/data/file")).is_err());
     }
 
     #[test]

@@ -6,5 +6,5 @@ pub mod file;
 pub mod list;
 mod secret;
 
-pub use self::address::servers;
+pub use self::address::{servers, without_path};
 pub use self::secret::Secret;

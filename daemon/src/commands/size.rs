@@ -13,9 +13,13 @@ use derived_stats::column::{DownstreamColumn, InlineColumn, WindowColumn};
 use derived_stats::{Context, Number, Registry, SourceId, Spec, ValueType};
 
 use self::measured::*;
-use super::print::{print, refuse};
+use super::print::{USAGE, message, print, refuse};
+use crate::config;
 
 const MIB: u64 = 1024 * 1024;
+
+/// How many times `max_results_bytes` the results may have while a sink is down.
+const HARD_LIMIT: u64 = 2;
 
 /// Objects of a column that is measured.
 const OBJECTS: usize = 64;
@@ -64,7 +68,7 @@ struct StateBytes {
     seen: BTreeSet<String>,
 }
 
-/// Prints the size. The exit code is 2 for a bad annotation.
+/// Prints the size. The exit code is 2 for a bad annotation, and for a size that no daemon can have.
 ///
 /// # Errors
 ///
@@ -77,7 +81,12 @@ pub(crate) fn run(args: &SizeArgs, registry: &Registry) -> anyhow::Result<ExitCo
             Err(error) => return Ok(refuse(&error)),
         }
     }
-    print(&Size::new(args, &states).text(args)).context("write to standard output")?;
+    let size = Size::new(args, &states);
+    if let Some(problem) = size.beyond(args) {
+        message(format_args!("{problem}"));
+        return Ok(ExitCode::from(USAGE));
+    }
+    print(&size.text(args)).context("write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -169,8 +178,42 @@ impl Size {
             samples_mib,
             results_mib,
             states_mib,
-            disk_mib: samples_mib + results_mib + states_mib + DISK_FIXED_MIB,
+            disk_mib: samples_mib + HARD_LIMIT * results_mib + states_mib + DISK_FIXED_MIB,
         }
+    }
+
+    /// The settings for it that have a range, with their values.
+    fn settings(&self, args: &SizeArgs) -> Vec<(&'static str, u64)> {
+        let objects = (2 * args.objects.div_ceil(self.partitions)).max(1000);
+        let mut settings = vec![("workers.threads", self.workers), ("aggregation.max_objects_per_partition", objects)];
+        if args.log == LogOfSize::Embedded {
+            let [input, results] = [self.samples_mib, self.results_mib].map(|mib| mib.max(1).saturating_mul(MIB));
+            let age = args.retention.as_secs();
+            settings.extend([
+                ("log.partitions", self.partitions),
+                ("log.retention.max_input_bytes", input),
+                ("log.retention.max_results_bytes", results),
+                ("log.retention.results_hard_limit_bytes", results.saturating_mul(HARD_LIMIT)),
+                ("log.retention.max_input_age_seconds", age),
+                ("log.retention.max_results_age_seconds", age),
+            ]);
+        } else {
+            settings.push(("kafka.partitions", self.partitions));
+        }
+        settings
+    }
+
+    /// Why no daemon can be set up for it, if so.
+    fn beyond(&self, args: &SizeArgs) -> Option<String> {
+        let settings = self.settings(args);
+        let (key, value, most) = settings.into_iter().find_map(|(key, value)| {
+            let most = config::most(key)?;
+            (value > most).then_some((key, value, most))
+        })?;
+        Some(format!(
+            "this needs {key} = {value}, and {most} is the most; divide the objects over several daemons or groups, or \
+             keep less"
+        ))
     }
 
     fn text(&self, args: &SizeArgs) -> String {
@@ -179,8 +222,7 @@ impl Size {
             LogOfSize::Embedded => self.keeping_embedded(args),
             LogOfSize::Kafka => self.keeping_on_kafka(args),
         });
-        let limit = (2 * args.objects.div_ceil(self.partitions)).max(1000);
-        lines.push(("limit", format!("aggregation.max_objects_per_partition = {limit}, twice an even share")));
+        lines.push(("limit", format!("{}, twice an even share", self.settings_of(args, "aggregation."))));
         lines.into_iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
     }
 
@@ -207,14 +249,18 @@ impl Size {
     fn keeping_embedded(&self, args: &SizeArgs) -> Vec<(&'static str, String)> {
         let Self { partitions, samples_mib, results_mib, states_mib, disk_mib, .. } = *self;
         let partitions = format!("log.partitions = {partitions}; `derived-statsd migrate` makes more of them later");
-        let disk =
-            format!("{disk_mib} MiB: {samples_mib} of samples, {results_mib} of results, {states_mib} of states");
-        let [input, results] = [samples_mib, results_mib].map(|mib| mib.max(1) * MIB);
-        let age = args.retention.as_secs();
-        let retention = format!(
-            "log.retention.max_input_bytes = {input}, max_results_bytes = {results}, and {age} s for both ages"
+        let disk = format!(
+            "{disk_mib} MiB: {samples_mib} of samples, {results_mib} of results and as much again while a sink is down, \
+             {states_mib} of states"
         );
+        let retention = self.settings_of(args, "log.retention.");
         vec![("partitions", partitions), ("disk", disk), ("retention", retention)]
+    }
+
+    /// The settings of a section as text.
+    fn settings_of(&self, args: &SizeArgs, section: &str) -> String {
+        let settings = self.settings(args).into_iter().filter(|(key, _)| key.starts_with(section));
+        settings.map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
     }
 
     /// What the brokers keep.
@@ -291,6 +337,23 @@ mod tests {
             let arguments = ["size", "--objects", "1", "--rate", "1", "--period", period];
             let error = Command::try_parse_from(arguments).err().expect("it is refused").to_string();
             assert!(error.contains("expected a period of 1s at least"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_the_range_of_a_setting_is_refused_with_the_setting() {
+        let beyond = |arguments: &str| {
+            let args = Command::parse_from(format!("size {arguments}").split_whitespace()).args;
+            Size::new(&args, &StateBytes::default()).beyond(&args)
+        };
+        assert_eq!(beyond("--objects 10000000 --rate 1000000"), None);
+        for (arguments, key) in [
+            ("--objects 10000000000 --rate 1", "log.partitions"),
+            ("--objects 1 --rate 10000000000", "workers.threads"),
+            ("--objects 1 --rate 1000000 --retention 1000d --key-bytes 4096", "max_input_bytes"),
+        ] {
+            let problem = beyond(arguments).unwrap_or_default();
+            assert!(problem.contains(key) && problem.contains("is the most"), "{arguments}: {problem}");
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use daemon_base::setting::without_path;
 use serde::Deserialize as _;
 use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
@@ -20,16 +21,16 @@ const CHANGED_WHILE_RUNNING: [&str; 7] =
 /// Those among them that need one all the same.
 const NEEDS_RESTART: [&str; 1] = ["aggregation.cluster_id"];
 
-/// The URLs whose path may be a credential: those of chat services have a token in it, and a proxy before an Alertmanager
-/// may.
-const SECRET_PATHS: [&str; 3] = ["sinks.webhook.url", "sinks.results_webhook.url", "sinks.alertmanager.url"];
+/// The properties of librdkafka, whose values are shown to nobody.
+const PROPERTIES: &str = "kafka.properties";
 
-/// The keys of which a part is secret.
-const PARTLY_SECRET: [&str; 4] = ["kafka.properties", SECRET_PATHS[0], SECRET_PATHS[1], SECRET_PATHS[2]];
-
-/// Whether the path of the URL in this key is shown to nobody.
+/// Whether the paths of the URLs in this key are shown to nobody.
+///
+/// The path of a server may be a credential: chat services have a token in it, and so may a proxy before any server. So
+/// all keys named `url` or `…_urls` are of this kind, except `page_url`, which receivers of alarms get as a link.
 pub(super) fn has_secret_path(key: &str) -> bool {
-    SECRET_PATHS.contains(&key)
+    let name = key.rsplit('.').next().unwrap_or_default();
+    name == "url" || name == "urls" || name.ends_with("_urls")
 }
 
 /// The value of each key that has one.
@@ -77,15 +78,15 @@ impl Effective {
 
     /// All keys without their secrets, and the keys that are left out for that.
     ///
-    /// A secret is a key of that type, the user, password and query of a URL, the path of the URL of a webhook or an
-    /// Alertmanager, and the value of a property of librdkafka.
+    /// A secret is a key of that type, the user, password and query of a URL, the path of the URL of a server, and the
+    /// value of a property of librdkafka.
     pub(crate) fn shown(&self) -> (Json, Vec<String>) {
         let mut table = self.0.clone();
         let secrets = keys::secrets();
         let hidden = secrets.into_iter().filter(|key| remove(&mut table, key)).collect();
-        for key in PARTLY_SECRET {
-            if let Some(value) = find_mut(&mut table, key) {
-                redact(key, value);
+        for key in keys::all() {
+            if let Some(value) = find_mut(&mut table, &key) {
+                redact(&key, value);
             }
         }
         (json(&mut Value::Table(table)), hidden)
@@ -188,21 +189,13 @@ fn without_value(property: &mut Value) {
     }
 }
 
-/// Hides the secret part of the value of a key.
+/// Hides the secret part of the value of a key, or of each value in its list.
 fn redact(key: &str, value: &mut Value) {
     match value {
-        Value::Array(properties) if key == "kafka.properties" => properties.iter_mut().for_each(without_value),
+        Value::Array(values) => values.iter_mut().for_each(|value| redact(key, value)),
+        Value::String(_) if key == PROPERTIES => without_value(value),
         Value::String(url) if has_secret_path(key) => *url = without_path(url),
         _ => {}
-    }
-}
-
-/// `https://host/…` in place of `https://host/services/token`.
-fn without_path(url: &str) -> String {
-    let start = url.find("://").map_or(0, |at| at + "://".len());
-    match url[start..].find(['/', '?', '#']) {
-        Some(end) => format!("{}/…", &url[..start + end]),
-        None => url.to_owned(),
     }
 }
 
@@ -274,18 +267,64 @@ mod tests {
         let more = "kafka.properties = [\"sasl.password=hunter2\"]\n\
                     sinks.influxdb.url = \"http://me:hunter2@db:8086/x\"\n\
                     sinks.alertmanager.url = \"http://a:9093/hunter2?key=hunter2,hunter2\"\n\
+                    sinks.alertmanager.other_urls = [\"http://b:9093/hunter2\"]\n\
                     sinks.results_webhook.url = \"https://a/services/hunter2\"\n\
                     sinks.webhook.url = \"https://me@chat.example/services/hunter2?key=hunter2\"\n\
                     opserver.servers = [\"https://hunter2@a:8081\"]";
         let (shown, hidden) = effective(&(lines + more)).shown();
         assert!(!shown.to_string().contains("hunter2"), "{shown}");
         assert_eq!(hidden, secrets);
-        assert_eq!(shown["sinks"]["influxdb"]["url"], "http://…@db:8086/x");
+        assert_eq!(shown["sinks"]["influxdb"]["url"], "http://…@db:8086/…");
         assert_eq!(shown["sinks"]["alertmanager"]["url"], "http://a:9093/…");
+        assert_eq!(shown["sinks"]["alertmanager"]["other_urls"][0], "http://b:9093/…");
         assert_eq!(shown["sinks"]["webhook"]["url"], "https://…@chat.example/…");
         assert_eq!(shown["sinks"]["results_webhook"]["url"], "https://a/…");
         assert_eq!(shown["kafka"]["properties"][0], "sasl.password=…");
         assert_eq!(shown["http"]["listen"], "127.0.0.1:8081", "a default");
+    }
+
+    /// The keys whose value in the example is a URL, or has one.
+    fn with_url_in_example() -> Vec<String> {
+        let (mut section, mut found) = (String::new(), Vec::new());
+        for line in DEFAULTS.lines().map(|line| line.trim_start_matches('#').trim()) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = name.to_owned();
+            } else if let Some((name, value)) = line.split_once(" = ")
+                && value.contains("://")
+            {
+                found.push(format!("{section}.{name}"));
+            }
+        }
+        found
+    }
+
+    /// A new setting with a URL is found by its name or its example, and has to be of the kind whose path is hidden.
+    #[test]
+    fn no_key_with_a_url_shows_a_secret_of_it() {
+        // Links for people, a template for a tag, and servers whose URLs have no path.
+        const WITHOUT_SECRET_PATH: &str = "sinks.alertmanager.page_url sinks.webhook.page_url sinks.influxdb.server \
+                                           opserver.servers contiv.nodes contiv.etcd contiv.netmaster";
+        let in_example = with_url_in_example();
+        assert!(in_example.len() > 5, "{in_example:?}");
+        let is_taken = |key: &str, value: &Value| alone(key, value).is_some_and(|it| it != Config::default());
+        let mut seen = Vec::new();
+        for key in keys::all() {
+            let url = Value::String("http://me:hunter1@a:1/hunter2?q=hunter3".to_owned());
+            let mut values = [url.clone(), Value::Array(vec![url])].into_iter();
+            let Some(value) = values.find(|value| is_taken(&key, value)) else { continue };
+            let nest = |inner, name: &str| Value::Table(Table::from_iter([(name.to_owned(), inner)]));
+            let nested = key.rsplit('.').fold(value, nest);
+            let shown = Effective::new(nested.as_table().unwrap()).shown().0.to_string();
+            assert!(!shown.contains("hunter1") && !shown.contains("hunter3"), "{key}: {shown}");
+            if key.contains("url") || in_example.contains(&key) {
+                let may_show = WITHOUT_SECRET_PATH.split(' ').any(|it| it == key);
+                assert!(may_show || !shown.contains("hunter2"), "{key}: {shown}");
+                seen.push(key);
+            }
+        }
+        for key in ["sinks.alertmanager.other_urls", "sinks.influxdb.url", "sinks.redis.url", "sinks.otlp.url"] {
+            assert!(seen.iter().any(|seen| seen == key), "{key}: {seen:?}");
+        }
     }
 
     #[test]
@@ -309,7 +348,7 @@ mod tests {
     fn another_token_in_a_url_is_a_change_without_its_text() {
         let url = |token: &str| effective(&format!("sinks.webhook.url = \"https://chat.example/services/{token}\""));
         let changes = url("hunter2").changes_to(&url("hunter3"));
-        let expected = ChangedKey { key: SECRET_PATHS[0].to_owned(), before: None, after: None };
+        let expected = ChangedKey { key: "sinks.webhook.url".to_owned(), before: None, after: None };
         assert_eq!(changes, [expected]);
     }
 

@@ -1,5 +1,7 @@
 //! The source for flags of the command line.
 
+use daemon_base::setting::without_path;
+
 use super::effective::has_secret_path;
 use super::keys;
 use super::layers::Layers;
@@ -29,7 +31,9 @@ pub(super) fn notices(set: &[String]) -> Vec<String> {
         let (key, value) = flag.split_once('=')?;
         let key = key.trim();
         let of_kafka = key == "kafka.properties" && ["password", "secret"].iter().any(|part| value.contains(part));
-        if !secrets.iter().any(|secret| secret == key) && !of_kafka && !has_secret_path(key) {
+        // A URL of a server alone, such as that of Redis, has nothing to hide.
+        let in_url = has_secret_path(key) && without_path(value) != value;
+        if !secrets.iter().any(|secret| secret == key) && !of_kafka && !in_url {
             return None;
         }
         let variable = format!("DERIVED_STATSD_{}", key.to_uppercase().replace('.', "__"));
@@ -53,6 +57,9 @@ mod tests {
             ("sinks.influxdb.password=hunter2", Some("set `sinks.influxdb.password_file`, the variable")),
             ("kafka.properties=sasl.password=hunter2", Some("DERIVED_STATSD_KAFKA__PROPERTIES")),
             ("sinks.webhook.url=https://a/hunter2", Some("DERIVED_STATSD_SINKS__WEBHOOK__URL")),
+            ("sinks.alertmanager.other_urls=http://a/hunter2", Some("DERIVED_STATSD_SINKS__ALERTMANAGER__OTHER_URLS")),
+            ("sinks.otlp.url=http://a/hunter2", Some("DERIVED_STATSD_SINKS__OTLP__URL")),
+            ("sinks.redis.url=redis://a:6379", None),
             ("kafka.properties=linger.ms=5", None),
             ("sinks.influxdb.password_file=/a", None),
             ("http.listen=127.0.0.1:1", None),

@@ -126,6 +126,11 @@ pub(super) const NUMBERS: [Number; 43] = [
     number("workers.threads", 0, THREADS, |c| some(c.workers.threads)),
 ];
 
+/// The largest value of a setting that is a whole number; `None` if it is another one.
+pub(crate) fn most(key: &str) -> Option<u64> {
+    NUMBERS.iter().find(|number| number.key == key).map(|number| number.most)
+}
+
 /// All settings that are durations, except for `contiv.jitter`, whose range depends on `contiv.interval`.
 pub(super) const DURATIONS: [Span; 37] = [
     span("aggregation.allowed_lateness", Duration::ZERO, DAY, |c| c.aggregation.allowed_lateness),

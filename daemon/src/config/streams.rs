@@ -171,8 +171,19 @@ fn add_files(paths: &[PathBuf], registry: &Registry, schema: &mut Schema, layers
 }
 
 fn add_schema_problems(path: &std::path::Path, errors: &SchemaErrors, layers: &mut Layers) {
+    // Who may change the configuration through HTTP may name any file, and gets this answer.
+    let is_shown = path.extension().is_some_and(|extension| extension == "sandesh");
     for error in errors {
         let location = SourceLocation::File { path: path.to_owned(), line: error.line(), column: error.column() };
-        layers.add_problem(location, error.to_string());
+        if is_shown {
+            layers.add_problem(location, error.to_string());
+        } else {
+            let name = path.display();
+            let message = format!(
+                "`{FILES}`: {name} does not define proxy types; the text of a file is shown if its name ends in .sandesh"
+            );
+            layers.add_problem(location, message);
+            return;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The engine on the embedded log: all partitions are this process's, each always with the same worker.
 
 mod absences;
+mod mode;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -146,6 +147,7 @@ fn open(own: &EmbeddedSettings) -> anyhow::Result<Arc<EmbeddedLog>> {
     let log = EmbeddedLog::open(directory, own.log.clone());
     let log = Arc::new(log.with_context(|| format!("open the log in {}", directory.display()))?);
     check_disk(&log);
+    mode::check(directory);
     keep_partitions(&log, directory, own.partitions)?;
     Ok(log)
 }
@@ -212,7 +214,7 @@ fn keep_partitions(log: &EmbeddedLog, directory: &Path, partitions: u16) -> anyh
          objects lose their states; if {partitions}, which is configured, is that number: echo {partitions} > {0}",
         path.display(),
     );
-    std::fs::write(&path, format!("{partitions}\n")).with_context(|| format!("write {}", path.display()))
+    file::replace(&path, &format!("{partitions}\n")).with_context(|| format!("write {}", path.display()))
 }
 
 /// Checks that the log in a directory, if there is one, was made with this number of partitions.
@@ -229,7 +231,9 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
     let (found, directory) = (found.trim(), directory.display());
     let is_multiple = found.parse().is_ok_and(|found: u16| partitions > found && partitions.is_multiple_of(found));
     let makes = match is_multiple {
-        true => format!(": `derived-statsd migrate --partitions {partitions} {directory} NEW` makes one of this one"),
+        true => format!(
+            ": `derived-statsd migrate --partitions {partitions} --config FILE {directory} NEW` makes one of this one"
+        ),
         false => String::new(),
     };
     anyhow::ensure!(

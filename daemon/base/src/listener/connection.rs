@@ -22,7 +22,8 @@ use super::socket::Stream;
 use super::tls::ServerTls;
 use super::{Closed, Limits, READING_AFTER_STOP};
 
-/// The most bytes that are buffered in each direction; also the largest head of a request.
+/// The most bytes that are buffered in each direction. A head of which so much is there without its end is refused; one
+/// of up to twice as much may pass, as a read may go beyond it.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Serves the requests of a connection until it ends. Returns why it was closed, unless its client closed it or a stop

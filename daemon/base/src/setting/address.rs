@@ -94,9 +94,33 @@ pub fn has_tls<'s>(texts: impl IntoIterator<Item = &'s String>) -> bool {
     texts.into_iter().any(|text| is_https(text))
 }
 
+/// A URL without its path and query, which may be a credential: `https://host/…` in place of
+/// `https://host/services/token`. Whatever shows the URL of a server shows this.
+pub fn without_path(url: &str) -> String {
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    match url[start..].find(['/', '?', '#']) {
+        Some(end) => format!("{}/…", &url[..start + end]),
+        None => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_of_a_url_is_left_out_and_its_server_is_not() {
+        let cases = [
+            ("https://a/services/token", "https://a/…"),
+            ("http://a:1?key=b", "http://a:1/…"),
+            ("http://a:1/#b", "http://a:1/…"),
+            ("http://a:1", "http://a:1"),
+            ("a:1/b", "a:1/…"),
+        ];
+        for (url, expected) in cases {
+            assert_eq!(without_path(url), expected, "{url}");
+        }
+    }
 
     #[test]
     fn a_server_is_host_and_port_with_or_without_a_scheme() {

@@ -64,7 +64,7 @@ impl Directory {
     pub fn open(path: &Path) -> Result<Self, LogError> {
         let io = |operation| move |source| io_error(operation, path, source);
         check_path(path)?;
-        std::fs::create_dir_all(path).map_err(io("create the data directory"))?;
+        regular_file::create_directory(path).map_err(io("create the data directory"))?;
         let lock = lock(path)?;
         check_version(path)?;
         create_store(path)?;
@@ -338,7 +338,7 @@ fn create_store(path: &Path) -> Result<(), LogError> {
     if store.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir(&store)
+    regular_file::create_directory(&store)
         .and_then(|()| File::open(path)?.sync_all())
         .map_err(|source| io_error("create the directory of the log's files", &store, source))
 }

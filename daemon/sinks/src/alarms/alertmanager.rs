@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon_base::clock::{Clock, micros};
+use daemon_base::setting::without_path;
 use daemon_base::stop::Stop;
 use daemon_results::object_labels::ObjectLabels;
 use serde_json::Value;
@@ -195,7 +196,7 @@ impl Alertmanager {
             let worst = failures.into_iter().map(|(_, failure)| failure).reduce(Failure::or_retryable);
             return worst.map_or(Ok(()), Err);
         }
-        let texts = failures.iter().map(|(url, failure)| format!("{url}: {failure}"));
+        let texts = failures.iter().map(|(url, failure)| format!("{}: {failure}", without_path(url)));
         *problem = texts.reduce(|all, text| format!("{all}; {text}")).or_else(|| problem.take());
         Ok(())
     }

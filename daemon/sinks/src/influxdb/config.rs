@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use daemon_base::setting::Secret;
 use daemon_base::setting::duration;
+use daemon_base::setting::{Secret, without_path};
 use http::Uri;
 use serde::Deserialize;
 
@@ -206,7 +206,8 @@ pub(super) fn base(url: &str) -> Result<&str, String> {
     if url.contains('@') {
         return Err("a url cannot contain a user; set user and password_file, or token_file".to_owned());
     }
-    let refuse = || format!("{url:?} is not a url; write it as `http://host:8086` or `https://host:8086`");
+    let refuse =
+        || format!("{:?} is not a url; write it as `http://host:8086` or `https://host:8086`", without_path(url));
     let uri: Uri = url.parse().map_err(|_| refuse())?;
     if uri.query().is_some() {
         return Err("a url cannot contain `?`; set the keys database, bucket or org instead".to_owned());
@@ -312,6 +313,8 @@ mod tests {
             section("url = \"http://me:hunter1@a:1\"\nversion = 3\npassword = \"hunter2\"\ntoken = \"hunter3\"");
         let problems = format!("{:?}", section.problems());
         assert!(!problems.contains("hunter"), "{problems}");
+        let problem = base("ftp://a/hunter2").unwrap_err();
+        assert!(problem.starts_with("\"ftp://a/…\" is not a url"), "{problem}");
         let shown = format!("{:?}", InfluxConfig { url: None, ..section });
         assert!(!shown.contains("hunter"), "{shown}");
     }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use daemon_base::setting::Secret;
 use daemon_base::setting::duration;
+use daemon_base::setting::{Secret, without_path};
 use http::Uri;
 use serde::Deserialize;
 
@@ -154,11 +154,15 @@ impl Server {
         if url.contains('@') {
             return Err("a url cannot contain a user; set user and password_file".to_owned());
         }
-        let refuse =
-            || format!("{url:?} is not a url; write it as `redis://host:6379`, or `rediss://host:6379` for TLS");
+        let refuse = || {
+            format!(
+                "{:?} is not a url; write it as `redis://host:6379`, or `rediss://host:6379` for TLS",
+                without_path(url)
+            )
+        };
         let uri: Uri = url.parse().map_err(|_| refuse())?;
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(format!("{url:?} has something behind the port; set the key database instead"));
+            return Err(format!("{:?} has something behind the port; set the key database instead", without_path(url)));
         }
         let host = uri.host().unwrap_or_default();
         let has_tls = uri.scheme_str() == Some("rediss");
@@ -194,6 +198,8 @@ mod tests {
             ("url = \"redis://a:70000\"", "url"),
             ("url = \"redis://a/2\"", "url"),
             ("url = \"redis://me:hunter2@a\"", "url"),
+            ("url = \"redis://a/hunter2\"", "url"),
+            ("url = \"http://a/hunter2\"", "url"),
             (&format!("{on}\nca_file = \"c\""), "ca_file"),
             (&format!("{on}\ncertificate_file = \"c\"\nkey_file = \"k\""), "certificate_file key_file"),
             ("url = \"rediss://a\"\ncertificate_file = \"c\"", "key_file"),

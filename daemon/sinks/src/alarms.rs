@@ -237,11 +237,11 @@ impl Sink for AlarmSink {
         let (name, bounds) = (self.notifier.name(), log.results_bounds()?);
         let position = log.sink_position(name)?.map(Position::from);
         let Position { next, oldest, held } = position.unwrap_or_else(|| Position::new(bounds.next, None, &[]));
-        self.tracker = Tracker::default();
+        self.tracker = Tracker::new(bounds.next);
         self.read_back(log, oldest.unwrap_or(bounds.first), next)?;
         (self.next, self.sent_to, self.stored) = (next, next, None);
         if oldest.is_none() {
-            self.end_others();
+            self.end_others(false);
             self.tracker.announce();
             // Registers a new sink, so that the log keeps unread results for it.
             self.set_position(log, Position::new(next, None, &[]))?;
@@ -250,13 +250,14 @@ impl Sink for AlarmSink {
             // The end of what was sent is a change, so the position is stored before it.
             self.notifier.resume(&self.tracker, Some(&held));
             self.store(log)?;
-            self.end_others();
+            self.end_others(false);
         }
         Ok(next)
     }
 
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         self.flush_if_full(log)?;
+        let was_behind = self.next < self.tracker.doubtful_to();
         for record in batch.records() {
             // After an error the same batch comes again.
             if record.offset < self.next {
@@ -266,6 +267,10 @@ impl Sink for AlarmSink {
             self.next = record.offset + 1;
         }
         self.next = self.next.max(batch.next_offset());
+        if was_behind && self.next >= self.tracker.doubtful_to() {
+            // Of a stream that is not configured any more no later row ends what fired behind the position.
+            self.end_others(true);
+        }
         self.flush(log, false)
     }
 
@@ -280,9 +285,9 @@ impl Sink for AlarmSink {
 
 impl AlarmSink {
     /// Ends what fires in streams that are not configured any more.
-    fn end_others(&mut self) {
+    fn end_others(&mut self, in_doubt: bool) {
         if let Some(streams) = &self.streams {
-            self.tracker.end_others(streams, self.clock.now_micros());
+            self.tracker.end_others(streams, self.clock.now_micros(), in_doubt);
         }
     }
 

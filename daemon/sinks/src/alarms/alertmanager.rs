@@ -11,8 +11,12 @@
 //!
 //! Over all groups no more alerts begin in a minute than the limit. The others wait, the worst first, and one alert has
 //! their number. A start knows which ones waited from the position of the sink.
+//!
+//! A process that is killed may have sent alerts for rows behind its stored position. So the next one sends an end also for
+//! what fired and ended there: an Alertmanager does not notify of an end whose start it does not know.
 
 mod alert;
+mod doubt;
 mod limit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,10 +247,7 @@ impl Notifier for Alertmanager {
         self.sent.retain(|alert, _| !is_held(alert));
         if !held.is_empty() {
             self.held = held.to_vec();
-            // Of which severity the alert about them was is not known, and it has to end.
-            let shown = || Shown { is_sent: false, ..Shown::held(held.len(), self.settings.alerts_per_minute, 0) };
-            let about: Vec<_> = (0..3).map(|code| (Alert::Held(code), shown())).collect();
-            self.sent.extend(about);
+            self.sent.extend(self.about_held(held.len()));
         }
     }
 
@@ -262,6 +263,7 @@ impl Notifier for Alertmanager {
         let alerts = self.admit(tracker, monotonic, now);
         let is_old = |at: Duration| monotonic.saturating_sub(at) >= self.settings.refresh_interval;
         let refreshes = self.refreshed.is_none_or(is_old);
+        self.doubt(tracker, alerts.len());
         let requests = self.requests(tracker, &alerts, refreshes, now);
         // If a later batch fails, the Alertmanager has alerts of the earlier ones, which must end.
         for (alert, shown) in &alerts {

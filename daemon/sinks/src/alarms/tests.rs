@@ -542,3 +542,65 @@ fn the_texts_of_alarms_escape_what_the_log_escapes() {
         assert_eq!(is_escaped, daemon_base::one_line::is_not_shown(character), "{character:?}");
     }
 }
+
+/// A process that sends what is due and is killed: the receiver has taken what it answered to with a failure.
+fn killed_while_it_sends(rig: &Rig, mut sink: AlarmSink, next: Option<u64>) -> u64 {
+    let start = sink.start(&*rig.log).unwrap();
+    rig.deliver(&mut sink, next.unwrap_or(start))
+}
+
+#[test]
+fn an_end_behind_the_position_is_sent_as_its_start_may_have_been() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.run(rig.alertmanager(&server, 2));
+    rig.rows(&[("a", 1), ("b", 1)], &[]);
+    server.status.store(503, Ordering::SeqCst);
+    killed_while_it_sends(&rig, rig.alertmanager(&server, 2), None);
+    rig.rows(&[("b", 1)], &["a"]);
+    server.status.store(200, Ordering::SeqCst);
+    let mut sink = rig.alertmanager(&server, 2);
+    let next = sink.start(&*rig.log).unwrap();
+    rig.clock.advance(Duration::from_secs(60));
+    // The first attempt fails, and the next has the end, too.
+    server.script.lock().unwrap().extend([503]);
+    let next = rig.deliver(&mut sink, next);
+    assert!(server.take().is_empty());
+    rig.clock.advance(Duration::from_secs(60));
+    sink.idle(&*rig.log, false).unwrap();
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended", "b fires"], "and no group");
+    // What begins and ends from now on was sent by this process or by none.
+    rig.rows_of("T", 0, &[("c", 3)], &[]);
+    rig.rows_of("T", 0, &[], &["c"]);
+    rig.deliver(&mut sink, next);
+    assert!(alerts(&server, rig.clock.now_micros()).iter().all(|alert| !alert.starts_with('c')));
+}
+
+#[test]
+fn the_alert_of_a_group_and_the_one_about_what_is_held_end_behind_the_position_too() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.run(rig.limited_alertmanager(&server, 1, 1));
+    rig.rows(&[("a", 1), ("b", 1), ("c", 1)], &[]);
+    server.status.store(503, Ordering::SeqCst);
+    killed_while_it_sends(&rig, rig.limited_alertmanager(&server, 1, 1), None);
+    rig.rows(&[], &["a", "b", "c"]);
+    server.status.store(200, Ordering::SeqCst);
+    rig.run(rig.limited_alertmanager(&server, 1, 1));
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let ends = body.as_array().unwrap();
+    let count = |is_it: &dyn Fn(&Value) -> bool| ends.iter().filter(|alert| is_it(&alert["labels"])).count();
+    assert_eq!(count(&|labels| labels["object"].is_string()), 3, "{body}");
+    assert_eq!(count(&|labels| labels["alertname"] == "high" && labels["grouped"] == "true"), 1, "{body}");
+    assert_eq!(count(&|labels| labels["alertname"] == "alarms are held back"), 3, "one of each severity: {body}");
+    assert_eq!(ends.len(), 7, "{body}");
+    rig.run(rig.limited_alertmanager(&server, 1, 1));
+    assert!(server.take().is_empty(), "once");
+}
+
+#[test]
+fn what_fired_behind_the_position_in_a_stream_that_was_removed_ends() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.run(rig.alertmanager(&server, 20));
+    rig.rows(&[("a", 1)], &[]);
+    rig.run(rig.alertmanager(&server, 20).with_streams(["S-c".to_owned()]));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended"]);
+}

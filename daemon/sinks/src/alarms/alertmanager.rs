@@ -19,6 +19,7 @@ mod alert;
 mod doubt;
 mod limit;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,7 @@ use self::alert::{Alert, Shown};
 use self::limit::Limit;
 use super::client::{Client, Failure, in_parts};
 use super::config::{AlertmanagerConfig, api, base};
+use super::position::Held;
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Id, Tracked, Tracker, of_alerts};
 use super::{AlarmSink, Notifier};
@@ -177,7 +179,10 @@ impl Alertmanager {
         known.extend(new.into_iter().map(|(alert, _)| alert.clone()));
         let (mut alerts, held): (BTreeMap<_, _>, BTreeMap<_, _>) =
             self.select(tracker, &known).into_iter().partition(|(alert, _)| known.contains(alert));
-        self.held = held.keys().map(Alert::digest).collect();
+        let mut waiting: Vec<&Alert> = held.keys().collect();
+        // What a position has no room for is sent at once after a start: not the least of them.
+        waiting.sort_by_key(|alert| Reverse(alert.code()));
+        self.held = waiting.into_iter().map(Alert::digest).collect();
         self.telemetry.held(AlarmSink::ALERTMANAGER, held.len());
         if let Some(code) = held.keys().map(Alert::code).min() {
             let before = self.sent.get(&Alert::Held(code)).filter(|shown| shown.is_sent);
@@ -239,14 +244,14 @@ impl Notifier for Alertmanager {
         "sinks.alertmanager.url"
     }
 
-    fn resume(&mut self, tracker: &Tracker, held: Option<&[u64]>) {
+    fn resume(&mut self, tracker: &Tracker, held: Option<&Held>) {
         *self = Self::new(self.settings.clone(), self.telemetry.clone());
         let Some(held) = held else { return };
-        let is_held = |alert: &Alert| held.contains(&alert.digest());
-        self.sent = self.select(tracker, &BTreeSet::new());
-        self.sent.retain(|alert, _| !is_held(alert));
-        if !held.is_empty() {
-            self.held = held.to_vec();
+        let is_sent = |alert: &Alert| !held.contains(alert.digest());
+        let (sent, waiting): (_, BTreeMap<_, _>) =
+            self.select(tracker, &BTreeSet::new()).into_iter().partition(|(alert, _)| is_sent(alert));
+        (self.sent, self.held) = (sent, waiting.keys().map(Alert::digest).collect());
+        if held.len() > 0 {
             self.sent.extend(self.about_held(held.len()));
         }
     }

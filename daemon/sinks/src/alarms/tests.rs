@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use daemon_base::clock::ManualClock;
+use daemon_log::{AppendBatch, Appended, Bounds, LogError, SinkPosition};
 use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
 use daemon_results::object_labels::ObjectLabels;
 use serde_json::Value;
@@ -603,4 +604,84 @@ fn what_fired_behind_the_position_in_a_stream_that_was_removed_ends() {
     rig.rows(&[("a", 1)], &[]);
     rig.run(rig.alertmanager(&server, 20).with_streams(["S-c".to_owned()]));
     assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended"]);
+}
+
+/// A log whose positions have so many bytes at most.
+struct Narrow(Arc<EmbeddedLog>, usize);
+
+impl Log for Narrow {
+    fn append(&self, batch: AppendBatch) -> Result<Appended, LogError> {
+        self.0.append(batch)
+    }
+
+    fn arrival(&self, at: u64) -> u64 {
+        self.0.arrival(at)
+    }
+
+    fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        self.0.read_results(from, max_bytes)
+    }
+
+    fn results_bounds(&self) -> Result<Bounds, LogError> {
+        self.0.results_bounds()
+    }
+
+    fn sink_position(&self, sink: &str) -> Result<Option<SinkPosition>, LogError> {
+        self.0.sink_position(sink)
+    }
+
+    fn set_sink_position(&self, sink: &str, position: SinkPosition) -> Result<(), LogError> {
+        if position.detail.len() > self.1 {
+            return Err(LogError::invalid(format!("{} bytes are too many", position.detail.len())));
+        }
+        self.0.set_sink_position(sink, position)
+    }
+
+    fn remove_sink(&self, sink: &str) -> Result<(), LogError> {
+        self.0.remove_sink(sink)
+    }
+
+    fn wait_for_results(&self, seen: u64, timeout: Duration) -> u64 {
+        self.0.wait_for_results(seen, timeout)
+    }
+
+    fn wake_all(&self) {
+        self.0.wake_all();
+    }
+}
+
+#[test]
+fn a_log_that_takes_short_positions_only_holds_up_no_alarm_and_the_problem_names_what_a_start_forgets() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let names: Vec<_> = (0..300).map(|number| format!("vn{number:03}")).collect();
+    let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    for (bytes, remembered) in [(2048, 290), (600, 165), (0, 0)] {
+        rig.log.remove_sink(AlarmSink::ALERTMANAGER).unwrap();
+        let (log, mut sink) = (Narrow(rig.log.clone(), bytes), rig.limited_alertmanager(&server, 1000, 10));
+        let next = sink.start(&log).unwrap();
+        rig.rows(&firing, &[]);
+        let batch = rig.log.read_results(next, READ_BYTES).unwrap();
+        sink.deliver(&log, &batch).unwrap();
+        assert_eq!(severe(&server).len(), 11, "ten, and the number of the others");
+        let problem = sink.telemetry.problem(AlarmSink::ALERTMANAGER);
+        let expected = match bytes {
+            2048 => None,
+            600 => Some("a restart sends 125 of the alerts that wait at once"),
+            _ => Some("8 bytes are too many"),
+        };
+        assert_eq!(problem.is_some(), expected.is_some(), "{problem:?}");
+        assert!(problem.unwrap_or_default().starts_with(expected.unwrap_or_default()));
+        let found = rig.log.sink_position(AlarmSink::ALERTMANAGER).unwrap().map(Position::from);
+        assert_eq!(found.unwrap().held.len(), remembered, "{bytes}");
+        // What is not remembered is sent, and the rest waits.
+        let mut sink = rig.limited_alertmanager(&server, 1000, 10);
+        let next = sink.start(&log).unwrap();
+        let batch = rig.log.read_results(next, READ_BYTES).unwrap();
+        if batch.is_empty() { sink.idle(&log, false) } else { sink.deliver(&log, &batch) }.unwrap();
+        let sent = severe(&server);
+        let single = sent.iter().filter(|alert| alert.starts_with("critical vn")).count();
+        assert_eq!(single, if bytes == 0 { 10 } else { 300 - remembered + 10 });
+        let ended: Vec<_> = names.iter().map(String::as_str).collect();
+        rig.rows(&[], &ended);
+    }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::alertmanager::Alertmanager;
+use support::receiver::Receiver;
 use support::strict_influxdb::StrictInfluxDb;
 use support::{Daemon, certificates, line, results, series, wait_until};
 use tempfile::TempDir;
@@ -186,6 +187,27 @@ fn an_alertmanager_gets_the_start_and_the_end_over_kills_of_both() {
     wait_until("the alert ends", || alerts(&alertmanager)?.is_empty().then_some(()));
     daemon.stop();
     assert_eq!(changes(data.path()), ["2 fires", "5 ended"], "no alarm begins or ends twice");
+}
+
+/// Killed between the start of an alert, which the receiver takes, and the answer to it.
+#[test]
+fn the_end_of_an_alert_is_sent_although_a_kill_came_before_the_answer_to_its_start() {
+    let (data, receiver) = (TempDir::new().unwrap(), Receiver::start());
+    let url = format!("sinks.alertmanager.url={}", receiver.url());
+    let mut daemon = start(data.path(), &[&url]);
+    receiver.without_answers(|| {
+        post(&daemon, 0, &[20, 20, 20]);
+        wait_until("the receiver takes the start", || receiver.alerts()[0].contains("a").then_some(()));
+        post(&daemon, 3, &[1, 1, 1]);
+        wait_until("the alarm ends", || alarms(&daemon).is_empty().then_some(()));
+        assert!(receiver.alerts()[1].is_empty(), "the request with the start still waits");
+        daemon.signal("KILL");
+        daemon.wait();
+    });
+    receiver.take();
+    let daemon = start(data.path(), &[&url]);
+    wait_until("the end is sent", || receiver.alerts()[1].contains("a").then_some(()));
+    daemon.stop();
 }
 
 #[test]

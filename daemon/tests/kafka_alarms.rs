@@ -13,6 +13,8 @@ use serde_json::Value;
 use support::Daemon;
 use support::broker::{Broker, Isolation};
 use support::group::{Group, Input, Sample};
+use support::receiver::Receiver;
+use support::wait_until;
 
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
 
@@ -148,4 +150,76 @@ fn alarms_of_a_state_that_cannot_be_used_go_on_from_the_results() {
     assert_eq!(changes(&results.lines).0, fired, "an alarm fired again");
     second.wait_for("/api/v1/alarms", |(_, body)| body.starts_with(r#"{"alarms":[],"#).then_some(()));
     second.stop();
+}
+
+/// Waits until both sinks of alarms have delivered and stored all, without a problem.
+fn wait_until_sent(daemon: &Daemon) {
+    daemon.wait_for("/api/v1/status", |(_, body)| {
+        let status: Value = serde_json::from_str(body).ok()?;
+        let sinks: Vec<&Value> = status["sinks"].as_array()?.iter().filter(|sink| sink["name"] != "view").collect();
+        assert_eq!(sinks.len(), 2, "{body}");
+        sinks.iter().all(|sink| sink["lag"] == 0 && sink["problem"].is_null()).then_some(())
+    });
+}
+
+/// The changes of one kind in requests to a webhook: their ids.
+fn ids(requests: &[Value], kind: &str) -> BTreeSet<String> {
+    let groups = requests.iter().flat_map(|request| request["groups"].as_array().unwrap());
+    groups.flat_map(|group| group[kind].as_array().unwrap()).map(|it| it["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// More alerts wait for a minute with room than the metadata of an offset takes as whole digests.
+#[test]
+fn the_sinks_of_alarms_keep_their_position_with_many_held_alerts_and_send_all_ends_over_a_kill() {
+    const OBJECTS: u64 = 330;
+    let group = Group::new(&BROKER, "sinks", 1);
+    let (alertmanager, webhook) = (Receiver::start(), Receiver::start());
+    let urls =
+        [format!("sinks.alertmanager.url={}", alertmanager.url()), format!("sinks.webhook.url={}/hook", webhook.url())];
+    let settings = [
+        r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4000'}]"#,
+        "sinks.alertmanager.alarms_per_group=1000",
+        "sinks.alertmanager.alerts_per_minute=20",
+        "sinks.webhook.alarms_per_group=1000",
+        "sinks.webhook.interval=0s",
+        &urls[0],
+        &urls[1],
+    ];
+    let publish = |seconds: std::ops::Range<u64>, value: u64| {
+        let of = |second: u64| (0..OBJECTS).map(move |object| sample(&format!("o{object}"), second, value));
+        group.publish(&seconds.step_by(10).flat_map(of).collect::<Vec<_>>());
+    };
+    let mut daemon = group.daemon_with("a", &settings);
+    is_ready(&daemon);
+    publish(0..40, 5000);
+    let mut fired = Vec::new();
+    wait_until("all have fired", || {
+        fired.extend(webhook.take());
+        (ids(&fired, "fired").len() == 330 && alertmanager.alerts()[0].len() >= 21).then_some(())
+    });
+    wait_until_sent(&daemon);
+    let sent: BTreeSet<String> =
+        alertmanager.alerts()[0].iter().filter(|name| name.starts_with("default")).cloned().collect();
+    assert!((20..200).contains(&sent.len()), "{} alerts within a minute or a few", sent.len());
+    alertmanager.without_answers(|| {
+        webhook.without_answers(|| {
+            publish(40..80, 5);
+            let is_taken = || alertmanager.alerts()[1].is_superset(&sent).then_some(());
+            wait_until("the Alertmanager takes the ends", is_taken);
+            daemon.wait_for("/api/v1/alarms", |(_, body)| body.starts_with(r#"{"alarms":[],"#).then_some(()));
+            daemon.signal("KILL");
+            assert!(!daemon.wait().success(), "the daemon was killed");
+        });
+    });
+    let (mut ended, before) = (Vec::new(), webhook.take());
+    assert!(ids(&before, "fired").is_empty(), "no alarm fires twice");
+    alertmanager.take();
+    let daemon = group.daemon_with("a", &settings);
+    wait_until("all ends are sent", || {
+        ended.extend(webhook.take());
+        (alertmanager.alerts()[1].is_superset(&sent) && ids(&ended, "resolved").len() == 330).then_some(())
+    });
+    assert!(ids(&ended, "fired").is_empty(), "no alarm fires again");
+    wait_until_sent(&daemon);
+    daemon.stop();
 }

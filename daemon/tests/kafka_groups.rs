@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::broker::{Broker, Isolation};
+use support::configured::Configured;
 use support::group::{Group, Input, Sample};
 use support::{Daemon, is_applied, wait_until};
 
@@ -509,6 +510,52 @@ fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
     results.wait(&input, expected.len(), PATIENCE);
     input.assert_results(results.lines, &expected, "a change of the configuration by signal");
     b.wait_for("/api/v1/partitions", |(_, body)| (body.contains("\"a/0\"") && body.contains("\"b/0\"")).then_some(()));
+    a.stop();
+    b.stop();
+}
+
+/// The others wait until they are given the posted configuration, too; no daemon restarts.
+#[test]
+fn a_configuration_is_posted_to_one_member_and_then_to_the_others() {
+    let group = Group::new(&BROKER, "posts", 4);
+    let input = Input::new(18, 4, 8, 300, 20);
+    let expected = input.expected();
+    let third = input.samples.len() / 3;
+    let files = [Configured::new(&[]), Configured::new(&[])];
+    let [a, b] = [(0, "a"), (1, "b")].map(|(index, name)| {
+        files[index].write("");
+        let tokens = format!("http.tokens_file={}", files[index].path().join("tokens").display());
+        let mut command = group.command("run", name, &[&tokens]);
+        command.arg("--config").arg(files[index].file());
+        Daemon::spawn(command).expect(name)
+    });
+    group.publish(&input.samples[..third]);
+    is_ready(&a);
+    is_ready(&b);
+    let (key, value) = MORE.split_once('=').unwrap();
+    let more = format!("[aggregation]\n{} = \"{value}\"\n", key.strip_prefix("aggregation.").unwrap());
+    let (status, answer) = files[0].post(&a, &more);
+    assert!(status == 400 && answer.to_string().contains("set 1"), "{status} {answer}");
+    let more = more + "[kafka]\nconfiguration_version = 1\n";
+    let (status, answer) = files[0].post(&a, &more);
+    assert_eq!(status, 200, "{answer}");
+    let said = b.wait_until_said("This daemon waits.");
+    assert!(said.contains("give it the configuration by `POST /api/v1/config`"), "{said}");
+    is_ready(&a);
+    group.publish(&input.samples[third..2 * third]);
+    let (status, answer) = files[1].post(&b, &more);
+    assert_eq!(status, 200, "{answer}");
+    is_ready(&b);
+    group.publish(&input.samples[2 * third..]);
+    let mut results = group.results();
+    results.wait(&input, expected.len(), PATIENCE);
+    input.assert_results(results.lines, &expected, "a change of the configuration by POST");
+    let works = |it: &Value| it["generation"] == 1 && it["works"] == true;
+    wait_until("both work with the new configuration", || {
+        let (_, body) = files[1].ask(&b, "GET", "/api/v1/config", "")?;
+        let members = serde_json::from_str::<Value>(&body).ok()?["group"]["members"].take();
+        members.as_array().is_some_and(|members| members.len() == 2 && members.iter().all(works)).then_some(())
+    });
     a.stop();
     b.stop();
 }

@@ -7,7 +7,7 @@ use daemon_base::clock::Clock;
 use daemon_log::{AppendBatch, Appended, Bounds, Log, LogError, Outage, RecordBatch, SinkPosition};
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::admission::Admission;
@@ -99,7 +99,14 @@ impl Log for KafkaLog {
     }
 
     fn set_sink_position(&self, sink: &str, position: SinkPosition) -> Result<(), LogError> {
-        self.store(sink, &position).map_err(|error| failed(sink, &error))
+        self.store(sink, &position).map_err(|error| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::OffsetMetadataTooLarge) => LogError::invalid(format!(
+                "the position of the sink {sink} has {} bytes, twice as many in the metadata of its offset, and the \
+                 brokers take fewer; raise their offset.metadata.max.bytes",
+                position.detail.len()
+            )),
+            _ => failed(sink, &error),
+        })
     }
 
     /// Does nothing: retention of the results topic does not depend on sinks, and the broker expires committed offsets.

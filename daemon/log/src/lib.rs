@@ -132,8 +132,9 @@ pub trait Log: Send + Sync {
     /// keeps results for the retention time of the topic and for no longer.
     ///
     /// # Errors
-    /// [`LogError::InvalidArgument`] for an empty name or one of more than 255 bytes, or the error of a failed write. A
-    /// failed call is safe to repeat.
+    /// [`LogError::InvalidArgument`] for an empty name, one of more than 255 bytes, or a detail that is too large:
+    /// Kafka's brokers take about 2,000 bytes unless configured otherwise. Or the error of a failed write. A failed call
+    /// is safe to repeat.
     fn set_sink_position(&self, sink: &str, position: SinkPosition) -> Result<(), LogError>;
 
     /// Removes a sink that is not configured any more: the log keeps no results for it.

@@ -28,12 +28,12 @@ use anyhow::Context as _;
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
 use daemon_base::stop::Stop;
-use daemon_log::{Log, RecordBatch, SinkPosition};
+use daemon_log::{Log, RecordBatch};
 use tracing::{error, info, warn};
 use ureq::tls::TlsConfig;
 
 use self::client::{Client, Failure};
-use self::position::Position;
+use self::position::{DETAIL_BYTES, Held, Position};
 use self::tracker::Tracker;
 use crate::Sink;
 
@@ -59,7 +59,7 @@ trait Notifier: Send {
     fn settings(&self) -> &'static str;
 
     /// What fires at the start, and was sent by the process before but for what it held back; `None` if nothing was.
-    fn resume(&mut self, tracker: &Tracker, held: Option<&[u64]>);
+    fn resume(&mut self, tracker: &Tracker, held: Option<&Held>);
 
     /// Whether there is something to send at this monotonic time.
     fn is_due(&self, tracker: &Tracker, now: Duration) -> bool;
@@ -90,6 +90,10 @@ pub struct AlarmSink {
     /// The offset of the next record to read.
     next: u64,
     stored: Option<Position>,
+    /// The most bytes of the detail of a position that the log is known to take.
+    detail_bytes: usize,
+    /// What a start will not remember, and why.
+    store_problem: Option<String>,
     /// The first offset whose changes are not sent.
     sent_to: u64,
     failures: u32,
@@ -132,6 +136,8 @@ impl AlarmSink {
             streams: None,
             next: 0,
             stored: None,
+            detail_bytes: DETAIL_BYTES,
+            store_problem: None,
             sent_to: 0,
             failures: 0,
             retry_at: None,
@@ -172,14 +178,13 @@ impl AlarmSink {
         (self.failures, self.retry_at) = (0, None);
         self.tracker.clear_changes();
         self.telemetry.sent(self.notifier.name(), "delivered");
-        let problem = self.notifier.problem().map(str::to_owned);
-        if let Some(failure) = &problem
+        if let Some(failure) = self.notifier.problem().map(str::to_owned)
             && self.may_log(now)
         {
             let (sink, settings) = (self.notifier.name(), self.notifier.settings());
             warn!(sink, %failure, "Some receivers do not take alarms that others have; check {settings}.");
         }
-        self.telemetry.set_problem(self.notifier.name(), problem);
+        self.telemetry.set_problem(self.notifier.name(), self.partial_problem());
     }
 
     /// The same request would be rejected again, so its changes are dropped.
@@ -211,21 +216,6 @@ impl AlarmSink {
     fn may_log(&mut self, now: Duration) -> bool {
         is_due(&mut self.logged_at, now)
     }
-
-    fn store(&mut self, log: &dyn Log) -> anyhow::Result<()> {
-        let oldest = self.tracker.oldest().unwrap_or(self.sent_to);
-        self.set_position(log, Position::new(self.sent_to, Some(oldest), self.notifier.held()))
-    }
-
-    fn set_position(&mut self, log: &dyn Log, position: Position) -> anyhow::Result<()> {
-        if self.stored.as_ref() != Some(&position) {
-            let name = self.notifier.name();
-            let stored = log.set_sink_position(name, SinkPosition::from(&position));
-            stored.with_context(|| format!("store the position of the sink {name}"))?;
-            self.stored = Some(position);
-        }
-        Ok(())
-    }
 }
 
 impl Sink for AlarmSink {
@@ -236,27 +226,30 @@ impl Sink for AlarmSink {
     fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
         let (name, bounds) = (self.notifier.name(), log.results_bounds()?);
         let position = log.sink_position(name)?.map(Position::from);
-        let Position { next, oldest, held } = position.unwrap_or_else(|| Position::new(bounds.next, None, &[]));
-        self.tracker = Tracker::default();
+        let Position { next, oldest, held } =
+            position.unwrap_or_else(|| Position { next: bounds.next, ..Position::default() });
+        self.tracker = Tracker::new(bounds.next);
         self.read_back(log, oldest.unwrap_or(bounds.first), next)?;
         (self.next, self.sent_to, self.stored) = (next, next, None);
         if oldest.is_none() {
-            self.end_others();
+            self.end_others(false);
             self.tracker.announce();
             // Registers a new sink, so that the log keeps unread results for it.
-            self.set_position(log, Position::new(next, None, &[]))?;
+            let registered = self.set_position(log, Position { next, ..Position::default() });
+            registered.with_context(|| format!("register the sink {name}"))?;
             self.notifier.resume(&self.tracker, None);
         } else {
             // The end of what was sent is a change, so the position is stored before it.
             self.notifier.resume(&self.tracker, Some(&held));
             self.store(log)?;
-            self.end_others();
+            self.end_others(false);
         }
         Ok(next)
     }
 
     fn deliver(&mut self, log: &dyn Log, batch: &RecordBatch) -> anyhow::Result<()> {
         self.flush_if_full(log)?;
+        let was_behind = self.next < self.tracker.doubtful_to();
         for record in batch.records() {
             // After an error the same batch comes again.
             if record.offset < self.next {
@@ -266,6 +259,10 @@ impl Sink for AlarmSink {
             self.next = record.offset + 1;
         }
         self.next = self.next.max(batch.next_offset());
+        if was_behind && self.next >= self.tracker.doubtful_to() {
+            // Of a stream that is not configured any more no later row ends what fired behind the position.
+            self.end_others(true);
+        }
         self.flush(log, false)
     }
 
@@ -280,9 +277,9 @@ impl Sink for AlarmSink {
 
 impl AlarmSink {
     /// Ends what fires in streams that are not configured any more.
-    fn end_others(&mut self) {
+    fn end_others(&mut self, in_doubt: bool) {
         if let Some(streams) = &self.streams {
-            self.tracker.end_others(streams, self.clock.now_micros());
+            self.tracker.end_others(streams, self.clock.now_micros(), in_doubt);
         }
     }
 

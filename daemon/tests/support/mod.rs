@@ -20,6 +20,7 @@ pub(crate) mod influxdb;
 pub(crate) mod outage;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod result_series;
 pub(crate) mod series;

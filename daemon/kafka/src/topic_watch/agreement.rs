@@ -47,7 +47,10 @@ impl TopicWatch {
             return;
         }
         if self.is_admitted {
-            let reason = format!("{reason}; then restart this daemon, which has worked before and has left the group");
+            let reason = format!(
+                "{reason}. This daemon has worked before and has left the group: give it the configuration by `POST \
+                 /api/v1/config`, or change its file and send SIGHUP or restart it"
+            );
             warn!(%reason, "This daemon waits.");
             self.admission.close(reason);
         } else {

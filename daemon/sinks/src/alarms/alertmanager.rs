@@ -11,10 +11,15 @@
 //!
 //! Over all groups no more alerts begin in a minute than the limit. The others wait, the worst first, and one alert has
 //! their number. A start knows which ones waited from the position of the sink.
+//!
+//! A process that is killed may have sent alerts for rows behind its stored position. So the next one sends an end also for
+//! what fired and ended there: an Alertmanager does not notify of an end whose start it does not know.
 
 mod alert;
+mod doubt;
 mod limit;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +35,7 @@ use self::alert::{Alert, Shown};
 use self::limit::Limit;
 use super::client::{Client, Failure, in_parts};
 use super::config::{AlertmanagerConfig, api, base};
+use super::position::Held;
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Id, Tracked, Tracker, of_alerts};
 use super::{AlarmSink, Notifier};
@@ -174,7 +180,10 @@ impl Alertmanager {
         known.extend(new.into_iter().map(|(alert, _)| alert.clone()));
         let (mut alerts, held): (BTreeMap<_, _>, BTreeMap<_, _>) =
             self.select(tracker, &known).into_iter().partition(|(alert, _)| known.contains(alert));
-        self.held = held.keys().map(Alert::digest).collect();
+        let mut waiting: Vec<&Alert> = held.keys().collect();
+        // What a position has no room for is sent at once after a start: not the least of them.
+        waiting.sort_by_key(|alert| Reverse(alert.code()));
+        self.held = waiting.into_iter().map(Alert::digest).collect();
         self.telemetry.held(AlarmSink::ALERTMANAGER, held.len());
         if let Some(code) = held.keys().map(Alert::code).min() {
             let before = self.sent.get(&Alert::Held(code)).filter(|shown| shown.is_sent);
@@ -236,18 +245,15 @@ impl Notifier for Alertmanager {
         "sinks.alertmanager.url"
     }
 
-    fn resume(&mut self, tracker: &Tracker, held: Option<&[u64]>) {
+    fn resume(&mut self, tracker: &Tracker, held: Option<&Held>) {
         *self = Self::new(self.settings.clone(), self.telemetry.clone());
         let Some(held) = held else { return };
-        let is_held = |alert: &Alert| held.contains(&alert.digest());
-        self.sent = self.select(tracker, &BTreeSet::new());
-        self.sent.retain(|alert, _| !is_held(alert));
-        if !held.is_empty() {
-            self.held = held.to_vec();
-            // Of which severity the alert about them was is not known, and it has to end.
-            let shown = || Shown { is_sent: false, ..Shown::held(held.len(), self.settings.alerts_per_minute, 0) };
-            let about: Vec<_> = (0..3).map(|code| (Alert::Held(code), shown())).collect();
-            self.sent.extend(about);
+        let is_sent = |alert: &Alert| !held.contains(alert.digest());
+        let (sent, waiting): (_, BTreeMap<_, _>) =
+            self.select(tracker, &BTreeSet::new()).into_iter().partition(|(alert, _)| is_sent(alert));
+        (self.sent, self.held) = (sent, waiting.keys().map(Alert::digest).collect());
+        if held.len() > 0 {
+            self.sent.extend(self.about_held(held.len()));
         }
     }
 
@@ -263,6 +269,7 @@ impl Notifier for Alertmanager {
         let alerts = self.admit(tracker, monotonic, now);
         let is_old = |at: Duration| monotonic.saturating_sub(at) >= self.settings.refresh_interval;
         let refreshes = self.refreshed.is_none_or(is_old);
+        self.doubt(tracker, alerts.len());
         let requests = self.requests(tracker, &alerts, refreshes, now);
         // If a later batch fails, the Alertmanager has alerts of the earlier ones, which must end.
         for (alert, shown) in &alerts {

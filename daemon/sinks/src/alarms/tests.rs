@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use daemon_base::clock::ManualClock;
+use daemon_log::{AppendBatch, Appended, Bounds, LogError, SinkPosition};
 use daemon_log::{EmbeddedLog, LogConfig, PartitionCommit, PartitionId, PartitionLog as _, RecordBuffer};
 use daemon_results::object_labels::ObjectLabels;
 use serde_json::Value;
@@ -542,5 +543,147 @@ fn the_texts_of_alarms_escape_what_the_log_escapes() {
     for character in (0..=0x1f_ffff).filter_map(char::from_u32) {
         let is_escaped = *daemon_alarms::escape::escaped(character.encode_utf8(&mut [0; 4])) != *character.to_string();
         assert_eq!(is_escaped, daemon_base::one_line::is_not_shown(character), "{character:?}");
+    }
+}
+
+/// A process that sends what is due and is killed: the receiver has taken what it answered to with a failure.
+fn killed_while_it_sends(rig: &Rig, mut sink: AlarmSink, next: Option<u64>) -> u64 {
+    let start = sink.start(&*rig.log).unwrap();
+    rig.deliver(&mut sink, next.unwrap_or(start))
+}
+
+#[test]
+fn an_end_behind_the_position_is_sent_as_its_start_may_have_been() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.run(rig.alertmanager(&server, 2));
+    rig.rows(&[("a", 1), ("b", 1)], &[]);
+    server.status.store(503, Ordering::SeqCst);
+    killed_while_it_sends(&rig, rig.alertmanager(&server, 2), None);
+    rig.rows(&[("b", 1)], &["a"]);
+    server.status.store(200, Ordering::SeqCst);
+    let mut sink = rig.alertmanager(&server, 2);
+    let next = sink.start(&*rig.log).unwrap();
+    rig.clock.advance(Duration::from_secs(60));
+    // The first attempt fails, and the next has the end, too.
+    server.script.lock().unwrap().extend([503]);
+    let next = rig.deliver(&mut sink, next);
+    assert!(server.take().is_empty());
+    rig.clock.advance(Duration::from_secs(60));
+    sink.idle(&*rig.log, false).unwrap();
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended", "b fires"], "and no group");
+    // What begins and ends from now on was sent by this process or by none.
+    rig.rows_of("T", 0, &[("c", 3)], &[]);
+    rig.rows_of("T", 0, &[], &["c"]);
+    rig.deliver(&mut sink, next);
+    assert!(alerts(&server, rig.clock.now_micros()).iter().all(|alert| !alert.starts_with('c')));
+}
+
+#[test]
+fn the_alert_of_a_group_and_the_one_about_what_is_held_end_behind_the_position_too() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.run(rig.limited_alertmanager(&server, 1, 1));
+    rig.rows(&[("a", 1), ("b", 1), ("c", 1)], &[]);
+    server.status.store(503, Ordering::SeqCst);
+    killed_while_it_sends(&rig, rig.limited_alertmanager(&server, 1, 1), None);
+    rig.rows(&[], &["a", "b", "c"]);
+    server.status.store(200, Ordering::SeqCst);
+    rig.run(rig.limited_alertmanager(&server, 1, 1));
+    let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
+    let ends = body.as_array().unwrap();
+    let count = |is_it: &dyn Fn(&Value) -> bool| ends.iter().filter(|alert| is_it(&alert["labels"])).count();
+    assert_eq!(count(&|labels| labels["object"].is_string()), 3, "{body}");
+    assert_eq!(count(&|labels| labels["alertname"] == "high" && labels["grouped"] == "true"), 1, "{body}");
+    assert_eq!(count(&|labels| labels["alertname"] == "alarms are held back"), 3, "one of each severity: {body}");
+    assert_eq!(ends.len(), 7, "{body}");
+    rig.run(rig.limited_alertmanager(&server, 1, 1));
+    assert!(server.take().is_empty(), "once");
+}
+
+#[test]
+fn what_fired_behind_the_position_in_a_stream_that_was_removed_ends() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    rig.run(rig.alertmanager(&server, 20));
+    rig.rows(&[("a", 1)], &[]);
+    rig.run(rig.alertmanager(&server, 20).with_streams(["S-c".to_owned()]));
+    assert_eq!(alerts(&server, rig.clock.now_micros()), ["a ended"]);
+}
+
+/// A log whose positions have so many bytes at most.
+struct Narrow(Arc<EmbeddedLog>, usize);
+
+impl Log for Narrow {
+    fn append(&self, batch: AppendBatch) -> Result<Appended, LogError> {
+        self.0.append(batch)
+    }
+
+    fn arrival(&self, at: u64) -> u64 {
+        self.0.arrival(at)
+    }
+
+    fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        self.0.read_results(from, max_bytes)
+    }
+
+    fn results_bounds(&self) -> Result<Bounds, LogError> {
+        self.0.results_bounds()
+    }
+
+    fn sink_position(&self, sink: &str) -> Result<Option<SinkPosition>, LogError> {
+        self.0.sink_position(sink)
+    }
+
+    fn set_sink_position(&self, sink: &str, position: SinkPosition) -> Result<(), LogError> {
+        if position.detail.len() > self.1 {
+            return Err(LogError::invalid(format!("{} bytes are too many", position.detail.len())));
+        }
+        self.0.set_sink_position(sink, position)
+    }
+
+    fn remove_sink(&self, sink: &str) -> Result<(), LogError> {
+        self.0.remove_sink(sink)
+    }
+
+    fn wait_for_results(&self, seen: u64, timeout: Duration) -> u64 {
+        self.0.wait_for_results(seen, timeout)
+    }
+
+    fn wake_all(&self) {
+        self.0.wake_all();
+    }
+}
+
+#[test]
+fn a_log_that_takes_short_positions_only_holds_up_no_alarm_and_the_problem_names_what_a_start_forgets() {
+    let (server, mut rig) = (Server::start(), Rig::new());
+    let names: Vec<_> = (0..300).map(|number| format!("vn{number:03}")).collect();
+    let firing: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    for (bytes, remembered) in [(2048, 290), (600, 165), (0, 0)] {
+        rig.log.remove_sink(AlarmSink::ALERTMANAGER).unwrap();
+        let (log, mut sink) = (Narrow(rig.log.clone(), bytes), rig.limited_alertmanager(&server, 1000, 10));
+        let next = sink.start(&log).unwrap();
+        rig.rows(&firing, &[]);
+        let batch = rig.log.read_results(next, READ_BYTES).unwrap();
+        sink.deliver(&log, &batch).unwrap();
+        assert_eq!(severe(&server).len(), 11, "ten, and the number of the others");
+        let problem = sink.telemetry.problem(AlarmSink::ALERTMANAGER);
+        let expected = match bytes {
+            2048 => None,
+            600 => Some("a restart sends 125 of the alerts that wait at once"),
+            _ => Some("8 bytes are too many"),
+        };
+        assert_eq!(problem.is_some(), expected.is_some(), "{problem:?}");
+        assert!(problem.unwrap_or_default().starts_with(expected.unwrap_or_default()));
+        let found = rig.log.sink_position(AlarmSink::ALERTMANAGER).unwrap().map(Position::from);
+        assert_eq!(found.unwrap().held.len(), remembered, "{bytes}");
+        // What is not remembered is sent, and the rest waits.
+        let mut sink = rig.limited_alertmanager(&server, 1000, 10);
+        let next = sink.start(&log).unwrap();
+        let batch = rig.log.read_results(next, READ_BYTES).unwrap();
+        if batch.is_empty() { sink.idle(&log, false) } else { sink.deliver(&log, &batch) }.unwrap();
+        let sent = severe(&server);
+        let single = sent.iter().filter(|alert| alert.starts_with("critical vn")).count();
+        assert_eq!(single, if bytes == 0 { 10 } else { 300 - remembered + 10 });
+        let ended: Vec<_> = names.iter().map(String::as_str).collect();
+        rig.rows(&[], &ended);
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Tracked {
     pub attribute: Option<String>,
     /// The range of the chart that explains it, in seconds since the epoch.
     pub chart: (u64, u64),
+    /// Whether it ended in a row that a process before may have read: that one may have sent its start.
+    pub in_doubt: bool,
     /// The offset of its newest row.
     offset: u64,
 }
@@ -55,9 +57,21 @@ pub(super) struct Tracker {
     by_object: BTreeMap<(String, String), Vec<Id>>,
     fired: Vec<(Id, Tracked)>,
     resolved: Vec<(Id, Tracked)>,
+    /// The end of the rows that a process before may have read.
+    doubtful_to: u64,
 }
 
 impl Tracker {
+    /// A tracker of rows of which a process before may have read those in front of this offset.
+    pub(super) fn new(doubtful_to: u64) -> Self {
+        Self { doubtful_to, ..Self::default() }
+    }
+
+    /// The end of the rows that a process before may have read.
+    pub(super) fn doubtful_to(&self) -> u64 {
+        self.doubtful_to
+    }
+
     /// Takes a row: it replaces the one before. `is_known` if it was sent already.
     pub(super) fn apply(&mut self, row: &AlarmRow, offset: u64, is_known: bool) {
         let object = (row.key.clone(), row.data.proxy.clone());
@@ -75,7 +89,8 @@ impl Tracker {
             let at = end.and_then(|alarm| alarm.resolved);
             let (chart, reason) =
                 (end.map_or(tracked.chart, |alarm| chart(row, alarm)), end.and_then(|it| it.reason.clone()));
-            let tracked = Tracked { resolved: Some(at.unwrap_or(row.end)), reason, chart, ..tracked };
+            let (resolved, in_doubt) = (Some(at.unwrap_or(row.end)), offset < self.doubtful_to);
+            let tracked = Tracked { resolved, reason, chart, in_doubt, ..tracked };
             if !is_known {
                 self.resolved.push((ended, tracked));
             }
@@ -89,6 +104,7 @@ impl Tracker {
                 text: alarm.description.clone(),
                 attribute: alarm.attribute.clone(),
                 chart: chart(row, alarm),
+                in_doubt: false,
                 offset,
             };
             let is_new = self.firing.get(id).is_none_or(|known| known.fired != tracked.fired);
@@ -108,14 +124,15 @@ impl Tracker {
         self.fired.extend(self.firing.iter().map(|(id, tracked)| (id.clone(), tracked.clone())));
     }
 
-    /// Ends what fires in other streams than these at `now`: no row would end it.
-    pub(super) fn end_others(&mut self, streams: &BTreeSet<String>, now: u64) {
+    /// Ends what fires in other streams than these at `now`: no row would end it. With `in_doubt` a process before may have
+    /// sent its start.
+    pub(super) fn end_others(&mut self, streams: &BTreeSet<String>, now: u64, in_doubt: bool) {
         let others: Vec<Id> = self.firing.keys().filter(|id| !streams.contains(&id.stream)).cloned().collect();
         for id in others {
             self.by_object.remove(&(id.key.clone(), id.stream.clone()));
             if let Some(tracked) = self.firing.remove(&id) {
                 let reason = Some("the stream is not configured any more".to_owned());
-                self.resolved.push((id, Tracked { resolved: Some(now), reason, ..tracked }));
+                self.resolved.push((id, Tracked { resolved: Some(now), reason, in_doubt, ..tracked }));
             }
         }
     }

@@ -24,6 +24,7 @@ use ureq::tls::TlsConfig;
 
 use super::client::{Client, Failure, in_parts};
 use super::config::{WebhookConfig, base};
+use super::position::Held;
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Group, Id, Tracked, Tracker, group_of, of_alerts, rfc3339, severity};
 use super::{AlarmSink, Notifier, hmac};
@@ -180,7 +181,7 @@ impl Notifier for Webhook {
         "sinks.webhook.url"
     }
 
-    fn resume(&mut self, _tracker: &Tracker, _held: Option<&[u64]>) {
+    fn resume(&mut self, _tracker: &Tracker, _held: Option<&Held>) {
         self.sent_at = None;
     }
 

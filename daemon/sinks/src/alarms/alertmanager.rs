@@ -86,7 +86,7 @@ impl AlertmanagerSettings {
         }))
     }
 
-    /// The same, with the labels that make the names of objects: alerts are routed and silenced by them.
+    /// The same, with the labels that make the names of objects, which are annotations of their alerts.
     #[must_use]
     pub fn with_objects(self, objects: ObjectLabels) -> Self {
         Self { objects: of_alerts(objects), ..self }

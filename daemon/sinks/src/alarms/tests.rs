@@ -505,9 +505,9 @@ fn a_large_group_under_the_limit_is_one_alert_first() {
     assert_eq!(one["annotations"]["firing"], "100");
 }
 
-/// Objects of the stream `S-b` in the table `T`, with labels of which some are names that alerts use.
+/// Objects of the stream `S-b` in the table `T`, with labels of which some are names that annotations use.
 fn labelled() -> ObjectLabels {
-    ObjectLabels::new([("S-b", "T", ["job", "severity", "alertname", "table", "instance"])])
+    ObjectLabels::new([("S-b", "T", ["job", "summary", "page", "table", "instance"])])
 }
 
 #[test]
@@ -523,15 +523,17 @@ fn alerts_and_changes_have_the_labels_of_their_objects_under_names_of_their_own(
     rig.run(alertmanager);
     let [(alerts, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
     let own = |alert: &Value| {
-        let mut labels = alert["labels"].as_object().unwrap().clone();
-        labels.retain(|name, _| !["alertname", "object", "stream", "table", "uve", "severity"].contains(&&**name));
-        assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["severity"]), (&"high".into(), &"critical".into()));
-        Value::Object(labels)
+        let mut found = alert["annotations"].as_object().unwrap().clone();
+        found.retain(|name, _| !["alarms", "firing", "page", "summary"].contains(&&**name));
+        Value::Object(found)
     };
     let expected = serde_json::json!(
-        {"job": "shop,eu", "exported_severity": "page", "exported_alertname": "x", "instance": "h:9"}
+        {"job": "shop,eu", "exported_summary": "page", "exported_page": "x", "instance": "h:9"}
     );
     assert_eq!((own(&alerts[0]), own(&alerts[1])), (expected.clone(), serde_json::json!({})), "{alerts}");
+    // An alert keeps its labels when the configuration of its stream changes.
+    let labels = ["alertname", "object", "severity", "stream", "table", "uve"];
+    assert!(alerts[0]["labels"].as_object().unwrap().keys().eq(labels), "{alerts}");
     rig.run(webhook);
     let [(body, _)]: [(Value, String); 1] = server.take().try_into().unwrap();
     let fired = &body["groups"][0]["fired"];

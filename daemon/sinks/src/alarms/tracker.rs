@@ -8,13 +8,13 @@ use daemon_base::outbound::{RESERVED, percent_encoded};
 use daemon_results::object_labels::ObjectLabels;
 use serde_json::{Map, Value};
 
-/// The labels of alerts that have another meaning than those of objects.
-const LABELS: [&str; 5] = ["alertname", "grouped", "object", "severity", "uve"];
+/// The annotations of alerts that have another meaning than the labels of objects.
+const ANNOTATIONS: [&str; 5] = ["alarms", "firing", "page", "reason", "summary"];
 
-/// The labels of objects under the names that they have in alerts: those of [results](ObjectLabels), and others for
+/// The labels of objects under the names that they have as annotations: those of [results](ObjectLabels), and others for
 /// names that alerts use.
 pub(super) fn of_alerts(objects: ObjectLabels) -> ObjectLabels {
-    objects.without(LABELS)
+    objects.without(ANNOTATIONS)
 }
 
 /// An alarm of an object.

@@ -64,9 +64,10 @@ impl Alert {
         u64::try_from(digest & u128::from(u64::MAX)).unwrap_or_default()
     }
 
-    /// The labels by which the Alertmanager knows the alert; of an object whose name is made of labels, these too.
-    fn labels(&self, objects: &ObjectLabels) -> Value {
-        let mut labels = match self {
+    /// The labels by which the Alertmanager knows the alert. Those that make the name of its object are not among them: they
+    /// change with the configuration, and an alert with other labels is another alert, whose end never comes.
+    fn labels(&self) -> Value {
+        match self {
             Self::Held(code) => json!({ "alertname": HELD, "severity": severity(*code), "grouped": "true" }),
             Self::One(id, code) => json!({
                 "alertname": id.rule, "severity": severity(*code), "table": id.table(), "object": id.name(),
@@ -75,11 +76,7 @@ impl Alert {
             Self::Rest((rule, table, code)) => {
                 json!({ "alertname": rule, "severity": severity(*code), "table": table, "grouped": "true" })
             }
-        };
-        if let (Self::One(id, _), Some(labels)) = (self, labels.as_object_mut()) {
-            labels.extend(id.labels(objects));
         }
-        labels
     }
 
     /// The alert in the form of the API; it ends at `ends`.
@@ -87,6 +84,9 @@ impl Alert {
         let (firing, alarms) = shown.counts;
         let mut annotations =
             json!({ "summary": shown.text, "firing": firing.to_string(), "alarms": alarms.to_string() });
+        if let (Self::One(id, _), Some(annotations)) = (self, annotations.as_object_mut()) {
+            annotations.extend(id.labels(objects));
+        }
         let (starts, ends) = (rfc3339(shown.fired), rfc3339(ends.max(shown.fired)));
         // Of the source of an alert some receivers show nothing; of annotations all do.
         let page = page.map(|page| format!("{page}{}", shown.page));
@@ -94,7 +94,7 @@ impl Alert {
             annotations["page"] = page.as_str().into();
         }
         let mut value =
-            json!({ "labels": self.labels(objects), "annotations": annotations, "startsAt": starts, "endsAt": ends });
+            json!({ "labels": self.labels(), "annotations": annotations, "startsAt": starts, "endsAt": ends });
         if let Some(page) = page {
             value["generatorURL"] = page.into();
         }

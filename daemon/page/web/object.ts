@@ -2,13 +2,14 @@
 
 import { isWithin, marks, objectAlarmRow } from "./alarms";
 import { anomalyRow, withRest } from "./anomalies";
-import { type ObjectAlarm, type Series, Refused, get, objectPath } from "./api";
+import type { ObjectAlarm, Series } from "./api";
 import type { Range } from "./chart";
 import { append, h, replaceChildren, setText } from "./dom";
 import { ObjectHistory } from "./history";
 import { head } from "./overview";
 import { Panel } from "./panel";
 import { rangeBar } from "./rangebar";
+import { RawJson } from "./raw";
 import { link, replace } from "./route";
 import { type View, alertBox } from "./view";
 
@@ -46,7 +47,7 @@ class ObjectView {
   private readonly older = h("button", { type: "button", onclick: () => this.guard(() => this.history.readOlder(0).then(() => this.show())) }, "Read older results");
   private readonly empty = h("p", { class: "empty", hidden: true });
   private readonly live = h("span", { class: "live", role: "status" });
-  private readonly raw = h("pre", { tabindex: 0, "aria-label": "JSON of the object" });
+  private readonly raw: RawJson;
   /** The chosen range in seconds; without one, the newest values are followed. */
   private range: Range | undefined;
   private follow = 3600;
@@ -65,6 +66,7 @@ class ObjectView {
     this.follow = Number(view.route.parameters.get("last")) || this.follow;
     this.first = ["uve", "attribute"].map((name) => view.route.parameters.get(name) ?? undefined);
     this.history = new ObjectHistory(view, this.type, this.name);
+    this.raw = new RawJson(view, this.type, this.name, (work) => this.guard(work));
   }
 
   start(): void {
@@ -87,7 +89,7 @@ class ObjectView {
           h("table", {}, head(["Window", "Ago", "Value:r", "Expected:r", "Normal:r", "Score:r", "Proxy UVE"]), this.anomalies),
         ),
       ),
-      h("details", { ontoggle: (event: Event) => (event.target as HTMLDetailsElement).open && this.guard(() => this.readRaw()) }, h("summary", {}, "Raw JSON"), this.raw),
+      this.raw.element,
     ]);
     this.view.finally(() => {
       clearTimeout(this.due);
@@ -154,6 +156,7 @@ class ObjectView {
   private refresh(): void {
     clearTimeout(this.due);
     this.due = window.setTimeout(() => this.guard(() => this.readNew()), SETTLE);
+    this.raw.refresh();
   }
 
   private async readNew(): Promise<void> {
@@ -166,18 +169,6 @@ class ObjectView {
   private describeLive(): void {
     const text = this.history.isLive ? "live" : "an earlier range";
     setText(this.live, this.isConnected === undefined ? "" : this.isConnected ? text : "not live: connecting again");
-  }
-
-  private async readRaw(): Promise<void> {
-    try {
-      const document = await get<unknown>(`${objectPath("analytics/uves", this.type, this.name)}&flat`, this.view.signal);
-      setText(this.raw, JSON.stringify(document, null, 2));
-    } catch (error) {
-      if (!(error instanceof Refused)) {
-        throw error;
-      }
-      setText(this.raw, error.message);
-    }
   }
 
   private show(): void {

@@ -423,7 +423,34 @@ mod tests {
         assert_eq!(together, ["`P.x > 9` and `P.x < 5` are never true together; write them with `or`"]);
     }
 
-    /// What is never true in Contrail's rules, which compare null and the JSON in texts, and what is.
+    /// What is never true in Contrail's rules, which compare null and the JSON in texts.
+    const NEVER_IN_CONTRAIL: &[(&str, &str, &str)] = &[
+        ("P.x.config", "==", "0.2"),
+        ("P.x.config", "in", "[\"0.1\"]"),
+        ("P.x.algo", "==", "\"XYZ\""),
+        ("P.x.algo", "==", "3"),
+        ("P.x.sigma", ">", "3"),
+        ("P.x.sigma", ">", "\"x\""),
+        ("P.x.sigma", "size==", "1"),
+        ("P.x.state", "size==", "2"),
+    ];
+
+    /// What is.
+    const REACHED_IN_CONTRAIL: &[(&str, &str, &str)] = &[
+        ("P.x.config", "==", "0.1"),
+        ("P.x.config", "==", "\"0.1\""),
+        ("P.x.config", "in", "[0.1]"),
+        ("P.x.config", "==", "null"),
+        ("P.x.config", "!=", "0.1"),
+        ("P.x.error", "==", "null"),
+        ("P.x.error", "in", "[null]"),
+        ("P.x.sigma", ">", "\"2\""),
+        ("P.x.sigma", "<", "\"x\""),
+        ("P.x.sigma", "<=", "-4"),
+        ("P.x.sigma", "in", "[null, 9]"),
+        ("P.x.state", "size!=", "2"),
+    ];
+
     #[test]
     fn contrails_rules_are_refused_by_contrails_comparisons() {
         let of_type = proxy_type(EWM);
@@ -440,34 +467,10 @@ mod tests {
             let rule = Rule { absent: Absent::Null, ..Rule::new("a", condition) };
             unreachable(&[term], &rule, &uve, &of_type).len()
         };
-        let never = [
-            ("P.x.config", "==", "0.2"),
-            ("P.x.config", "in", "[\"0.1\"]"),
-            ("P.x.algo", "==", "\"XYZ\""),
-            ("P.x.algo", "==", "3"),
-            ("P.x.sigma", ">", "3"),
-            ("P.x.sigma", ">", "\"x\""),
-            ("P.x.sigma", "size==", "1"),
-            ("P.x.state", "size==", "2"),
-        ];
-        for (path, operation, json) in never {
+        for (path, operation, json) in NEVER_IN_CONTRAIL {
             assert_eq!(found(path, operation, json), 1, "{path} {operation} {json}");
         }
-        let reached = [
-            ("P.x.config", "==", "0.1"),
-            ("P.x.config", "==", "\"0.1\""),
-            ("P.x.config", "in", "[0.1]"),
-            ("P.x.config", "==", "null"),
-            ("P.x.config", "!=", "0.1"),
-            ("P.x.error", "==", "null"),
-            ("P.x.error", "in", "[null]"),
-            ("P.x.sigma", ">", "\"2\""),
-            ("P.x.sigma", "<", "\"x\""),
-            ("P.x.sigma", "<=", "-4"),
-            ("P.x.sigma", "in", "[null, 9]"),
-            ("P.x.state", "size!=", "2"),
-        ];
-        for (path, operation, json) in reached {
+        for (path, operation, json) in REACHED_IN_CONTRAIL {
             assert_eq!(found(path, operation, json), 0, "{path} {operation} {json}");
         }
     }

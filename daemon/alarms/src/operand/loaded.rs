@@ -18,7 +18,7 @@ pub(super) enum Loaded {
     /// A boolean is 0 or 1, as in Python.
     Number(Number),
     Map(Map<String, Value>),
-    List(Vec<Loaded>),
+    List(Vec<Self>),
     Text(Box<str>),
 }
 

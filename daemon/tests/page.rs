@@ -881,8 +881,9 @@ fn the_filters_of_the_table_follow_a_change_of_the_configuration_and_new_tables(
         std::fs::write(&file, format!("[aggregation]\n{list}\n")).unwrap();
     };
     write("AggProxySum");
-    let mut command = command("run", data.path(), &SETTINGS);
-    let daemon = Daemon::spawn(command.arg("--config").arg(&file)).expect("the daemon starts");
+    let mut command = command("run", &data.path().join("data"), &SETTINGS);
+    command.arg("--config").arg(&file);
+    let daemon = Daemon::spawn(command).expect("the daemon starts");
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
     let first = first_minute();
     for minute in 0..3 {

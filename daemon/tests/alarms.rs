@@ -97,9 +97,15 @@ fn an_alarm_is_in_the_rows_the_api_the_uve_and_the_metrics() {
             .contains("derived_statsd_alarms{stream=\"UveVirtualNetworkAgent-egress_flow_count\",state=\"firing\"} 1"),
         "{metrics}"
     );
-    for path in ["/api/v1/alarms?limit=0", "/api/v1/alarms?state=x", "/api/v1/alarms?rul=x"] {
-        assert_eq!(daemon.get(path).0, 400, "{path}");
+    let bad = ["limit=0", "state=x", "rul=x", "sort=x", "sort=severity&after=ObjectVNTable:a"];
+    for query in bad {
+        assert_eq!(daemon.get(&format!("/api/v1/alarms?{query}")).0, 400, "{query}");
     }
+    let (status, worst) = daemon.get("/api/v1/alarms?sort=severity&limit=1");
+    let worst: Value = serde_json::from_str(&worst).unwrap();
+    assert_eq!((status, &worst["alarms"][0]["key"], &worst["next"]), (200, &"ObjectVNTable:a".into(), &Value::Null));
+    let condition = &alarm["alarm_rules"]["or_list"][0]["and_list"][0]["condition"];
+    assert!(condition["operation"].is_string() && condition["operand2"]["json_value"].is_string(), "{uve}");
     post(&daemon, 3, &[1, 1, 1]);
     wait_until("the alarm ends", || alarms(&daemon).is_empty().then_some(()));
     daemon.stop();

@@ -843,6 +843,109 @@ fn alarms_come_into_the_overview_and_the_table_while_they_are_seen() {
 }
 
 #[test]
+fn the_overview_has_the_worst_alarms_first_with_their_streams() {
+    let data = TempDir::new().unwrap();
+    let streams = ["egress_flow_count", "ingress_flow_count"];
+    let list: Vec<_> = streams.iter().map(|it| format!("UveVirtualNetworkAgent-{it}:AggProxySum")).collect();
+    let rules = r#"alarms=[{rule='alarm "small" when AggProxySum.value > 10 severity minor'},
+        {rule='alarm "huge" when AggProxySum.value > 1000 severity critical'}]"#;
+    let daemon = start(&data, &[&format!("aggregation.uve_proxy_list={}", list.join(" ")), rules]);
+    let first = first_minute();
+    let names: Vec<_> = (0..30).map(|number| format!("vn-{number:02}")).collect();
+    for at in [first, first + MINUTE, first + 2 * MINUTE] {
+        values(&daemon, &names.iter().map(String::as_str).collect::<Vec<_>>(), at, 50);
+        post(&daemon, &streams.map(|stream| line("zz", stream, at, 5000)).concat());
+    }
+    daemon.wait_until_applied();
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    let rows = "[...document.querySelectorAll('[aria-labelledby=alarms] tbody tr')]";
+    let is_critical = "row.innerText.includes('Critical') && row.querySelector('a').textContent === 'zz'";
+    browser.wait(&format!("{rows}.length === 21 && {rows}.slice(0, 2).every((row) => {is_critical})"));
+    let of_streams = format!("{rows}.slice(0, 2).map((row) => row.querySelector('.uve').textContent).sort()");
+    let expected = streams.map(|stream| format!("AggProxySum UveVirtualNetworkAgent-{stream}"));
+    assert_eq!(browser.value(&of_streams), json!(expected));
+    assert_eq!(browser.value(&format!("{rows}[20].innerText")), json!("and 14 more"));
+    is_accessible(&browser, "overview with alarms");
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_filters_of_the_table_follow_a_change_of_the_configuration_and_new_tables() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("derived-statsd.toml");
+    let write = |types: &str| {
+        let list = format!("uve_proxy_list = \"{STREAM}:{types}\"");
+        std::fs::write(&file, format!("[aggregation]\n{list}\n")).unwrap();
+    };
+    write("AggProxySum");
+    let mut command = command("run", &data.path().join("data"), &SETTINGS);
+    command.arg("--config").arg(&file);
+    let daemon = Daemon::spawn(command).expect("the daemon starts");
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let first = first_minute();
+    for minute in 0..3 {
+        values(&daemon, &["a"], first + minute * MINUTE, 5);
+    }
+    daemon.wait_until_applied();
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/#/objects"));
+    let offers =
+        |list: &str| format!("[...document.querySelectorAll('#{list} option')].map((it) => it.value).join(' ')");
+    browser.wait(&format!("{} === ' {SUM}' && {} === 'virtual-networks'", offers("uve"), offers("type")));
+    browser.click(&format!("#uve option[value='{SUM}']"));
+    browser.click("#uve option[value='']");
+    write("AggProxySum:AggProxySumLast");
+    daemon.signal("HUP");
+    let last = SUM.replace("AggProxySum", "AggProxySumLast");
+    browser.wait(&format!("{} === ' {SUM} {last}'", offers("uve")));
+    for minute in 3..6 {
+        values(&daemon, &["a"], first + minute * MINUTE, 5);
+        let of_vrouter = line("vr1", "egress_flow_count", first + minute * MINUTE, 5);
+        post(&daemon, &of_vrouter.replace("ObjectVNTable:", "ObjectVRouter:"));
+    }
+    browser.wait(&format!("{} === 'virtual-networks vrouters'", offers("type")));
+    let chosen = browser.value("['type', 'uve'].map((id) => document.getElementById(id).value)");
+    assert_eq!(chosen, json!(["virtual-networks", ""]), "what is chosen stays");
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_raw_json_follows_the_results_and_an_annotation_is_tried_on_any_object() {
+    let data = TempDir::new().unwrap();
+    let names = ["alpha", "beta", "gamma"];
+    let (daemon, next) = daemon_with_sums(&data, &names);
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/#/object/virtual-network/beta"));
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    browser.click("details summary");
+    browser.wait("document.querySelector('details pre').textContent.includes('\"value\": 5')");
+    values(&daemon, &names, next, 77);
+    values(&daemon, &names, next + MINUTE, 77);
+    browser.wait("document.querySelector('details pre').textContent.includes('\"value\": 77')");
+    // No object has a score, so none is among the loudest.
+    browser.open(&daemon.url("/#/try"));
+    browser.wait("document.querySelectorAll('#of-type option').length === 1");
+    let options = "[...document.querySelectorAll('#source option')].map((it) => it.textContent)";
+    assert_eq!(browser.value(options), json!(["the rows below"]));
+    browser.enter("#of-name", "ET");
+    browser.wait(&format!("{options}[1] === 'beta · AggProxySum {STREAM}' && {options}.length === 2"));
+    browser.click("#source option:nth-child(2)");
+    browser.wait("/,5\\n.*,77\\n/.test(document.querySelector('#csv').value)");
+    browser.enter("#of-name", "no such name");
+    browser.wait("document.querySelector('[aria-labelledby=run] [aria-live]').textContent.startsWith('No name')");
+    browser.wait(&format!("{options}.length === 2 && document.querySelector('#source').selectedIndex === 1"));
+    is_accessible(&browser, "try an object");
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
 fn the_keyboard_leads_to_a_row_and_opens_its_object() {
     let data = TempDir::new().unwrap();
     let (daemon, _) = daemon_with_sums(&data, &["a", "b", "c"]);

@@ -3,16 +3,17 @@
 mod bound;
 mod path;
 mod show;
+mod slots;
 
 use std::sync::Arc;
 
-use derived_stats::Output;
-use proxy_uve::{AttributeDescription, UveDescription};
+use proxy_uve::UveDescription;
 
 pub(crate) use self::bound::{Bound, is_name_of, type_name};
 use self::path::target;
+pub(crate) use self::slots::Slots;
 use crate::life::{Periods, Truth};
-use crate::operand::{Operand, Scalar, compare, compare_both};
+use crate::operand::{Side, compare};
 use crate::rule::{Absent, ClearBound, Condition, Operation, Path, Right, Rule, Term};
 
 /// A rule for the proxy types of one stream that it compares.
@@ -28,6 +29,15 @@ struct CompiledTerm {
     left: Target,
     right: Option<Target>,
     variables: Vec<Target>,
+    names: Names,
+}
+
+/// The paths of a term with the whole names of their UVEs, as alarms show them.
+#[derive(Clone, Debug, Default)]
+struct Names {
+    left: String,
+    right: Option<String>,
+    variables: Vec<String>,
 }
 
 /// The fields that a path names.
@@ -35,6 +45,8 @@ struct CompiledTerm {
 pub(crate) enum Target {
     /// The numbers of the slots.
     Fields(Vec<usize>),
+    /// All fields of a level: their slots and names.
+    All(Vec<(usize, Box<str>)>),
     /// Names, which are the same in every result.
     Keys(Vec<Box<str>>),
     /// How many of the slots have a value.
@@ -50,116 +62,12 @@ enum Part {
     Value(Target),
 }
 
-/// The fields of proxy types that rules need, and their values in the window that is evaluated.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Slots {
-    slots: Vec<Slot>,
-    /// The end of the window that is evaluated.
-    end: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Slot {
-    /// The proxy type, by its index in the plan.
-    type_index: usize,
-    attribute: Box<str>,
-    /// The length of the attribute's windows, in microseconds.
-    window: u64,
-    /// The index in the fields of the attribute.
-    field: usize,
-    /// Whether the attribute has a result.
-    is_there: bool,
-    value: Option<Scalar>,
-}
-
 /// The attribute and the index of the field that a path names; `None` if it names several or none.
 pub(crate) fn one_field(path: &Path, uve: &UveDescription<'_>) -> Option<(String, usize)> {
     let mut slots = Slots::default();
     match target(path, (0, uve), false, &mut slots).ok()? {
-        Target::Fields(fields) if fields.len() == 1 => {
-            slots.slots.first().map(|slot| (slot.attribute.to_string(), slot.field))
-        }
-        Target::Fields(_) | Target::Keys(_) | Target::Size(_) => None,
-    }
-}
-
-impl Slots {
-    fn add(&mut self, type_index: usize, attribute: &AttributeDescription<'_>, field: usize) -> usize {
-        let (name, window) = (attribute.name, attribute.window.unwrap_or(0));
-        let is_it = |slot: &Slot| slot.type_index == type_index && *slot.attribute == *name && slot.field == field;
-        self.slots.iter().position(is_it).unwrap_or_else(|| {
-            self.slots.push(Slot { type_index, attribute: name.into(), window, field, is_there: false, value: None });
-            self.slots.len() - 1
-        })
-    }
-
-    /// Forgets the values.
-    pub(crate) fn clear(&mut self) {
-        self.slots.iter_mut().for_each(|slot| (slot.is_there, slot.value) = (false, None));
-    }
-
-    /// Takes the values of an attribute of a proxy type.
-    pub(crate) fn take(&mut self, type_index: usize, attribute: &str, output: &Output<'_>) {
-        let is_its = |slot: &&mut Slot| slot.type_index == type_index && *slot.attribute == *attribute;
-        for slot in self.slots.iter_mut().filter(is_its) {
-            slot.is_there = true;
-            let field = output.description().fields().get(slot.field);
-            slot.value = field.and_then(|field| field.value_in(output.record())).and_then(Scalar::of);
-        }
-    }
-
-    /// Sets the end of the window that is evaluated, in microseconds.
-    pub(crate) fn set_end(&mut self, end: u64) {
-        self.end = end;
-    }
-
-    /// Whether an attribute has a result.
-    pub(crate) fn has_values(&self) -> bool {
-        self.slots.iter().any(|slot| slot.is_there)
-    }
-
-    /// Takes the values out, each with the number of its slot. A field without a value is there if its attribute has a
-    /// result.
-    pub(crate) fn take_values(&mut self) -> Vec<(usize, Option<Scalar>)> {
-        let slots = self.slots.iter_mut().enumerate();
-        slots
-            .filter_map(|(index, slot)| std::mem::take(&mut slot.is_there).then(|| (index, slot.value.take())))
-            .collect()
-    }
-
-    /// Sets values that were taken out.
-    pub(crate) fn set_values(&mut self, values: Vec<(usize, Option<Scalar>)>) {
-        self.clear();
-        for (index, value) in values {
-            if let Some(slot) = self.slots.get_mut(index) {
-                (slot.is_there, slot.value) = (true, value);
-            }
-        }
-    }
-
-    fn operand(&self, target: &Target) -> Operand {
-        let of = |slots: &[usize]| slots.iter().filter_map(|slot| self.slots.get(*slot)).collect::<Vec<_>>();
-        let text = |text: &str| Scalar::Text(text.into());
-        match target {
-            Target::Keys(names) => Operand::Values(names.iter().map(|name| text(name)).collect()),
-            Target::Fields(slots) | Target::Size(slots) => {
-                let slots = of(slots);
-                if !slots.iter().any(|slot| slot.is_there) {
-                    // Windows of an attribute over several periods are aligned to the epoch.
-                    let is_due = |slot: &&Slot| slot.window == 0 || self.end.is_multiple_of(slot.window);
-                    return if slots.iter().any(is_due) { Operand::Absent } else { Operand::Open };
-                }
-                let values: Vec<_> = slots.iter().filter_map(|slot| slot.value.clone()).collect();
-                match target {
-                    Target::Size(_) => {
-                        let size = derived_stats::Number::U64(values.len() as u64);
-                        Operand::Values(vec![Scalar::Number(size)])
-                    }
-                    _ if values.is_empty() => Operand::Null,
-                    _ => Operand::Values(values),
-                }
-            }
-        }
+        Target::Fields(fields) if fields.len() == 1 => slots.first(),
+        Target::Fields(_) | Target::All(_) | Target::Keys(_) | Target::Size(_) => None,
     }
 }
 
@@ -194,8 +102,10 @@ impl Compiled {
     fn term(&self, term: &Term, compiled: &CompiledTerm, slots: &Slots) -> Option<bool> {
         let (left, absent) = (slots.operand(&compiled.left), self.rule.absent);
         match (&term.right, &compiled.right) {
-            (Right::Constant(value), _) => compare(term.operation, &left, value, absent),
-            (Right::Path(_), Some(right)) => compare_both(term.operation, &left, &slots.operand(right), absent),
+            (Right::Constant(value), _) => compare(term.operation, &left, Side::Constant(value), absent),
+            (Right::Path(_), Some(right)) => {
+                compare(term.operation, &left, Side::Operand(&slots.operand(right)), absent)
+            }
             (Right::Path(_), None) => None,
         }
     }
@@ -208,7 +118,8 @@ impl Compiled {
             ClearBound::Below(bound) => (Operation::AtLeast, bound),
         };
         let left = slots.operand(&self.lists.first()?.first()?.left);
-        compare(wrong_side, &left, &serde_json::json!(bound), Absent::Unknown).map(|any| !any)
+        let bound = serde_json::json!(bound);
+        compare(wrong_side, &left, Side::Constant(&bound), Absent::Unknown).map(|any| !any)
     }
 
     /// The periods that the rule demands.
@@ -241,7 +152,22 @@ fn compile_term(term: &Term, bound: &Bound<'_>, slots: &mut Slots) -> Result<Com
         Right::Path(path) => Some(value(path)?),
     };
     let variables = term.variables.iter().map(value).collect::<Result<_, _>>()?;
-    Ok(CompiledTerm { left, right, variables })
+    let names = Names {
+        left: whole_name(&term.left, bound)?,
+        right: match &term.right {
+            Right::Constant(_) => None,
+            Right::Path(path) => Some(whole_name(path, bound)?),
+        },
+        variables: term.variables.iter().map(|path| whole_name(path, bound)).collect::<Result<_, _>>()?,
+    };
+    Ok(CompiledTerm { left, right, variables, names })
+}
+
+/// A path that begins with the name of a UVE, also where the rule names its proxy type.
+fn whole_name(path: &Path, bound: &Bound<'_>) -> Result<String, String> {
+    let (_, uve) = bound.of(path)?;
+    let rest = path.0.iter().skip(1).map(String::as_str);
+    Ok(std::iter::once(uve.name()).chain(rest).collect::<Vec<_>>().join("."))
 }
 
 /// The parts of a text with `{…}`.
@@ -281,6 +207,7 @@ mod tests {
     use derived_stats::Number;
 
     use super::*;
+    use crate::operand::Scalar;
     use crate::text;
 
     #[test]
@@ -298,12 +225,14 @@ mod tests {
             (below, [Some(9), Some(6)], Some(false), Some(true)),
         ];
         for (rule, values, raises, clears) in cases {
-            let slot = |(field, value): (usize, Option<u64>)| {
-                let value = value.map(|value| Scalar::Number(Number::U64(value)));
-                Slot { type_index: 0, attribute: "value".into(), field, is_there: true, window: 0, value }
+            let number = |value: u64| Scalar::Number(Number::U64(value));
+            let slots = Slots::with(values.into_iter().map(|value| value.map(number)).collect());
+            let term = CompiledTerm {
+                left: Target::All(vec![(0, "a".into()), (1, "b".into())]),
+                right: None,
+                variables: Vec::new(),
+                names: Names::default(),
             };
-            let slots = Slots { slots: values.into_iter().enumerate().map(slot).collect(), end: 0 };
-            let term = CompiledTerm { left: Target::Fields(vec![0, 1]), right: None, variables: Vec::new() };
             let rule = Arc::new(text::rule(rule).unwrap_or_else(|error| panic!("{error}")));
             let truth = Compiled { rule, lists: vec![vec![term]], text: Vec::new() }.truth(&slots);
             assert_eq!((truth.raises, truth.clears), (raises, clears), "{values:?}");

@@ -7,7 +7,8 @@
 //!   "state":"firing","alarm_rules":{"or_list":[…]}}],"pending":[],"resolved":[]}}
 //! ```
 //!
-//! `alarms` has the form of Contrail's `UVEAlarms`. A row has the whole state of the object: it replaces the one
+//! `alarms` has the form of Contrail's `UVEAlarms`. Rows of the first versions have a text as the `condition` in
+//! `alarm_rules`, as has an alarm that began with one of those until it ends. A row has the whole state of the object: it replaces the one
 //! before. It comes when an alarm becomes pending, fires or ends, and while one is pending or firing again with the
 //! first window that closes in every ten minutes of event time. `deleted` is true in the row in which the last alarm
 //! ended. All times are microseconds since the epoch.

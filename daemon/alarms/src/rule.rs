@@ -143,7 +143,9 @@ pub enum Severity {
 /// How an operand without a value compares.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Absent {
-    /// As null, as in Contrail: it satisfies `<`, `<=`, `!=`, `not in` and `size!=`, and a missing attribute none.
+    /// As null, as in Contrail, whose `alarmgen.py` reads both sides as JSON: null equals null, and is less than
+    /// everything else. The text `0.1` is a number, a size is that of a list, and an attribute without a result satisfies
+    /// nothing.
     Null,
     /// The period counts neither way: a detector that warms up neither fires nor clears.
     Unknown,

@@ -12,6 +12,8 @@ export interface ShownAlarm {
   uve_type: string;
   name: string;
   uve: string;
+  /** The stream. */
+  proxy: string;
   /** The attribute of the first comparison of its rule. */
   attribute?: string;
   /** Those that a rule over several proxy types compares besides. */
@@ -248,17 +250,6 @@ function rest(seconds: number, signal: AbortSignal | null | undefined): Promise<
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await request(path, signal ? { signal } : {})).json() as Promise<T>;
-}
-
-let described: Promise<Proxy[]> | undefined;
-
-/** The configured proxy UVEs; they stay the same while the daemon runs. */
-export function proxies(): Promise<Proxy[]> {
-  described ??= get<Proxy[]>("api/v1/proxies").catch((error: unknown) => {
-    described = undefined;
-    throw error;
-  });
-  return described;
 }
 
 /** The address of an object below a prefix, with its name in the query: browsers take `..` out of a path. */

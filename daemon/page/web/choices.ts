@@ -1,7 +1,7 @@
 // What is chosen of the table: type, proxy UVE, search, alarm, anomalies. The daemon filters; the address has the choices.
 
-import { type Alarms, get, proxies } from "./api";
-import { h } from "./dom";
+import { type Alarms, type Proxy, get } from "./api";
+import { h, offer } from "./dom";
 import type { View } from "./view";
 
 /** The choices of alarms that are not names of rules. */
@@ -14,14 +14,22 @@ const ALARM_STATES: [string, string][] = [
 
 const RULE = "rule:";
 
+/** How long types and proxy UVEs are taken for current, in milliseconds: a change of the configuration brings others. */
+const CURRENT = 8_000;
+
+/** Some names, and the chosen one if it is none of them. */
+function withChosen(names: string[], chosen: string): string[] {
+  return chosen === "" || names.includes(chosen) ? names : [...names, chosen];
+}
+
 export class Choices {
   private readonly types: HTMLSelectElement;
   private readonly uves: HTMLSelectElement;
   private readonly search: HTMLInputElement;
   private readonly loud: HTMLInputElement;
   private readonly alarmed: HTMLSelectElement;
-  /** Whether there are types to choose. */
-  isComplete = false;
+  /** Until when what can be chosen is taken for current. */
+  private currentUntil = 0;
 
   /** `changed` is called with each choice of the user. */
   constructor(
@@ -73,6 +81,11 @@ export class Choices {
     return this.types.options.length > 0;
   }
 
+  /** Whether what can be chosen is to be read. */
+  get isDue(): boolean {
+    return performance.now() >= this.currentUntil;
+  }
+
   get isByAlarm(): boolean {
     return this.alarmed.value !== "";
   }
@@ -81,20 +94,17 @@ export class Choices {
   async read(): Promise<string[]> {
     const [types, known] = await Promise.all([
       get<{ name: string }[]>("analytics/uves", this.view.signal),
-      proxies(),
+      get<Proxy[]>("api/v1/proxies", this.view.signal),
     ]);
     const wanted = this.wantedType;
     const names = types.map((type) => type.name);
-    this.isComplete = names.length > 0;
+    this.currentUntil = names.length > 0 ? performance.now() + CURRENT : 0;
     // A link may lead to a type whose objects are gone: it has alarms, or new objects later.
-    const offered = wanted === "" || names.includes(wanted) ? names : [...names, wanted];
-    this.types.replaceChildren(...offered.map((name) => h("option", { value: name, selected: name === wanted }, name)));
+    offer(this.types, withChosen(names, wanted).map((name) => [name, name]), wanted);
     const uve = this.uve;
-    this.uves.replaceChildren(
-      h("option", { value: "" }, "all"),
-      ...known.map((proxy) => h("option", { value: proxy.uve, selected: proxy.uve === uve }, proxy.uve)),
-    );
-    return known.map((proxy) => proxy.uve);
+    const uves = known.map((proxy) => proxy.uve);
+    offer(this.uves, [["", "all"], ...withChosen(uves, uve).map((name): [string, string] => [name, name])], uve);
+    return uves;
   }
 
   /** Reads the names of the rules with alarms. */
@@ -109,11 +119,7 @@ export class Choices {
     const rules = [...new Set(names.map((name) => RULE + name))].sort();
     const own = chosen.startsWith(RULE) && !rules.includes(chosen) ? [chosen, ...rules] : rules;
     const choices: [string, string][] = [...ALARM_STATES, ...own.map((rule): [string, string] => [rule, rule.slice(RULE.length)])];
-    const shown = [...this.alarmed.options].map((option) => option.value);
-    if (choices.some(([value], index) => shown[index] !== value) || shown.length !== choices.length) {
-      const options = choices.map(([value, text]) => h("option", { value, selected: value === chosen }, text));
-      this.alarmed.replaceChildren(...options);
-    }
+    offer(this.alarmed, choices, chosen);
   }
 
   /** The parameters of a request for rows. */

@@ -63,6 +63,14 @@ export function textWidth(texts: string[], like: Element): number {
   return texts.reduce((most, text) => Math.max(most, context.measureText(text).width), 0);
 }
 
+/** Offers values with their texts; an open list stays as it is if they are the same ones. */
+export function offer(select: HTMLSelectElement, choices: [string, string][], chosen: string): void {
+  const shown = [...select.options].map((option) => option.value);
+  if (shown.length !== choices.length || choices.some(([value], index) => shown[index] !== value)) {
+    select.replaceChildren(...choices.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+  }
+}
+
 /** Replaces the children of an element; a link or button that has the focus keeps it, if there is the same one again. */
 export function replaceChildren(element: Element, children: Node[]): void {
   const focused = element.contains(document.activeElement) ? document.activeElement : null;

@@ -2,7 +2,7 @@
 
 import { isWithin, marks, objectAlarmRow } from "./alarms";
 import { anomalyRow, withRest } from "./anomalies";
-import { type ObjectAlarm, type Series, Refused, get, objectPath } from "./api";
+import type { ObjectAlarm, Series } from "./api";
 import type { Range } from "./chart";
 import { append, h, replaceChildren, setText } from "./dom";
 import { ObjectHistory } from "./history";
@@ -11,6 +11,7 @@ import { head } from "./overview";
 import { Panel } from "./panel";
 import { rangeBar } from "./rangebar";
 import { type Work, Retries } from "./retry";
+import { RawJson } from "./raw";
 import { link, replace } from "./route";
 import { type View, alertBox } from "./view";
 
@@ -48,7 +49,7 @@ class ObjectView {
   private readonly older = h("button", { type: "button", hidden: true, onclick: () => this.guard(this.readOlder) }, "Read older results");
   private readonly empty = h("p", { class: "empty", hidden: true });
   private readonly live = h("span", { class: "live", role: "status" });
-  private readonly raw = h("pre", { tabindex: 0, "aria-label": "JSON of the object" });
+  private readonly raw: RawJson;
   /** The chosen range in seconds; without one, the newest values are followed. */
   private range: Range | undefined;
   private follow = 3600;
@@ -70,6 +71,7 @@ class ObjectView {
     this.first = ["uve", "attribute"].map((name) => view.route.parameters.get(name) ?? undefined);
     this.history = new ObjectHistory(view, this.type, this.name);
     this.retries = new Retries(view, this.alert.show, (work) => this.guard(work));
+    this.raw = new RawJson(view, this.type, this.name, (work) => this.guard(work));
   }
 
   start(): void {
@@ -92,7 +94,7 @@ class ObjectView {
           h("table", {}, head(["Window", "Ago", "Value:r", "Expected:r", "Normal:r", "Score:r", "Proxy UVE"]), this.anomalies),
         ),
       ),
-      h("details", { ontoggle: (event: Event) => (event.target as HTMLDetailsElement).open && this.guard(this.showRaw) }, h("summary", {}, "Raw JSON"), this.raw),
+      this.raw.element,
     ]);
     this.view.finally(() => {
       clearTimeout(this.due);
@@ -158,6 +160,7 @@ class ObjectView {
     clearTimeout(this.due);
     // After a failure the retry reads what comes until then.
     this.due = window.setTimeout(() => this.retries.isWaiting(this.readNew) || this.guard(this.readNew), SETTLE);
+    this.raw.refresh();
   }
 
   private readonly readNew = async (): Promise<void> => {
@@ -167,23 +170,9 @@ class ObjectView {
     }
   };
 
-  private readonly showRaw = () => this.readRaw();
-
   private describeLive(): void {
     const text = this.history.isLive ? "live" : "an earlier range";
     setText(this.live, this.isConnected === undefined ? "" : this.isConnected ? text : "not live: connecting again");
-  }
-
-  private async readRaw(): Promise<void> {
-    try {
-      const document = await get<unknown>(`${objectPath("analytics/uves", this.type, this.name)}&flat`, this.view.signal);
-      setText(this.raw, JSON.stringify(document, null, 2));
-    } catch (error) {
-      if (!(error instanceof Refused)) {
-        throw error;
-      }
-      setText(this.raw, error.message);
-    }
   }
 
   private show(): void {

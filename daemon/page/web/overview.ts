@@ -50,7 +50,7 @@ export function overview(view: View): void {
     h(
       "div",
       { class: "scroll", tabindex: 0, role: "group", "aria-label": "Alarms" },
-      h("table", {}, head(["Severity", "Alarm", "State", "Since", "Object", "Text"]), alarms),
+      h("table", {}, head(["Severity", "Alarm", "State", "Since", "Object", "Text", "Proxy UVE"]), alarms),
     ),
   );
   const sinks = h("tbody");
@@ -101,7 +101,7 @@ export function overview(view: View): void {
     const [list, rows, raised] = await Promise.all([
       get<Loud[]>(`api/v1/loudest?limit=${LOUDEST}`, view.signal),
       get<Partition[]>("api/v1/partitions", view.signal),
-      get<Alarms>(`api/v1/alarms?limit=${ALARMS}`, view.signal),
+      get<Alarms>(`api/v1/alarms?sort=severity&limit=${ALARMS}`, view.signal),
     ]);
     alert.show("");
     replaceChildren(alarms, alarmRows(raised, view.now));
@@ -151,10 +151,11 @@ function groupLink({ rule, table, uve_type, severity, firing, pending }: Alarms[
   return h("span", {}, h("a", { href }, label), ` ${(SEVERITIES[severity] ?? String(severity)).toLowerCase()}: ${counts.join(", ")}`);
 }
 
-/** The alarms, and a last row with the number of those that are left out. */
+/** The worst alarms, and a last row with the number of those that are left out. */
 function alarmRows(raised: Alarms, now: number): HTMLTableRowElement[] {
-  const rows = raised.alarms.map((alarm) =>
-    h(
+  const rows = raised.alarms.map((alarm) => {
+    const [type, stream] = uveName(alarm.uve, alarm.proxy);
+    return h(
       "tr",
       {},
       h("td", {}, SEVERITIES[alarm.severity] ?? String(alarm.severity)),
@@ -163,11 +164,12 @@ function alarmRows(raised: Alarms, now: number): HTMLTableRowElement[] {
       h("td", {}, age(alarm.since, now)),
       h("td", {}, h("a", { href: explained(alarm) }, alarm.name)),
       h("td", {}, alarm.description),
-    ),
-  );
+      h("td", { class: "uve", title: alarm.uve }, type, h("span", { class: "dim" }, ` ${stream}`)),
+    );
+  });
   const all = raised.groups.reduce((sum, group) => sum + group.firing + group.pending, 0);
   const more = all - raised.alarms.length;
-  return more > 0 ? [...rows, h("tr", {}, h("td", { colspan: 6 }, `and ${number(more)} more`))] : rows;
+  return more > 0 ? [...rows, h("tr", {}, h("td", { colspan: 7 }, `and ${number(more)} more`))] : rows;
 }
 
 function loudRow(loud: Loud, now: number): HTMLTableRowElement {

@@ -16,6 +16,8 @@ export interface Row {
   name: string;
   uve: string;
   proxy: string;
+  /** The attribute of the numbers; empty for a proxy UVE that is gone. */
+  attribute: string;
   value: number | null;
   score: number | null;
   expected: number | null;

@@ -82,7 +82,7 @@ class TableView {
   }
 
   private async refresh(): Promise<void> {
-    if (!this.choices.isComplete) {
+    if (this.choices.isDue) {
       this.fit(await this.choices.read());
       if (!this.choices.hasTypes) {
         setText(this.count, "No object has a result yet: the first windows are open, or no samples arrive.");

@@ -1,13 +1,14 @@
 // An annotation as it is typed: its pipeline or its mistake, the menu, and what it computes for a series.
 
-import { type Entry, type Explanation, type History, type Loud, type Run, get, objectPath, request } from "./api";
+import { type Entry, type Explanation, type History, type Run, get, objectPath, request } from "./api";
 import { Chart } from "./chart";
 import { append, h, setText } from "./dom";
-import { count, uveName } from "./format";
+import { count } from "./format";
 import { menu } from "./menu";
 import { type Work, Retries } from "./retry";
 import { link, replace } from "./route";
 import { legend } from "./samples";
+import { Source } from "./source";
 import { type View, alertBox } from "./view";
 
 /** How long after the last key the annotation is sent, in milliseconds. */
@@ -23,7 +24,7 @@ class TryView {
   private readonly alert = alertBox();
   private readonly input = h("input", { id: "annotation", class: "mono", spellcheck: "false", autocomplete: "off", autocapitalize: "off", maxlength: 1024, "aria-describedby": "mistake", oninput: () => this.later() });
   private readonly period = h("input", { id: "period", type: "number", min: 1, max: 86_400, value: 60, oninput: () => this.later() });
-  private readonly source = h("select", { id: "source", onchange: () => this.guard(this.choose) });
+  private readonly source: Source;
   private readonly csv = h("textarea", { id: "csv", class: "mono", rows: 8, spellcheck: "false", oninput: () => this.typed() });
   private readonly mistake = h("div", { id: "mistake", class: "mistake", role: "status" });
   private readonly pipeline = h("ol", { class: "pipeline", "aria-label": "Pipeline" });
@@ -40,6 +41,7 @@ class TryView {
 
   constructor(private readonly view: View) {
     this.retries = new Retries(view, this.alert.show, (work) => this.guard(work));
+    this.source = new Source(view, () => this.guard(this.choose), (error) => view.fail(error, this.alert.show));
   }
 
   start(): void {
@@ -62,7 +64,7 @@ class TryView {
           "section",
           { "aria-labelledby": "run" },
           h("h2", { id: "run" }, "On a series"),
-          field("Values of", this.source),
+          this.source.element(field),
           this.outcome,
           this.warnings,
           this.chart.element,
@@ -86,10 +88,7 @@ class TryView {
   }
 
   private readonly begin = async (): Promise<void> => {
-    const [entries, loud] = await Promise.all([
-      get<Entry[]>("api/v1/annotations/menu", this.view.signal),
-      get<Loud[]>("api/v1/loudest?limit=50", this.view.signal),
-    ]);
+    const [entries] = await Promise.all([get<Entry[]>("api/v1/annotations/menu", this.view.signal), this.source.begin()]);
     this.menu.replaceChildren(
       ...menu(entries, (annotation) => {
         this.input.value = annotation;
@@ -97,39 +96,19 @@ class TryView {
         this.guard(this.update);
       }),
     );
-    this.options(loud);
     this.guard(this.choose);
   };
-
-  /** The series to choose: the rows below, that of the address, those of the loudest objects. */
-  private options(loud: Loud[]): void {
-    const { parameters } = this.view.route;
-    const names = ["type", "name", "uve", "attribute"].map((name) => parameters.get(name) ?? "");
-    const given = names.every((name) => name !== "") ? [names] : [];
-    const others = loud.map((one) => [one.type, one.name, one.uve, one.attribute]);
-    const seen = new Set<string>();
-    const options = [...given, ...others].flatMap((series) => {
-      const id = JSON.stringify(series);
-      if (seen.has(id)) {
-        return [];
-      }
-      seen.add(id);
-      const [, name = "", uve = ""] = series;
-      const [type] = uveName(uve, loud.find((one) => one.uve === uve)?.proxy ?? "");
-      return [h("option", { value: id, selected: given.length > 0 && seen.size === 1 }, `${name} · ${type}`)];
-    });
-    this.source.replaceChildren(h("option", { value: "" }, "the rows below"), ...options);
-  }
 
   /** Takes the recent values of the chosen series as rows, and nothing of one that was chosen before. */
   private readonly choose = async (): Promise<void> => {
     this.choosing.abort();
     this.choosing = new AbortController();
-    if (this.source.value === "") {
+    const chosen = this.source.value;
+    if (!chosen) {
       this.csv.value ||= example();
     } else {
       const signal = AbortSignal.any([this.choosing.signal, this.view.signal]);
-      const [type = "", name = "", uve, attribute] = JSON.parse(this.source.value) as string[];
+      const [type = "", name = "", uve, attribute] = chosen;
       const history = await get<History>(objectPath("api/v1/history", type, name), signal);
       const series = history.series.find((one) => one.uve === uve && one.attribute === attribute);
       const points = series?.points ?? [];

@@ -1,5 +1,6 @@
 //! The alarms of the objects, as the newest row of each object and stream has them.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, Range};
 
@@ -111,7 +112,7 @@ impl ObjectAlarms {
         let (mut shown, mut objects, mut last) = (Vec::new(), 0, None);
         let from = query.after.as_deref().unwrap_or_default();
         for (key, rows) in self.rows.range::<str, _>((Bound::Excluded(from), Bound::Unbounded)) {
-            let is_of_table = query.table.as_ref().is_none_or(|table| super::split_key(key).0 == table);
+            let is_of_table = query.is_of_table(key);
             let before = shown.len();
             for (_, row) in rows.values().filter(|_| is_of_table) {
                 let selected = alarms(&row.data).filter(|alarm| query.selects(alarm));
@@ -128,6 +129,27 @@ impl ObjectAlarms {
             last = Some(key.to_string());
         }
         (shown, None)
+    }
+
+    /// The worst alarms that a query selects, `limit` at most and whatever its `after`: by severity, those that fire before
+    /// those that are pending, and the newest first. Costs a visit of each alarm, and memory for those that are returned.
+    pub fn worst(&self, query: &AlarmQuery) -> Vec<ShownAlarm> {
+        let rows = self.rows.iter().filter(|(key, _)| query.is_of_table(key));
+        let all = rows.flat_map(|(key, rows)| rows.values().map(move |(_, row)| (key, row)));
+        let all = all.flat_map(|(key, row)| alarms(&row.data).map(move |alarm| (key, row, alarm)));
+        let mut worst = BTreeMap::new();
+        for (key, row, alarm) in all.filter(|(_, _, alarm)| query.selects(alarm)) {
+            let is_pending = alarm.state == daemon_alarms::row::State::Pending;
+            let rank = (alarm.severity, is_pending, Reverse(alarm.since), &**key, &*row.data.proxy, &*alarm.rule);
+            if worst.len() >= query.limit {
+                match worst.last_key_value() {
+                    Some((last, _)) if rank < *last => worst.pop_last(),
+                    _ => continue,
+                };
+            }
+            worst.insert(rank, (key, row, alarm));
+        }
+        worst.into_values().map(|(key, row, alarm)| ShownAlarm::new(key, row, alarm)).collect()
     }
 
     /// The alarms of a UVE of an object, of those that the query selects if there is one, with their rows.
@@ -216,6 +238,10 @@ fn alarms(data: &AlarmData) -> impl Iterator<Item = &Alarm> {
 }
 
 impl AlarmQuery {
+    fn is_of_table(&self, key: &str) -> bool {
+        self.table.as_ref().is_none_or(|table| super::split_key(key).0 == table)
+    }
+
     fn selects(&self, alarm: &Alarm) -> bool {
         let is_state = |state: &String| match alarm.state {
             daemon_alarms::row::State::Firing => state == "firing",
@@ -269,6 +295,44 @@ mod tests {
         assert_eq!(text(&all), Some(1));
         all.apply(7, row("T:a", "S-b", "\"alarms\":[]"));
         assert_eq!(text(&all), None);
+    }
+
+    #[test]
+    fn the_worst_alarms_are_by_severity_those_that_fire_first_and_then_the_newest() {
+        let mut all = ObjectAlarms::default();
+        let alarm = |rule: &str, state: &str, severity: u8, since: u64| {
+            let of_severity = alarm(rule, state).replace("\"severity\":1", &format!("\"severity\":{severity}"));
+            of_severity.replace("\"since\":0", &format!("\"since\":{since}"))
+        };
+        for number in 0..50 {
+            let data = format!("\"alarms\":[{}]", alarm("minor", "firing", 2, number));
+            all.apply(7, row(&format!("T:a{number:02}"), "S-a", &data));
+        }
+        let late = alarm("late", "pending", 0, 99);
+        all.apply(
+            7,
+            row("T:y", "S-a", &format!("\"alarms\":[{}],\"pending\":[{late}]", alarm("major", "firing", 1, 3))),
+        );
+        all.apply(7, row("U:z", "S-a", &format!("\"alarms\":[{}]", alarm("critical", "firing", 0, 5))));
+        all.apply(7, row("U:z", "S-b", &format!("\"alarms\":[{}]", alarm("critical", "firing", 0, 8))));
+        let worst = |query: &AlarmQuery| -> Vec<String> {
+            let shown = all.worst(query);
+            shown.iter().map(|shown| format!("{} {} {}", shown.key, shown.proxy, shown.alarm.rule)).collect()
+        };
+        let query = AlarmQuery { limit: 6, ..AlarmQuery::default() };
+        let expected = [
+            "U:z S-b critical",
+            "U:z S-a critical",
+            "T:y S-a late",
+            "T:y S-a major",
+            "T:a49 S-a minor",
+            "T:a48 S-a minor",
+        ];
+        assert_eq!(worst(&query), expected);
+        assert_eq!(worst(&AlarmQuery { limit: 1, ..query.clone() }), expected[..1]);
+        assert_eq!(worst(&AlarmQuery { table: Some("T".into()), limit: 1, ..query.clone() }), expected[2..3]);
+        assert_eq!(worst(&AlarmQuery { state: Some("firing".into()), limit: 3, ..query.clone() })[2], expected[3]);
+        assert_eq!(worst(&AlarmQuery { limit: 1000, ..query }).len(), 54);
     }
 
     #[test]

@@ -14,13 +14,13 @@
 //! Other fields have no bound that follows from the annotation.
 
 use derived_stats::entry::{Argument, ArgumentKind, Role};
-use derived_stats::{DescribedField, Spec, SpecLink, ValueType};
+use derived_stats::{DescribedField, Number, Spec, SpecLink, ValueType};
 use proxy_uve::UveDescription;
 use proxy_uve::schema::ProxyType;
 use serde_json::Value;
 
 use crate::compile::one_field;
-use crate::operand::{Operand, Scalar, compare};
+use crate::operand::{Operand, Scalar, Side, compare};
 use crate::rule::{Absent, ClearBound, Operation, Path, Right, Rule, Term};
 
 /// The argument of the detectors whose scores it bounds.
@@ -89,40 +89,56 @@ pub(super) fn unreachable(terms: &[Term], rule: &Rule, uve: &UveDescription<'_>,
 /// Why a comparison of a number with a text, or of its size, is never true.
 fn text_of_number(term: &Term, rule: &Rule, uve: &UveDescription<'_>, of_type: &ProxyType) -> Option<String> {
     let Right::Constant(constant) = &term.right else { return None };
-    let is_size = term.operation == Operation::SizeEqual;
-    let is_text = match (term.operation, constant) {
-        // Null satisfies these.
-        (Operation::Less | Operation::AtMost, _) if rule.absent == Absent::Null => false,
-        (Operation::NotEqual | Operation::NotIn | Operation::SizeEqual | Operation::SizeNotEqual, _) => false,
-        (_, Value::Array(list)) => !list.is_empty() && list.iter().all(Value::is_string),
-        (_, constant) => constant.is_string(),
-    };
-    let (name, index) = one_field(&term.left, uve).filter(|_| is_text || is_size)?;
-    let attribute = of_type.attributes().iter().find(|found| found.name == name)?;
-    attribute.spec.description().fields().get(index)?.value_type()?;
     let left = &term.left;
-    if is_size {
-        return Some(format!(
-            "`{term}` is never true: `{left}` is a number, and only a list has a size; compare its value"
-        ));
+    if term.operation == Operation::SizeEqual {
+        // Contrail knows the size of lists only; in the short form the members of a level have one.
+        let has_size = match (one_value_type(left, uve, of_type), rule.absent) {
+            (Some(Some(_)), _) => false,
+            (Some(None), _) | (None, Absent::Unknown) => true,
+            (None, Absent::Null) => false,
+        };
+        let what = if one_field(left, uve).is_some() { "a number" } else { "no list" };
+        return (!has_size).then(|| {
+            format!("`{term}` is never true: `{left}` is {what}, and only a list has a size; compare its value")
+        });
     }
+    // With every number, as with null in Contrail's rules, the comparison is as with 0.
+    let is_true = |left: &Operand| compare(term.operation, left, Side::Constant(constant), rule.absent) == Some(true);
+    let numbers = [f64::MIN, 0.0, f64::MAX].map(|it| Operand::Values(vec![Scalar::Number(Number::F64(it))]));
+    let is_text = match constant {
+        Value::Array(list) => !list.is_empty() && list.iter().all(Value::is_string),
+        Value::String(text) => rule.absent == Absent::Unknown || !is_json(text),
+        _ => false,
+    };
+    if !is_text || numbers.iter().any(is_true) || is_true(&Operand::Null) {
+        return None;
+    }
+    one_value_type(left, uve, of_type)??;
     Some(format!("`{term}` is never true: `{left}` is a number, and {constant} a text; compare it with a number"))
+}
+
+/// Whether a text is JSON: then Contrail compares with what it says.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+/// The type of numbers of the one field of a path, or that it is a text; `None` for a path with several fields.
+fn one_value_type(path: &Path, uve: &UveDescription<'_>, of_type: &ProxyType) -> Option<Option<ValueType>> {
+    let (name, index) = one_field(path, uve)?;
+    let attribute = of_type.attributes().iter().find(|found| found.name == name)?;
+    Some(attribute.spec.description().fields().get(index)?.value_type())
 }
 
 /// Why a comparison with a text that is the same in every result is never true.
 fn other_text(term: &Term, rule: &Rule, uve: &UveDescription<'_>, of_type: &ProxyType) -> Option<String> {
     let Right::Constant(constant) = &term.right else { return None };
-    // Of a size there is none, and null satisfies the others.
-    let is_open = match term.operation {
-        Operation::SizeEqual | Operation::SizeNotEqual => true,
-        Operation::Less | Operation::AtMost | Operation::NotEqual | Operation::NotIn => rule.absent == Absent::Null,
-        Operation::AtLeast | Operation::Equal | Operation::Greater | Operation::In | Operation::Range => false,
-    };
-    let (name, index) = one_field(&term.left, uve).filter(|_| !is_open)?;
+    let is_of_size = matches!(term.operation, Operation::SizeEqual | Operation::SizeNotEqual);
+    let (name, index) = one_field(&term.left, uve).filter(|_| !is_of_size)?;
     let attribute = of_type.attributes().iter().find(|found| found.name == name)?;
     let text = attribute.spec.description().fields().get(index)?.constant()?;
     let always = Operand::Values(vec![Scalar::Text(text.into())]);
-    if compare(term.operation, &always, constant, rule.absent) != Some(false) {
+    let compared = |left: &Operand| compare(term.operation, left, Side::Constant(constant), rule.absent);
+    if compared(&always) != Some(false) || compared(&Operand::Null) == Some(true) {
         return None;
     }
     Some(format!(
@@ -153,8 +169,8 @@ pub(super) fn unreachable_clear(
 /// The numbers with which a term is true; `None` if its operation or its operand has no such range.
 fn allowed(term: &Term, absent: Absent, reach: &Reach) -> Option<Interval> {
     let Right::Constant(constant) = &term.right else { return None };
-    // Null satisfies these, as while a detector warms up.
-    let is_true_of_null = absent == Absent::Null && matches!(term.operation, Operation::Less | Operation::AtMost);
+    // As while a detector warms up.
+    let is_true_of_null = compare(term.operation, &Operand::Null, Side::Constant(constant), absent) == Some(true);
     let number = constant.as_f64();
     match term.operation {
         _ if is_true_of_null => None,
@@ -405,6 +421,58 @@ mod tests {
     fn comparisons_that_exclude_each_other_are_named_together() {
         let together = problems("1-raw:DSSum", "P.x > 9 and P.x < 5");
         assert_eq!(together, ["`P.x > 9` and `P.x < 5` are never true together; write them with `or`"]);
+    }
+
+    /// What is never true in Contrail's rules, which compare null and the JSON in texts.
+    const NEVER_IN_CONTRAIL: &[(&str, &str, &str)] = &[
+        ("P.x.config", "==", "0.2"),
+        ("P.x.config", "in", "[\"0.1\"]"),
+        ("P.x.algo", "==", "\"XYZ\""),
+        ("P.x.algo", "==", "3"),
+        ("P.x.sigma", ">", "3"),
+        ("P.x.sigma", ">", "\"x\""),
+        ("P.x.sigma", "size==", "1"),
+        ("P.x.state", "size==", "2"),
+    ];
+
+    /// What is.
+    const REACHED_IN_CONTRAIL: &[(&str, &str, &str)] = &[
+        ("P.x.config", "==", "0.1"),
+        ("P.x.config", "==", "\"0.1\""),
+        ("P.x.config", "in", "[0.1]"),
+        ("P.x.config", "==", "null"),
+        ("P.x.config", "!=", "0.1"),
+        ("P.x.error", "==", "null"),
+        ("P.x.error", "in", "[null]"),
+        ("P.x.sigma", ">", "\"2\""),
+        ("P.x.sigma", "<", "\"x\""),
+        ("P.x.sigma", "<=", "-4"),
+        ("P.x.sigma", "in", "[null, 9]"),
+        ("P.x.state", "size!=", "2"),
+    ];
+
+    #[test]
+    fn contrails_rules_are_refused_by_contrails_comparisons() {
+        let of_type = proxy_type(EWM);
+        let plan = Plan::new(StreamName::new("S", "a").unwrap(), &[Arc::clone(&of_type)]);
+        let uve = plan.uves().next().unwrap();
+        let found = |path: &str, operation: &str, json: &str| {
+            let term = Term {
+                left: Path::parse(path),
+                operation: Operation::parse(operation).unwrap(),
+                right: Right::Constant(serde_json::from_str(json).unwrap()),
+                variables: Vec::new(),
+            };
+            let condition = Condition::Terms(vec![vec![term.clone()]]);
+            let rule = Rule { absent: Absent::Null, ..Rule::new("a", condition) };
+            unreachable(&[term], &rule, &uve, &of_type).len()
+        };
+        for (path, operation, json) in NEVER_IN_CONTRAIL {
+            assert_eq!(found(path, operation, json), 1, "{path} {operation} {json}");
+        }
+        for (path, operation, json) in REACHED_IN_CONTRAIL {
+            assert_eq!(found(path, operation, json), 0, "{path} {operation} {json}");
+        }
     }
 
     #[test]

@@ -45,18 +45,27 @@ fn fields(
     let is_number = matches!(attribute.description.result_type(), ResultType::Number);
     let group_of = |field: &DescribedField| field.field().group().map(str::to_owned);
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let mut named = |wanted: &dyn Fn(&DescribedField) -> bool| -> Vec<(usize, Box<str>)> {
+        let found = all.iter().enumerate().filter(|(_, field)| wanted(field));
+        found.map(|(index, field)| (slots.add(type_index, attribute, index), field.name().into())).collect()
+    };
+    let wildcard = match rest.as_slice() {
+        ["*" | "__value"] => named(&|field| group_of(field).is_none()),
+        [group, "*" | "__value"] => named(&|field| group_of(field).as_deref() == Some(*group)),
+        _ => Vec::new(),
+    };
+    if !wildcard.is_empty() {
+        return Ok(Target::All(wildcard));
+    }
     let mut slots_of = |wanted: &dyn Fn(&DescribedField) -> bool| -> Vec<usize> {
-        let found = all.iter().enumerate().filter(|(_, field)| wanted(field)).map(|(index, _)| index);
-        found.collect::<Vec<_>>().into_iter().map(|index| slots.add(type_index, attribute, index)).collect()
+        named(wanted).into_iter().map(|(slot, _)| slot).collect()
     };
     let is_value = |field: &DescribedField| field.field().role() == Some(Role::Value);
     let found = match rest.as_slice() {
         [] if is_size => return Ok(Target::Size(slots_of(&|field| group_of(field).is_none()))),
         [] => slots_of(&is_value),
         ["value"] if is_number => slots_of(&is_value),
-        ["*" | "__value"] => slots_of(&|field| group_of(field).is_none()),
         ["__key"] => return Ok(Target::Keys(level(all, None))),
-        [group, "*" | "__value"] => slots_of(&|field| group_of(field).as_deref() == Some(*group)),
         [group, "__key"] => return Ok(Target::Keys(level(all, Some(group)))),
         [group] if is_size => return Ok(Target::Size(slots_of(&|field| group_of(field).as_deref() == Some(*group)))),
         [name] => slots_of(&|field| group_of(field).is_none() && field.name() == *name),
@@ -66,11 +75,18 @@ fn fields(
     if !found.is_empty() {
         return Ok(Target::Fields(found));
     }
+    Err(unknown_field(path, attribute))
+}
+
+/// What is wrong with a path below an attribute, with the fields that there are.
+fn unknown_field(path: &Path, attribute: &AttributeDescription<'_>) -> String {
+    let is_number = matches!(attribute.description.result_type(), ResultType::Number);
+    let all = attribute.description.fields();
     let known: Vec<_> = all.iter().map(|field| path_of(attribute.name, field, is_number)).collect();
     let tail = path.0.get(1..).unwrap_or_default().join(".");
     let meant = nearest(&tail, known.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`? "));
     let meant = meant.unwrap_or_default();
-    Err(format!("`{path}`: the result has no field `{tail}`; {meant}it has {}", known.join(", ")))
+    format!("`{path}`: the result has no field `{tail}`; {meant}it has {}", known.join(", "))
 }
 
 /// The names of one level of a result.

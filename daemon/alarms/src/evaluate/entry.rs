@@ -89,7 +89,7 @@ impl Entry {
     pub(super) fn show(&mut self, compiled: &Compiled, key: &str, slots: &Slots) {
         self.text = compiled.text(key, slots).into();
         let mut matches = Vec::new();
-        compiled.write_matches(slots, &mut matches);
+        compiled.write_matches(&self.uve, slots, &mut matches);
         self.matches = String::from_utf8_lossy(&matches).into();
     }
 

@@ -695,8 +695,104 @@ fn an_alarm_of_contrail_over_two_structs_fires_when_both_comparisons_are_true() 
     let changes = rig.changes();
     let expected = ["2 ObjectVNTable:a x Firing", "3 ObjectVNTable:a x Resolved", "4 ObjectVNTable:a x Firing"];
     assert_eq!(changes, expected);
-    let shown = rig.rows[0].data.alarms[0].alarm_rules.get();
-    assert_eq!(shown.matches("json_operand1_value\":\"20").count(), 2, "{shown}");
+    let shown = |name: &str, operation: &str, number: &str| {
+        serde_json::json!({
+            "condition": {"operation": operation, "operand1": format!("{name}-{STREAM}.value"),
+                          "operand2": {"json_value": number}, "variables": []},
+            "match": [{"json_operand1_value": "20", "json_variables": {}}],
+            "text": format!("{name}-{STREAM}.value {operation} {number}"),
+        })
+    };
+    let expected = serde_json::json!({"or_list": [{"and_list": [shown("P", ">", "10"), shown("Q", "<", "30")]}]});
+    assert_eq!(rules_of(&rig.rows[0].data.alarms[0]), expected);
+}
+
+/// What was true, as the row of an alarm has it.
+fn rules_of(alarm: &Alarm) -> serde_json::Value {
+    serde_json::from_str(alarm.alarm_rules.get()).unwrap()
+}
+
+/// `AlarmConditionMatch` of Contrail has an `AlarmMatch` for each element that satisfies the comparison.
+#[test]
+fn a_wildcard_shows_each_match_with_the_variables_of_its_element() {
+    let of_type = of_minutes("P", "1.DSSum-raw:DSAnomaly:EWM:0.1", 1, Silence::Once);
+    let mut rig = Rig::of(plan_of(&[of_type]), &[]);
+    let path = |name: &str| crate::rule::Path::parse(&format!("P.value.{name}"));
+    let mut rule = text::rule("alarm \"x\" when P.value.* >= 3").unwrap_or_else(|error| panic!("{error}"));
+    let Condition::Terms(lists) = &mut rule.condition else { panic!("{rule:?}") };
+    lists[0][0].variables = vec![path("__key"), path("*")];
+    rig.rules = Rules::new(vec![rule]);
+    rig.restart();
+    for minute in 0..20 {
+        rig.minute(minute, &[("T:a", 5)]);
+        rig.close(minute);
+    }
+    rig.commit();
+    let shown = rules_of(&rig.rows[0].data.alarms[0]);
+    let term = &shown["or_list"][0]["and_list"][0];
+    assert_eq!(term["condition"]["operand1"], format!("P-{STREAM}.value.*"), "the whole name of the UVE");
+    let found = term["match"].as_array().into_iter().flatten();
+    let found = found.map(|found| {
+        let variable = |name: &str| found["json_variables"][format!("P-{STREAM}.value.{name}")].clone();
+        assert_eq!(variable("*"), found["json_operand1_value"]);
+        format!("{} {}", variable("__key"), variable("*")).replace(['\\', '"'], "")
+    });
+    // The texts `algo` and `config` are not numbers in the short form, and sigma of a constant is near 0.
+    let found: Vec<_> = found.collect();
+    assert_eq!(found, ["samples 10", "metric 5"]);
+}
+
+#[test]
+fn what_is_silent_is_shown_as_a_comparison_of_its_uve_with_null() {
+    let mut rig = Rig::new(&["alarm \"silent\" when no data in AggProxySum"]);
+    rig.minute(0, &[("T:a", 1)]);
+    for minute in 0..3 {
+        rig.close(minute);
+        rig.commit();
+    }
+    let fired = rig.rows.iter().flat_map(|row| &row.data.alarms).next().map(rules_of);
+    let term = serde_json::json!({
+        "condition": {"operation": "==", "operand1": format!("AggProxySum-{STREAM}"),
+                      "operand2": {"json_value": "null"}, "variables": []},
+        "match": [{"json_operand1_value": "null", "json_variables": {}}],
+        "text": "no data in AggProxySum",
+    });
+    assert_eq!(fired, Some(serde_json::json!({"or_list": [{"and_list": [term]}]})));
+}
+
+/// A rule of Contrail about a field that only an error has.
+#[test]
+fn a_missing_field_is_null_in_contrails_rules() {
+    let of_type = of_minutes("P", "1.DSSum-raw:DSAnomaly:EWM:0.1", 1, Silence::Once);
+    let rule = |name: &str, field: &str, operation: &str, json: &str| {
+        let text = format!(
+            r#"{{"alarm":{{"fq_name":["{name}"],"uve_keys":{{"uve_key":["virtual-network"]}},"alarm_rules":{{"or_list":
+            [{{"and_list":[{{"operand1":"P-{STREAM}.value.{field}","operation":"{operation}","operand2":
+            {{"json_value":"{json}"}}}}]}}]}}}}}}"#
+        );
+        crate::contrail::rules(&text).unwrap_or_else(|error| panic!("{error:?}")).remove(0)
+    };
+    let mut rig = Rig::of(plan_of(&[of_type]), &[]);
+    rig.rules = Rules::new(vec![
+        rule("error is null", "error", "==", "null"),
+        rule("error is not null", "error", "!=", "null"),
+        rule("error in null", "error", "in", "[null]"),
+        rule("config is", "config", "==", "0.1"),
+        rule("config is the text", "config", "==", "\\\"0.1\\\""),
+        rule("config is not", "config", "!=", "0.1"),
+        rule("size of a map", "state", "size==", "2"),
+    ]);
+    rig.restart();
+    for minute in 0..20 {
+        rig.minute(minute, &[("ObjectVNTable:a", 5)]);
+        rig.close(minute);
+    }
+    rig.commit();
+    rig.rows.truncate(1);
+    let fired: Vec<_> = rig.rows.iter().flat_map(|row| &row.data.alarms).map(|alarm| alarm.rule.as_str()).collect();
+    assert_eq!(fired, ["error is null", "error in null", "config is", "config is the text"]);
+    let shown = rules_of(&rig.rows[0].data.alarms[2]);
+    assert_eq!(shown["or_list"][0]["and_list"][0]["match"][0]["json_operand1_value"], "0.1", "{shown}");
 }
 
 #[test]

@@ -18,9 +18,12 @@ impl Rule {
             [] => "every object".to_owned(),
             keys => format!("every object that matches {}", keys.join(" or ")),
         };
+        let neither = match self.absent {
+            Absent::Null => "a missing value is null, and periods that are partial count neither way",
+            Absent::Unknown => "periods that are partial or without the value count neither way",
+        };
         format!(
-            "alarm {:?} ({}): for {objects}, fires when {} for {}, and resolves when {clear} for {}; periods that are \
-             partial or without the value count neither way",
+            "alarm {:?} ({}): for {objects}, fires when {} for {}, and resolves when {clear} for {}; {neither}",
             self.name,
             self.severity,
             self.condition,
@@ -105,7 +108,18 @@ impl fmt::Display for Condition {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::text;
+
+    #[test]
+    fn the_words_say_what_a_missing_value_is() {
+        let rule = text::rule("alarm \"a\" when A.value > 5").unwrap_or_else(|error| panic!("{error}"));
+        let of_contrail = Rule { absent: Absent::Null, ..rule.clone() };
+        assert!(rule.words().ends_with("; periods that are partial or without the value count neither way"));
+        assert!(
+            of_contrail.words().ends_with("; a missing value is null, and periods that are partial count neither way")
+        );
+    }
 
     #[test]
     fn rules_have_one_identity_only_if_they_make_the_same_alarms() {

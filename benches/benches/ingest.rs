@@ -60,7 +60,7 @@ impl Path {
         let rule = Rule::compile(&config).expect("a good stream");
         assert_eq!(rule.stream(), plan.stream(), "one stream for both");
         let intake = Intake::new([(&plan, 0)], 1, PayloadForm::Stored, Duration::from_secs(10));
-        let mapping = Mapping::new(&[rule], &intake, Duration::ZERO, Arc::default());
+        let mapping = Mapping::new(&[rule], &intake, Duration::ZERO, Arc::default(), Arc::default());
         let batch = AppendBatch::new(START + MINUTE);
         let mut path = Self { intake, mapping, batch, table: Table::with_sink(plan, settings(), ()), next: 0 };
         path.take_lines(&lines(&records(SERIES, SERIES, 1)));

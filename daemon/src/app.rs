@@ -253,7 +253,8 @@ pub(crate) fn shared(
     common: &Common,
     configuration: Option<Configuration>,
 ) -> Arc<Shared> {
-    let Common { clock, stopping, time_unit, permits, bodies, access, certificates, elections } = common.clone();
+    let Common { clock, stopping, time_unit, permits, bodies, access, certificates, elections, processes } =
+        common.clone();
     let allowed_lateness = settings.engine.worker.table.allowed_lateness;
     elections.set_timeout(settings.replica_timeout);
     Arc::new(Shared {
@@ -262,7 +263,7 @@ pub(crate) fn shared(
         clock,
         intake: engine.intake.clone().with_time_unit(time_unit),
         objects: settings.objects.clone(),
-        mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness, Arc::clone(&elections)),
+        mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness, Arc::clone(&elections), processes),
         remembers_keys: engine.local.is_some(),
         view: Arc::clone(&engine.view),
         events: Arc::clone(&engine.events),

@@ -72,7 +72,7 @@ use daemon_log::Log;
 use daemon_partition::{StatusSource, Taps};
 use daemon_results::object_labels::ObjectLabels;
 use daemon_sources::intake::Intake;
-use daemon_sources::mapping::{Elections, Mapping};
+use daemon_sources::mapping::{Elections, Mapping, Processes};
 use daemon_sources::timestamp::TimeUnit;
 use derived_stats::Registry as Algorithms;
 use prometheus_client::registry::Registry;
@@ -138,6 +138,8 @@ pub(crate) struct Common {
     pub certificates: Certificates,
     /// The replicas that count.
     pub elections: Arc<Elections>,
+    /// The processes that count.
+    pub processes: Arc<Processes>,
 }
 
 impl Common {
@@ -150,7 +152,8 @@ impl Common {
         (certificates, elections): (Certificates, Arc<Elections>),
     ) -> Self {
         let (permits, bodies) = (Arc::new(Permits::new(settings)), Arc::new(Bodies::new(settings)));
-        Self { clock, stopping, time_unit: settings.time_unit, permits, bodies, access, certificates, elections }
+        let (time_unit, processes) = (settings.time_unit, Arc::default());
+        Self { clock, stopping, time_unit, permits, bodies, access, certificates, elections, processes }
     }
 }
 

@@ -514,6 +514,15 @@ fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
     b.stop();
 }
 
+/// A member of a group whose configuration is in a file, with tokens.
+fn configured(group: &Group, name: &str, file: &Configured) -> Daemon {
+    file.write("");
+    let tokens = format!("http.tokens_file={}", file.path().join("tokens").display());
+    let mut command = group.command("run", name, &[&tokens]);
+    command.arg("--config").arg(file.file());
+    Daemon::spawn(command).expect(name)
+}
+
 /// The others wait until they are given the posted configuration, too; no daemon restarts.
 #[test]
 fn a_configuration_is_posted_to_one_member_and_then_to_the_others() {
@@ -522,13 +531,7 @@ fn a_configuration_is_posted_to_one_member_and_then_to_the_others() {
     let expected = input.expected();
     let third = input.samples.len() / 3;
     let files = [Configured::new(&[]), Configured::new(&[])];
-    let [a, b] = [(0, "a"), (1, "b")].map(|(index, name)| {
-        files[index].write("");
-        let tokens = format!("http.tokens_file={}", files[index].path().join("tokens").display());
-        let mut command = group.command("run", name, &[&tokens]);
-        command.arg("--config").arg(files[index].file());
-        Daemon::spawn(command).expect(name)
-    });
+    let [a, b] = [(0, "a"), (1, "b")].map(|(index, name)| configured(&group, name, &files[index]));
     group.publish(&input.samples[..third]);
     is_ready(&a);
     is_ready(&b);

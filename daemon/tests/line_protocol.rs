@@ -52,7 +52,7 @@ fn cases() -> Vec<Case> {
             "partial write: 1 rejected, all \
              others stored: line 2, `m`: a field is missing",
         ),
-        ("another precision", "s", line("usage=1", now), 400, "series `cpu.usage` in stream cpu-cpu_usage: "),
+        ("another precision", "s", line("usage=1", now), 400, " in stream cpu-cpu_usage: "),
         ("an unknown precision", "d", line("usage=1", now), 400, "precision is \"d\"; write ns, us, ms, s, m or h"),
         ("an unknown parameter", "ms&x=1", line("usage=1", now), 204, ""),
         ("too large", "ms", long, 413, "http.max_body_bytes"),

@@ -259,6 +259,8 @@ fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_n
         assert_eq!(daemon.get(&format!("/api/v1/results/metrics{wrong}")).0, 400, "{wrong}");
     }
     assert!(daemon.get("/api/v1/results/metrics?table=None").1.contains("derived_statsd_results_series 0\n"));
+    let of_all = "derived_statsd_results_series 0\n";
+    assert!(!daemon.get("/api/v1/results/metrics?table=&match=").1.contains(of_all), "an empty parameter is none");
     let open_metrics = open_metrics(&daemon, "");
     assert!(open_metrics.ends_with("# EOF\n"), "{open_metrics}");
     let found = wait_until("Prometheus has scraped the results", || {

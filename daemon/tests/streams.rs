@@ -214,12 +214,19 @@ fn a_sample_is_explained_by_its_stream() {
 
 #[test]
 fn a_sample_that_is_not_taken_has_the_reason() {
+    let long = format!("temp_c{{room=\"{}\"}} 1", "x".repeat(2000));
     let cases = [
         ("http-errors", "up 1", "taken       no: the metric `up` is not `http_requests_total`\n"),
         ("http-errors", "http_requests_total{code=\"200\"} 1", "taken       no: `code` is \"200\", not `5..`\n"),
         ("heat", "temp_c{site=\"x\"} 1", "taken       no: it has no label room or floor, which makes the object\n"),
         ("heat-temp__", "temp_c{room=\"x\"} NaN", "value       NaN, which is left out: it is not a finite number\n"),
         ("heat", "temp_c{room=\"x,y\"}", "object      Service:x\\,y,\n"),
+        (
+            "heat",
+            "temp_c{room=\"x\"} 1 99999999999999",
+            "value       1, rejected: series `temp_c` of Service:x, in stream heat-temp__: ",
+        ),
+        ("heat", &long, "value       1, rejected: series `temp_c` of Service:xx"),
     ];
     for (stream, sample, expected) in cases {
         let run = explain(&[stream, "--sample", sample]);
@@ -256,10 +263,12 @@ fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
     for expected in [
         "object      Service:h\\,1,p\n",
         "time        1970-01-18T05:20:00Z, which is rejected: it is not from 2001 to 2100; see `fields.time_unit`\n",
-        "value       9007199254740993, a value, which counts as it is\n",
+        "value       9007199254740993, rejected: its time is not that of a sample of now; see `fields.time_unit`\n",
     ] {
         assert!(found.stdout.contains(expected), "{expected}: {}", found.stdout);
     }
+    let escaped = of_topic(r#"{"host":"a\u001b[2J\u202e\nb","k8s.pod":"p","ts":1488000000,"load":[1]}"#);
+    assert!(escaped.stdout.contains("object      Service:a\\u{1b}[2J\\u{202e}\\nb,p\n"), "{}", escaped.stdout);
     let cases = [
         ("load 3", "the message is not JSON: expected value at line 1 column 1; the stream reads the topic collectd"),
         (r#"{"host":"h"}"#, r"the field `k8s\.pod` is missing; correct the path in `fields`, or the producer"),

@@ -532,6 +532,17 @@ pub(crate) mod tests {
         prop_oneof![any::<u64>(), NOW - 100_000_000..NOW + 20_000_000, Just(u64::MAX), Just(i64::MAX as u64)]
     }
 
+    #[test]
+    fn an_error_shows_the_beginning_of_a_name_of_any_length() {
+        for name in ["stream", "attr"] {
+            let name_of_60_kb = "z".repeat(60_000);
+            let line = format!("{{\"key\":\"T:a\",\"{name}\":\"{name_of_60_kb}\",\"ts\":{NOW},\"value\":1}}");
+            let error = push(&line).expect_err("no such stream").to_string();
+            assert!(error.contains("zzz` is configured") && error.len() < 250, "{} bytes", error.len());
+            assert!(error.contains("no stream `zzz"), "{error:.200}");
+        }
+    }
+
     proptest! {
         #[test]
         fn property_an_accepted_line_is_never_malformed_or_future_later(

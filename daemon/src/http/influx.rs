@@ -75,7 +75,7 @@ async fn post(shared: Arc<Shared>, client: Client, parameters: &[(String, String
         Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
     };
     let (head, body) = request.into_parts();
-    let work = move |shared: &Shared, encoded| store(shared, encoded, precision);
+    let work = move |shared: &Shared, encoded| store(shared, encoded, (precision, client));
     let mut response = match ingest::run(&shared, client, &head.headers, body, work).await {
         Ok(tally) => answer(&tally),
         Err(response) => *response,
@@ -104,14 +104,14 @@ fn precision(parameters: &[(String, String)]) -> Result<Precision, String> {
     Precision::of(named).ok_or_else(|| format!("precision is {named:?}; write ns, us, ms, s, m or h"))
 }
 
-fn store(shared: &Shared, encoded: Encoded, precision: Precision) -> Result<Tally, Failure> {
+fn store(shared: &Shared, encoded: Encoded, (precision, client): (Precision, Client)) -> Result<Tally, Failure> {
     let bounds = shared.bodies.samples;
     let body = encoded.text(bounds).map_err(Failure::Refused)?;
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let now_ms = i64::try_from(shared.clock.now_micros() / 1000).unwrap_or(i64::MAX);
     let parameters = growing::Parameters::new(precision);
     growing::store(&body, |body, identity| {
-        series::store(shared, FORMAT, |writer| {
+        series::store(shared, (FORMAT, client), |writer| {
             let request = line_protocol::Request { body, precision, now_ms, limits };
             let read = request.series(|series| match series {
                 Ok(series) => writer.push(&series),

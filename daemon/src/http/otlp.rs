@@ -45,7 +45,7 @@ pub(super) async fn post(
         // Of a sender of unknown kind: JSON can be read by people.
         Err(response) => return refusal(*response, Encoding::Json),
     };
-    let work = move |shared: &Shared, encoded| store(shared, encoded, encoding);
+    let work = move |shared: &Shared, encoded| store(shared, encoded, (encoding, client));
     match ingest::run(&shared, client, &head.headers, body, work).await {
         Ok(stored) => stored.into_response(encoding),
         Err(response) => refusal(*response, encoding),
@@ -68,12 +68,12 @@ struct Stored {
     faults: u64,
 }
 
-fn store(shared: &Shared, encoded: Encoded, encoding: Encoding) -> Result<Stored, Failure> {
+fn store(shared: &Shared, encoded: Encoded, (encoding, client): (Encoding, Client)) -> Result<Stored, Failure> {
     let bounds = shared.bodies.samples;
     let body = encoded.text(bounds).map_err(Failure::Refused)?;
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let mut faults = 0;
-    let stored = series::store(shared, FORMAT, |writer| {
+    let stored = series::store(shared, (FORMAT, client), |writer| {
         faults = 0;
         let read = otlp::read(encoding, &body, &limits, |series| match series {
             Ok(series) => writer.push(&series),

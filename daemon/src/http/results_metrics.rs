@@ -84,7 +84,8 @@ pub(super) async fn get(
         Err(text) => return problem(StatusCode::BAD_REQUEST, &text),
     };
     let names = match names.as_deref() {
-        None => Names::with_prefix(""),
+        // An empty parameter is none, as a form sends it.
+        None | Some("") => Names::with_prefix(""),
         Some(names) => Names::of("", Names::split(names).iter().map(String::as_str)),
     };
     let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
@@ -98,7 +99,7 @@ pub(super) async fn get(
         let earliest_ms = (shared.clock.now_micros() / 1_000).saturating_sub(MAX_AGE_MS);
         let time = has_timestamps.then_some((format, earliest_ms));
         let mut page = Page { time, ..Page::new(limit, &shared.objects) };
-        let tables = table.map_or_else(|| shared.view.tables(), |table| vec![table]);
+        let tables = table.filter(|table| !table.is_empty()).map_or_else(|| shared.view.tables(), |table| vec![table]);
         tables.into_iter().for_each(|table| page.add(&shared.view, table, names.clone()));
         (format.of(page.finish()), permit)
     });

@@ -30,6 +30,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use daemon_base::listener::Client;
+use daemon_base::one_line::one_line;
 use daemon_log::{AppendBatch, Appended, Idempotency};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -40,6 +41,9 @@ use crate::http::{Shared, json, problem};
 
 /// The most rejected lines that a response lists; further ones are only counted.
 const MAX_NAMED: usize = 100;
+
+/// The most characters of a reason in the log: a line may have a name or an error of any length.
+const MAX_LOGGED: usize = 300;
 
 /// The longest `Idempotency-Key`.
 const MAX_KEY_BYTES: usize = 255;
@@ -101,7 +105,7 @@ async fn post_lines(shared: Arc<Shared>, client: Client, request: Request, lines
         Ok(key) => key,
         Err(response) => return *response,
     };
-    let work = move |shared: &Shared, encoded| append(shared, encoded, key, lines);
+    let work = move |shared: &Shared, encoded| append(shared, encoded, (client, key), lines);
     match ingest::run(&shared, client, &head.headers, body, work).await {
         Ok(outcome) => answer(&outcome),
         Err(response) => *response,
@@ -127,7 +131,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Box<Response>>
     }
 }
 
-fn append(shared: &Shared, encoded: Encoded, key: Option<String>, lines: Lines) -> Result<Outcome, Failure> {
+fn append(
+    shared: &Shared,
+    encoded: Encoded,
+    (client, key): (Client, Option<String>),
+    lines: Lines,
+) -> Result<Outcome, Failure> {
     let body = &encoded.decode(shared.bodies.samples).map_err(Failure::Refused)?[..];
     let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
     let mut outcome = read_lines(shared, body, &mut batch, lines);
@@ -136,22 +145,22 @@ fn append(shared: &Shared, encoded: Encoded, key: Option<String>, lines: Lines) 
         let stored = serde_json::to_vec(&outcome).unwrap_or_default();
         batch = batch.idempotent(Idempotency { key, body_crc: crc32fast::hash(body), outcome: stored });
     } else if batch.is_empty() {
-        count(shared, &outcome, lines);
+        count(shared, client, &outcome, lines);
         return Ok(outcome);
     }
     match shared.log.append(batch).map_err(Failure::Log)? {
-        Appended::Written(_) => count(shared, &outcome, lines),
+        Appended::Written(_) => count(shared, client, &outcome, lines),
         Appended::Duplicate { outcome: stored } => outcome = serde_json::from_slice(&stored).unwrap_or(outcome),
     }
     Ok(outcome)
 }
 
 /// Counts the lines of a batch, and logs the first one that is rejected.
-fn count(shared: &Shared, outcome: &Outcome, lines: Lines) {
+fn count(shared: &Shared, client: Client, outcome: &Outcome, lines: Lines) {
     shared.telemetry.http.ingested(outcome.accepted, outcome.rejected);
     if let Some(Rejection { line, error }) = outcome.errors.first() {
-        let (format, reason) = (lines.format(), format!("line {line}: {error}"));
-        warn!(format, rejected = outcome.rejected, %reason, "Samples were rejected.");
+        let (format, reason) = (lines.format(), format!("line {line}: {}", one_line(error, MAX_LOGGED)));
+        warn!(format, client = %client.0, rejected = outcome.rejected, %reason, "Samples were rejected.");
     }
 }
 

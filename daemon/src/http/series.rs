@@ -3,12 +3,16 @@
 
 use std::fmt::Write as _;
 
+use daemon_base::listener::Client;
+use daemon_base::one_line::one_line;
 use daemon_log::{AppendBatch, Appended, Idempotency, LogError};
-use daemon_sources::mapping::{Tally, Writer};
+use daemon_sources::mapping::{Tally, Unfinished, Writer};
 use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use crate::http::Shared;
+use crate::http::bodies::Bounds;
+use crate::http::body::Refusal;
 use crate::http::ingest::Failure;
 
 /// The bytes of the digest that are part of an idempotency key: 128 bits, of which no two bodies have the same.
@@ -17,6 +21,15 @@ const KEY_BYTES: usize = 16;
 /// How often a request is mapped. It takes two where the group has to agree on a replica, and one more for each time that
 /// the replica changes meanwhile.
 const MAX_ATTEMPTS: usize = 4;
+
+/// How much larger than the largest body the samples of a request may be.
+const SAMPLES_PER_BODY: usize = 4;
+
+/// What the samples of a request may have in any case: batches of usual senders, where `http.max_body_bytes` is small.
+const LEAST_SAMPLE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most characters of a reason in the log.
+const MAX_LOGGED: usize = 300;
 
 /// What makes two requests the same one: bytes of the body, and the parameters that change their meaning.
 pub(super) struct Identity<'b> {
@@ -43,16 +56,21 @@ pub(super) struct Stored {
 /// the group does not agree on a replica.
 pub(super) fn store<'b>(
     shared: &Shared,
-    format: &'static str,
+    (format, client): (&'static str, Client),
     mut read: impl FnMut(&mut Writer<'_>) -> Result<Option<Identity<'b>>, Failure>,
 ) -> Result<Stored, Failure> {
     for _ in 0..MAX_ATTEMPTS {
         let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
-        let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch);
+        let bounds = bounds(shared.bodies.samples, format);
+        let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch).limited(bounds.bytes);
         let identity = read(&mut writer)?;
         match writer.finish() {
-            Ok(tally) => return append(shared, format, batch, identity, tally),
-            Err(open) => shared.mapping.elections().settle(open).map_err(Failure::Log)?,
+            Ok(tally) => return append(shared, (format, client), batch, identity, tally),
+            Err(Unfinished::Open(open)) => shared.mapping.elections().settle(open).map_err(Failure::Log)?,
+            Err(Unfinished::TooLarge) => {
+                let what = "the keys and labels of the samples, with which each of them is stored,";
+                return Err(Failure::Refused(Refusal::TooLarge { what, bounds }));
+            }
         }
     }
     Err(Failure::Log(LogError::Cluster {
@@ -61,10 +79,23 @@ pub(super) fn store<'b>(
     }))
 }
 
+/// What bounds the samples of a request: each is stored with its key and source, which the request may state once for all.
+fn bounds(body: Bounds, format: &str) -> Bounds {
+    let large = match format {
+        "influx" => "four times http.max_body_bytes; lower the sender's batch (metric_batch_size), or drop long tags",
+        "otlp" => {
+            "four times http.max_body_bytes; lower the sender's batch (send_batch_max_size), or drop long attributes"
+        }
+        _ => "four times http.max_body_bytes; lower the sender's batch (max_samples_per_send), or drop long labels",
+    };
+    let bytes = body.bytes.saturating_mul(SAMPLES_PER_BODY).max(LEAST_SAMPLE_BYTES);
+    Bounds { bytes, large, ..body }
+}
+
 /// Writes the samples of a request.
 fn append(
     shared: &Shared,
-    format: &'static str,
+    (format, client): (&'static str, Client),
     mut batch: AppendBatch,
     identity: Option<Identity<'_>>,
     tally: Tally,
@@ -82,7 +113,8 @@ fn append(
         shared.telemetry.http.mapped(format, &tally);
     }
     if let Some(reason) = tally.reasons.first().filter(|_| earlier.is_none()) {
-        warn!(format, rejected = tally.rejected, %reason, "Samples were rejected.");
+        let reason = one_line(reason, MAX_LOGGED);
+        warn!(format, client = %client.0, rejected = tally.rejected, reason, "Samples were rejected.");
     }
     Ok(Stored { tally, earlier })
 }
@@ -117,7 +149,8 @@ pub(super) fn rejections(tally: &Tally, count: u64) -> Option<String> {
     if tally.rejected == 0 {
         return None;
     }
-    let more = count.saturating_sub(tally.reasons.len() as u64);
+    let (reasons, samples) = tally.counted_reasons();
+    let more = count.saturating_sub(samples);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    Some(format!("{count} rejected, all others stored: {}{more}", tally.reasons.join("; ")))
+    Some(format!("{count} rejected, all others stored: {reasons}{more}"))
 }

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 204 | all samples are durable, or of series that no stream takes |
 //! | 400 | not a message of the protocol; or some samples can never be taken, and all others are durable |
-//! | 413 | the body is above `http.max_body_bytes` |
+//! | 413 | the body is above `http.max_body_bytes`, or its samples, each with its key and labels, above four times that |
 //! | 415 | another content type than that of the two messages, or another coding than snappy |
 //! | 503 | the backlog or the requests in flight are at their limit, the body came too slowly, the write to the log failed, or the daemon is stopping |
 //!
@@ -56,7 +56,7 @@ pub(super) async fn post(
     };
     // The body stays as it is: the coding is that of the protocol, not one of HTTP.
     head.headers.remove(header::CONTENT_ENCODING);
-    let work = move |shared: &Shared, encoded| store(shared, encoded, version);
+    let work = move |shared: &Shared, encoded| store(shared, encoded, (version, client));
     let (mut response, written) = match ingest::run(&shared, client, &head.headers, body, work).await {
         Ok(tally) => (answer(&tally), written(&tally)),
         Err(response) => (*response, [0; 3]),
@@ -98,12 +98,12 @@ fn unsupported(text: &str) -> Response {
     problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
 }
 
-fn store(shared: &Shared, encoded: Encoded, version: Version) -> Result<Tally, Failure> {
+fn store(shared: &Shared, encoded: Encoded, (version, client): (Version, Client)) -> Result<Tally, Failure> {
     let bounds = shared.bodies.samples;
     let limits = Limits { body_bytes: bounds.bytes, ..Limits::default() };
     let bytes = encoded.text(bounds).map_err(Failure::Refused)?;
     let body = remote_write::decompress(&bytes, &limits).map_err(Failure::of_format)?;
-    let stored = series::store(shared, FORMAT, |writer| {
+    let stored = series::store(shared, (FORMAT, client), |writer| {
         let request = remote_write::decode(version, &body, limits).map_err(Failure::of_format)?;
         let read = request.series(|series| match series {
             Ok(series) => writer.push(&series),

@@ -27,8 +27,22 @@ use tracing_subscriber::registry::LookupSpan;
 use super::stamp::Stamp;
 
 /// The fields that name what a warning is about.
-const SUBJECTS: [&str; 12] =
-    ["facility", "fate", "node", "partition", "server", "sink", "source", "stream", "thread", "topic", "url", "worker"];
+const SUBJECTS: [&str; 14] = [
+    "facility",
+    "fate",
+    "format",
+    "input",
+    "node",
+    "partition",
+    "server",
+    "sink",
+    "source",
+    "stream",
+    "thread",
+    "topic",
+    "url",
+    "worker",
+];
 
 /// The fields whose digits distinguish texts, too: they locate a fault.
 const LOCATIONS: [&str; 2] = ["client", "offset"];
@@ -298,6 +312,24 @@ mod tests {
             assert!((4..=32).contains(&count(place)), "{place}: {lines:#?}");
         }
         assert_eq!(count("Something else"), 2, "{lines:#?}");
+    }
+
+    #[test]
+    fn refusals_of_one_input_hide_none_of_another() {
+        let reject = |format: &str, reason: &str| warn!(format, reason, "Samples were rejected.");
+        let refuse = |input: &str, reason: &str| warn!(input, reason, "A request was refused.");
+        let lines = logged(|| {
+            for text in 0..200 {
+                reject("samples", &"x".repeat(text));
+                refuse("samples", &"x".repeat(text));
+            }
+            reject("otlp", "y");
+            refuse("otlp", "y");
+        });
+        for subject in ["format=\"otlp\"", "input=\"otlp\""] {
+            let written = lines.iter().position(|line| line.contains(subject));
+            assert!(written.is_some_and(|index| !lines[index].contains("last_at=")), "{subject}: {lines:#?}");
+        }
     }
 
     #[test]

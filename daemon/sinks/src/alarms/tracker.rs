@@ -61,6 +61,23 @@ pub(super) struct Tracker {
     doubtful_to: u64,
 }
 
+impl Tracked {
+    /// The alarm of a row that it fires in.
+    fn begun(row: &AlarmRow, alarm: &Alarm, offset: u64) -> Self {
+        Self {
+            severity: alarm.severity,
+            fired: alarm.timestamp,
+            resolved: None,
+            reason: None,
+            text: alarm.description.clone(),
+            attribute: alarm.attribute.clone(),
+            chart: chart(row, alarm),
+            in_doubt: false,
+            offset,
+        }
+    }
+}
+
 impl Tracker {
     /// A tracker of rows of which a process before may have read those in front of this offset.
     pub(super) fn new(doubtful_to: u64) -> Self {
@@ -96,17 +113,7 @@ impl Tracker {
             }
         }
         for (id, alarm) in &now {
-            let tracked = Tracked {
-                severity: alarm.severity,
-                fired: alarm.timestamp,
-                resolved: None,
-                reason: None,
-                text: alarm.description.clone(),
-                attribute: alarm.attribute.clone(),
-                chart: chart(row, alarm),
-                in_doubt: false,
-                offset,
-            };
+            let tracked = Tracked::begun(row, alarm, offset);
             let is_new = self.firing.get(id).is_none_or(|known| known.fired != tracked.fired);
             if is_new && !is_known {
                 self.fired.push((id.clone(), tracked.clone()));

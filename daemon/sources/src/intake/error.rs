@@ -1,5 +1,6 @@
 //! The reasons why a line is rejected.
 
+use daemon_base::one_line::one_line;
 use daemon_log::LogError;
 use derived_stats::{Number, ValueType};
 use proxy_uve::wire::{PartialError, PartialSealError, line};
@@ -7,11 +8,17 @@ use proxy_uve::{PartialFault, Plan};
 
 use crate::timestamp::TimestampError;
 
+/// The most characters of a name that an error shows.
+const SHOWN: usize = 100;
+
 /// Why a line was rejected. The text names the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// The attribute is in several streams.
-    #[error("the attribute `{attribute}` is in more than one stream; say which with \"stream\":\"Struct-attribute\"")]
+    #[error(
+        "the attribute `{}` is in more than one stream; say which with \"stream\":\"Struct-attribute\"",
+        one_line(.attribute, SHOWN)
+    )]
     AmbiguousAttribute {
         /// The attribute.
         attribute: String,
@@ -72,7 +79,7 @@ pub enum LineError {
         limit: usize,
     },
     /// No stream has the name or the attribute.
-    #[error("no stream `{name}` is configured; add it to uve_proxy_list, or correct the name")]
+    #[error("no stream `{}` is configured; add it to uve_proxy_list, or correct the name", one_line(.name, SHOWN))]
     UnknownStream {
         /// The name or the attribute.
         name: String,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use daemon_formats::json_fields::{FieldsConfig, OneOrMore};
-use daemon_formats::{HistogramPoint, Labels, Limits, METRIC_NAME, Meaning, STALE_MARKER};
+use daemon_formats::{HistogramPoint, Integer, Labels, Limits, METRIC_NAME, Meaning, Point, STALE_MARKER};
+use daemon_log::AppendBatch;
 use derived_stats::ValueType;
 
 use super::*;
@@ -53,7 +54,7 @@ fn pushed_as(
 ) -> (Tally, u64) {
     let rule = Rule::compile(config).unwrap();
     let intake = intake_of(&[(rule.stream().clone(), 3)], value_type, PayloadForm::Stored);
-    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default());
+    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), Arc::default(), Arc::default());
     let mut batch = AppendBatch::new(NOW_MS as u64 * 1000);
     let mut writer = Writer::new(&mapping, &intake, &mut batch);
     let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("code", "200")]);
@@ -207,7 +208,7 @@ fn a_sample_that_can_never_be_taken_is_rejected_with_series_and_reason() {
     let old = Point { timestamp_ms: -1, ..point(1.0) };
     let (tally, records) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::F64, &[late, point(1.0), old], &[]);
     assert_eq!((tally.rejected, tally.rejected_samples, tally.stored, records), (2, 2, 1, 1));
-    assert!(tally.reasons[0].starts_with("series `m` in stream http_requests-m: "), "{:?}", tally.reasons);
+    assert!(tally.reasons[0].starts_with("series `m` of Service:a in stream http_requests-m: "), "{:?}", tally.reasons);
     assert!(tally.reasons[1].contains("the timestamp -1 ms is before 2001-01-01"), "{:?}", tally.reasons);
     let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::U64, &[point(0.5)], &[]);
     assert!(tally.reasons[0].contains("0.5") && tally.reasons[0].contains("u64"), "{:?}", tally.reasons);
@@ -306,7 +307,7 @@ fn stored_of_replicas(kind: Kind, requests: &[(&str, i64, i64)]) -> Vec<u64> {
 fn stored_with(elections: Arc<Elections>, kind: Kind, requests: &[(&str, i64, i64)]) -> Vec<u64> {
     let rule = Rule::compile(&config("m", &["job"], kind)).unwrap();
     let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
-    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), elections);
+    let mapping = Mapping::new(&[rule], &intake, Duration::from_secs(30), elections, Arc::default());
     let send = |&(replica, arrived, taken): &(&str, i64, i64)| {
         let mut batch = AppendBatch::new((NOW_MS + arrived) as u64 * 1000);
         let mut writer = Writer::new(&mapping, &intake, &mut batch);
@@ -409,4 +410,80 @@ fn a_stream_with_a_topic_takes_no_series_and_has_problems_of_its_own() {
         assert!(found[0].starts_with(expected), "{expected}: {found:?}");
     }
     assert!(problems(|it| it.fields = Some(FieldsConfig::default())).starts_with("fields: there is no topic"));
+}
+
+/// The samples that a sender's points become, each in a request of its own, as milliseconds after [`NOW_MS`] and value.
+/// The points are the start of the counter and the time of the reading in seconds before the arrival, and the value.
+fn readings(meaning: Meaning, points: &[(i64, i64, f64)]) -> Vec<(i64, f64)> {
+    let rule = Rule::compile(&config("m", &["job"], Kind::Counter)).unwrap();
+    let intake = intake_of(&[(rule.stream().clone(), 3)], ValueType::F64, PayloadForm::Stored);
+    let processes: Arc<Processes> = Arc::default();
+    let mut readings = Vec::new();
+    for (start, at, value) in points {
+        // A change of the configuration before each request.
+        let (rules, lateness) = ([rule.clone()], Duration::from_secs(30));
+        let mapping = Mapping::new(&rules, &intake, lateness, Arc::default(), Arc::clone(&processes));
+        let mut batch = AppendBatch::new(NOW_MS as u64 * 1000);
+        let mut writer = Writer::new(&mapping, &intake, &mut batch);
+        let labels = labels(&[(METRIC_NAME, "m"), ("job", "a")]);
+        let [start_ms, timestamp_ms] = [start, at].map(|seconds| NOW_MS + seconds * 1000);
+        let samples = [Point { timestamp_ms, start_ms, ..point(*value) }];
+        writer.push(&Series { labels: &labels, meaning, samples: &samples, histograms: &[] });
+        for (_, _, payload) in batch.records() {
+            let sample = proxy_uve::wire::decode(payload).unwrap();
+            readings.push((sample.timestamp as i64 / 1000 - NOW_MS, sample.value.as_f64()));
+        }
+    }
+    readings
+}
+
+#[test]
+fn a_counter_that_is_known_counts_from_its_stated_start_however_long_ago() {
+    // The first reading of the new process is more than five minutes after its start.
+    let points = [(-7200, -1010, 10.0), (-7200, -1000, 350.0), (-995, -600, 500.0), (-995, -200, 510.0)];
+    for meaning in [Meaning::Counter, Meaning::Unstated] {
+        let expected = [(-1_010_000, 10.0), (-1_000_000, 350.0), (-995_000, 0.0), (-600_000, 500.0), (-200_000, 510.0)];
+        assert_eq!(readings(meaning, &points), expected, "{meaning:?}");
+    }
+}
+
+#[test]
+fn a_process_that_began_before_the_last_reading_of_the_former_counts_once_that_is_silent() {
+    let points =
+        [(-7200, -1010, 10.0), (-7200, -1000, 350.0), (-1005, -990, 100.0), (-1005, -810, 400.0), (-1005, -400, 500.0)];
+    let expected = [(-1_010_000, 10.0), (-1_000_000, 350.0), (-999_999, 0.0), (-810_000, 400.0), (-400_000, 500.0)];
+    assert_eq!(readings(Meaning::Counter, &points), expected);
+}
+
+#[test]
+fn a_change_of_the_configuration_forgets_no_process() {
+    let points = [(-7200, -30, 1000.0), (-3600, -20, 500.0), (-7200, -10, 1001.0), (-3600, -5, 501.0)];
+    assert_eq!(readings(Meaning::Counter, &points), [(-30_000, 1000.0), (-10_000, 1001.0)]);
+}
+
+#[test]
+fn samples_that_are_far_larger_than_their_request_are_refused_before_they_take_memory() {
+    let streams =
+        ["one", "two"].map(|name| StreamConfig { name: name.to_owned(), ..config("m", &["job"], Kind::Counter) });
+    let rules = streams.map(|config| Rule::compile(&config).unwrap());
+    let names = [(rules[0].stream().clone(), 0), (rules[1].stream().clone(), 1)];
+    let intake = intake_of(&names, ValueType::F64, PayloadForm::Stored);
+    let long = "x".repeat(900);
+    let labels = labels(&[(METRIC_NAME, "m"), ("job", "a"), ("path", &long)]);
+    let points: Vec<_> = (0..100).map(|index| Point { timestamp_ms: NOW_MS - index, ..point(1.0) }).collect();
+    let push = |rules: &[Rule], limit: usize| {
+        let mapping = Mapping::new(rules, &intake, Duration::ZERO, Arc::default(), Arc::default());
+        let mut batch = AppendBatch::new(NOW_MS as u64 * 1000);
+        let mut writer = Writer::new(&mapping, &intake, &mut batch).limited(limit);
+        for samples in points.chunks(10) {
+            writer.push(&Series { labels: &labels, meaning: Meaning::Unstated, samples, histograms: &[] });
+        }
+        let is_finished = writer.finish().is_ok();
+        assert!(batch.bytes() <= limit as u64, "{} bytes", batch.bytes());
+        (is_finished, batch.len())
+    };
+    assert_eq!(push(&rules[..1], 100_000), (true, 100));
+    let (is_finished, records) = push(&rules, 100_000);
+    assert!(!is_finished && records < 110, "each stream that takes a sample counts: {records}");
+    assert_eq!(push(&rules, 200_000), (true, 200));
 }

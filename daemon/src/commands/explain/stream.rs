@@ -1,16 +1,24 @@
 //! A configured stream of series in words, and what becomes of a sample in it.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use daemon_formats::{Integer, Labels, Limits, Meaning, Series, text};
+use daemon_base::clock::{Clock as _, SystemClock};
+use daemon_base::one_line::is_not_shown;
+use daemon_formats::{Integer, Labels, Limits, Meaning, Point, Series, text};
 use daemon_kafka::ForeignTopic;
-use daemon_sources::mapping::{Mapping, Rule};
+use daemon_log::AppendBatch;
+use daemon_sources::intake::{Intake, LineError, PayloadForm};
+use daemon_sources::mapping::{Mapping, Rule, Writer};
 use daemon_sources::timestamp::{TimeUnit, check_recorded, of_series};
 use derived_stats::annotation::nearest;
-use derived_stats::{MetricKind, Registry};
+use derived_stats::{MetricKind, Number, Registry};
+use proxy_uve::wire::WireSample;
 
 use crate::commands::print::{self, message};
-use crate::config::{self, Sources, Streams};
+use crate::config::{self, Loaded, Sources, Streams};
 use crate::settings;
 
 /// The width of the first column.
@@ -29,22 +37,24 @@ pub(super) fn run(
     registry: &Registry,
     bad: u8,
 ) -> anyhow::Result<ExitCode> {
-    let streams = match config::load(sources, registry) {
-        Ok(loaded) => loaded.streams,
+    let loaded = match config::load(sources, registry) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             message(format_args!("{problems}"));
             return Ok(ExitCode::from(bad));
         }
     };
+    let streams = &loaded.streams;
     let rules = &streams.mapped;
     let Some(rule) = rules.iter().find(|rule| rule.name() == name || rule.stream().to_string() == name) else {
         message(format_args!("{}", unknown(name, rules)));
         return Ok(ExitCode::from(print::USAGE));
     };
-    let mut lines = line("stream", &rule.words()) + &line("computes", &types(rule, &streams));
+    let mut lines = line("stream", &rule.words()) + &line("computes", &types(rule, streams));
     if let Some(sample) = sample {
-        let topic = settings::foreign(&streams).find(|(stream, _)| *stream == rule.stream().to_string());
-        let outcome = topic.map_or_else(|| of_sample(rule, sample), |(_, topic)| of_message(&topic, rule, sample));
+        let topic = settings::foreign(streams).find(|(stream, _)| *stream == rule.stream().to_string());
+        let outcome = topic
+            .map_or_else(|| of_sample(&loaded, rule, sample), |(_, topic)| of_message(&loaded, &topic, rule, sample));
         match outcome {
             Ok(text) => lines.push_str(&text),
             Err(error) => {
@@ -75,7 +85,7 @@ fn types(rule: &Rule, streams: &Streams) -> String {
 }
 
 /// What becomes of a message of the topic of a stream.
-fn of_message(topic: &ForeignTopic, rule: &Rule, message: &str) -> Result<String, String> {
+fn of_message(loaded: &Loaded, topic: &ForeignTopic, rule: &Rule, message: &str) -> Result<String, String> {
     let read = topic.read(message.as_bytes()).map_err(|error| error.to_string());
     let (key, sample) = read.map_err(|error| {
         format!("{error}; the stream reads the topic {}: write the JSON of one of its messages", topic.topic)
@@ -92,7 +102,45 @@ fn of_message(topic: &ForeignTopic, rule: &Rule, message: &str) -> Result<String
         Integer::Unsigned(integer) => integer.to_string(),
     });
     let value = integer.unwrap_or_else(|| sample.value.to_string());
-    Ok(lines + &line("value", &format!("{value}, {}", meaning(rule))))
+    let number = match sample.integer {
+        Some(Integer::Signed(integer)) => Number::I64(integer),
+        Some(Integer::Unsigned(integer)) => Number::U64(integer),
+        None => Number::F64(sample.value),
+    };
+    let source = sample.source.as_deref().map(Cow::Borrowed);
+    let sample = WireSample { timestamp: sample.time, value: number, text: None, source, element: None };
+    let (intake, mut batch) = (intake(loaded), AppendBatch::new(SystemClock::new().now_micros()));
+    let stream = intake.stream(&rule.stream().to_string());
+    let added = stream.and_then(|stream| intake.add(stream, key.as_bytes(), &sample, &mut batch, &mut Vec::new()));
+    let outcome = match added {
+        Ok(()) => meaning(rule).to_owned(),
+        Err(LineError::Timestamp(_)) => {
+            "rejected: its time is not that of a sample of now; see `fields.time_unit`".to_owned()
+        }
+        Err(error) => format!("rejected: {error}"),
+    };
+    Ok(lines + &line("value", &format!("{value}, {outcome}")))
+}
+
+/// The checks of the daemon for samples that arrive.
+fn intake(loaded: &Loaded) -> Intake {
+    let plans = settings::plans(&loaded.streams);
+    Intake::new(plans.iter().zip(0_u16..), 1, PayloadForm::Stored, loaded.config.aggregation.allowed_skew)
+}
+
+/// Why the daemon rejects a sample of a series that arrives now; `None` if it does not.
+fn rejection(loaded: &Loaded, rule: &Rule, labels: &Labels<'_>, sample: &text::TextSample) -> Option<String> {
+    let now = SystemClock::new().now_micros();
+    let now_ms = i64::try_from(now / 1000).unwrap_or(i64::MAX);
+    let timestamp_ms = sample.timestamp_ms.unwrap_or(now_ms);
+    // Zero fits every type.
+    let samples = [Point { timestamp_ms, start_ms: 0, value: sample.value.unwrap_or(0.0), integer: None }];
+    let (intake, mut batch) = (intake(loaded), AppendBatch::new(now));
+    let rules = std::slice::from_ref(rule);
+    let mapping = Mapping::new(rules, &intake, Duration::ZERO, Arc::default(), Arc::default());
+    let mut writer = Writer::new(&mapping, &intake, &mut batch);
+    writer.push(&Series { labels, meaning: Meaning::Unstated, samples: &samples, histograms: &[] });
+    writer.tally.reasons.into_iter().next()
 }
 
 /// What the value of a sample of the stream counts as.
@@ -108,7 +156,7 @@ fn meaning(rule: &Rule) -> &'static str {
 }
 
 /// What becomes of a sample of a series.
-fn of_sample(rule: &Rule, sample: &str) -> Result<String, String> {
+fn of_sample(loaded: &Loaded, rule: &Rule, sample: &str) -> Result<String, String> {
     let parsed = text::parse(sample).map_err(|error| error.to_string())?;
     let pairs = parsed.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let labels = Labels::new(pairs, &Limits::default()).map_err(|error| error.to_string())?;
@@ -127,13 +175,16 @@ fn of_sample(rule: &Rule, sample: &str) -> Result<String, String> {
         let time = of_series(found_ms).map_or_else(|error| format!("{found_ms}, which is rejected: {error}"), utc);
         lines.push_str(&line("time", &time));
     }
-    let meaning = meaning(rule);
+    let meaning = match rejection(loaded, rule, &labels, &parsed) {
+        Some(reason) => format!("rejected: {reason}"),
+        None => meaning(rule).to_owned(),
+    };
     match parsed.value {
         Some(value) if value.is_finite() => lines.push_str(&line("value", &format!("{value}, {meaning}"))),
         Some(value) => {
             lines.push_str(&line("value", &format!("{value}, which is left out: it is not a finite number")))
         }
-        None => lines.push_str(&line("value", meaning)),
+        None => lines.push_str(&line("value", &meaning)),
     }
     Ok(lines)
 }
@@ -144,6 +195,8 @@ fn utc(micros: u64) -> String {
     time.map_or_else(|| format!("{micros} us"), |time| time.to_string())
 }
 
+/// A line. What a sample has of control characters, and of those that turn the direction of a text, is escaped.
 fn line(label: &str, text: &str) -> String {
-    format!("{label:LABEL$}{text}\n")
+    let escape = |it: char| if is_not_shown(it) { it.escape_default().to_string() } else { it.to_string() };
+    format!("{label:LABEL$}{}\n", text.chars().map(escape).collect::<String>())
 }

@@ -168,42 +168,54 @@ fn ids(requests: &[Value], kind: &str) -> BTreeSet<String> {
     groups.flat_map(|group| group[kind].as_array().unwrap()).map(|it| it["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// More alerts wait for a minute with room than the metadata of an offset takes as whole digests.
-#[test]
-fn the_sinks_of_alarms_keep_their_position_with_many_held_alerts_and_send_all_ends_over_a_kill() {
-    const OBJECTS: u64 = 330;
-    let group = Group::new(&BROKER, "sinks", 1);
-    let (alertmanager, webhook) = (Receiver::start(), Receiver::start());
-    let urls =
-        [format!("sinks.alertmanager.url={}", alertmanager.url()), format!("sinks.webhook.url={}/hook", webhook.url())];
-    let settings = [
-        r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4000'}]"#,
-        "sinks.alertmanager.alarms_per_group=1000",
-        "sinks.alertmanager.alerts_per_minute=20",
-        "sinks.webhook.alarms_per_group=1000",
-        "sinks.webhook.interval=0s",
-        &urls[0],
-        &urls[1],
-    ];
-    let publish = |seconds: std::ops::Range<u64>, value: u64| {
-        let of = |second: u64| (0..OBJECTS).map(move |object| sample(&format!("o{object}"), second, value));
-        group.publish(&seconds.step_by(10).flat_map(of).collect::<Vec<_>>());
-    };
-    let mut daemon = group.daemon_with("a", &settings);
-    is_ready(&daemon);
-    publish(0..40, 5000);
+/// The objects of which more alerts wait for a minute with room than the metadata of an offset takes as whole digests.
+const OBJECTS: u64 = 330;
+
+/// The settings of both sinks of alarms.
+fn sinks(alertmanager: &Receiver, webhook: &Receiver) -> Vec<String> {
+    vec![
+        r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4000'}]"#.to_owned(),
+        "sinks.alertmanager.alarms_per_group=1000".to_owned(),
+        "sinks.alertmanager.alerts_per_minute=20".to_owned(),
+        "sinks.webhook.alarms_per_group=1000".to_owned(),
+        "sinks.webhook.interval=0s".to_owned(),
+        format!("sinks.alertmanager.url={}", alertmanager.url()),
+        format!("sinks.webhook.url={}/hook", webhook.url()),
+    ]
+}
+
+fn publish_all(group: &Group<'_>, seconds: std::ops::Range<u64>, value: u64) {
+    let of = |second: u64| (0..OBJECTS).map(move |object| sample(&format!("o{object}"), second, value));
+    group.publish(&seconds.step_by(10).flat_map(of).collect::<Vec<_>>());
+}
+
+/// Lets the alarms of all objects fire. Returns the alerts that the Alertmanager got of objects.
+fn fire(group: &Group<'_>, daemon: &Daemon, alertmanager: &Receiver, webhook: &Receiver) -> BTreeSet<String> {
+    publish_all(group, 0..40, 5000);
     let mut fired = Vec::new();
     wait_until("all have fired", || {
         fired.extend(webhook.take());
-        (ids(&fired, "fired").len() == 330 && alertmanager.alerts()[0].len() >= 21).then_some(())
+        (ids(&fired, "fired").len() as u64 == OBJECTS && alertmanager.alerts()[0].len() >= 21).then_some(())
     });
-    wait_until_sent(&daemon);
+    wait_until_sent(daemon);
     let sent: BTreeSet<String> =
         alertmanager.alerts()[0].iter().filter(|name| name.starts_with("default")).cloned().collect();
     assert!((20..200).contains(&sent.len()), "{} alerts within a minute or a few", sent.len());
+    sent
+}
+
+#[test]
+fn the_sinks_of_alarms_keep_their_position_with_many_held_alerts_and_send_all_ends_over_a_kill() {
+    let group = Group::new(&BROKER, "sinks", 1);
+    let (alertmanager, webhook) = (Receiver::start(), Receiver::start());
+    let settings = sinks(&alertmanager, &webhook);
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+    let mut daemon = group.daemon_with("a", &settings);
+    is_ready(&daemon);
+    let sent = fire(&group, &daemon, &alertmanager, &webhook);
     alertmanager.without_answers(|| {
         webhook.without_answers(|| {
-            publish(40..80, 5);
+            publish_all(&group, 40..80, 5);
             let is_taken = || alertmanager.alerts()[1].is_superset(&sent).then_some(());
             wait_until("the Alertmanager takes the ends", is_taken);
             daemon.wait_for("/api/v1/alarms", |(_, body)| body.starts_with(r#"{"alarms":[],"#).then_some(()));
@@ -217,7 +229,7 @@ fn the_sinks_of_alarms_keep_their_position_with_many_held_alerts_and_send_all_en
     let daemon = group.daemon_with("a", &settings);
     wait_until("all ends are sent", || {
         ended.extend(webhook.take());
-        (alertmanager.alerts()[1].is_superset(&sent) && ids(&ended, "resolved").len() == 330).then_some(())
+        (alertmanager.alerts()[1].is_superset(&sent) && ids(&ended, "resolved").len() as u64 == OBJECTS).then_some(())
     });
     assert!(ids(&ended, "fired").is_empty(), "no alarm fires again");
     wait_until_sent(&daemon);

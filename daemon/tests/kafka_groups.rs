@@ -515,7 +515,7 @@ fn a_configuration_is_changed_by_signal_and_every_window_is_given_once() {
 }
 
 /// A member of a group whose configuration is in a file, with tokens.
-fn configured(group: &Group, name: &str, file: &Configured) -> Daemon {
+fn configured(group: &Group<'_>, name: &str, file: &Configured) -> Daemon {
     file.write("");
     let tokens = format!("http.tokens_file={}", file.path().join("tokens").display());
     let mut command = group.command("run", name, &[&tokens]);

@@ -21,7 +21,7 @@ make_root() {
     # Users other than root start programs there, too.
     root=$(mktemp -d) && chmod 755 "$root"
     debootstrap --variant=minbase --include="systemd,systemd-sysv,dbus" bookworm "$root" >"$root.log" 2>&1 ||
-        { tail "$root.log" >&2; exit 1; }
+        { tail "$root.log" >&2; rm -f "$root.log"; exit 1; }
     rm -f "$root.log"
     # Services do not start in a chroot.
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root/usr/sbin/policy-rc.d"
@@ -30,7 +30,7 @@ make_root() {
 
 remove_root() {
     shut_down
-    [ -z "$root" ] || rm -rf "$root"
+    [ -z "$root" ] || rm -rf --one-file-system "$root"
 }
 
 # Runs a command, whose output is of interest only if it fails.

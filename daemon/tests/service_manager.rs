@@ -96,7 +96,7 @@ fn the_manager_is_told_of_the_start_the_state_and_the_stop() {
 }
 
 #[test]
-fn signs_of_life_come_while_the_workers_make_progress_and_stop_when_one_hangs() {
+fn keep_alives_come_while_the_workers_make_progress_and_stop_when_one_hangs() {
     let folder = TempDir::new().unwrap();
     let mut manager = Manager::new(folder.path());
     let daemon = manager.start(&folder.path().join("data"), Some(Duration::from_secs(2)));

@@ -55,7 +55,7 @@ pub(crate) struct TopicWatch {
     /// Whether the workers are admitted.
     is_admitted: bool,
     /// Since when another member has had the name of this daemon.
-    twin_since: Option<Duration>,
+    duplicate_since: Option<Duration>,
     /// When the members of the group were listed last.
     members_seen: Duration,
     /// The remarks on input topics that are logged already.
@@ -107,7 +107,7 @@ impl TopicWatch {
             control: Arc::clone(&shared.control),
             settled: BTreeMap::new(),
             is_admitted: false,
-            twin_since: None,
+            duplicate_since: None,
             members_seen: Duration::ZERO,
             noted: BTreeSet::new(),
             unreadable: BTreeSet::new(),

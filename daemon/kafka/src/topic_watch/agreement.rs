@@ -151,13 +151,13 @@ impl TopicWatch {
             return Ok(true);
         };
         let now = self.clock.monotonic();
-        if self.twin_since.is_none() {
+        if self.duplicate_since.is_none() {
             info!(
                 member = %duplicate,
                 "A member of the group has the name of this daemon; waiting until it leaves or its session ends."
             );
         }
-        let since = *self.twin_since.get_or_insert(now);
+        let since = *self.duplicate_since.get_or_insert(now);
         if now.saturating_sub(since) > self.own.connection.session_timeout() * 2 {
             return Err(Fatal(is_taken(names, &duplicate)).into());
         }

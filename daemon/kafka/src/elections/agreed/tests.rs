@@ -158,7 +158,7 @@ fn a_lease_is_over_before_another_daemon_can_elect() {
 }
 
 #[test]
-fn signs_of_life_are_sent_while_samples_arrive_and_at_an_interval() {
+fn heartbeats_are_sent_while_samples_arrive_and_at_an_interval() {
     let mut log = Log::default();
     log.append("eu", elects("a", None), 0);
     let mut reader = Agreed::new(TIMEOUT);

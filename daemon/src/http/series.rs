@@ -68,7 +68,7 @@ pub(super) fn store<'b>(
             Ok(tally) => return append(shared, (format, client), batch, identity, tally),
             Err(Unfinished::Open(open)) => shared.mapping.elections().settle(open).map_err(Failure::Log)?,
             Err(Unfinished::TooLarge) => {
-                let what = "the keys and labels of the samples, with which each of them is stored,";
+                let what = "the request, with the key and the labels of each sample,";
                 return Err(Failure::Refused(Refusal::TooLarge { what, bounds }));
             }
         }

@@ -12,8 +12,10 @@ mod contiv;
 mod prometheus;
 mod vrouters;
 
+use std::fs::Permissions;
 use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +89,8 @@ impl DemoArgs {
 ///
 /// Fails if a part of the demo cannot start.
 pub(crate) fn run(mut loaded: Loaded, args: &DemoArgs, own: Extensions) -> anyhow::Result<()> {
-    let directory = tempfile::tempdir().context("create a temporary directory")?;
+    let private = Permissions::from_mode(0o700);
+    let directory = tempfile::Builder::new().permissions(private).tempdir().context("create a temporary directory")?;
     loaded.config.log.data_dir = directory.path().to_owned();
     let period = if args.prometheus {
         loaded.config.aggregation.allowed_lateness = PROMETHEUS_LATENESS;

@@ -16,6 +16,32 @@ pub(crate) fn secret(given: Option<&Secret>, file: Option<&Path>, key: &str) -> 
     }
 }
 
+/// The secret with which a webhook of this section signs. An empty one would be anybody's.
+pub(crate) fn signing_key(
+    given: Option<&Secret>,
+    file: Option<&Path>,
+    section: &str,
+) -> anyhow::Result<Option<Secret>> {
+    let secret = secret(given, file, &format!("{section}.secret_file"))?;
+    anyhow::ensure!(
+        secret.as_ref().is_none_or(|secret| !secret.reveal().is_empty()),
+        "{section}: the secret is empty; write it into the file, or remove secret_file"
+    );
+    Ok(secret)
+}
+
+/// The problems with the two settings of a signing key, each with its key.
+pub(crate) fn signing_key_problems(given: Option<&Secret>, file: Option<&Path>) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
+    if given.is_some() && file.is_some() {
+        problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
+    }
+    if given.is_some_and(|secret| secret.reveal().is_empty()) {
+        problems.push(("secret", "it is empty; write the secret, or remove the setting".to_owned()));
+    }
+    problems
+}
+
 /// Whether a request to a URL goes over the network without encryption.
 pub(crate) fn is_in_clear(url: &str) -> bool {
     let uri = url.parse::<Uri>().ok();

@@ -19,7 +19,7 @@ use daemon_base::stop::Stop;
 
 use self::batch::Batch;
 use crate::Sink;
-use crate::endpoint::{secret, tls};
+use crate::endpoint::{signing_key, tls};
 use crate::post::{PostSettings, PostSink, PostTelemetry};
 
 pub use self::config::ResultsWebhookConfig;
@@ -57,11 +57,7 @@ impl ResultsWebhookSettings {
             ends_server_errors: false,
         };
         let file = section.secret_file.as_deref();
-        let secret = secret(section.secret.as_ref(), file, "sinks.results_webhook.secret_file")?;
-        anyhow::ensure!(
-            secret.as_ref().is_none_or(|secret| !secret.reveal().is_empty()),
-            "sinks.results_webhook: the secret is empty; write it into the file, or remove secret_file"
-        );
+        let secret = signing_key(section.secret.as_ref(), file, "sinks.results_webhook")?;
         Ok(Some(Self { post, secret }))
     }
 }

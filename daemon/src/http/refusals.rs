@@ -12,8 +12,9 @@ use tracing::warn;
 use crate::http::Problem;
 use crate::telemetry::{HttpTelemetry, Refused, input_of};
 
-/// The most characters of an error that a message has: the beginning of what the client sent is enough.
-const MAX_LOGGED: usize = 300;
+/// The most characters of an error that a message has: the beginning of what the client sent is enough, which may have a
+/// name of any length.
+pub(super) const MAX_LOGGED: usize = 300;
 
 /// Answers a request; a refusal of samples leaves its trace. `path` is that of the route.
 pub(super) async fn traced(telemetry: &HttpTelemetry, path: &str, request: Request, next: Next) -> Response {

@@ -37,13 +37,11 @@ use tracing::warn;
 
 use crate::http::body::Encoded;
 use crate::http::ingest::{self, Failure};
+use crate::http::refusals::MAX_LOGGED;
 use crate::http::{Shared, json, problem};
 
 /// The most rejected lines that a response lists; further ones are only counted.
 const MAX_NAMED: usize = 100;
-
-/// The most characters of a reason in the log: a line may have a name or an error of any length.
-const MAX_LOGGED: usize = 300;
 
 /// The longest `Idempotency-Key`.
 const MAX_KEY_BYTES: usize = 255;

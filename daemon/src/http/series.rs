@@ -14,6 +14,7 @@ use crate::http::Shared;
 use crate::http::bodies::Bounds;
 use crate::http::body::Refusal;
 use crate::http::ingest::Failure;
+use crate::http::refusals::MAX_LOGGED;
 
 /// The bytes of the digest that are part of an idempotency key: 128 bits, of which no two bodies have the same.
 const KEY_BYTES: usize = 16;
@@ -27,9 +28,6 @@ const SAMPLES_PER_BODY: usize = 4;
 
 /// What the samples of a request may have in any case: batches of usual senders, where `http.max_body_bytes` is small.
 const LEAST_SAMPLE_BYTES: usize = 16 * 1024 * 1024;
-
-/// The most characters of a reason in the log.
-const MAX_LOGGED: usize = 300;
 
 /// What makes two requests the same one: bytes of the body, and the parameters that change their meaning.
 pub(super) struct Identity<'b> {

@@ -7,7 +7,7 @@ use daemon_base::setting::{Secret, duration};
 use http::Uri;
 use serde::Deserialize;
 
-use crate::endpoint::{has_credentials, is_in_clear, tls_problems};
+use crate::endpoint::{has_credentials, is_in_clear, signing_key_problems, tls_problems};
 
 /// The configuration section `[sinks.alertmanager]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -171,12 +171,7 @@ impl WebhookConfig {
     /// Returns the invalid keys, each with a text that names the remedy.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = urls(&[("url", &self.url), ("page_url", &self.page_url)]);
-        if self.secret.is_some() && self.secret_file.is_some() {
-            problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
-        }
-        if self.secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
-            problems.push(("secret", "it is empty; write the secret, or remove the setting".to_owned()));
-        }
+        problems.extend(signing_key_problems(self.secret.as_ref(), self.secret_file.as_deref()));
         problems.extend(self.url.as_deref().map(|url| tls_problems(url, &self.tls_files())).unwrap_or_default());
         problems.extend(self.credentials().problems());
         problems

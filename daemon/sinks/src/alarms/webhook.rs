@@ -28,7 +28,7 @@ use super::position::Held;
 use super::telemetry::AlarmTelemetry;
 use super::tracker::{Group, Id, Tracked, Tracker, group_of, of_alerts, rfc3339, severity};
 use super::{AlarmSink, Notifier, hmac};
-use crate::endpoint::tls;
+use crate::endpoint::{signing_key, tls};
 
 /// The settings of the sink.
 #[derive(Clone, Debug)]
@@ -54,15 +54,7 @@ impl WebhookSettings {
         let Some(url) = &section.url else { return Ok(None) };
         let checked = |url: &str| base(url).map(str::to_owned).map_err(anyhow::Error::msg);
         checked(url)?;
-        let secret = match &section.secret_file {
-            Some(path) => Some(Secret::from_file(path, "sinks.webhook.secret_file")?),
-            None => section.secret.clone(),
-        };
-        anyhow::ensure!(
-            secret.as_ref().is_none_or(|secret| !secret.reveal().is_empty()),
-            "sinks.webhook: the secret is empty, and its signature would be anybody's; write it into the file, or remove \
-             secret_file"
-        );
+        let secret = signing_key(section.secret.as_ref(), section.secret_file.as_deref(), "sinks.webhook")?;
         Ok(Some(Self {
             url: url.clone(),
             headers: section.credentials().headers("sinks.webhook")?,

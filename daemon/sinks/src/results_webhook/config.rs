@@ -6,7 +6,7 @@ use std::time::Duration;
 use daemon_base::setting::{Secret, duration};
 use serde::Deserialize;
 
-use crate::endpoint::{check_url, tls_problems};
+use crate::endpoint::{check_url, signing_key_problems, tls_problems};
 
 /// The configuration section `[sinks.results_webhook]`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -69,12 +69,7 @@ impl ResultsWebhookConfig {
         let mut problems = Vec::new();
         problems.extend(check_url(url, "https://hooks.example/results").err().map(|problem| ("url", problem)));
         problems.extend(tls_problems(url, &self.tls_files()));
-        if self.secret.is_some() && self.secret_file.is_some() {
-            problems.push(("secret_file", "secret and secret_file exclude each other; keep one".to_owned()));
-        }
-        if self.secret.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
-            problems.push(("secret", "it is empty; write the secret, or remove the setting".to_owned()));
-        }
+        problems.extend(signing_key_problems(self.secret.as_ref(), self.secret_file.as_deref()));
         problems
     }
 }

@@ -43,21 +43,26 @@ export interface ObjectAlarm {
   text: string;
 }
 
-export interface Loud {
-  key: string;
-  type: string;
+/** The newest numbers of a proxy UVE. */
+export interface Newest {
   name: string;
   uve: string;
   proxy: string;
+  /** The attribute of the numbers; empty for a proxy UVE that is gone. */
   attribute: string;
   value: number | null;
   score: number | null;
   expected: number | null;
   anomaly: boolean;
+  partial: boolean;
+}
+
+export interface Loud extends Newest {
+  key: string;
+  type: string;
   since: number | null;
   start: number;
   end: number;
-  partial: boolean;
   values: number[];
 }
 

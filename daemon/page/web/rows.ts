@@ -1,6 +1,6 @@
 // The rows of the table that were read: those in sight and some beyond, of as many objects as there are.
 
-import { type ShownAlarm, Refused, get } from "./api";
+import { type Newest, type ShownAlarm, Refused, get } from "./api";
 import type { View } from "./view";
 
 /** The rows that are read beyond those in sight, on each side: a small movement shows no gap. */
@@ -12,21 +12,11 @@ const MAX_READ = 1000;
 /** The most rows that are kept. */
 const MAX_KEPT = 2000;
 
-export interface Row {
-  name: string;
-  uve: string;
-  proxy: string;
-  /** The attribute of the numbers; empty for a proxy UVE that is gone. */
-  attribute: string;
-  value: number | null;
-  score: number | null;
-  expected: number | null;
-  anomaly: boolean;
-  partial: boolean;
+export interface Row extends Newest {
   alarms: ShownAlarm[];
 }
 
-interface Page {
+export interface Page {
   total: number;
   matched: number;
   rows: Row[];
@@ -36,7 +26,7 @@ interface Page {
 export type Span = [number, number];
 
 /** The page of a type that the daemon does not know, as one whose objects are gone. */
-function withoutObjects(error: unknown): Page {
+export function withoutObjects(error: unknown): Page {
   if (error instanceof Refused && error.status === 404) {
     return { total: 0, matched: 0, rows: [] };
   }

@@ -1,9 +1,9 @@
 // The series to try an annotation on: the loudest ones, or those of objects whose names have a text.
 
-import { type Loud, Refused, get } from "./api";
+import { type Loud, get } from "./api";
 import { h, offer, setText } from "./dom";
 import { number, uveName } from "./format";
-import type { Row } from "./rows";
+import { type Page, withoutObjects } from "./rows";
 import type { View } from "./view";
 
 /** How long after the last key objects are searched, in milliseconds. */
@@ -87,13 +87,7 @@ export class Source {
     await this.readTypes();
     const type = this.types.value.replace(/s$/, "");
     const query = new URLSearchParams({ type, search: text, limit: String(MOST) });
-    const page = await get<{ matched: number; rows: Row[] }>(`api/v1/objects?${query.toString()}`, signal).catch((error: unknown) => {
-      // A type without objects.
-      if (error instanceof Refused && error.status === 404) {
-        return { matched: 0, rows: [] };
-      }
-      throw error;
-    });
+    const page = await get<Page>(`api/v1/objects?${query.toString()}`, signal).catch(withoutObjects);
     this.offer(page.rows.map(({ name, uve, attribute, proxy }) => ({ id: [type, name, uve, attribute], proxy })), this.select.value);
     const more = page.matched > page.rows.length ? `, the first ${number(page.rows.length)} of them below: write more of the name` : "";
     setText(this.found, page.matched === 0 ? "No name of this type has the text." : `${number(page.matched)} found${more}`);

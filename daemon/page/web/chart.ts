@@ -27,6 +27,8 @@ export class Chart {
   private readonly overlay = h("div", { class: "marks", "aria-hidden": "true" });
   private range: Range = [0, 1];
   private at = -1;
+  /** Whether the sample of the readout was chosen with the keys: it stays when results come. */
+  private isHeld = false;
   private readonly scheme = matchMedia("(prefers-color-scheme: dark)");
   private readonly sizes: ResizeObserver;
   private readonly redraw = () => this.draw();
@@ -47,6 +49,7 @@ export class Chart {
   /** Shows samples, in the order of their times, and alarms, within a range. */
   show(samples: Sample[], range: Range, marks: Mark[] = []): void {
     const isSame = this.samples.length > 0 && samples.length > 0;
+    const held = this.isHeld ? this.samples[this.at]?.at : undefined;
     this.samples = samples;
     this.marks = marks;
     this.range = range;
@@ -61,6 +64,10 @@ export class Chart {
       this.draw();
     }
     this.describe();
+    if (held !== undefined) {
+      // After uPlot has taken the new range, which it does in a microtask too.
+      queueMicrotask(() => this.hold(this.samples.findIndex((sample) => sample.at === held)));
+    }
   }
 
   /** Moves to another range. */
@@ -210,6 +217,7 @@ export class Chart {
   /** Shows the numbers of a sample. */
   private read(index: number): void {
     this.at = index;
+    this.isHeld = false;
     const sample = this.samples[index];
     if (!sample) {
       return this.describe();
@@ -246,12 +254,16 @@ export class Chart {
 
   private step(by: number): void {
     const last = this.samples.length - 1;
-    const next = this.at < 0 ? last : Math.min(Math.max(this.at + by, 0), last);
-    const sample = this.samples[next];
-    const plot = this.plot;
-    if (sample && plot) {
-      plot.setCursor({ left: plot.valToPos(sample.at, "x"), top: plot.valToPos(sample.value ?? 0, "y") }, false);
-      this.read(next);
+    this.hold(this.at < 0 ? last : Math.min(Math.max(this.at + by, 0), last));
+  }
+
+  /** Puts the cursor on a sample and shows its numbers, also when results come. */
+  private hold(index: number): void {
+    const sample = this.samples[index];
+    if (sample && this.plot) {
+      this.plot.setCursor({ left: this.plot.valToPos(sample.at, "x"), top: this.plot.valToPos(sample.value ?? 0, "y") }, false);
+      this.read(index);
+      this.isHeld = true;
     }
   }
 }

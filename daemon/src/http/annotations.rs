@@ -175,14 +175,17 @@ pub(super) async fn run(
         return problem(StatusCode::BAD_REQUEST, &text);
     }
     let bounds = shared.bodies.series;
-    let encoded = shared.bodies.read(bounds, client, &headers, body, shared.stopping.clone()).await;
+    let encoded = match shared.bodies.read(bounds, client, &headers, body, shared.stopping.clone()).await {
+        Ok(encoded) => encoded,
+        Err(refusal) => return refusal.into_response(),
+    };
     let permit = match shared.permits.readers.wait(client).await {
         Ok(permit) => permit,
         Err(busy) => return *busy,
     };
     let algorithms = Arc::clone(&shared.algorithms);
     let computed = tokio::task::spawn_blocking(move || {
-        let body = encoded?.text(bounds)?;
+        let body = encoded.text(bounds)?;
         let outcome = compute(&query.annotation, period, without_mark(&body), &algorithms);
         let outcome = outcome.unwrap_or_else(|text| json!({ "valid": false, "error": { "message": text } }));
         Ok::<_, Refusal>((outcome.to_string().into_bytes(), permit))

@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -82,17 +83,37 @@ fn requests_of_every_kind_get_answers_of_the_document() {
         assert_eq!(daemon.post(sample.as_bytes(), None).unwrap().0, 200);
     }
     daemon.wait_until_applied();
+    assert_eq!(daemon.get("/api/v1/openapi.json").1, include_str!("../../docs/schema/openapi.json"));
+    conforms(&daemon, directory.path(), 20, &[]);
+}
+
+/// Makes requests of every kind, with so many examples of each and more arguments, and checks the answers.
+fn conforms(daemon: &Daemon, folder: &Path, examples: u32, more: &[&str]) {
     let url = format!("http://{}", daemon.address());
-    let document = format!("{url}/api/v1/openapi.json");
-    let folder = directory.path().to_str().unwrap();
-    let mut arguments = vec![folder, "run", &document, "--url", &url, "--max-examples", "20", "--no-color"];
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema/openapi.json");
+    let (folder, examples) = (folder.to_str().unwrap(), examples.to_string());
+    let mut arguments = vec![folder, "run", document, "--url", &url, "--max-examples", &examples, "--no-color"];
     arguments.extend(["--phases", "examples,coverage,fuzzing", "--generation-deterministic", "--checks", CHECKS]);
+    arguments.extend(more);
     LEFT_OUT.iter().for_each(|path| arguments.extend(["--exclude-path", path]));
     let output = python(SCHEMATHESIS, &arguments);
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains(" generated, ") && said.contains(" passed"), "{said}");
     assert_eq!(daemon.get("/healthz").0, 200);
+}
+
+/// Without a token, with that of one scope, and with that of all: the refusals are in the document, too.
+#[test]
+fn requests_of_every_kind_with_and_without_tokens_get_answers_of_the_document() {
+    let configured = Configured::new(&["AggProxySum"]);
+    let reader = configured.add_token("reader", "read");
+    let daemon = Daemon::spawn(configured.guarded()).unwrap();
+    let [reader, admin] = [&reader, configured.token()].map(|token| format!("Authorization: Bearer {token}"));
+    conforms(&daemon, configured.path(), 2, &[]);
+    conforms(&daemon, configured.path(), 2, &["--header", &reader]);
+    conforms(&daemon, configured.path(), 5, &["--header", &admin]);
+    daemon.stop();
 }
 
 /// What is checked of each answer.

@@ -22,13 +22,7 @@ impl Configured {
     /// A folder with a file that computes these proxy types of the stream.
     pub(crate) fn new(types: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_derived-statsd"))
-            .args(["token", "admin", "--scopes", "admin,read,write"])
-            .output()
-            .unwrap();
-        std::fs::write(folder.path().join("tokens"), &output.stdout).unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        let admin = said.trim().rsplit(' ').next().unwrap().to_owned();
+        let admin = add_token(&folder.path().join("tokens"), "admin", "admin,read,write");
         let configured = Self { folder, admin };
         configured.write(&text(types));
         configured
@@ -37,6 +31,11 @@ impl Configured {
     /// The token with all scopes.
     pub(crate) fn token(&self) -> &str {
         &self.admin
+    }
+
+    /// Another token, for the next start of the daemon.
+    pub(crate) fn add_token(&self, name: &str, scopes: &str) -> String {
+        add_token(&self.folder.path().join("tokens"), name, scopes)
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -85,6 +84,17 @@ impl Configured {
         let (status, body) = self.ask(daemon, "POST", "/api/v1/config", text).expect("the daemon answers");
         (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}")))
     }
+}
+
+/// Makes a token and appends its line to the file.
+fn add_token(file: &Path, name: &str, scopes: &str) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_derived-statsd")).args(["token", name, "--scopes", scopes]).output().unwrap();
+    let mut lines = std::fs::read(file).unwrap_or_default();
+    lines.extend(&output.stdout);
+    std::fs::write(file, lines).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    said.trim().rsplit(' ').next().unwrap().to_owned()
 }
 
 /// A file that computes these proxy types of the stream.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use support::dashboards::{self, Dashboard};
-use support::{Daemon, command, line};
+use support::{Daemon, EVERY_PART, command, line};
 use tempfile::TempDir;
 
 /// Telegraf's names, which the InfluxDB sink's own tests hold it to.
@@ -136,8 +136,7 @@ fn a_dashboard_shows_every_metric_that_is_worth_an_alert() {
 /// What the daemon answers to a scrape, and the names of its metrics.
 fn shown() -> (String, BTreeSet<String>) {
     let data = TempDir::new().unwrap();
-    // The counters exist although neither server does.
-    let daemon = Daemon::start(data.path(), &["contiv.nodes=127.0.0.1:1", "sinks.influxdb.url=http://127.0.0.1:1"]);
+    let daemon = Daemon::start(data.path(), &EVERY_PART);
     let metrics = daemon.get("/metrics").1;
     let described = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let names = described.map(|(name, _)| name.to_owned()).collect();

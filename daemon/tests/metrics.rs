@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{Daemon, line};
+use crate::support::{Daemon, EVERY_PART, line};
 
 const START: u64 = 1_490_000_000_000_000;
 
@@ -19,7 +19,7 @@ const PERIOD: u64 = 60_000_000;
 
 /// A daemon with every kind of metric: pollers and sinks that fail, results, a rejected line.
 fn busy(data: &Path) -> Daemon {
-    let daemon = Daemon::start(data, &["contiv.nodes=127.0.0.1:1", "sinks.influxdb.url=http://127.0.0.1:1"]);
+    let daemon = Daemon::start(data, &EVERY_PART);
     let lines: String = (0..3).map(|window| line("vn1", "egress_flow_count", START + window * PERIOD, 7)).collect();
     assert_eq!(daemon.post(lines.as_bytes(), None).unwrap().0, 200);
     assert_eq!(daemon.post(b"not a sample\n", None).unwrap().0, 400);

@@ -59,6 +59,18 @@ pub(super) fn alarms(rules: &Rules) -> Alarms {
     rules.iter().map(|rule| (rule.name.clone(), rule.identity().1)).collect()
 }
 
+/// Why a group whose version is `before` refuses a configuration with the version `after`, in which streams or alarms are
+/// others or not; `None` if it does not.
+pub(super) fn refused_version(before: u64, after: u64, are_others: bool) -> Option<String> {
+    (after < before || are_others && after == before).then(|| {
+        format!(
+            "kafka.configuration_version is {after}, and that in force is {before}: the streams and alarms of a group \
+             change with a higher version only; set {}, the same at all daemons of the group",
+            before.saturating_add(1)
+        )
+    })
+}
+
 impl ChangedAlarms {
     fn new(before: &Alarms, after: &Alarms) -> Self {
         let only = |of: &Alarms, other: &Alarms| of.keys().filter(|name| !other.contains_key(*name)).cloned().collect();
@@ -105,6 +117,21 @@ impl Preview {
         let after = kept.chain(self.reset.iter().map(|(name, _)| name)).chain(&self.added);
         let wanted = stream(name);
         after.map(|name| stream(name)).any(|found| found == wanted)
+    }
+
+    /// Whether streams or alarms differ, as far as the settings show it.
+    fn is_of_group(&self) -> bool {
+        let has_key = self.keys.iter().any(|changed| changed.key == "alarms");
+        let has_notes = self.kept.iter().any(|(_, note)| note.is_some());
+        let are_others = !(self.reset.is_empty() && self.added.is_empty() && self.removed.is_empty());
+        has_key || has_notes || are_others || self.alarms != ChangedAlarms::default()
+    }
+
+    /// Why the daemons of a group on Kafka refuse this change from `before` to `after`; `None` if they do not.
+    pub(super) fn refusal_of_group(&self, before: &Effective, after: &Effective) -> Option<String> {
+        let version = |of: &Effective| of.number("kafka.configuration_version").unwrap_or_default();
+        let is_of_group = [before, after].iter().all(|of| of.text("log.kind") == Some("kafka"));
+        if is_of_group { refused_version(version(before), version(after), self.is_of_group()) } else { None }
     }
 
     /// The changed keys that a running daemon does not take over.
@@ -233,6 +260,28 @@ removed D-S-a: its states are dropped, and its open windows give no results
         let text = Preview::new(side(&before), side(&others)).to_string();
         assert_eq!(text.matches("its states wait for the stream").count(), 4, "{text}");
         assert_eq!(Preview::new(side(&before), side(&before)).to_string().lines().last(), Some("nothing changes"));
+    }
+
+    #[test]
+    fn a_group_refuses_other_streams_without_a_higher_version() {
+        let effective = |kind: &str, version: u64| {
+            let settings = json!({ "log": { "kind": kind }, "kafka": { "configuration_version": version } });
+            Effective::from_shown(&settings).unwrap_or_default()
+        };
+        let (one, other) = (types(&[("A-S-a", "value=DSSum u64")]), types(&[("B-S-a", "value=DSSum u64")]));
+        let refusal = |kind: &str, [before, after]: [u64; 2], next: &Types| {
+            let (before, after) = (effective(kind, before), effective(kind, after));
+            let [old, new] =
+                [(&before, &one), (&after, next)].map(|(effective, types)| Side { effective, types, alarms: None });
+            Preview::new(old, new).refusal_of_group(&before, &after)
+        };
+        let reason = refusal("kafka", [3, 3], &other).unwrap_or_default();
+        assert!(reason.starts_with("kafka.configuration_version is 3, and that in force is 3"), "{reason}");
+        assert!(reason.contains("set 4, the same at all daemons"), "{reason}");
+        assert!(refusal("kafka", [3, 2], &one).is_some(), "an older configuration");
+        assert_eq!(refusal("kafka", [3, 3], &one), None, "the same");
+        assert_eq!(refusal("kafka", [3, 4], &other), None, "a newer one");
+        assert_eq!(refusal("embedded", [0, 0], &other), None, "no group");
     }
 
     #[test]

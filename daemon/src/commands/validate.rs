@@ -108,6 +108,9 @@ fn print_difference(
         Side { effective: &effective, types: &after, alarms: Some(&of_rules) },
     );
     super::print::print(&preview.to_string())?;
+    if let Some(reason) = preview.refusal_of_group(&before.effective, &effective) {
+        super::print::print(&format!("refused by the daemons: {reason}\n"))?;
+    }
     if before.alarms.is_none() {
         message(format_args!("note: the daemon is of a build that does not show its alarms, so they are not compared"));
     }

@@ -123,6 +123,11 @@ impl Effective {
         find(&self.0, key)?.as_str()
     }
 
+    /// The number of a key, which is not negative.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        find(&self.0, key)?.as_integer()?.try_into().ok()
+    }
+
     /// Leaves out the keys of which the other side does not show whether they have values.
     pub(crate) fn without(mut self, hidden: &[String]) -> Self {
         for key in hidden {

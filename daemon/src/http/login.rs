@@ -168,7 +168,8 @@ fn login_form(problem: &str) -> String {
 fn html(status: StatusCode, content: &str) -> Response {
     let document = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\"><title>derived-statsd: log in</title></head>\n\
+         content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" \
+         content=\"light dark\"><title>derived-statsd: log in</title></head>\n\
          <body><main><h1>derived-statsd</h1>{content}</main></body>\n</html>\n"
     );
     let head = [

@@ -385,6 +385,18 @@ pub(crate) fn results(data: &Path) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
+/// Settings with which the daemon has the metrics of all its parts, although none of the servers exists.
+pub(crate) const EVERY_PART: [&str; 8] = [
+    "contiv.nodes=127.0.0.1:1",
+    "sinks.alertmanager.url=http://127.0.0.1:1",
+    "sinks.influxdb.url=http://127.0.0.1:1",
+    "sinks.otlp.url=http://127.0.0.1:1",
+    "sinks.redis.url=redis://127.0.0.1:1",
+    "sinks.remote_write.url=http://127.0.0.1:1",
+    "sinks.results_webhook.url=http://127.0.0.1:1",
+    "sinks.webhook.url=http://127.0.0.1:1",
+];
+
 /// A line of `POST /api/v1/samples`.
 pub(crate) fn line(key: &str, attribute: &str, at: u64, value: u64) -> String {
     format!("{{\"key\":\"ObjectVNTable:{key}\",\"attr\":\"{attribute}\",\"ts\":{at},\"value\":{value}}}\n")

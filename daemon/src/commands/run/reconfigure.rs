@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::app::{Prepared, Reconfigure, StagedFile};
 use crate::commands::preflight;
-use crate::commands::preview::{Alarms, Preview, Side, Types, alarms, types};
+use crate::commands::preview::{Alarms, Preview, Side, Types, alarms, refused_version, types};
 use crate::config::{Effective, HiddenKey, Loaded, LogKind, Problems, Sources, one_stream};
 use crate::http::{Outcome, Wanted};
 use crate::settings;
@@ -60,14 +60,8 @@ impl Configured {
         let restarts = preview.restarts().map(|changed| format!("setting {changed}: restart the daemon to change it"));
         let mut reasons: Vec<_> = restarts.collect();
         let is_other = self.types != next.types || self.alarms != next.alarms;
-        if self.log == LogKind::Kafka && (next.version < self.version || is_other && next.version == self.version) {
-            reasons.push(format!(
-                "kafka.configuration_version is {}, and that in force is {}: the streams and alarms of a group change \
-                 with a higher version only; set {}, the same at all daemons of the group",
-                next.version,
-                self.version,
-                self.version.saturating_add(1)
-            ));
+        if self.log == LogKind::Kafka {
+            reasons.extend(refused_version(self.version, next.version, is_other));
         }
         reasons
     }

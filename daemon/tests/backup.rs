@@ -142,6 +142,12 @@ fn a_log_without_its_number_of_partitions_is_not_opened() {
     let output = backup(&log, &copy);
     assert!(self::said(&output).contains("--partitions N") && copy.exists(), "{}", self::said(&output));
     assert_eq!(output.status.code(), Some(1));
+    for damage in ["", "x", "0", "-8", "999999999999"] {
+        std::fs::write(log.join("PARTITIONS"), damage).unwrap();
+        let (_, said) = Daemon::try_spawn(command("run", &log, &SETTINGS)).err().unwrap();
+        assert!(said.contains(&format!("PARTITIONS has {damage:?} instead of")), "{said}");
+        assert!(said.contains("if 2, which is configured, is that number: echo 2 >"), "{said}");
+    }
     std::fs::write(log.join("PARTITIONS"), "2\n").unwrap();
     Daemon::start(&log, &SETTINGS).stop();
 }

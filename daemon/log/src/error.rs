@@ -246,6 +246,21 @@ pub enum LogError {
         reason: String,
     },
 
+    /// The file with the format of the data directory has another text than any version writes.
+    #[error(
+        "{0}/VERSION has {found}, which no version writes; if this version made the directory: \
+         echo {known} > {0}/VERSION; if another program did, use another directory",
+        path.display()
+    )]
+    DamagedVersion {
+        /// The data directory.
+        path: PathBuf,
+        /// What the file has.
+        found: String,
+        /// What it has in a directory of this version.
+        known: String,
+    },
+
     /// Another version of the daemon or another program created the data directory.
     #[error(
         "data directory {} has format {found}, this program supports {known}; \
@@ -303,6 +318,7 @@ impl LogError {
                 | Self::LostTail { .. }
                 | Self::NewerState { .. }
                 | Self::StateLoss { .. }
+                | Self::DamagedVersion { .. }
                 | Self::UnknownVersion { .. }
         )
     }

@@ -229,16 +229,23 @@ pub(crate) fn check_partitions(directory: &Path, partitions: u16) -> anyhow::Res
         found => found.with_context(|| format!("read {}", path.display()))?,
     };
     let (found, directory) = (found.trim(), directory.display());
-    let is_multiple = found.parse().is_ok_and(|found: u16| partitions > found && partitions.is_multiple_of(found));
-    let makes = match is_multiple {
+    let number: u16 = found.parse().ok().filter(|number| *number > 0).with_context(|| {
+        let found: String = found.chars().take(40).collect();
+        format!(
+            "{0} has {found:?} instead of the log.partitions that the log was made with; with another number objects \
+             lose their states; if {partitions}, which is configured, is that number: echo {partitions} > {0}",
+            path.display(),
+        )
+    })?;
+    let makes = match partitions > number && partitions.is_multiple_of(number) {
         true => format!(
             ": `derived-statsd migrate --partitions {partitions} --config FILE {directory} NEW` makes one of this one"
         ),
         false => String::new(),
     };
     anyhow::ensure!(
-        found == partitions.to_string(),
-        "the log in {directory} was made with log.partitions={found}, not {partitions}; set that, or use another \
+        number == partitions,
+        "the log in {directory} was made with log.partitions={number}, not {partitions}; set that, or use another \
          log.data_dir{makes}"
     );
     Ok(())

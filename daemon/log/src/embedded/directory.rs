@@ -29,6 +29,9 @@ use crate::error::LogError;
 /// The format of the data directory that this program reads and writes.
 const VERSION: u32 = 2;
 
+/// What is before it in its file.
+const FORMAT: &str = "derived-statsd log ";
+
 /// The file that holds it, which makes a directory one of a log.
 const VERSION_FILE: &str = "VERSION";
 
@@ -282,17 +285,31 @@ pub(super) fn check_format(path: &Path) -> Result<Format, LogError> {
     check_path(path)?;
     match regular_file::read_to_string(&path.join(VERSION_FILE)) {
         Ok(found) if found == version_line() => Ok(Format::Known),
-        Ok(found) => Err(unknown_version(path, format!("{:?}", found.trim_end()))),
+        Ok(found) if is_of_a_version(&found) => Err(unknown_version(path, format!("{:?}", found.trim_end()))),
+        Ok(found) => Err(damaged_version(path, &excerpt(&found))),
         Err(error) if error.kind() == ErrorKind::NotFound => check_empty(path).map(|()| Format::New),
-        Err(error) if error.kind() == ErrorKind::InvalidData => {
-            Err(unknown_version(path, "that is not UTF-8 text".to_owned()))
-        }
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(damaged_version(path, "bytes that are not UTF-8")),
         Err(source) => Err(io_error("read the VERSION file", &path.join(VERSION_FILE), source)),
     }
 }
 
 fn version_line() -> String {
-    format!("derived-statsd log {VERSION}\n")
+    format!("{FORMAT}{VERSION}\n")
+}
+
+fn is_of_a_version(text: &str) -> bool {
+    text.strip_prefix(FORMAT).is_some_and(|version| version.trim_end().parse::<u32>().is_ok())
+}
+
+/// The beginning of a text, for a message.
+fn excerpt(text: &str) -> String {
+    let beginning: String = text.trim_end().chars().take(40).collect();
+    format!("{beginning:?}")
+}
+
+fn damaged_version(path: &Path, found: &str) -> LogError {
+    let known = format!("{:?}", version_line().trim_end());
+    LogError::DamagedVersion { path: path.to_owned(), found: found.to_owned(), known }
 }
 
 /// Fails if the directory has files that no log created.

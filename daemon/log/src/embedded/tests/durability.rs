@@ -217,6 +217,18 @@ fn a_directory_of_another_version_or_another_program_is_rejected() {
     std::fs::write(later.path().join("VERSION"), "derived-statsd log 3\n").unwrap();
     let error = open_error(later.path());
     assert!(matches!(&error, LogError::UnknownVersion { found, known: 2, .. } if found.contains("log 3")), "{error}");
+    for (damage, found) in [
+        (&b""[..], "has \"\""),
+        (b"1.2\n", "has \"1.2\""),
+        (b"\xff", "not UTF-8"),
+        (b"derived-statsd log x", "log x\""),
+    ] {
+        std::fs::write(later.path().join("VERSION"), damage).unwrap();
+        let error = open_error(later.path()).to_string();
+        assert!(error.contains(found) && error.contains("echo \"derived-statsd log 2\" > "), "{error}");
+    }
+    std::fs::write(later.path().join("VERSION"), "derived-statsd log 2\n").unwrap();
+    drop(open(&later));
     let foreign = dir();
     std::fs::write(foreign.path().join("thesis.txt"), "precious").unwrap();
     let error = open_error(foreign.path());

@@ -303,21 +303,27 @@ fn a_command_without_an_answer_names_the_remedy() {
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     certificates::make(folder, "server");
+    certificates::sign_for(folder, "old", "authority", -1);
     let (authority, own_authority) = (path(folder, "authority.pem"), path(folder, "stranger.pem"));
-    let [plain, secured, with_clients, own, closed] = free_ports();
+    let [plain, secured, with_clients, own, expired, closed] = free_ports();
     let set = listeners(&[
         format!("{{address = \"127.0.0.1:{plain}\"}}"),
         with_tls(secured, folder, ""),
         with_tls(with_clients, folder, &format!(", client_ca = \"{authority}\"")),
         // As `openssl req -x509` makes it: its own authority.
         with_tls(own, folder, "").replace("server.", "stranger."),
+        with_tls(expired, folder, "").replace("server.", "old."),
     ]);
     let daemon = Daemon::start(&folder.join("data"), &[&set]);
     let config = path(folder, "d.toml");
     std::fs::write(&config, "").unwrap();
     let url = |scheme: &str, port: u16| format!("{scheme}://127.0.0.1:{port}");
     let (trusted, as_own) = (["--ca", &*authority], ["--ca", &*own_authority]);
-    let cases: [(String, &[&str], &str); 9] = [
+    let (old, old_key) = (path(folder, "old.pem"), path(folder, "old.key"));
+    let as_old = ["--ca", &*authority, "--certificate", &old, "--key", &old_key];
+    let cases: [(String, &[&str], &str); 11] = [
+        (url("https", expired), &trusted, "the certificate of the server has expired: replace it"),
+        (url("https", with_clients), &as_old, "replace the certificate that --certificate names"),
         (url("http", closed), &[], "check that the daemon runs and has this listener; --url names another one"),
         (format!("unix:{}", path(folder, "no.sock")), &[], "check that the daemon runs and has this listener"),
         (url("https", secured), &[], "name the authority of its certificate by --ca FILE"),

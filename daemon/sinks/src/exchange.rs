@@ -111,9 +111,19 @@ fn no_answer(error: ureq::Error, ca_file: &str) -> NoAnswer {
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => NoAnswer::Timeout,
         error => {
             let text = error.to_string();
-            let hint = if text.contains("certificate") { format!("; see {ca_file}") } else { String::new() };
+            let hint = hint(&text, ca_file);
             NoAnswer::Transport(text + &hint)
         }
+    }
+}
+
+/// The end of a message about a connection: what to look at, if its certificate is refused.
+fn hint(error: &str, ca_file: &str) -> String {
+    match () {
+        () if error.contains("certificate: Expired") => "; replace the certificate of the server".to_owned(),
+        () if error.contains("CertificateExpired") => "; replace the certificate of this client".to_owned(),
+        () if error.contains("certificate") => format!("; see {ca_file}"),
+        () => String::new(),
     }
 }
 

@@ -24,9 +24,9 @@ pub(crate) fn sign(folder: &Path, name: &str, authority: &str) {
     sign_for(folder, name, authority, 2);
 }
 
-/// The same, with a number of days.
+/// The same, with a number of days: a negative one is of a certificate that has expired.
 #[allow(dead_code, reason = "not every crate whose tests use this file needs it")]
-pub(crate) fn sign_for(folder: &Path, name: &str, authority: &str, days: u32) {
+pub(crate) fn sign_for(folder: &Path, name: &str, authority: &str, days: i32) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     openssl(folder, &format!("req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
     let signed = format!("-CA {authority}.pem -CAkey {authority}.key -CAcreateserial -days {days} -extfile names");

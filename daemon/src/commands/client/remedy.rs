@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use ureq::http::StatusCode;
 
 /// Texts of errors of TLS and HTTP in lower case, each with the remedy. The first that is found counts.
-const REMEDIES: [(&str, &str); 9] = [
+const REMEDIES: [(&str, &str); 10] = [
     ("unknownissuer", "name the authority of its certificate by --ca FILE"),
     (
         "causedasendentity",
@@ -17,7 +17,8 @@ const REMEDIES: [(&str, &str); 9] = [
         "its listener has client_ca: name a certificate of that authority by --certificate and --key",
     ),
     ("unknownca", "its client_ca has not signed --certificate; name another one"),
-    ("certificate expired", "replace the certificate of the daemon"),
+    ("certificate: expired", "the certificate of the server has expired: replace it"),
+    ("certificateexpired", "replace the certificate that --certificate names, which has expired"),
     ("invalidcontenttype", "this listener has no TLS; use http:// in place of https://"),
     (
         "http parse fail",

@@ -26,6 +26,7 @@ fn a_daemon_is_ready_in_its_log_when_it_is_in_the_probe() {
     Daemon::start(&log, &[]).stop();
     disk.fill();
     let daemon = Daemon::start(&log, &[]);
+    daemon.wait_until_said(" has 0 bytes free; the log needs up to ");
     // All partitions are restored: but for the disk it is ready.
     daemon.wait_for("/api/v1/partitions", |(status, _)| (*status == 200).then_some(()));
     assert_eq!(daemon.get("/readyz").0, 503);

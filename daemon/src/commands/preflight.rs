@@ -15,7 +15,7 @@ use derived_stats::Registry;
 use rustix::fs::Access;
 
 use crate::app::NotStarted;
-use crate::config::{self, LogKind, Problems, Sources, Survey, notice};
+use crate::config::{self, Config, LogKind, Problems, Sources, Survey, notice};
 use crate::engine::check_partitions;
 
 /// The most that the log needs beside the records that it retains, of its journal and of records that are deleted and
@@ -28,8 +28,7 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     if !survey.is_whole {
         return survey;
     }
-    // Daemons on Kafka have no log of their own.
-    if survey.config.log.kind == LogKind::Embedded && !survey.config.log.data_dir.as_os_str().is_empty() {
+    if has_data_dir(&survey.config) {
         check_data_dir(&mut survey);
     }
     // A guard that is set, with a value that is not accepted, is one problem and not also a listener without a guard.
@@ -41,10 +40,25 @@ pub(crate) fn survey(sources: &Sources, registry: &Registry) -> Survey {
     }
     tls::check(&mut survey);
     secrets::check(&mut survey);
-    if let Some(path) = survey.config.sinks.file.path.clone() {
-        check_result_file(&mut survey, &path);
+    if let Some(path) = survey.config.sinks.file.path.clone()
+        && let Err(error) = check_kind(&path)
+    {
+        survey.add_problem("sinks.file.path", &error);
     }
+    survey.notices.extend(notices(&survey.config));
     survey
+}
+
+/// What a start survives of the disk of the data directory and of the result file.
+pub(crate) fn notices(config: &Config) -> Vec<String> {
+    let of_disk = has_data_dir(config).then(|| little_room(&config.log.data_dir)).flatten();
+    let of_file = config.sinks.file.path.as_deref().and_then(unwritable_file);
+    of_disk.into_iter().chain(of_file).collect()
+}
+
+/// Daemons on Kafka have no log of their own.
+fn has_data_dir(config: &Config) -> bool {
+    config.log.kind == LogKind::Embedded && !config.log.data_dir.as_os_str().is_empty()
 }
 
 /// The problems that `validate` names of the configuration with which a start failed; `None` if it names none, or if
@@ -63,20 +77,17 @@ fn check_data_dir(survey: &mut Survey) {
             if let Err(error) = check_partitions(&data_dir, partitions) {
                 survey.add_problem("log.partitions", &format!("{error:#}"));
             }
-            survey.notices.extend(little_room(&data_dir));
         }
     }
 }
 
-/// Checks the path of the result file: an error if it names what no start can use, a notice if it cannot be written.
-fn check_result_file(survey: &mut Survey, path: &Path) {
-    if let Err(error) = check_kind(path) {
-        survey.add_problem("sinks.file.path", &error);
-    } else if let Err(error) = can_append(path) {
-        survey.notices.push(notice!(
-            "sinks.file.path: {error}; until then results wait in the log, up to log.retention.results_hard_limit_bytes"
-        ));
-    }
+/// A notice if the result file, of a path that a start can use, cannot be written.
+fn unwritable_file(path: &Path) -> Option<String> {
+    check_kind(path).ok()?;
+    let error = can_append(path).err()?;
+    Some(notice!(
+        "sinks.file.path: {error}; until then results wait in the log, up to log.retention.results_hard_limit_bytes"
+    ))
 }
 
 /// The part of a path that exists.

@@ -11,6 +11,7 @@ use daemon_base::core_dumps;
 use self::reconfigure::Configured;
 use crate::app::{self, NotStarted};
 use crate::commands::config_args::ConfigArgs;
+use crate::commands::preflight;
 use crate::config::Loaded;
 use crate::extensions::Extensions;
 use crate::settings;
@@ -38,6 +39,7 @@ fn not_started(error: anyhow::Error) -> anyhow::Error {
 /// When it cannot start, or a part failed.
 pub(crate) fn run(args: &RunArgs, loaded: &Loaded, own: Extensions) -> anyhow::Result<()> {
     core_dumps::disable();
+    preflight::notices(&loaded.config).iter().for_each(|notice| tracing::warn!("{notice}"));
     // Whatever cannot be used then is named by `validate`.
     let settings = settings::app(loaded).map_err(not_started)?;
     let configured = Configured::new(args.config.sources(), own.algorithms.clone(), loaded);

@@ -84,7 +84,7 @@ pub fn rule(text: &str) -> Result<Rule, TextError> {
 pub fn condition(text: &str) -> Result<Condition, TextError> {
     let mut parser = Parser::new(text)?;
     let condition = parser.condition()?;
-    parser.end().map(|()| condition)
+    parser.end_of_key().map(|()| condition)
 }
 
 /// Parses what follows `clear`: `below 2 for 5 periods`.
@@ -95,7 +95,7 @@ pub fn condition(text: &str) -> Result<Condition, TextError> {
 pub fn clear(text: &str) -> Result<Clear, TextError> {
     let mut parser = Parser::new(text)?;
     let clear = parser.clear()?;
-    parser.end().map(|()| clear)
+    parser.end_of_key().map(|()| clear)
 }
 
 #[cfg(test)]
@@ -133,6 +133,17 @@ mod tests {
         }
         assert_eq!(count, 11);
         assert_eq!(condition("no data in AggProxySum").unwrap(), Condition::NoData("AggProxySum".to_owned()));
+    }
+
+    #[test]
+    fn in_a_text_that_is_a_key_of_its_own_the_other_keys_are_named() {
+        let of_condition = |text: &str| condition(text).expect_err(text).message().to_owned();
+        let of_clear = |text: &str| clear(text).expect_err(text).message().to_owned();
+        let found = "expected the end; here it is a key of its own: ";
+        assert_eq!(of_condition("T.v > 3 for 2 periods"), format!("{found}`for = 2`, found `for`"));
+        assert_eq!(of_condition("T.v > 3 on \"a\""), format!("{found}`keys = [\"PATTERN\"]`, found `on`"));
+        assert_eq!(of_clear("below 2 severity minor"), format!("{found}`severity = \"major\"`, found `severity`"));
+        assert_eq!(of_condition("T.v > 3 7"), "expected the end, found `7`");
     }
 
     #[test]

@@ -163,10 +163,22 @@ impl<'t> Parser<'t> {
         Ok(number)
     }
 
-    pub(super) fn end(&self) -> Result<(), TextError> {
+    fn end(&self) -> Result<(), TextError> {
+        self.end_or(&format!(", or one of {}", MODIFIERS.join(", ")))
+    }
+
+    /// The end of a text that is a key of its own: what follows in a rule of one text is another key there.
+    pub(super) fn end_of_key(&self) -> Result<(), TextError> {
+        let keys = [("for", "`for = 2`"), ("clear", "`clear = \"below 2\"`"), ("on", "`keys = [\"PATTERN\"]`")];
+        let keys = keys.into_iter().chain([("severity", "`severity = \"major\"`"), ("text", "`text = \"TEXT\"`")]);
+        let key = keys.into_iter().find(|(word, _)| self.word() == Some(word));
+        self.end_or(&key.map(|(_, key)| format!("; here it is a key of its own: {key}")).unwrap_or_default())
+    }
+
+    fn end_or(&self, others: &str) -> Result<(), TextError> {
         match self.tokens.get(self.at) {
             None => Ok(()),
-            Some(_) => Err(self.expected(&format!("the end, or one of {}", MODIFIERS.join(", ")))),
+            Some(_) => Err(self.expected(&format!("the end{others}"))),
         }
     }
 

@@ -48,6 +48,14 @@ pub(crate) struct SizeArgs {
     /// The length of a key, such as `ObjectVNTable:default-domain:demo:vn1`.
     #[arg(long, value_name = "N", default_value_t = KEY_BYTES, value_parser = clap::value_parser!(u64).range(1..=4096))]
     key_bytes: u64,
+    /// The sources of each object that are counted apart: series of Prometheus or OpenTelemetry with other labels, or
+    /// senders. 0 for samples without sources.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    sources: u64,
+    /// The length of the name of a source: the labels of a series that are not of the key, such as
+    /// `code="200",instance="a:9100"`.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    source_bytes: u64,
     /// Where samples, results and states are kept.
     #[arg(long, value_name = "LOG", default_value = "embedded")]
     log: LogOfSize,
@@ -139,21 +147,68 @@ struct Size {
     disk_mib: u64,
 }
 
+/// What the sources of one object take, in bytes.
+#[derive(Debug, Default)]
+struct Sources {
+    memory: u64,
+    /// Of each sample on the disk.
+    sample: u64,
+    state: u64,
+    /// The fewest partitions in which neighbouring objects have room for their sources.
+    partitions: u64,
+}
+
+impl Sources {
+    fn new(args: &SizeArgs) -> Self {
+        if args.sources == 0 {
+            return Self::default();
+        }
+        let share = args.sources * (SOURCE_SHARE_BYTES + args.source_bytes);
+        // Partitions have more objects than an even share, and so half of the room is left.
+        let neighbours = (NEIGHBOURS_BYTES / 2 / share).max(1);
+        let is_enough = neighbours >= NEIGHBOURS;
+        Self {
+            memory: args.sources * (SOURCE_BYTES + args.source_bytes),
+            sample: SOURCE_SAMPLE_BYTES + args.source_bytes,
+            state: args.sources * (SOURCE_STATE_BYTES + args.source_bytes),
+            partitions: if is_enough { 0 } else { args.objects.div_ceil(neighbours) },
+        }
+    }
+
+    /// Why no object can have so many, if so.
+    fn beyond(args: &SizeArgs) -> Option<String> {
+        let most = NEIGHBOURS_BYTES / (SOURCE_SHARE_BYTES + args.source_bytes);
+        (args.sources > most).then(|| {
+            format!(
+                "the sources of an object have {NEIGHBOURS_BYTES} bytes: {most} with names of {} bytes, and not {}; take \
+                 fewer labels into them, or more into the key of the objects",
+                args.source_bytes, args.sources
+            )
+        })
+    }
+}
+
+/// The cores that samples and results take on average.
+fn cores(args: &SizeArgs, results_per_second: f64) -> f64 {
+    let plain = 1.0 / EMBEDDED_PER_CORE as f64;
+    let per_sample = if args.log == LogOfSize::Kafka { KAFKA_CPU_S / 1e6 } else { plain };
+    let of_source = if args.sources > 0 { 1.0 / SOURCES_PER_CORE as f64 - plain } else { 0.0 };
+    let rate = args.rate as f64;
+    let further = (results_per_second - RESULTS_PER_SAMPLE * rate).max(0.0);
+    rate * (per_sample + of_source) + further * RESULT_NS / 1e9
+}
+
 impl Size {
     fn new(args: &SizeArgs, states: &StateBytes) -> Self {
         let objects = args.objects.saturating_mul(args.streams);
-        let types = args.annotations.len() as u64;
-        let period = args.period.as_secs_f64();
-        let results_per_second = (objects as f64) * types as f64 / period;
+        let results_per_second = (objects as f64) * args.annotations.len() as f64 / args.period.as_secs_f64();
         let longer = args.key_bytes.saturating_sub(KEY_BYTES);
         let state = OPEN_WINDOWS * states.windows + states.rest;
-        let table_bytes = OBJECT_BYTES + longer + state;
-        let view_bytes = types * VIEW_RESULT_BYTES + longer;
+        let sources = Sources::new(args);
+        let table_bytes = OBJECT_BYTES + longer + state + sources.memory;
+        let view_bytes = args.annotations.len() as u64 * VIEW_RESULT_BYTES + longer;
         let kafka = args.log == LogOfSize::Kafka;
-        let per_sample = if kafka { KAFKA_CPU_S / 1e6 } else { 1.0 / EMBEDDED_PER_CORE as f64 };
-        let rate = args.rate as f64;
-        let further = (results_per_second - RESULTS_PER_SAMPLE * rate).max(0.0);
-        let cores = rate * per_sample + further * RESULT_NS / 1e9;
+        let cores = cores(args, results_per_second);
         // Half of a core is left for what comes in bursts: all windows close at once.
         let by_rate = if kafka { args.rate.div_ceil(KAFKA_PER_WORKER) } else { 1 };
         let workers = ((2.0 * cores).ceil() as u64).max(by_rate).max(1);
@@ -161,10 +216,11 @@ impl Size {
         let memory = objects as f64 * (table_bytes + view_bytes) as f64;
         let fixed = FIXED_MIB + if kafka { workers * KAFKA_WORKER_MIB } else { 0 };
         let kept = args.retention.as_secs_f64();
-        let sample = if kafka { KAFKA_RECORD_BYTES + longer } else { SAMPLE_DISK_BYTES + longer };
-        let samples_mib = mib(rate * kept * sample as f64);
+        let sample = longer + sources.sample + if kafka { KAFKA_RECORD_BYTES } else { SAMPLE_DISK_BYTES };
+        let samples_mib = mib(args.rate as f64 * kept * sample as f64);
         let results_mib = mib(results_per_second * kept * RESULT_DISK_BYTES as f64);
-        let states_mib = mib(objects as f64 * state_disk_bytes(longer, state) as f64 * STATE_COPIES as f64);
+        let on_disk = state_disk_bytes(longer, state).saturating_add(sources.state);
+        let states_mib = mib(objects as f64 * on_disk as f64 * STATE_COPIES as f64);
         Self {
             objects,
             results_per_second,
@@ -174,7 +230,7 @@ impl Size {
             cores,
             workers,
             // Each worker has several, so that one more worker, or one less, shares the load evenly.
-            partitions: (4 * workers).max(8).next_multiple_of(4),
+            partitions: (4 * workers).max(sources.partitions).max(8).next_multiple_of(4),
             samples_mib,
             results_mib,
             states_mib,
@@ -186,6 +242,9 @@ impl Size {
     fn settings(&self, args: &SizeArgs) -> Vec<(&'static str, u64)> {
         let objects = (2 * args.objects.div_ceil(self.partitions)).max(1000);
         let mut settings = vec![("workers.threads", self.workers), ("aggregation.max_objects_per_partition", objects)];
+        if args.sources > 0 {
+            settings.push(("aggregation.max_sources_per_object", (2 * args.sources).max(10_000)));
+        }
         if args.log == LogOfSize::Embedded {
             let [input, results] = [self.samples_mib, self.results_mib].map(|mib| mib.max(1).saturating_mul(MIB));
             let age = args.retention.as_secs();
@@ -205,6 +264,10 @@ impl Size {
 
     /// Why no daemon can be set up for it, if so.
     fn beyond(&self, args: &SizeArgs) -> Option<String> {
+        let of_sources = Sources::beyond(args);
+        if of_sources.is_some() {
+            return of_sources;
+        }
         let settings = self.settings(args);
         let (key, value, most) = settings.into_iter().find_map(|(key, value)| {
             let most = config::most(key)?;
@@ -358,6 +421,22 @@ mod tests {
     }
 
     #[test]
+    fn sources_take_memory_disk_and_cpu_and_partitions_with_room_for_their_names() {
+        let (plain, _) = size("--objects 1000 --rate 13333");
+        let (series, text) = size("--objects 1000 --rate 13333 --sources 200");
+        assert_eq!(series.table_bytes - plain.table_bytes, 200 * 320, "{text}");
+        assert!((3.0..4.0).contains(&(series.cores / plain.cores)), "{text}");
+        assert!(series.samples_mib > 2 * plain.samples_mib && series.states_mib > plain.states_mib, "{text}");
+        // 256 objects would have 7 MiB, and half of 5 MiB are for them.
+        assert_eq!((plain.partitions, series.partitions), (8, 12), "{text}");
+        assert!(text.contains("aggregation.max_sources_per_object = 10000"), "{text}");
+        assert_eq!(size("--objects 1000 --rate 13333 --sources 60").0.partitions, 8);
+        let problem =
+            Sources::beyond(&Command::parse_from(["size", "--objects", "1", "--rate", "1", "--sources", "40000"]).args);
+        assert!(problem.unwrap_or_default().contains("36408 with names of 100 bytes, and not 40000"));
+    }
+
+    #[test]
     fn more_of_anything_never_takes_less() {
         let (base, _) = size("--objects 10000 --rate 1000");
         for more in [
@@ -367,6 +446,7 @@ mod tests {
             "--objects 10000 --rate 1000 --key-bytes 200",
             "--objects 10000 --rate 1000 --retention 7d",
             "--objects 10000 --rate 1000 --period 10s",
+            "--objects 10000 --rate 1000 --sources 10 --source-bytes 50",
             "--objects 10000 --rate 1000 --annotation 1.DSSum-raw:DSAnomaly:Seasonal --annotation 1-raw:DSTopK:3",
         ] {
             let (size, text) = size(more);

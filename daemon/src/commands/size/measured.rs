@@ -36,6 +36,20 @@ pub(super) const DISK_FIXED_MIB: u64 = 256;
 /// Samples per second of a core, from HTTP to committed results on the embedded log, with [`RESULTS_PER_SAMPLE`].
 pub(super) const EMBEDDED_PER_CORE: u64 = 640_000;
 
+/// Memory, disk for each sample and disk for the state of a source (a set of labels or a sender that an algorithm counts
+/// apart), each beside its name.
+pub(super) const SOURCE_BYTES: u64 = 220;
+pub(super) const SOURCE_SAMPLE_BYTES: u64 = 40;
+pub(super) const SOURCE_STATE_BYTES: u64 = 20;
+
+/// Samples per second of a core, of counters with sources by remote write, 500 in a request.
+pub(super) const SOURCES_PER_CORE: u64 = 173_000;
+
+/// What the sources of so many neighbouring objects may take in a state, and what one takes of it beside its name.
+pub(super) const NEIGHBOURS: u64 = 256;
+pub(super) const NEIGHBOURS_BYTES: u64 = 5 << 20;
+pub(super) const SOURCE_SHARE_BYTES: u64 = 44;
+
 /// The results of a sample in the job of [`EMBEDDED_PER_CORE`] and [`KAFKA_CPU_S`]: 1.88 million of 2 million samples.
 pub(super) const RESULTS_PER_SAMPLE: f64 = 0.94;
 
@@ -81,6 +95,11 @@ mod tests {
             format!("a second worker takes about {KAFKA_WORKER_MIB} MiB"),
             "a key of 41 bytes, 112 bytes of XML".to_owned(),
             "240 ns each".to_owned(),
+            format!("| remote write, counters with eight labels | {},000 |", SOURCES_PER_CORE / 1_000),
+            format!(
+                "A source takes {SOURCE_BYTES} bytes of memory, {SOURCE_SAMPLE_BYTES} on the disk for each sample and \
+                 {SOURCE_STATE_BYTES} for its state"
+            ),
             "| `DSSum` | 16 |".to_owned(),
             "| `DSAnomaly:EWM:0.1` | 32 |".to_owned(),
         ];

@@ -9,7 +9,7 @@ use daemon_base::setting::file;
 use daemon_sources::mapping::Rule;
 use derived_stats::{MetricKind, Registry};
 use proxy_uve::StreamName;
-use proxy_uve::proxy_list::{ProxyEntry, ProxyList};
+use proxy_uve::proxy_list::ProxyList;
 use proxy_uve::schema::{ProxyType, Schema, SchemaErrors};
 
 use super::layers::Layers;
@@ -110,23 +110,24 @@ impl Streams {
         self.schema.names().filter(move |name| built_in.get(name).is_none() && !is_used(name))
     }
 
-    /// The streams with a type that takes samples as readings of counters, whose senders may not name sources. Those of
-    /// labelled series always do.
+    /// The streams with a type that takes samples as readings of counters, whose senders may not name sources.
     pub(crate) fn with_counters(&self) -> impl Iterator<Item = &StreamName> {
         let compares = |of: &Arc<ProxyType>| of.attributes().iter().any(|attribute| attribute.spec.takes_increases());
-        let reads = move |of: &Arc<ProxyType>| of.raw().metric == MetricKind::Agg || compares(of);
-        let reads_counters = move |entry: &&ProxyEntry| entry.types.iter().any(reads);
-        let is_mapped = |stream: &StreamName| self.mapped.iter().any(|rule| rule.stream() == stream);
-        let streams = self.proxies.entries().iter().filter(reads_counters).map(|entry| &entry.stream);
-        streams.filter(move |stream| !is_mapped(stream))
+        self.with_unnamed_sources(move |of| of.raw().metric == MetricKind::Agg || compares(of))
     }
 
-    /// The streams with a type that counts the last value of each source.
+    /// The same of types that count the last value of each source.
     pub(crate) fn with_last_values(&self) -> impl Iterator<Item = &StreamName> {
-        let counts_sources =
+        let counts =
             |of: &Arc<ProxyType>| of.attributes().iter().any(|attribute| attribute.spec.last_values().is_some());
-        let entries = self.proxies.entries().iter();
-        entries.filter(move |entry| entry.types.iter().any(counts_sources)).map(|entry| &entry.stream)
+        self.with_unnamed_sources(counts)
+    }
+
+    /// The streams with such a type whose senders may not name sources. Those of labelled series always do.
+    fn with_unnamed_sources(&self, is_such: impl Fn(&Arc<ProxyType>) -> bool) -> impl Iterator<Item = &StreamName> {
+        let is_mapped = |stream: &StreamName| self.mapped.iter().any(|rule| rule.stream() == stream);
+        let streams = self.proxies.entries().iter().filter(move |entry| entry.types.iter().any(&is_such));
+        streams.map(|entry| &entry.stream).filter(move |stream| !is_mapped(stream))
     }
 
     /// The proxy types of all streams; a type that several streams share is repeated.

@@ -99,7 +99,8 @@ fn text(fate: Fate) -> &'static str {
         }
         Fate::OverLimit => {
             "Records were dropped: they are of objects or sources beyond the limit. Raise \
-             aggregation.max_objects_per_partition or aggregation.max_sources_per_object, or send fewer of them."
+             aggregation.max_objects_per_partition or aggregation.max_sources_per_object, or send fewer of them. The names \
+             of sources in 256 neighbouring objects have 5 MiB: where those are the limit, use more partitions or fewer labels."
         }
         Fate::Future => {
             "Records were dropped: their timestamps are ahead of their arrival by more than aggregation.allowed_skew. \

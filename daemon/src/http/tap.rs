@@ -279,7 +279,8 @@ fn meaning(fate: Fate) -> Option<&'static str> {
         Fate::MalformedPayload => "the payload is not a sample",
         Fate::MalformedValue => "the value does not fit the raw field of any proxy type of the stream",
         Fate::OverLimit => {
-            "beyond aggregation.max_objects_per_partition, or of a source beyond aggregation.max_sources_per_object"
+            "beyond aggregation.max_objects_per_partition, or of a source beyond aggregation.max_sources_per_object or \
+             the 5 MiB of names of the sources of 256 neighbouring objects"
         }
         Fate::Refused => "time went back within a window of seconds, or a difference overflowed",
         // The outcomes of a later version of the library.

@@ -43,6 +43,7 @@ pub(super) fn announcement(address: SocketAddr) -> String {
          remote_write:\n  \
          - url: http://{address}/api/v1/write\n    \
          queue_config:\n      \
+         retry_on_http_429: true\n      \
          max_shards: 1\n      \
          batch_send_deadline: 1s\n    \
          write_relabel_configs:\n      \

@@ -55,7 +55,7 @@ fn reason(fate: Fate) -> Option<&'static str> {
         Fate::MalformedValue => "have a value that does not fit the type of the stream",
         Fate::OverLimit => {
             "belong to objects or sources over the limit; raise aggregation.max_objects_per_partition or \
-             aggregation.max_sources_per_object"
+             aggregation.max_sources_per_object, or log.partitions where many sources have long names"
         }
         Fate::Refused => {
             "are older than the newest record of their key in a ranged window, or a counter moved by more than its type \

@@ -158,6 +158,7 @@ name = "b"
 metric = "load"
 topic = "collectd"
 fields = { key = "host", time = "ts", time_unit = "s", value = "load" }
+where = { "host.env" = "prod|test", type = "" }
 aggregations = ["AggProxySum"]
 
 [[streams]]
@@ -165,26 +166,41 @@ name = "c"
 metric = "load"
 topic = "other"
 fields = { key = "host", time = "t..s" }
+where = { "a..b" = "x", type = "5(" }
 aggregations = ["AggProxySum"]
 "#;
 
 #[test]
-fn topics_are_of_one_stream_and_of_kafka() {
+fn topics_are_of_kafka_and_several_streams_select_their_messages() {
     let found = run(&["validate", "FILE"], TOPICS);
     assert_eq!(found.code, Some(64));
     for expected in [
         "`streams.topic`: topics are read with log.kind = \"kafka\" only; set it, or remove the topic",
-        "`streams.topic`: the stream a reads collectd already; a topic is one stream",
+        "`streams.where`: the condition on `a..b`: \"a..b\" has an empty name",
+        "`streams.where`: the condition on `type`: \"5(\" is not a regular expression: unclosed group",
         "`streams.fields`: `time`: \"t..s\" has an empty name",
         "`streams.fields`: `value`: no path is named; write where the field is, such as \"value\"",
     ] {
         assert!(found.stderr.contains(expected), "{expected}: {}", found.stderr);
     }
-    let one = TOPICS.split("[[streams]]").take(2).collect::<Vec<_>>().join("[[streams]]");
-    let text =
-        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{one}");
-    let found = run(&["validate", "FILE"], &text);
+    let two = TOPICS.split("[[streams]]").take(3).collect::<Vec<_>>().join("[[streams]]");
+    let kafka = "log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n";
+    let found = run(&["validate", "FILE"], &format!("{kafka}{two}"));
     assert_eq!(found.code, Some(0), "{}", found.stderr);
+    let words = "stream b-load: takes the messages of the topic collectd on Kafka where host.env is prod|test and type is \
+                 missing or empty; an object of the table Service for each value of host; ";
+    assert!(found.stdout.contains(words), "{}", found.stdout);
+    let many = |count: usize| {
+        let stream = |index| {
+            format!(
+                "[[streams]]\nname = \"s{index}\"\nmetric = \"m\"\ntopic = \"t\"\naggregations = [\"AggProxySum\"]\n\
+                 fields = {{ key = \"k\", time = \"t\", value = \"v\" }}\n"
+            )
+        };
+        run(&["validate", "FILE"], &(kafka.to_owned() + &(0..count).map(stream).collect::<String>()))
+    };
+    assert_eq!(many(32).code, Some(0));
+    assert!(many(33).stderr.contains("`streams.topic`: 32 streams read t already, the most of one topic"));
     assert!(found.stdout.contains("takes the messages of the topic collectd on Kafka"), "{}", found.stdout);
     assert!(found.stdout.contains(r"for each value of host and k8s\.pod"), "{}", found.stdout);
 }
@@ -254,9 +270,9 @@ fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
         "{early}"
     );
 
-    let one = TOPICS.split("[[streams]]").take(2).collect::<Vec<_>>().join("[[streams]]");
+    let two = TOPICS.split("[[streams]]").take(3).collect::<Vec<_>>().join("[[streams]]");
     let text =
-        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{one}");
+        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{two}");
     let of_topic = |sample: &str| run(&["explain", "--config", "FILE", "--stream", "a", "--sample", sample], &text);
     let found = of_topic(r#"{"host":"h,1","k8s.pod":"p","ts":1488000000,"load":[9007199254740993]}"#);
     assert_eq!(found.code, Some(0), "{}", found.stderr);
@@ -269,6 +285,15 @@ fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
     }
     let escaped = of_topic(r#"{"host":"a\u001b[2J\u202e\nb","k8s.pod":"p","ts":1488000000,"load":[1]}"#);
     assert!(escaped.stdout.contains("object      Service:a\\u{1b}[2J\\u{202e}\\nb,p\n"), "{}", escaped.stdout);
+    assert!(
+        escaped.stdout.ends_with("others      b-load: not taken: `host.env` is \"\", not `prod|test`\n"),
+        "{}",
+        escaped.stdout
+    );
+    let of_b = |sample: &str| run(&["explain", "--config", "FILE", "--stream", "b", "--sample", sample], &text).stdout;
+    let found = of_b(r#"{"host":"h","k8s.pod":"p","type":"x","ts":1488000000,"load":[1]}"#);
+    assert!(found.contains("taken       no: `host.env` is \"\", not `prod|test`\n"), "{found}");
+    assert!(found.contains("others      a-load: taken, of the object Service:h,p\n"), "{found}");
     let cases = [
         ("load 3", "the message is not JSON: expected value at line 1 column 1; the stream reads the topic collectd"),
         (r#"{"host":"h"}"#, r"the field `k8s\.pod` is missing; correct the path in `fields`, or the producer"),

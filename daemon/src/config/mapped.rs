@@ -17,6 +17,9 @@ use crate::config::{Config, LogKind};
 /// The period of a day, the longest.
 const MAX_PERIOD: u32 = 86_400;
 
+/// The most streams of one topic: each parses all its messages.
+const MAX_STREAMS_OF_TOPIC: usize = 32;
+
 /// Adds the streams of the configuration. Whether there is no problem with them.
 pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, layers: &mut Layers) -> bool {
     let source_timeout = config.aggregation.source_timeout;
@@ -35,13 +38,16 @@ pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, l
             Vec::new()
         });
         let Ok(rule) = rule.map(|rule| rule.with_types(&types)) else { continue };
-        if let Some((topic, ..)) = rule.topic() {
+        if let Some(topic) = rule.topic() {
             if !is_on_kafka {
                 problem("topic", "topics are read with log.kind = \"kafka\" only; set it, or remove the topic");
             }
-            let is_same = |other: &Rule| other.topic().is_some_and(|(name, ..)| name == topic);
-            if let Some(other) = streams.mapped.iter().find(|other| is_same(other)) {
-                problem("topic", &format!("the stream {} reads {topic} already; a topic is one stream", other.name()));
+            let same = streams.mapped.iter().filter(|other| other.topic() == Some(topic)).count();
+            if same >= MAX_STREAMS_OF_TOPIC {
+                problem(
+                    "topic",
+                    &format!("{same} streams read {topic} already, the most of one topic; let some streams take more"),
+                );
             }
         }
         match streams.proxies.add(ProxyEntry { stream: rule.stream().clone(), types }) {

@@ -133,6 +133,7 @@ fn a_message_that_the_stream_does_not_take_brings_its_time_and_nothing_else() {
     let later = NOW + 3_600_000_000;
     let payloads = [
         format!(r#"{{"type":"cpu","k":"a","t":{NOW},"v":1}}"#),
+        format!(r#"{{"type":"cpu","k":"a","t":{},"v":3}}"#, NOW + 1_000_000),
         format!(r#"{{"type":"mem","t":{later}}}"#),
         format!(r#"{{"type":"mem","t":{}}}"#, NOW + 9 * DAY),
         r#"{"type":"mem"}"#.to_owned(),
@@ -148,8 +149,8 @@ fn a_message_that_the_stream_does_not_take_brings_its_time_and_nothing_else() {
     let read = ReadTime { now: Duration::ZERO, wall: later };
     assert_eq!(shard.apply(ID, &records, 1, read), 3);
     shard.apply_held(&[ID], &BTreeSet::new(), Duration::ZERO, Duration::ZERO);
-    assert_eq!((shard.cursor(ID), shard.objects()), (Some(4), 1));
+    assert_eq!((shard.cursor(ID), shard.objects()), (Some(5), 1));
     assert_eq!(shard.table.watermark(), TableSettings::default().watermark(later));
     let commit = shard.prepare_commit("", Duration::ZERO).unwrap();
-    assert!(commit.dead_letters.is_empty() && !commit.results.is_empty(), "the window of the sample is closed");
+    assert!(commit.dead_letters.is_empty() && !commit.results.is_empty(), "the window of the samples is closed");
 }

@@ -206,6 +206,34 @@ fn topics_are_of_kafka_and_several_streams_select_their_messages() {
 }
 
 #[test]
+fn a_stream_that_hardly_means_what_it_has_is_a_note() {
+    let notes = |lines: &str| {
+        let text = format!("[[streams]]\nname = \"a\"\naggregations = [\"AggProxySum\"]\n{lines}");
+        let found = run(&["validate", "FILE"], &text);
+        assert_eq!(found.code, Some(0), "{}", found.stderr);
+        found.stderr
+    };
+    for suffix in ["_total", "_count", "_sum", "_bucket"] {
+        let metric = format!("object = [\"job\"]\nmetric = \"http{suffix}\"\n");
+        let found = notes(&metric);
+        let expected = format!(
+            "note: streams.kind: the stream a takes `http{suffix}` as plain values, and the name of a counter \
+                                ends in {suffix}: "
+        );
+        assert!(found.starts_with(&expected) && found.ends_with("set kind = \"counter\" if it is one\n"), "{found}");
+        for kind in ["counter", "agg", "delta"] {
+            assert_eq!(notes(&format!("{metric}kind = \"{kind}\"\n")), "", "{kind}");
+        }
+    }
+    assert_eq!(notes("object = [\"job\"]\nmetric = \"http_total_seconds\"\n"), "");
+    let found = notes("object = [\"job,instance\", \"a\"]\nmetric = \"m\"\n");
+    let expected = "note: streams.object: the stream a names the label \"job,instance\", with a comma in its name, which no label \
+                    of Prometheus has; write object = [\"job\", \"instance\"] for several labels\n";
+    assert_eq!(found, expected);
+    assert_eq!(notes("object = \"job,instance\"\nmetric = \"m\"\n"), "", "a text is a list");
+}
+
+#[test]
 fn a_list_is_one_setting_on_the_command_line() {
     let set = r#"streams=[{name = "a", metric = "m", object = ["job"], aggregations = ["AggProxySum"]}]"#;
     let run = run(&["validate", "FILE", "--set", set], "[[streams]]\nname = \"\"\n");

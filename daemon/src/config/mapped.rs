@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_sources::mapping::{Rule, StreamConfig};
+use daemon_sources::mapping::{Kind, Rule, StreamConfig};
 use derived_stats::annotation::nearest;
 use derived_stats::{Registry, Silence};
 use proxy_uve::proxy_list::ProxyEntry;
@@ -58,6 +58,37 @@ pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, l
         }
     }
     layers.problems.len() == before
+}
+
+/// What streams of series hardly mean, one sentence each.
+pub(super) fn notices(config: &Config) -> Vec<String> {
+    let of_series = config.streams.iter().filter(|stream| stream.topic.is_none());
+    of_series.flat_map(|stream| kind_notice(stream).into_iter().chain(object_notices(stream))).collect()
+}
+
+/// By Prometheus' rules for names these are counters.
+fn kind_notice(stream: &StreamConfig) -> Option<String> {
+    let StreamConfig { name, metric, kind, .. } = stream;
+    let suffix = ["_total", "_count", "_sum", "_bucket"].into_iter().find(|suffix| metric.ends_with(suffix))?;
+    (*kind == Kind::Gauge).then(|| {
+        notice!(
+            "streams.kind: the stream {name} takes `{metric}` as plain values, and the name of a counter ends in {suffix}: its \
+             readings would be added up, not its increases; set kind = \"counter\" if it is one"
+        )
+    })
+}
+
+fn object_notices(stream: &StreamConfig) -> impl Iterator<Item = String> {
+    let with_comma = stream.object.iter().filter(|label| label.contains(','));
+    with_comma.map(|label| {
+        let labels: Vec<_> = label.split(',').map(|label| format!("{:?}", label.trim())).collect();
+        notice!(
+            "streams.object: the stream {} names the label {label:?}, with a comma in its name, which no label of Prometheus \
+             has; write object = [{}] for several labels",
+            stream.name,
+            labels.join(", ")
+        )
+    })
 }
 
 /// The types of a stream, or the problems with them.

@@ -268,9 +268,9 @@ fn a_sample_that_is_not_taken_has_the_reason() {
         (
             "heat",
             "temp_c{room=\"x\"} 1 99999999999999",
-            "value       1, rejected: series `temp_c` of Service:x, in stream heat-temp__: ",
+            "value       1, rejected: series `temp_c{room=\"x\"}` of Service:x, in stream heat-temp__: ",
         ),
-        ("heat", &long, "value       1, rejected: series `temp_c` of Service:xx"),
+        ("heat", &long, "value       1, rejected: series `temp_c{room=\"xxx"),
     ];
     for (stream, sample, expected) in cases {
         let run = explain(&[stream, "--sample", sample]);
@@ -344,7 +344,7 @@ fn an_unknown_stream_and_a_bad_sample_are_errors_with_a_remedy() {
         ),
         (
             &["heat", "--sample", "temp_c{room=\"x\",room=\"y\"}"],
-            "error: --sample: series `temp_c`: the label `room` is there twice; send each label once\n",
+            "error: --sample: series `temp_c{room=\"x\",room=\"y\"}`: the label `room` is there twice; send each label once\n",
         ),
     ];
     for (arguments, expected) in cases {

@@ -206,8 +206,8 @@ fn object_labels(rules: &[Rule]) -> ObjectLabels {
 /// The topics of other programs that are the input of streams, by stream.
 pub(crate) fn foreign(streams: &Streams) -> impl Iterator<Item = (String, ForeignTopic)> {
     streams.mapped.iter().filter_map(|rule| {
-        let (topic, table, fields) = rule.topic()?;
-        let topic = ForeignTopic { topic: topic.to_owned(), table: table.to_owned(), fields: fields.clone() };
+        let (topic, (table, fields, selection)) = rule.topic().zip(rule.messages())?;
+        let topic = ForeignTopic::new(topic, table, fields.clone(), selection.clone());
         Some((rule.stream().to_string(), topic))
     })
 }

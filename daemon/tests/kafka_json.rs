@@ -43,15 +43,23 @@ fn message(object: u64, at: u64, value: u64) -> (i32, String, String) {
 
 /// The sum of each object and window among the results that readers of committed records have.
 fn sums(group: &Group<'_>) -> BTreeMap<(String, u64), Vec<u64>> {
+    let is_of_hosts = |((uve, key, start), sums): ((String, String, u64), Vec<u64>)| {
+        assert_eq!(uve, "Sum-hosts-load", "{key}");
+        ((key, start), sums)
+    };
+    sums_by_stream(group).into_iter().map(is_of_hosts).collect()
+}
+
+/// The sum of each stream, object and window.
+fn sums_by_stream(group: &Group<'_>) -> BTreeMap<(String, String, u64), Vec<u64>> {
     let mut sums: BTreeMap<_, Vec<u64>> = BTreeMap::new();
     for record in BROKER.read_all(&group.topic("results"), Isolation::Committed) {
         for line in std::str::from_utf8(&record.payload.unwrap()).unwrap().lines() {
             let result: serde_json::Value = serde_json::from_str(line).unwrap();
             let value = &result["data"]["value"];
             let Some(value) = value.as_u64().or_else(|| value["value"].as_u64()) else { continue };
-            assert_eq!(result["uve"], "Sum-hosts-load", "{line}");
-            let key = (result["key"].as_str().unwrap().to_owned(), result["start"].as_u64().unwrap() / 1000);
-            sums.entry(key).or_default().push(value);
+            let [uve, key] = ["uve", "key"].map(|name| result[name].as_str().unwrap().to_owned());
+            sums.entry((uve, key, result["start"].as_u64().unwrap() / 1000)).or_default().push(value);
         }
     }
     sums
@@ -263,4 +271,130 @@ fn objects_and_sources_beyond_the_limits_are_counted_and_silent_ones_make_room()
     daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
     let log = daemon.stop();
     assert!(log.contains("fate=\"over_limit\"") && log.contains("stream=jobs-requests"), "{log}");
+}
+
+/// Two streams of one topic: one takes the messages of a type, with its host as the object, the other those of two types,
+/// with the region as the object. No stream takes other types.
+fn two_streams(topic: &str) -> String {
+    let stream = |name: &str, kind: &str, key: &str| {
+        format!(
+            "{{name = \"{name}\", metric = \"load\", topic = \"{topic}\", table = \"T\", type = \"u64\",
+             where = {{ type = \"{kind}\" }}, fields = {{ key = \"{key}\", time = \"ts\", value = \"v\" }},
+             aggregations = [\"Sum = 1-raw:DSSum\"], period = 10}}"
+        )
+    };
+    format!("streams=[{}, {}]", stream("hosts", "cpu", "host"), stream("regions", "cpu|mem", "at.region"))
+}
+
+/// A message of a host, each five of which are in a region, which is the key of the message.
+fn typed(kind: &str, host: u64, at: u64, value: u64) -> (i32, String, String) {
+    let region = host / 5;
+    let payload =
+        format!(r#"{{"type":"{kind}","host":"h{host}","at":{{"region":"r{region}"}},"ts":{at},"v":{value}}}"#);
+    (partition_of(region), format!("r{region}"), payload)
+}
+
+/// Produces messages of three types for twelve windows, and kills the daemon now and then.
+fn produce_typed(group: &Group<'_>, daemon: &mut Daemon, streams: &str) -> BTreeMap<(String, String, u64), u64> {
+    let (mut random, mut expected) = (Random(18), BTreeMap::new());
+    for window in 0..12 {
+        let start = START + window * PERIOD;
+        let messages: Vec<_> = (0..200)
+            .map(|index| {
+                let (host, value) = (random.below(20), random.below(1000));
+                let kind = ["cpu", "mem", "disk"][random.below(3) as usize];
+                let mut add = |stream: &str, key: String| {
+                    *expected.entry((format!("Sum-{stream}-load"), key, start)).or_default() += value;
+                };
+                if kind == "cpu" {
+                    add("hosts", format!("T:h{host}"));
+                }
+                if kind != "disk" {
+                    add("regions", format!("T:r{}", host / 5));
+                }
+                typed(kind, host, start + index * PERIOD / 200, value)
+            })
+            .collect();
+        BROKER.produce("mixed", messages);
+        if window % 3 == 1 {
+            std::thread::sleep(Duration::from_millis(random.below(1500)));
+            daemon.signal("KILL");
+            daemon.wait();
+            *daemon = group.daemon_with("a", &settings(streams));
+        }
+    }
+    expected
+}
+
+#[test]
+fn two_streams_of_one_topic_take_their_parts_of_each_message_once_over_kills() {
+    let group = Group::bare(&BROKER, "mixed", PARTITIONS);
+    BROKER.create_topic("mixed", PARTITIONS, &[]);
+    let streams = two_streams("mixed");
+    let mut daemon = group.daemon_with("a", &settings(&streams));
+    let expected = produce_typed(&group, &mut daemon, &streams);
+    // Messages that no stream takes: they close the windows of all partitions.
+    let last: Vec<_> = (0..20).map(|host| typed("disk", host, START + 20 * PERIOD, 1)).collect();
+    let passed = last.len() as u64;
+    BROKER.produce("mixed", last);
+    BROKER.produce("mixed", [(0, "r0", "{")]);
+    wait_until("all windows are closed", || {
+        let found = sums_by_stream(&group);
+        expected.keys().all(|key| found.contains_key(key)).then_some(())
+    });
+    wait_until("what no stream takes is counted", || {
+        (metric(&daemon, "unmatched_messages_total", "") >= passed).then_some(())
+    });
+    let partitions = daemon.wait_for("/api/v1/partitions", |(status, body)| {
+        let partitions: serde_json::Value = serde_json::from_str(body).ok().filter(|_| *status == 200)?;
+        let partitions = partitions.as_array()?.clone();
+        partitions.iter().all(|it| it["lag"] == 0).then_some(partitions)
+    });
+    let of = |stream: &str| partitions.iter().filter(|it| it["stream"] == stream).count();
+    assert_eq!([of("hosts-load"), of("regions-load")], [usize::from(PARTITIONS); 2], "{partitions:?}");
+    daemon.stop();
+    let found = sums_by_stream(&group);
+    let once: BTreeMap<_, _> = expected.into_iter().map(|(key, sum)| (key, vec![sum])).collect();
+    assert_eq!(found, once);
+    let letters = BROKER.read_all(&group.topic("dead-letters"), Isolation::Committed);
+    assert_eq!(letters.len(), 1, "what no stream can read is one dead letter, not one of each");
+    let output = group.command("topics", "topics", &settings(&streams)).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && shown.matches("mixed ").count() == 1, "{shown}");
+}
+
+/// One stream reads on while the other is restored: the second begins when the first has read the topic.
+#[test]
+fn a_stream_that_is_added_to_a_topic_reads_it_from_its_start_and_the_first_one_counts_nothing_twice() {
+    let group = Group::bare(&BROKER, "added", PARTITIONS);
+    BROKER.create_topic("added", PARTITIONS, &[]);
+    let both = two_streams("added");
+    let first = format!("{}]", both.split(", {name").next().unwrap());
+    let daemon = group.daemon_with("a", &settings(&first));
+    let messages = |window: u64| (0..20).map(move |host| typed("cpu", host, START + window * PERIOD, 1));
+    BROKER.produce("added", messages(0).chain(messages(2)));
+    let is_closed =
+        |uve: &str| sums_by_stream(&group).keys().filter(|(of, _, start)| of == uve && *start == START).count();
+    wait_until("the first stream has closed a window", || (is_closed("Sum-hosts-load") == 20).then_some(()));
+    daemon.stop();
+    let settings: Vec<_> = settings(&both).into_iter().chain(["kafka.configuration_version=1"]).collect();
+    let daemon = group.daemon_with("a", &settings);
+    wait_until("the second one, too", || (is_closed("Sum-regions-load") == 4).then_some(()));
+    BROKER.produce("added", messages(4));
+    let of = |uve: &str, start: u64| {
+        let found = sums_by_stream(&group);
+        found
+            .into_iter()
+            .filter(|((of, _, at), _)| of == uve && *at == start)
+            .flat_map(|(_, sums)| sums)
+            .collect::<Vec<_>>()
+    };
+    let second = START + 2 * PERIOD;
+    wait_until("both go on", || {
+        (of("Sum-hosts-load", second).len() + of("Sum-regions-load", second).len() >= 24).then_some(())
+    });
+    daemon.stop();
+    for start in [START, second] {
+        assert_eq!((of("Sum-hosts-load", start), of("Sum-regions-load", start)), (vec![1; 20], vec![5; 4]), "{start}");
+    }
 }

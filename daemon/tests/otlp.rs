@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Duration;
 
+use support::configured::{Configured, hang_up};
 use support::series::{Reply, block, foreground, now_ms, past_minute, points, post, python, run_block, values};
 use support::{Daemon, encodings};
 use tempfile::TempDir;
@@ -208,6 +209,42 @@ fn of_two_processes_with_one_identity_one_counts() {
     daemon.stop();
     let sum = values(data.path(), "requests-http_requests_total").get(&("Service:shop".to_owned(), start)).copied();
     assert_eq!(sum, Some(4.0));
+}
+
+/// A file with a stream of counters that computes these types.
+fn counters(types: &str) -> String {
+    format!(
+        "[aggregation]\nuve_proxy_list = \"\"\n[log]\npartitions = 1\n[[streams]]\nname = \"requests\"\n\
+         metric = \"http_requests_total\"\nobject = [\"job\"]\nkind = \"counter\"\naggregations = [{types}]\n"
+    )
+}
+
+#[test]
+fn of_two_processes_the_one_that_counts_still_does_after_a_reload() {
+    let configured = Configured::new(&["AggProxySum"]);
+    configured.write(&counters("\"AggProxySum\""));
+    let daemon = Daemon::spawn(configured.command()).expect("the daemon starts");
+    daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
+    let start = past_minute();
+    let send = |began: i64, second: i64| {
+        let began = start - began * 1000;
+        let point = point(start + second * 1000, second);
+        let point = point.replace('{', &format!(r#"{{"startTimeUnixNano":"{began}000000","#));
+        send(&daemon, &[JSON], sum("http.requests", 2, true, &point).as_bytes()).text()
+    };
+    let is_rejected =
+        |answer: &str| answer.contains("\"rejectedDataPoints\":\"1\"") && answer.contains("service.instance.id");
+    assert_eq!(send(7200, 0), "{}");
+    let answer = send(3600, 1);
+    assert!(is_rejected(&answer), "{answer}");
+    for (changes, types) in [(1, "\"AggProxySum\", \"AggProxySumLast\""), (2, "\"AggProxySum\"")] {
+        configured.write(&counters(types));
+        hang_up(&daemon, changes);
+        let answer = send(3600, changes as i64 * 10);
+        assert!(is_rejected(&answer), "{types}: {answer}");
+        assert_eq!(send(7200, changes as i64 * 10 + 1), "{}");
+    }
+    daemon.stop();
 }
 
 #[test]

@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
+use daemon_formats::Point;
+use daemon_formats::otlp::sent;
+use daemon_formats::remote_write::encode::{Written, compress, request_1, request_2};
+use support::encodings::gzip;
 use support::series::{now_ms, points, post};
 use support::{Daemon, line};
 use tempfile::TempDir;
@@ -234,4 +238,107 @@ fn a_probe_of_the_path_of_an_input_is_no_refused_request() {
     assert!(refused(&daemon).values().all(|count| *count == 0), "{:?}", refused(&daemon));
     let stderr = daemon.stop();
     assert_eq!(messages(&stderr), Vec::<&str>::new(), "{stderr}");
+}
+
+const V1: Headers = &[("content-encoding", "snappy"), ("content-type", "application/x-protobuf")];
+const V2: Headers =
+    &[("content-encoding", "snappy"), ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")];
+const GZIP_JSON: Headers = &[("content-encoding", "gzip"), ("content-type", "application/json")];
+const GZIP_TEXT: Headers = &[("content-encoding", "gzip")];
+
+/// Name, path, headers and body of a request, and the status of one whose body is too large when it is decoded.
+type Compressed = (&'static str, &'static str, Headers, Vec<u8>, u16);
+
+/// A compressed request of each input with as many samples of one object, whose name it states once where its format can.
+fn compressed(job: &str, samples: usize) -> Vec<Compressed> {
+    let (now, count) = (now_ms(), samples as i64);
+    let times: Vec<_> = (0..count).map(|index| now - count + index).collect();
+    let point = |timestamp_ms: &i64| Point { timestamp_ms: *timestamp_ms, start_ms: 0, value: 1.0, integer: None };
+    let parts: Vec<_> = (0..).map(|part: usize| part.to_string()).take(samples.div_ceil(5000)).collect();
+    let series: Vec<_> = parts
+        .iter()
+        .zip(times.chunks(5000))
+        .map(|(part, times)| Written {
+            labels: vec![("__name__", "m"), ("job", job), ("part", part)],
+            samples: times.iter().map(point).collect(),
+            histograms: Vec::new(),
+        })
+        .collect();
+    let mut gauge = Vec::new();
+    times.iter().for_each(|time| sent::point(&[], Some(1.0), *time as u64 * 1_000_000, &mut gauge));
+    let otlp = sent::request(&[("service.name", job)], ("s", "1"), [("m", &[&gauge[..]][..])]);
+    let json = times.iter().map(|time| format!(r#"{{"asDouble":1,"timeUnixNano":"{time}000000"}}"#));
+    let json = json.collect::<Vec<_>>().join(",");
+    let json = format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{job}"}}}}]}},
+        "scopeMetrics":[{{"metrics":[{{"name":"m","gauge":{{"dataPoints":[{json}]}}}}]}}]}}]}}"#
+    );
+    let fields: Vec<_> = (0..samples).map(|index| format!("f{index}=1")).collect();
+    let influx: String = fields.chunks(1000).map(|fields| format!("m,job={job} {}\n", fields.join(","))).collect();
+    let lines = times
+        .iter()
+        .map(|time| format!("{{\"stream\":\"e-m_\",\"key\":\"Service:{job}\",\"ts\":{time}000,\"value\":1}}\n"));
+    let lines: String = lines.collect();
+    vec![
+        ("remote write 1", "/api/v1/write", V1, compress(&request_1(&series)), 400),
+        ("remote write 2", "/api/v1/write", V2, compress(&request_2(&series)), 400),
+        ("OTLP", "/v1/metrics", GZIP, gzip(&otlp), 413),
+        ("OTLP JSON", "/v1/metrics", GZIP_JSON, gzip(json.as_bytes()), 413),
+        ("line protocol", "/write", GZIP_TEXT, gzip(influx.as_bytes()), 413),
+        ("NDJSON", "/api/v1/samples", GZIP_TEXT, gzip(lines.as_bytes()), 413),
+    ]
+}
+
+/// The records that were applied, and points that were stored.
+fn taken(daemon: &Daemon) -> (u64, u64) {
+    daemon.wait_until_applied();
+    let metrics = daemon.get("/metrics").1;
+    let records = metrics.lines().filter(|line| line.starts_with("derived_statsd_records_total{"));
+    let records = records.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    (records, ["remote_write", "otlp", "influx"].map(|format| points(daemon, format, "stored")).iter().sum())
+}
+
+/// Refuses the requests that are too large, and takes a request of each input after that.
+fn refuse_too_large(limit: &str, requests: Vec<Compressed>, status_of: impl Fn(u16) -> u16, expected: &[&str]) {
+    let data = TempDir::new().unwrap();
+    let streams = r#"streams=[{name = "e", metric = "m*", object = ["job"], aggregations = ["AggProxySumLast"]}]"#;
+    let settings = [streams, "log.partitions=1", "aggregation.uve_proxy_list=", limit];
+    let daemon = Daemon::start(data.path(), &settings);
+    for (name, path, headers, body, status) in requests {
+        let reply = post(&daemon, path, headers, &body);
+        assert_eq!(reply.status, status_of(status), "{name}, {} bytes: {}", body.len(), reply.text());
+        assert!(expected.iter().any(|text| reply.text().contains(text)), "{name}: {}", reply.text());
+    }
+    assert_eq!(taken(&daemon), (0, 0), "nothing of them is taken");
+    for (name, path, headers, body, _) in compressed("a", 1) {
+        let reply = post(&daemon, path, headers, &body);
+        assert!(matches!(reply.status, 200 | 204), "{name}: {} {}", reply.status, reply.text());
+    }
+    assert_eq!(taken(&daemon), (6, 5));
+    daemon.stop();
+}
+
+#[test]
+fn what_is_small_when_compressed_and_too_large_when_decoded_is_refused_as_a_whole() {
+    let requests = compressed("a", 1500);
+    assert!(requests.iter().all(|(name, _, _, body, _)| *name == "NDJSON" || body.len() < 10_000));
+    refuse_too_large(
+        "http.max_body_bytes=10000",
+        requests,
+        |status| status,
+        &["bytes decompressed", "more than 10000 bytes"],
+    );
+}
+
+/// The object is stored with each sample, and is in the request once.
+#[test]
+fn samples_that_have_far_more_bytes_than_their_request_are_refused_with_the_bound_and_the_setting() {
+    let mut requests = compressed(&"j".repeat(900), 20_000);
+    assert_eq!(requests.pop().map(|it| it.0), Some("NDJSON"), "each line has its own");
+    let expected = "has more than 16777216 bytes, the least that samples may have; lower the sender's batch (";
+    refuse_too_large("http.max_body_bytes=3000000", requests, |_| 413, &[expected]);
+    let mut requests = compressed(&"j".repeat(900), 40_000);
+    requests.pop();
+    let expected = "has more than 20000000 bytes, four times http.max_body_bytes; lower the sender's batch (";
+    refuse_too_large("http.max_body_bytes=5000000", requests, |_| 413, &[expected]);
 }

@@ -158,6 +158,7 @@ name = "b"
 metric = "load"
 topic = "collectd"
 fields = { key = "host", time = "ts", time_unit = "s", value = "load" }
+where = { "host.env" = "prod|test", type = "" }
 aggregations = ["AggProxySum"]
 
 [[streams]]
@@ -165,28 +166,71 @@ name = "c"
 metric = "load"
 topic = "other"
 fields = { key = "host", time = "t..s" }
+where = { "a..b" = "x", type = "5(" }
 aggregations = ["AggProxySum"]
 "#;
 
 #[test]
-fn topics_are_of_one_stream_and_of_kafka() {
+fn topics_are_of_kafka_and_several_streams_select_their_messages() {
     let found = run(&["validate", "FILE"], TOPICS);
     assert_eq!(found.code, Some(64));
     for expected in [
         "`streams.topic`: topics are read with log.kind = \"kafka\" only; set it, or remove the topic",
-        "`streams.topic`: the stream a reads collectd already; a topic is one stream",
+        "`streams.where`: the condition on `a..b`: \"a..b\" has an empty name",
+        "`streams.where`: the condition on `type`: \"5(\" is not a regular expression: unclosed group",
         "`streams.fields`: `time`: \"t..s\" has an empty name",
         "`streams.fields`: `value`: no path is named; write where the field is, such as \"value\"",
     ] {
         assert!(found.stderr.contains(expected), "{expected}: {}", found.stderr);
     }
-    let one = TOPICS.split("[[streams]]").take(2).collect::<Vec<_>>().join("[[streams]]");
-    let text =
-        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{one}");
-    let found = run(&["validate", "FILE"], &text);
+    let two = TOPICS.split("[[streams]]").take(3).collect::<Vec<_>>().join("[[streams]]");
+    let kafka = "log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n";
+    let found = run(&["validate", "FILE"], &format!("{kafka}{two}"));
     assert_eq!(found.code, Some(0), "{}", found.stderr);
+    let words = "stream b-load: takes the messages of the topic collectd on Kafka where host.env is prod|test and type is \
+                 missing or empty; an object of the table Service for each value of host; ";
+    assert!(found.stdout.contains(words), "{}", found.stdout);
+    let many = |count: usize| {
+        let stream = |index| {
+            format!(
+                "[[streams]]\nname = \"s{index}\"\nmetric = \"m\"\ntopic = \"t\"\naggregations = [\"AggProxySum\"]\n\
+                 fields = {{ key = \"k\", time = \"t\", value = \"v\" }}\n"
+            )
+        };
+        run(&["validate", "FILE"], &(kafka.to_owned() + &(0..count).map(stream).collect::<String>()))
+    };
+    assert_eq!(many(32).code, Some(0));
+    assert!(many(33).stderr.contains("`streams.topic`: 32 streams read t already, the most of one topic"));
     assert!(found.stdout.contains("takes the messages of the topic collectd on Kafka"), "{}", found.stdout);
     assert!(found.stdout.contains(r"for each value of host and k8s\.pod"), "{}", found.stdout);
+}
+
+#[test]
+fn a_stream_that_hardly_means_what_it_has_is_a_note() {
+    let notes = |lines: &str| {
+        let text = format!("[[streams]]\nname = \"a\"\naggregations = [\"AggProxySum\"]\n{lines}");
+        let found = run(&["validate", "FILE"], &text);
+        assert_eq!(found.code, Some(0), "{}", found.stderr);
+        found.stderr
+    };
+    for suffix in ["_total", "_count", "_sum", "_bucket"] {
+        let metric = format!("object = [\"job\"]\nmetric = \"http{suffix}\"\n");
+        let found = notes(&metric);
+        let expected = format!(
+            "note: streams.kind: the stream a takes `http{suffix}` as plain values, and the name of a counter \
+                                ends in {suffix}: "
+        );
+        assert!(found.starts_with(&expected) && found.ends_with("set kind = \"counter\" if it is one\n"), "{found}");
+        for kind in ["counter", "agg", "delta"] {
+            assert_eq!(notes(&format!("{metric}kind = \"{kind}\"\n")), "", "{kind}");
+        }
+    }
+    assert_eq!(notes("object = [\"job\"]\nmetric = \"http_total_seconds\"\n"), "");
+    let found = notes("object = [\"job,instance\", \"a\"]\nmetric = \"m\"\n");
+    let expected = "note: streams.object: the stream a names the label \"job,instance\", with a comma in its name, which no label \
+                    of Prometheus has; write object = [\"job\", \"instance\"] for several labels\n";
+    assert_eq!(found, expected);
+    assert_eq!(notes("object = \"job,instance\"\nmetric = \"m\"\n"), "", "a text is a list");
 }
 
 #[test]
@@ -224,9 +268,9 @@ fn a_sample_that_is_not_taken_has_the_reason() {
         (
             "heat",
             "temp_c{room=\"x\"} 1 99999999999999",
-            "value       1, rejected: series `temp_c` of Service:x, in stream heat-temp__: ",
+            "value       1, rejected: series `temp_c{room=\"x\"}` of Service:x, in stream heat-temp__: ",
         ),
-        ("heat", &long, "value       1, rejected: series `temp_c` of Service:xx"),
+        ("heat", &long, "value       1, rejected: series `temp_c{room=\"xxx"),
     ];
     for (stream, sample, expected) in cases {
         let run = explain(&[stream, "--sample", sample]);
@@ -254,9 +298,9 @@ fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
         "{early}"
     );
 
-    let one = TOPICS.split("[[streams]]").take(2).collect::<Vec<_>>().join("[[streams]]");
+    let two = TOPICS.split("[[streams]]").take(3).collect::<Vec<_>>().join("[[streams]]");
     let text =
-        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{one}");
+        format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{two}");
     let of_topic = |sample: &str| run(&["explain", "--config", "FILE", "--stream", "a", "--sample", sample], &text);
     let found = of_topic(r#"{"host":"h,1","k8s.pod":"p","ts":1488000000,"load":[9007199254740993]}"#);
     assert_eq!(found.code, Some(0), "{}", found.stderr);
@@ -269,6 +313,15 @@ fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
     }
     let escaped = of_topic(r#"{"host":"a\u001b[2J\u202e\nb","k8s.pod":"p","ts":1488000000,"load":[1]}"#);
     assert!(escaped.stdout.contains("object      Service:a\\u{1b}[2J\\u{202e}\\nb,p\n"), "{}", escaped.stdout);
+    assert!(
+        escaped.stdout.ends_with("others      b-load: not taken: `host.env` is \"\", not `prod|test`\n"),
+        "{}",
+        escaped.stdout
+    );
+    let of_b = |sample: &str| run(&["explain", "--config", "FILE", "--stream", "b", "--sample", sample], &text).stdout;
+    let found = of_b(r#"{"host":"h","k8s.pod":"p","type":"x","ts":1488000000,"load":[1]}"#);
+    assert!(found.contains("taken       no: `host.env` is \"\", not `prod|test`\n"), "{found}");
+    assert!(found.contains("others      a-load: taken, of the object Service:h,p\n"), "{found}");
     let cases = [
         ("load 3", "the message is not JSON: expected value at line 1 column 1; the stream reads the topic collectd"),
         (r#"{"host":"h"}"#, r"the field `k8s\.pod` is missing; correct the path in `fields`, or the producer"),
@@ -291,7 +344,7 @@ fn an_unknown_stream_and_a_bad_sample_are_errors_with_a_remedy() {
         ),
         (
             &["heat", "--sample", "temp_c{room=\"x\",room=\"y\"}"],
-            "error: --sample: series `temp_c`: the label `room` is there twice; send each label once\n",
+            "error: --sample: series `temp_c{room=\"x\",room=\"y\"}`: the label `room` is there twice; send each label once\n",
         ),
     ];
     for (arguments, expected) in cases {

@@ -12,17 +12,36 @@
 //!
 //! A `null` is as a field that is missing. Integers of 64 bits are exact.
 
+mod selection;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Integer;
 use crate::series::shortened;
 
+pub use self::selection::Selection;
+
 /// The most bytes of a key or of a source.
 const MAX_TEXT_BYTES: usize = 1_024;
 
 /// The most steps of a path.
 const MAX_STEPS: usize = 16;
+
+/// A parsed message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message(Value);
+
+impl Message {
+    /// Parses a message. The cost is linear in its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::NotJson`].
+    pub fn parse(message: &[u8]) -> Result<Self, FieldError> {
+        serde_json::from_slice(message).map(Self).map_err(|error| FieldError::NotJson { reason: error.to_string() })
+    }
+}
 
 /// Where the fields of a sample are.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -255,13 +274,25 @@ impl Fields {
     ///
     /// A [`FieldError`], the first one in the order key, time, value, source.
     pub fn read(&self, message: &[u8]) -> Result<Sample, FieldError> {
-        let parsed = serde_json::from_slice(message);
-        let message: Value = parsed.map_err(|error| FieldError::NotJson { reason: error.to_string() })?;
-        let key = self.key.iter().map(|path| path.text(&message)).collect::<Result<_, _>>()?;
-        let time = time(&self.time, self.unit, &message)?;
-        let (value, integer) = number(&self.value, &message)?;
-        let source = self.source.as_ref().map(|path| path.text(&message)).transpose()?;
+        self.read_parsed(&Message::parse(message)?)
+    }
+
+    /// As [`read`](Self::read), of a message that is parsed already.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_parsed(&self, Message(message): &Message) -> Result<Sample, FieldError> {
+        let key = self.key.iter().map(|path| path.text(message)).collect::<Result<_, _>>()?;
+        let time = time(&self.time, self.unit, message)?;
+        let (value, integer) = number(&self.value, message)?;
+        let source = self.source.as_ref().map(|path| path.text(message)).transpose()?;
         Ok(Sample { key, time, value, integer, source })
+    }
+
+    /// The time of a message in microseconds since 1970, whatever else it has; `None` if it has none.
+    pub fn time(&self, Message(message): &Message) -> Option<u64> {
+        time(&self.time, self.unit, message).ok()
     }
 }
 

@@ -17,12 +17,14 @@ pub mod json_fields;
 mod limits;
 pub mod line_protocol;
 pub mod otlp;
+mod pattern;
 mod protobuf;
 pub mod remote_write;
 mod series;
 pub mod text;
 
 pub use self::limits::Limits;
+pub use self::pattern::Pattern;
 pub use self::series::{
     HistogramPoint, Integer, Labels, METRIC_NAME, Meaning, Point, STALE_MARKER, Series, SeriesError, SeriesFault,
     is_stale_marker,

@@ -185,8 +185,8 @@ impl<'b> Request<'b> {
         for (index, encoded) in self.series.iter().enumerate() {
             if encoded.len() > limit {
                 // Not decoded: what it takes would not be bounded.
-                let metric = shortened(decoded::metric(self.version, encoded, &self.symbols, limit));
-                take(Err(SeriesError { metric, fault: SeriesFault::TooLarge { length: encoded.len(), limit } }));
+                let series = shortened(decoded::metric(self.version, encoded, &self.symbols, limit));
+                take(Err(SeriesError { series, fault: SeriesFault::TooLarge { length: encoded.len(), limit } }));
                 continue;
             }
             let read = decoded.read(self.version, encoded, &self.symbols);

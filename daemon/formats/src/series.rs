@@ -1,5 +1,8 @@
 //! A series: its labels, checked and in canonical order, and its points.
 
+mod error;
+
+pub use self::error::{SeriesError, SeriesFault};
 use crate::Limits;
 
 /// The label with the name of the metric.
@@ -101,9 +104,9 @@ impl<'t> Labels<'t> {
     ///
     /// # Errors
     ///
-    /// A [`SeriesError`] with the name of the metric as far as it is known.
+    /// A [`SeriesError`].
     pub fn new(mut pairs: Vec<(&'t str, &'t str)>, limits: &Limits) -> Result<Self, SeriesError> {
-        let fault = |fault| SeriesError { metric: name_in(&pairs).to_owned(), fault };
+        let fault = |fault| SeriesError::of(&pairs, fault);
         if pairs.len() > limits.labels {
             return Err(fault(SeriesFault::TooManyLabels { found: pairs.len(), limit: limits.labels }));
         }
@@ -114,14 +117,11 @@ impl<'t> Labels<'t> {
         let is_canonical = pairs.is_sorted_by(|(one, _), (next, _)| one < next);
         let twice = if is_canonical { None } else { sort(&mut pairs) };
         if let Some(name) = twice {
-            return Err(SeriesError {
-                metric: name_in(&pairs).to_owned(),
-                fault: SeriesFault::DuplicateLabel { name },
-            });
+            return Err(SeriesError::of(&pairs, SeriesFault::DuplicateLabel { name }));
         }
         pairs.retain(|(_, value)| !value.is_empty());
         if name_in(&pairs).is_empty() {
-            return Err(SeriesError { metric: String::new(), fault: SeriesFault::NoName });
+            return Err(SeriesError::of(&pairs, SeriesFault::NoName));
         }
         Ok(Self { pairs })
     }
@@ -142,6 +142,12 @@ impl<'t> Labels<'t> {
             Ok(index) => self.pairs.get(index).map_or("", |(_, value)| value),
             Err(_) => "",
         }
+    }
+
+    /// The series for an error, as in PromQL, with a metric that may be derived from that of the series: the beginning of each
+    /// text, and the labels that fit in about 128 bytes.
+    pub fn shown(&self, metric: &str) -> String {
+        error::shown(metric, &self.pairs)
     }
 
     /// Names and values by name, with that of the metric.
@@ -187,111 +193,6 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
-/// Why a series is not taken: it can never be, in no later request either.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{}: {fault}", subject(.metric))]
-pub struct SeriesError {
-    /// The name of the metric; empty if it is not known.
-    pub metric: String,
-    /// What is wrong.
-    pub fault: SeriesFault,
-}
-
-fn subject(metric: &str) -> String {
-    if metric.is_empty() { "a series without a name".to_owned() } else { format!("series `{}`", shortened(metric)) }
-}
-
-/// What is wrong with a series.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SeriesFault {
-    /// Two labels have one name.
-    #[error("the label `{}` is there twice; send each label once", shortened(.name))]
-    DuplicateLabel {
-        /// The name.
-        name: String,
-    },
-    /// A label without a name.
-    #[error("the label with the value `{value}` has no name; name it, or leave it out")]
-    EmptyLabelName {
-        /// The beginning of its value.
-        value: String,
-    },
-    /// A label's name is too long.
-    #[error("the name of the label `{name}` has {length} bytes, at most {limit} are taken; shorten it")]
-    LongLabelName {
-        /// Its beginning.
-        name: String,
-        /// Its length in bytes.
-        length: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// A label's value is too long.
-    #[error("the value of the label `{name}` has {length} bytes, at most {limit} are taken; drop or shorten the label")]
-    LongLabelValue {
-        /// The name of the label.
-        name: String,
-        /// The length of the value in bytes.
-        length: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Nesting in a value is too deep.
-    #[error("the value of the attribute `{}` is nested more than {limit} times; send plain values", shortened(.name))]
-    Nesting {
-        /// The name of the attribute.
-        name: String,
-        /// The limit.
-        limit: usize,
-    },
-    /// The label `__name__` is missing or empty.
-    #[error("the label `__name__` is missing or empty; name the metric")]
-    NoName,
-    /// A sum or a histogram without its temporality.
-    #[error("its aggregation temporality is not stated; send cumulative (2) or delta (1) values")]
-    NoTemporality,
-    /// A point without a value.
-    #[error("a point has no value; send `asDouble` or `asInt`, or the flag for no recorded value")]
-    NoValue,
-    /// A label is not a text.
-    #[error("a label is not UTF-8; send names and values in UTF-8")]
-    NotUtf8,
-    /// A reference without a partner: names and values alternate.
-    #[error("it has {count} references to names and values of labels; send an even number")]
-    OddReferences {
-        /// Their number.
-        count: usize,
-    },
-    /// More bytes than are allowed.
-    #[error(
-        "it has {length} bytes, at most {limit} are taken; drop or shorten labels, or send fewer samples, buckets or \
-         exemplars at a time"
-    )]
-    TooLarge {
-        /// The length of the encoded message: a series with its samples, or a point.
-        length: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// More labels than are allowed.
-    #[error("it has {found} labels, at most {limit} are taken; drop some")]
-    TooManyLabels {
-        /// Their number.
-        found: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// A reference to a text that the request does not have.
-    #[error("it refers to symbol {reference}, but the request has {symbols}; send all symbols")]
-    UnknownSymbol {
-        /// The reference.
-        reference: u64,
-        /// The number of symbols.
-        symbols: usize,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,27 +212,28 @@ mod tests {
     fn each_fault_names_the_series_and_the_remedy() {
         let long = "x".repeat(9000);
         let cases: [(&[(&str, &str)], &str); 6] = [
-            (&[("job", "a")], "a series without a name: the label `__name__` is missing or empty; name the metric"),
+            (&[("job", "a")], "series `{job=\"a\"}`: the label `__name__` is missing or empty; name the metric"),
             (
                 &[(METRIC_NAME, "")],
                 "a series without a name: the label `__name__` is missing or empty; name the metric",
             ),
             (
                 &[(METRIC_NAME, "up"), ("", "v")],
-                "series `up`: the label with the value `v` has no name; name it, or leave it out",
+                "series `up{=\"v\"}`: the label with the value `v` has no name; name it, or leave it out",
             ),
             (
                 &[(METRIC_NAME, "up"), ("a", "1"), ("a", "2")],
-                "series `up`: the label `a` is there twice; send each label once",
+                "series `up{a=\"1\",a=\"2\"}`: the label `a` is there twice; send each label once",
             ),
             (
                 &[(METRIC_NAME, "up"), ("a", &long)],
-                "series `up`: the value of the label `a` has 9000 bytes, at most 8192 are taken; drop or shorten the label",
+                "series `up{a=\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…\"}`: the value of the label \
+                 `a` has 9000 bytes, at most 8192 are taken; drop or shorten the label",
             ),
             (
                 &[(METRIC_NAME, "up"), (&long[..600], "1")],
-                "series `up`: the name of the label `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` \
-                 has 600 bytes, at most 512 are taken; shorten it",
+                "series `up{xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…=\"1\"}`: the name of the label \
+                 `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` has 600 bytes, at most 512 are taken; shorten it",
             ),
         ];
         for (pairs, expected) in cases {
@@ -339,7 +241,9 @@ mod tests {
         }
         let many: Vec<_> = (0..130).map(|index| (format!("l{index}"), "x")).collect();
         let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        assert!(labels(&many).unwrap_err().contains("it has 130 labels, at most 128"));
+        let error = labels(&[&[(METRIC_NAME, "up")], &many[..]].concat()).unwrap_err();
+        assert!(error.starts_with("series `up{l0=\"x\",l1=\"x\",") && error.len() < 400, "{error}");
+        assert!(error.contains(",…}`: it has 131 labels, at most 128"), "{error}");
     }
 
     #[test]

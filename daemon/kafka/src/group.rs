@@ -22,6 +22,7 @@ mod inputs;
 mod messages;
 mod name;
 mod placement;
+mod readings;
 mod reassign;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ use self::context::GroupContext;
 use self::inputs::unreachable;
 pub(crate) use self::name::{OwnName, is_taken};
 use self::placement::Placement;
-use self::reassign::start;
+use self::readings::{Pause, Readings};
 use crate::client::{Connection, Isolation, LogContext, TIMEOUT};
 use crate::input_topics::InputTopics;
 use crate::member::{Change, CheckedIds, Ends, Incoming, Member, MemberError, ShardCommit};
@@ -71,12 +72,8 @@ pub(crate) struct Group {
     assigned_ids: BTreeMap<u16, Option<TopicId>>,
     /// The streams whose input topic was asked for its id since the last poll for records or commit.
     checked_ids: BTreeSet<u16>,
-    /// The partitions that the consumer reads, each with its position: the offset after its last polled record, or the
-    /// one where reading began; `None` before the first record of one that is read from its oldest record.
-    positions: BTreeMap<PartitionId, Option<u64>>,
-    /// The partitions paused in librdkafka. It keeps a partition paused after `unassign`, and also when the partition
-    /// is assigned again.
-    paused: BTreeSet<PartitionId>,
+    /// The input partitions that the consumer reads, and how far their streams are.
+    readings: Readings,
     /// Whether the group has assigned a partition to this member since the last [`accept`](Member::accept).
     was_assigned: bool,
     /// Whether the group has expelled this member, and the member has not acknowledged the loss yet.
@@ -120,8 +117,7 @@ impl Group {
             topology,
             assigned_ids: BTreeMap::new(),
             checked_ids: BTreeSet::new(),
-            positions: BTreeMap::new(),
-            paused: BTreeSet::new(),
+            readings: Readings::default(),
             was_assigned: false,
             is_expelled: false,
         })
@@ -144,20 +140,22 @@ impl Member for Group {
         apply: &mut dyn FnMut(PartitionId, &[Incoming<'_>]),
     ) -> Result<Option<Change>, MemberError> {
         self.checked_ids.clear();
-        let Self { consumer, topics, topology, placement, positions, .. } = self;
+        let Self { consumer, topics, topology, placement, readings, .. } = self;
         let (messages, is_drained) = messages::poll_batch(consumer, timeout);
         let incoming: Vec<Incoming<'_>> = messages.iter().map(messages::incoming).collect();
         let mut first = 0;
         for run in messages.chunk_by(messages::is_same_partition) {
             let end = first + run.len();
-            if let Some(id) = topics.id(run[0].topic(), run[0].partition()) {
+            let records = &incoming[first..end];
+            for id in topics.ids(run[0].topic(), run[0].partition()) {
+                let Some(records) = readings.deliver(id, records) else { continue };
                 if !topics.is_foreign(id.stream) {
-                    placement.check(run[0].topic(), id, topology.shape(id.stream), &incoming[first..end]);
+                    placement.check(run[0].topic(), id, topology.shape(id.stream), records);
                 }
-                apply(id, &incoming[first..end]);
-                if let Some(position) = positions.get_mut(&id) {
-                    *position = incoming[first..end].last().map(|last| last.offset + 1);
-                }
+                apply(id, records);
+            }
+            if let Some(id) = topics.ids(run[0].topic(), run[0].partition()).next() {
+                readings.polled(id, records);
             }
             first = end;
         }
@@ -167,6 +165,7 @@ impl Member for Group {
         let change = self.consumer.context().next_change();
         if let Some(Change::Assigned(partitions)) = &change {
             self.was_assigned |= !partitions.is_empty();
+            self.transactions.forget(partitions);
             self.assigned_ids.extend(partitions.iter().map(|id| (id.stream, self.topology.input_id(id.stream))));
         }
         Ok(change)
@@ -174,52 +173,24 @@ impl Member for Group {
 
     fn read_from(&mut self, starts: &[(PartitionId, Option<u64>)]) -> Result<(), MemberError> {
         self.is_expelled();
-        for (id, _) in starts {
-            self.consumer.context().progress.moved(self.topics.name(id.stream), i32::from(id.partition));
-        }
-        let restarted: Vec<_> = starts.iter().map(|(id, _)| *id).filter(|id| self.positions.contains_key(id)).collect();
-        if self.is_cooperative() {
-            self.stop_reading(&restarted)?;
-        }
-        for (id, _) in starts.iter().filter(|(id, _)| self.paused.contains(id)).copied().collect::<Vec<_>>() {
-            self.pause(id, false)?;
-        }
-        self.positions.extend(starts.iter().copied());
-        let done = if self.is_cooperative() {
-            let list = self.topics.list(starts.iter().map(|(id, offset)| (*id, start(*offset))));
-            self.consumer.incremental_assign(&list)
-        } else {
-            self.reassign()
-        };
-        done.map_err(|error| unreachable("assigning partitions to the consumer", &error))
+        self.readings.begin(starts);
+        self.read_again(&starts.iter().map(|(id, _)| self.topics.first(*id)).collect())
     }
 
     fn stop_reading(&mut self, partitions: &[PartitionId]) -> Result<(), MemberError> {
         self.is_expelled();
-        let read: Vec<_> = partitions.iter().copied().filter(|id| self.positions.remove(id).is_some()).collect();
-        if read.is_empty() {
-            return Ok(());
-        }
-        let done = if self.is_cooperative() {
-            self.consumer.incremental_unassign(&self.topics.list(read.iter().map(|id| (*id, Offset::Invalid))))
-        } else {
-            self.reassign()
-        };
-        done.map_err(|error| unreachable("unassigning partitions from the consumer", &error))
+        let unread = self.readings.end(&self.topics, partitions);
+        self.unassign(unread)
     }
 
     fn pause(&mut self, partition: PartitionId, pause: bool) -> Result<(), MemberError> {
-        let list = self.topics.list([(partition, Offset::Invalid)]);
-        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        done.map_err(|error| unreachable("pausing a partition", &error))?;
-        // librdkafka drops the fetched messages and fetches them again after the pause: the reported progress is stale.
-        self.consumer.context().progress.moved(self.topics.name(partition.stream), i32::from(partition.partition));
-        if pause {
-            self.paused.insert(partition);
-        } else {
-            self.paused.remove(&partition);
+        let first = self.topics.first(partition);
+        match self.readings.pause(&self.topics, partition, pause) {
+            Pause::All => self.halt(first, true),
+            Pause::Resume => self.halt(first, false),
+            Pause::ReadAgain => self.read_again(&BTreeSet::from([first])),
+            Pause::Nothing => Ok(()),
         }
-        Ok(())
     }
 
     fn were_deleted(&self, lost: &[PartitionId]) -> bool {
@@ -242,11 +213,11 @@ impl Member for Group {
 
     fn give_up(&mut self, read: &[PartitionId]) -> Result<(), MemberError> {
         self.is_expelled = false;
-        let read: Vec<_> = read.iter().copied().filter(|id| self.positions.remove(id).is_some()).collect();
+        let unread = self.readings.end(&self.topics, read);
         let done = if self.is_cooperative() {
-            self.consumer.incremental_unassign(&self.topics.list(read.iter().map(|id| (*id, Offset::Invalid))))
+            self.consumer.incremental_unassign(&self.topics.list(unread.into_iter().map(|id| (id, Offset::Invalid))))
         } else {
-            self.positions.clear();
+            self.readings.end_all();
             self.consumer.unassign()
         };
         done.map_err(|error| unreachable("giving up partitions", &error))

@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use proxy_uve::wire;
-
+use crate::foreign::event_time;
 use crate::member::Incoming;
 
 /// The number of held records at which a partition is paused, and their size.
@@ -66,8 +65,7 @@ pub(crate) struct HeldRecord {
 impl HeldRecord {
     fn new(record: &Incoming<'_>, read: ReadTime, is_future: impl Fn(u64, u64) -> bool) -> Self {
         let (at, came) = (read.arrival(record), read.now);
-        let time = wire::decode_texts(record.payload, wire::MAX_PAYLOAD_LENGTH).ok().map(|sample| sample.timestamp);
-        let time = time.filter(|&time| !is_future(time, at)).unwrap_or(0);
+        let time = event_time(record.payload).filter(|&time| !is_future(time, at)).unwrap_or(0);
         Self { offset: record.offset, at, key: record.key.into(), payload: record.payload.into(), time, came }
     }
 

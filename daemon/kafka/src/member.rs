@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::topic_id::TopicId;
 use daemon_log::{PartitionId, RecordBuffer};
+use serde::{Deserialize, Serialize};
 
 /// A record of an input partition.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +68,36 @@ pub(crate) struct ShardCommit {
     /// The next offset to apply of each input partition. Never empty: with the offsets the coordinator checks the
     /// generation, and fences a member that is not the owner any more.
     pub offsets: Vec<(PartitionId, u64)>,
-    /// The metadata of the committed offsets: the status of the shard for other daemons, as JSON.
-    pub metadata: String,
+    /// The metadata of the committed offsets.
+    pub metadata: OffsetMetadata,
+}
+
+/// The metadata of a committed offset: the status of the shard for other daemons, as JSON.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub(crate) struct OffsetMetadata {
+    pub owner: String,
+    pub watermark: u64,
+    pub objects: u64,
+    /// Watermark and objects of each stream, where several read the partition.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub streams: BTreeMap<String, (u64, u64)>,
+}
+
+impl OffsetMetadata {
+    /// Watermark and objects of a stream.
+    pub(crate) fn of(&self, stream: &str) -> (u64, u64) {
+        self.streams.get(stream).copied().unwrap_or((self.watermark, self.objects))
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Text that is not metadata of this program is as none.
+    pub(crate) fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
 }
 
 /// A record that is not a sample, with its source.

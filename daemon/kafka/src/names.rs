@@ -51,7 +51,14 @@ impl Names {
     /// Takes topics of other programs as the input of these streams, in place of those with the names of the streams.
     #[must_use]
     pub fn with_foreign(self, topics: impl IntoIterator<Item = (String, ForeignTopic)>) -> Self {
-        let foreign = topics.into_iter().map(|(stream, topic)| (stream, Arc::new(topic)));
+        let topics: BTreeMap<_, _> = topics.into_iter().collect();
+        let foreign = topics.iter().map(|(stream, topic)| {
+            let mut others = topics.iter().filter(|(other, it)| *other != stream && it.topic == topic.topic).peekable();
+            // The order of the names is the same at each daemon of the group.
+            let is_first = others.peek().is_none_or(|(other, _)| stream < *other);
+            let others = is_first.then(|| others.map(|(_, it)| it.selection().clone()).collect());
+            (stream.clone(), Arc::new(topic.clone().among(others)))
+        });
         Self { foreign: foreign.collect(), ..self }
     }
 

@@ -4,6 +4,7 @@
 mod apply;
 mod gaps;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tracing::error;
 use crate::digests::Digests;
 use crate::foreign::ForeignTopic;
 use crate::input_merge::{HeldBudget, InputMerge};
-use crate::member::{DeadLetter, Ends, ShardCommit};
+use crate::member::{DeadLetter, Ends, OffsetMetadata, ShardCommit};
 use crate::state_records::{self, Head, Saved};
 use crate::topic_id::TopicId;
 
@@ -289,9 +290,9 @@ impl Shard {
         if cursors.is_empty() { vec![(self.id, 0)] } else { cursors }
     }
 
-    fn metadata(&self, owner: &str) -> String {
-        let (watermark, objects) = (self.table.watermark(), self.table.objects());
-        serde_json::json!({ "owner": owner, "watermark": watermark, "objects": objects }).to_string()
+    fn metadata(&self, owner: &str) -> OffsetMetadata {
+        let (watermark, objects) = (self.table.watermark(), self.table.objects() as u64);
+        OffsetMetadata { owner: owner.to_owned(), watermark, objects, streams: BTreeMap::new() }
     }
 
     /// The status to publish.

@@ -21,13 +21,13 @@ use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use serde::Deserialize;
 use tracing::debug;
 
 use crate::client::{self, Isolation, LogContext, TIMEOUT};
 use crate::end_offsets;
 use crate::health::Health;
 use crate::input_topics::InputTopics;
+use crate::member::OffsetMetadata;
 use crate::settings::KafkaSettings;
 use crate::topology::Topology;
 
@@ -55,15 +55,6 @@ struct Offsets {
     committed: Option<u64>,
     end: Option<u64>,
     metadata: OffsetMetadata,
-}
-
-/// The metadata that the owner of a shard commits with its offsets.
-#[derive(Debug, Default, Deserialize, PartialEq)]
-#[serde(default)]
-struct OffsetMetadata {
-    owner: String,
-    watermark: u64,
-    objects: u64,
 }
 
 impl Offsets {
@@ -154,7 +145,7 @@ impl GroupStatus {
             _ => None,
         };
         let metadata = committed.find_partition(topic, partition).map(|it| it.metadata().to_owned());
-        let metadata = serde_json::from_str(&metadata.unwrap_or_default()).unwrap_or_default();
+        let metadata = OffsetMetadata::from_json(&metadata.unwrap_or_default());
         Offsets { own: None, committed: offset(committed), end: offset(ends), metadata }
     }
 
@@ -166,6 +157,7 @@ impl GroupStatus {
         age: Duration,
     ) -> PartitionStatus {
         let metadata = &offsets.metadata;
+        let (watermark, objects) = metadata.of(self.topics.stream(id.stream));
         let status = self.own(id, own);
         let shard = self.topology.shard_of(id).filter(|_| self.topology.is_grown(id.stream));
         PartitionStatus {
@@ -174,8 +166,8 @@ impl GroupStatus {
             owner: (!metadata.owner.is_empty()).then(|| metadata.owner.clone()),
             cursor: offsets.cursor(),
             lag: offsets.lag(),
-            watermark: status.map_or(metadata.watermark, |status| status.watermark),
-            objects: status.map_or(metadata.objects, |status| status.objects as u64),
+            watermark: status.map_or(watermark, |status| status.watermark),
+            objects: status.map_or(objects, |status| status.objects as u64),
             shard: shard.map(|shard| shard.partition),
             age: Some(age),
             table: status.cloned(),

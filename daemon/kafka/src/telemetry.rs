@@ -16,6 +16,7 @@ pub struct GroupTelemetry {
     rebalances: Counter,
     dead_letters: Counter,
     misplaced: Counter,
+    unmatched: Counter,
     input_paused: Gauge,
     missing_inputs: Gauge,
     waiting: Family<[(&'static str, &'static str); 1], Gauge>,
@@ -54,6 +55,7 @@ impl Default for GroupTelemetry {
             rebalances: Counter::default(),
             dead_letters: Counter::default(),
             misplaced: Counter::default(),
+            unmatched: Counter::default(),
             input_paused: Gauge::default(),
             missing_inputs: Gauge::default(),
             waiting: Family::default(),
@@ -78,6 +80,11 @@ impl GroupTelemetry {
     /// Counts records that are in a partition of another shard than that of their keys.
     pub(crate) fn misplaced(&self, records: u64) {
         self.misplaced.inc_by(records);
+    }
+
+    /// Counts messages of topics of other programs that no stream takes.
+    pub(crate) fn unmatched(&self, messages: u64) {
+        self.unmatched.inc_by(messages);
     }
 
     /// Sets whether all input is paused because a sink lags.
@@ -129,6 +136,8 @@ impl GroupTelemetry {
         registry.register("dead_letters", help, self.dead_letters.clone());
         let help = "Records in a partition of another shard than that of their keys: their objects have results twice";
         registry.register("misplaced_records", help, self.misplaced.clone());
+        let help = "Messages of topics of other programs that no stream takes, by its `where`";
+        registry.register("unmatched_messages", help, self.unmatched.clone());
         let help = "Whether all input of this process is paused because a sink lags; on Kafka only";
         registry.register("input_paused", help, self.input_paused.clone());
         let help = "Input topics that existed before and do not exist: their streams stand still";

@@ -10,6 +10,7 @@ mod keys;
 pub(crate) mod plan;
 
 use anyhow::Context as _;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -207,16 +208,20 @@ impl Topics {
             }
         }
         self.check_keys(&mut steps)?;
-        Ok(steps)
+        Ok(merged(steps))
     }
 
     /// Checks the keys of the newest records of the input topics.
     fn check_keys(&self, steps: &mut [Step]) -> anyhow::Result<()> {
         for index in 0..steps.len() {
             let state = steps.get(index + 1).and_then(|state| state.found);
+            let state_topic = steps.get(index + 1).map(|state| state.topic.clone());
             let step = &mut steps[index];
             let Some(inputs) = step.found.filter(|_| step.purpose == Purpose::Input) else { continue };
-            let foreign = self.names.all_foreign().values().find(|foreign| foreign.topic == step.topic).cloned();
+            // Several streams may read the topic, each with objects of its own.
+            let is_of = |stream: &String| state_topic.as_ref() == Some(&self.names.state(stream));
+            let foreign = self.names.all_foreign().iter().find(|(stream, _)| is_of(stream));
+            let foreign = foreign.map(|(_, foreign)| Arc::clone(foreign));
             let shards = state.unwrap_or(inputs);
             let problem =
                 keys::problem(&self.connection, &self.names, (&step.topic, foreign.as_deref()), inputs, shards);
@@ -294,6 +299,26 @@ impl Topics {
             "topic {topic} was created, but the metadata of the brokers does not contain it; check that all brokers run"
         );
     }
+}
+
+/// The steps with each topic once, with all that was found about it: a topic may be the input of several streams.
+fn merged(steps: Vec<Step>) -> Vec<Step> {
+    let mut merged = Vec::<Step>::with_capacity(steps.len());
+    for step in steps {
+        let Some(known) = merged.iter_mut().find(|known| known.topic == step.topic) else {
+            merged.push(step);
+            continue;
+        };
+        if matches!(known.verdict, Verdict::Right(_)) {
+            (known.wanted, known.verdict) = (step.wanted, step.verdict);
+        }
+        for note in step.notes {
+            if !known.notes.contains(&note) {
+                known.notes.push(note);
+            }
+        }
+    }
+    merged
 }
 
 /// Compares the configuration of this daemon with that of the group in a state topic.

@@ -3,6 +3,7 @@
 mod deadline;
 mod deliveries;
 mod failure;
+mod offsets;
 mod states;
 mod writer;
 
@@ -13,12 +14,10 @@ use daemon_base::failpoint;
 use daemon_log::PartitionId;
 use daemon_partition::Heartbeat;
 use rdkafka::ClientConfig;
-use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer as _};
-use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, warn};
 
@@ -32,6 +31,7 @@ use crate::topology::Topology;
 use self::deadline::{GivenUp, has_timed_out, retried};
 pub(crate) use self::deliveries::Deliveries;
 use self::failure::{code, reason};
+use self::offsets::GroupOffsets;
 pub(crate) use self::states::StatesTransaction;
 use self::writer::Writer;
 
@@ -53,6 +53,7 @@ pub(crate) struct Transactions {
     write_limit: Duration,
     heartbeat: Heartbeat,
     given_up: GivenUp,
+    offsets: GroupOffsets,
     /// `None` until partitions are assigned, and after a fatal error.
     producer: Option<Arc<BaseProducer<Deliveries>>>,
     /// Whether the broker has fenced a producer since the last [`take_fenced`](Self::take_fenced).
@@ -77,6 +78,7 @@ impl Transactions {
             write_limit: 2 * connection.transaction_timeout(),
             heartbeat: Heartbeat::default(),
             given_up: GivenUp::default(),
+            offsets: GroupOffsets::default(),
             producer: None,
             was_fenced: false,
         }
@@ -108,6 +110,11 @@ impl Transactions {
         std::mem::take(&mut self.was_fenced)
     }
 
+    /// Forgets what was committed in these partitions: they were assigned anew.
+    pub(crate) fn forget(&mut self, partitions: &[PartitionId]) {
+        self.offsets.forget(partitions);
+    }
+
     /// Commits the shards in one transaction. After an error the transaction had no effect, unless only the answer to
     /// the commit is missing: the state of the shards shows which it is.
     pub(crate) fn commit<C: ConsumerContext>(
@@ -127,6 +134,7 @@ impl Transactions {
         match self.attempt(&producer, consumer, topics, commits) {
             Ok(()) => {
                 self.producer = Some(producer);
+                self.offsets.committed(commits);
                 failpoint::point("transaction.after");
                 Ok(())
             }
@@ -196,7 +204,7 @@ impl Transactions {
             return Err(KafkaError::Canceled);
         }
         // Only after everything else is on the brokers, see `group`.
-        let (offsets, sender) = (offsets(topics, commits)?, Arc::clone(producer));
+        let (offsets, sender) = (self.offsets.list(topics, commits)?, Arc::clone(producer));
         self.heartbeat.wait_at_most(self.limit);
         self.given_up.within(self.limit, move |left| sender.send_offsets_to_transaction(&offsets, &group, left))?;
         failpoint::point("transaction.late");
@@ -238,22 +246,8 @@ impl Transactions {
         }
         commits.iter().try_for_each(|commit| writer.write_state(commit))?;
         writer.wait()?;
-        consumer.commit(&offsets(topics, commits)?, CommitMode::Sync)
+        consumer.commit(&self.offsets.list(topics, commits)?, CommitMode::Sync)
     }
-}
-
-/// The next offset of each input partition, with the metadata of its shard.
-fn offsets(topics: &InputTopics, commits: &[ShardCommit]) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::new();
-    for commit in commits {
-        for (source, next) in &commit.offsets {
-            let PartitionId { stream, partition } = *source;
-            let mut entry = list.add_partition(topics.name(stream), i32::from(partition));
-            entry.set_offset(Offset::Offset(next.cast_signed()))?;
-            entry.set_metadata(&commit.metadata);
-        }
-    }
-    Ok(list)
 }
 
 /// Aborts the open transaction; returns whether the producer can be used again.

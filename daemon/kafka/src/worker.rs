@@ -188,14 +188,15 @@ impl<M: Member> Worker<M> {
 
     fn poll_records(&mut self) -> Result<Option<Change>, MemberError> {
         let wait = if self.is_closing() { Duration::ZERO } else { POLL_TIMEOUT };
-        let Self { member, shards, topology, clock, silences, telemetry, .. } = self;
+        let Self { member, shards, topology, clock, silences, telemetry, group, .. } = self;
         let change = member.poll(wait, &mut |source, records| {
             silences.end(source);
             let shard = topology.shard_of(source).and_then(|id| shards.get_mut(&id));
             // The consumer reads the input of active shards only. A record that was fetched before is read again.
             if let Some(Slot::Active(ActiveShard { shard, sources })) = shard {
                 let now = clock.monotonic();
-                shard.apply(source, records, sources.len(), ReadTime { now, wall: clock.now_micros() });
+                let read = ReadTime { now, wall: clock.now_micros() };
+                group.unmatched(shard.apply(source, records, sources.len(), read));
                 telemetry.applied(shard.stream(), clock.monotonic().saturating_sub(now));
             }
         })?;

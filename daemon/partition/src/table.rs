@@ -1,6 +1,7 @@
 //! The table of one partition with its cursors: records and time in, commits out.
 
 mod due;
+mod pass;
 mod regroup;
 mod sink;
 mod taps;

@@ -22,7 +22,6 @@ mod config;
 mod election;
 mod explain;
 mod part;
-mod pattern;
 mod problems;
 mod processes;
 mod rule;

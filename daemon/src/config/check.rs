@@ -10,9 +10,9 @@ use derived_stats::annotation::nearest;
 use proxy_uve::{StreamName, table_of_uve_type};
 
 use super::layers::Layers;
-use super::listeners;
 use super::problem::SourceLocation;
 use super::ranges::{self, Number, Span};
+use super::{listeners, mapped};
 use crate::config::{Config, LogKind};
 
 /// Checks all values and adds a problem for each one that is out of range.
@@ -41,6 +41,7 @@ pub(super) fn values(config: &Config, layers: &mut Layers) {
 pub(super) fn notices(config: &Config) -> Vec<String> {
     let mut notices = Vec::new();
     notices.extend(listeners::notices(config));
+    notices.extend(mapped::notices(config));
     if config.sinks.influxdb.sends_secret_in_clear() {
         notices.push(notice!("sinks.influxdb.url: http sends the secret unencrypted; use https"));
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use daemon_sources::mapping::{Rule, StreamConfig};
+use daemon_sources::mapping::{Kind, Rule, StreamConfig};
 use derived_stats::annotation::nearest;
 use derived_stats::{Registry, Silence};
 use proxy_uve::proxy_list::ProxyEntry;
@@ -16,6 +16,9 @@ use crate::config::{Config, LogKind};
 
 /// The period of a day, the longest.
 const MAX_PERIOD: u32 = 86_400;
+
+/// The most streams of one topic: each parses all its messages.
+const MAX_STREAMS_OF_TOPIC: usize = 32;
 
 /// Adds the streams of the configuration. Whether there is no problem with them.
 pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, layers: &mut Layers) -> bool {
@@ -35,13 +38,16 @@ pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, l
             Vec::new()
         });
         let Ok(rule) = rule.map(|rule| rule.with_types(&types)) else { continue };
-        if let Some((topic, ..)) = rule.topic() {
+        if let Some(topic) = rule.topic() {
             if !is_on_kafka {
                 problem("topic", "topics are read with log.kind = \"kafka\" only; set it, or remove the topic");
             }
-            let is_same = |other: &Rule| other.topic().is_some_and(|(name, ..)| name == topic);
-            if let Some(other) = streams.mapped.iter().find(|other| is_same(other)) {
-                problem("topic", &format!("the stream {} reads {topic} already; a topic is one stream", other.name()));
+            let same = streams.mapped.iter().filter(|other| other.topic() == Some(topic)).count();
+            if same >= MAX_STREAMS_OF_TOPIC {
+                problem(
+                    "topic",
+                    &format!("{same} streams read {topic} already, the most of one topic; let some streams take more"),
+                );
             }
         }
         match streams.proxies.add(ProxyEntry { stream: rule.stream().clone(), types }) {
@@ -52,6 +58,37 @@ pub(super) fn add(config: &Config, registry: &Registry, streams: &mut Streams, l
         }
     }
     layers.problems.len() == before
+}
+
+/// What streams of series hardly mean, one sentence each.
+pub(super) fn notices(config: &Config) -> Vec<String> {
+    let of_series = config.streams.iter().filter(|stream| stream.topic.is_none());
+    of_series.flat_map(|stream| kind_notice(stream).into_iter().chain(object_notices(stream))).collect()
+}
+
+/// By Prometheus' rules for names these are counters.
+fn kind_notice(stream: &StreamConfig) -> Option<String> {
+    let StreamConfig { name, metric, kind, .. } = stream;
+    let suffix = ["_total", "_count", "_sum", "_bucket"].into_iter().find(|suffix| metric.ends_with(suffix))?;
+    (*kind == Kind::Gauge).then(|| {
+        notice!(
+            "streams.kind: the stream {name} takes `{metric}` as plain values, and the name of a counter ends in {suffix}: its \
+             readings would be added up, not its increases; set kind = \"counter\" if it is one"
+        )
+    })
+}
+
+fn object_notices(stream: &StreamConfig) -> impl Iterator<Item = String> {
+    let with_comma = stream.object.iter().filter(|label| label.contains(','));
+    with_comma.map(|label| {
+        let labels: Vec<_> = label.split(',').map(|label| format!("{:?}", label.trim())).collect();
+        notice!(
+            "streams.object: the stream {} names the label {label:?}, with a comma in its name, which no label of Prometheus \
+             has; write object = [{}] for several labels",
+            stream.name,
+            labels.join(", ")
+        )
+    })
 }
 
 /// The types of a stream, or the problems with them.

@@ -79,15 +79,35 @@ pub(super) fn store<'b>(
 
 /// What bounds the samples of a request: each is stored with its key and source, which the request may state once for all.
 fn bounds(body: Bounds, format: &str) -> Bounds {
-    let large = match format {
-        "influx" => "four times http.max_body_bytes; lower the sender's batch (metric_batch_size), or drop long tags",
-        "otlp" => {
-            "four times http.max_body_bytes; lower the sender's batch (send_batch_max_size), or drop long attributes"
+    let bytes = body.bytes.saturating_mul(SAMPLES_PER_BODY);
+    // The bound does not follow a small `http.max_body_bytes`.
+    let large = match (format, bytes < LEAST_SAMPLE_BYTES) {
+        ("influx", false) => {
+            "four times http.max_body_bytes; lower the sender's batch (metric_batch_size), drop long tags, or \
+             raise http.max_body_bytes"
         }
-        _ => "four times http.max_body_bytes; lower the sender's batch (max_samples_per_send), or drop long labels",
+        ("influx", true) => {
+            "the least that samples may have; lower the sender's batch (metric_batch_size), drop long tags, or set \
+             http.max_body_bytes above 4 MiB: samples may have four times as much"
+        }
+        ("otlp", false) => {
+            "four times http.max_body_bytes; lower the sender's batch (send_batch_max_size), drop long attributes, or \
+             raise http.max_body_bytes"
+        }
+        ("otlp", true) => {
+            "the least that samples may have; lower the sender's batch (send_batch_max_size), drop long attributes, or set \
+             http.max_body_bytes above 4 MiB: samples may have four times as much"
+        }
+        (_, false) => {
+            "four times http.max_body_bytes; lower the sender's batch (max_samples_per_send), drop long labels, or \
+             raise http.max_body_bytes"
+        }
+        (_, true) => {
+            "the least that samples may have; lower the sender's batch (max_samples_per_send), drop long labels, or set \
+             http.max_body_bytes above 4 MiB: samples may have four times as much"
+        }
     };
-    let bytes = body.bytes.saturating_mul(SAMPLES_PER_BODY).max(LEAST_SAMPLE_BYTES);
-    Bounds { bytes, large, ..body }
+    Bounds { bytes: bytes.max(LEAST_SAMPLE_BYTES), large, ..body }
 }
 
 /// Writes the samples of a request.

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 204 | all samples are durable, or of series that no stream takes |
 //! | 400 | not a message of the protocol; or some samples can never be taken, and all others are durable |
-//! | 413 | the body is above `http.max_body_bytes`, or its samples, each with its key and labels, above four times that |
+//! | 413 | the body is above `http.max_body_bytes`; its samples, each with its key and labels, above four times that and 16 MiB |
 //! | 415 | another content type than that of the two messages, or another coding than snappy |
 //! | 503 | the backlog or the requests in flight are at their limit, the body came too slowly, the write to the log failed, or the daemon is stopping |
 //!

@@ -152,7 +152,7 @@ impl<'t> Points<'t> {
         let limit = self.limits.series_bytes;
         if encoded > limit {
             let fault = SeriesFault::TooLarge { length: encoded, limit };
-            (self.take)(Err(SeriesError { metric: shortened(&self.metric.name), fault }));
+            (self.take)(Err(SeriesError { series: shortened(&self.metric.name), fault }));
         }
         Ok(encoded <= limit)
     }
@@ -160,12 +160,16 @@ impl<'t> Points<'t> {
     /// Passes a point on.
     pub(super) fn point(&mut self, point: DataPoint, kind: Kind) {
         let metric = self.metric.name.clone();
-        if let Err(fault) = self.pass(&metric, point, kind) {
-            (self.take)(Err(SeriesError { metric, fault }));
+        if let Err(fault) = self.pass(&metric, &point, kind) {
+            // Those of the resource where the others are not known.
+            let labels = self.labels(&point.attributes).unwrap_or_else(|_| self.target.clone());
+            let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let pairs: Vec<_> = [(METRIC_NAME, &*metric)].into_iter().chain(pairs).collect();
+            (self.take)(Err(SeriesError::of(&pairs, fault)));
         }
     }
 
-    fn pass(&mut self, metric: &str, point: DataPoint, kind: Kind) -> Result<(), SeriesFault> {
+    fn pass(&mut self, metric: &str, point: &DataPoint, kind: Kind) -> Result<(), SeriesFault> {
         if let Some(fault) = &self.metric.fault {
             return Err(fault.clone());
         }
@@ -174,7 +178,7 @@ impl<'t> Points<'t> {
         let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let pairs = [(METRIC_NAME, metric)].into_iter().chain(pairs).collect();
         let labels = Labels::new(pairs, self.limits).map_err(|error| error.fault)?;
-        let (timestamp_ms, start_ms) = (milliseconds(point.time), start_ms(&point));
+        let (timestamp_ms, start_ms) = (milliseconds(point.time), start_ms(point));
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
         let marker = is_stale.then_some(f64::from_bits(STALE_MARKER));
         if kind.is_distribution() {

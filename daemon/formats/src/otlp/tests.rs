@@ -42,20 +42,24 @@ fn both_encodings_of_the_reference_implementation_give_the_same_series() {
     let target =
         "host_name=h1|instance=a:80|job=shop/cart|otel_scope_color=blue|otel_scope_name=lib|otel_scope_version=1.2";
     let zone = format!("{target}|zone=of the resource");
+    let shown =
+        "{host_name=\"h1\",instance=\"a:80\",job=\"shop/cart\",otel_scope_color=\"blue\",otel_scope_name=\"lib\",…}";
     let first = "a_b=2;1|bool=true|bytes=AP8=|double=1.5|host_name=h1|instance=a:80|int=-5|job=shop/cart|list=[1,\"x\"]|\
                  map={\"k\":\"v\"}|otel_scope_color=blue|otel_scope_name=lib|otel_scope_version=1.2|zone=of the point";
     let (at, from) = (1_700_000_060_123_i64, 1_700_000_000_000_i64);
     let expected = [
         format!("system_cpu_utilization_ratio Unstated 0.25@{at}/0 {first}"),
         format!("system_cpu_utilization_ratio Unstated NaN@{at}/0 {zone}"),
-        "series `system_cpu_utilization_ratio`: a point has no value; send `asDouble` or `asInt`, or the flag for no \
-         recorded value"
-            .to_owned(),
+        format!(
+            "series `system_cpu_utilization_ratio{shown}`: a point has no value; send `asDouble` or `asInt`, or the flag \
+                 for no recorded value"
+        ),
         format!("http_server_requests_total Counter 1027@{at}/{from} {zone}"),
         format!("connections Level -3@{at}/0 {zone}"),
         format!("errors_total Change 2@{at}/{from} {zone}"),
-        "series `unspecified`: its aggregation temporality is not stated; send cumulative (2) or delta (1) values"
-            .to_owned(),
+        format!(
+            "series `unspecified{shown}`: its aggregation temporality is not stated; send cumulative (2) or delta (1) values"
+        ),
         format!("http_server_request_duration_seconds Counter 4,0.5@{at}/{from} {zone}"),
         format!("http_server_request_duration_seconds Counter 2,NaN@{at}/{from} {zone}"),
         format!("sizes_bytes Change 9,90@{at}/0 {zone}"),

@@ -102,10 +102,7 @@ impl<'b> Decoded<'b> {
     /// Passes the series on; the number of its points.
     pub(super) fn pass(&mut self, limits: &Limits, take: &mut impl FnMut(Result<Series<'_>, SeriesError>)) -> usize {
         let labels = match self.fault.take() {
-            Some(fault) => {
-                let metric = self.pairs.iter().find(|(name, _)| *name == METRIC_NAME).map(|(_, value)| *value);
-                Err(SeriesError { metric: metric.unwrap_or_default().to_owned(), fault })
-            }
+            Some(fault) => Err(SeriesError::of(&self.pairs, fault)),
             None => Labels::new(std::mem::take(&mut self.pairs), limits),
         };
         match labels {

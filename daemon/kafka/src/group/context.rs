@@ -118,7 +118,7 @@ impl ConsumerContext for GroupContext {
             };
             return;
         }
-        let ids = self.topics.ids(list);
+        let ids = self.topics.all_ids(list);
         let change = match cause {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(ids),
             _ if consumer.assignment_lost() => Change::Lost(ids),

@@ -58,10 +58,12 @@ impl Group {
         self.heartbeat.wait_at_most(end_offsets::LIMIT);
         let answer = end_offsets::request(client, &self.topics.list(partitions.iter().map(|id| (*id, at))))?;
         let offset = |it: &TopicPartitionListElem<'_>| match it.offset() {
-            Offset::Offset(offset) => Some((self.topics.id(it.topic(), it.partition())?, offset.unsigned_abs())),
+            Offset::Offset(offset) => Some((self.topics.ids(it.topic(), it.partition()), offset.unsigned_abs())),
             _ => None,
         };
-        Ok(answer.elements().iter().filter_map(offset).collect())
+        let of_all = answer.elements().into_iter().filter_map(|it| offset(&it));
+        let of_all = of_all.flat_map(|(ids, offset)| ids.map(move |id| (id, offset)));
+        Ok(of_all.filter(|(id, _)| partitions.contains(id)).collect())
     }
 
     /// Requests the id of a stream's input topic, and stores it where the worker and the restore thread find it; `None`

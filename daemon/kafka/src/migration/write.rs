@@ -13,7 +13,7 @@ use super::input::{InputStart, Inputs};
 use super::{GroupStates, GroupTopics, Purpose};
 use crate::digests::Digests;
 use crate::input_topics::InputTopics;
-use crate::member::ShardCommit;
+use crate::member::{OffsetMetadata, ShardCommit};
 use crate::shard_restore::StateStore as _;
 use crate::state_records::{self, CONFIGURATION, Head, INPUT_ID, StateRecords};
 use crate::telemetry::GroupTelemetry;
@@ -165,7 +165,7 @@ impl StateWriter<'_> {
             results: commit.results,
             dead_letters: Vec::new(),
             offsets: Vec::new(),
-            metadata: String::new(),
+            metadata: OffsetMetadata::default(),
         })?)
     }
 

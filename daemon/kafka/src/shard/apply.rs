@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use daemon_base::clock::micros;
 use daemon_log::PartitionId;
-use proxy_uve::{Position, Record, wire};
+use proxy_uve::{Position, Record};
 
-use crate::foreign::refused;
+use crate::foreign::{event_time, refused, skipped};
 use crate::input_merge::ReadTime;
 use crate::member::{DeadLetter, Incoming};
 
@@ -25,15 +25,25 @@ const MAX_CLOCK_STEP: Duration = Duration::from_secs(600);
 const LOOKED_AT: usize = 32;
 
 impl Shard {
-    /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions.
-    pub(crate) fn apply(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
-        match self.foreign.clone() {
-            None => self.apply_samples(source, records, sources, read),
-            Some((topic, needs_key)) => {
-                let converted = topic.convert(records, needs_key);
-                self.apply_samples(source, &converted.records(), sources, read);
-            }
+    /// Applies a run of records of one input partition, or holds them; `sources` is the number of input partitions. Returns
+    /// the number of messages that no stream of their topic takes.
+    pub(crate) fn apply(
+        &mut self,
+        source: PartitionId,
+        records: &[Incoming<'_>],
+        sources: usize,
+        read: ReadTime,
+    ) -> u64 {
+        if records.is_empty() {
+            return 0;
         }
+        let Some((topic, needs_key)) = self.foreign.clone() else {
+            self.apply_samples(source, records, sources, read);
+            return 0;
+        };
+        let converted = topic.convert(records, needs_key);
+        self.apply_samples(source, &converted.records(), sources, read);
+        converted.unmatched
     }
 
     fn apply_samples(&mut self, source: PartitionId, records: &[Incoming<'_>], sources: usize, read: ReadTime) {
@@ -95,7 +105,7 @@ impl Shard {
     /// yet could become late.
     fn is_ahead(&self, records: &[Incoming<'_>], read: ReadTime) -> bool {
         let time = |record: &Incoming<'_>| {
-            let time = wire::decode_texts(record.payload, wire::MAX_PAYLOAD_LENGTH).ok()?.timestamp;
+            let time = event_time(record.payload)?;
             (!self.table.is_future(time, read.arrival(record))).then_some(time)
         };
         records.iter().rev().step_by(LOOKED_AT).filter_map(time).any(|time| time > self.limit())
@@ -110,6 +120,28 @@ impl Shard {
         let next = self.table.cursor(partition).unwrap_or(0);
         // A partition that is read from an earlier offset delivers applied records again.
         let records = &records[records.partition_point(|record| record.offset < next)..];
+        if self.foreign.is_none() {
+            return self.ingest_samples(partition, records, read);
+        }
+        let is_skipped = |record: &Incoming<'_>| skipped(record.payload).is_some();
+        for run in records.chunk_by(|a, b| is_skipped(a) == is_skipped(b)) {
+            match run.first().is_some_and(is_skipped) {
+                true => self.pass(partition, run, read),
+                false => self.ingest_samples(partition, run, read),
+            }
+        }
+    }
+
+    /// Passes messages that the stream does not take: they bring their time.
+    fn pass(&mut self, partition: u16, records: &[Incoming<'_>], read: ReadTime) {
+        let Some(last) = records.last() else { return };
+        let is_past = |record: &&Incoming<'_>, time| !self.table.is_future(time, read.arrival(record));
+        let times = records.iter().filter_map(|record| skipped(record.payload).filter(|time| is_past(&record, *time)));
+        let newest = times.max().unwrap_or(0);
+        self.table.pass(partition, last.offset + 1, newest, read.now);
+    }
+
+    fn ingest_samples(&mut self, partition: u16, records: &[Incoming<'_>], read: ReadTime) {
         let Some(last) = records.last() else { return };
         let mut malformed = Vec::new();
         let positioned = records.iter().zip(self.position..).map(|(record, position)| Record {

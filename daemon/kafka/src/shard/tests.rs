@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use daemon_base::observation::Observations;
+use daemon_formats::json_fields::{Fields, FieldsConfig, Selection};
 use daemon_partition::StreamPlan;
 use proptest::prelude::*;
 use proxy_uve::schema::Schema;
@@ -121,4 +122,35 @@ fn a_shard_that_was_restored_without_the_id_of_its_topic_takes_it_and_saves_it_o
     let saved: Vec<_> = commit.state.iter().filter(|(key, _)| key == state_records::INPUT_ID).collect();
     let expected = (state_records::INPUT_ID.to_vec(), first.map(|id| id.as_bytes().to_vec()));
     assert_eq!((saved, commit.input_id), (vec![&expected], first));
+}
+
+#[test]
+fn a_message_that_the_stream_does_not_take_brings_its_time_and_nothing_else() {
+    let fields = r#"{"key":"k","time":"t","time_unit":"us","value":"v"}"#;
+    let fields = Fields::compile(&serde_json::from_str::<FieldsConfig>(fields).unwrap()).unwrap();
+    let selection = Selection::compile(&[("type".to_owned(), "cpu".to_owned())].into()).unwrap();
+    let mut shard = shard().with_foreign(Arc::new(ForeignTopic::new("t", "T", fields, selection)), false);
+    let later = NOW + 3_600_000_000;
+    let payloads = [
+        format!(r#"{{"type":"cpu","k":"a","t":{NOW},"v":1}}"#),
+        format!(r#"{{"type":"cpu","k":"a","t":{},"v":3}}"#, NOW + 1_000_000),
+        format!(r#"{{"type":"mem","t":{later}}}"#),
+        format!(r#"{{"type":"mem","t":{}}}"#, NOW + 9 * DAY),
+        r#"{"type":"mem"}"#.to_owned(),
+    ];
+    let record = |(offset, payload): (u64, &'static str)| Incoming {
+        offset,
+        at: Some(later),
+        key: b"",
+        payload: payload.as_bytes(),
+    };
+    let payloads = payloads.map(|payload| &*payload.leak());
+    let records: Vec<_> = (0..).zip(payloads).map(record).collect();
+    let read = ReadTime { now: Duration::ZERO, wall: later };
+    assert_eq!(shard.apply(ID, &records, 1, read), 3);
+    shard.apply_held(&[ID], &BTreeSet::new(), Duration::ZERO, Duration::ZERO);
+    assert_eq!((shard.cursor(ID), shard.objects()), (Some(5), 1));
+    assert_eq!(shard.table.watermark(), TableSettings::default().watermark(later));
+    let commit = shard.prepare_commit("", Duration::ZERO).unwrap();
+    assert!(commit.dead_letters.is_empty() && !commit.results.is_empty(), "the window of the samples is closed");
 }

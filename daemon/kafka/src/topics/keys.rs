@@ -74,8 +74,7 @@ impl Misplaced<'_> {
             None if key.is_empty() => return,
             None => (String::from_utf8_lossy(key).into_owned(), proxy_uve::partition(key, u32::from(self.inputs))),
             Some(foreign) => {
-                let Ok(sample) = foreign.fields.read(payload) else { return };
-                let object = foreign.object(&sample.key);
+                let Some(object) = foreign.object_of(payload) else { return };
                 let expected = *self.shard_by_object.entry(object.clone()).or_insert(partition);
                 (object, expected)
             }

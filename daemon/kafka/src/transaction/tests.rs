@@ -8,6 +8,7 @@ use super::*;
 use crate::ResultsFormat;
 use crate::client::Isolation;
 use crate::config::KafkaConfig;
+use crate::member::OffsetMetadata;
 
 /// How long the test waits for a commit: many times the limit of a step.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,7 +21,7 @@ fn state(value: u8) -> ShardCommit {
         results: RecordBuffer::default(),
         dead_letters: Vec::new(),
         offsets: vec![(PartitionId::new(0, 0), u64::from(value))],
-        metadata: String::new(),
+        metadata: OffsetMetadata::default(),
     }
 }
 

@@ -21,7 +21,8 @@ pub struct StreamConfig {
     pub object: Vec<String>,
     /// The table of the key. Default `"Service"`.
     pub table: String,
-    /// Conditions on labels: an anchored regular expression for each. Default none.
+    /// Conditions on labels, or with a `topic` on fields of its messages, by path: an anchored regular expression for each.
+    /// Default none.
     #[serde(rename = "where")]
     pub conditions: BTreeMap<String, String>,
     /// What the samples are. Default `"gauge"`.
@@ -31,7 +32,8 @@ pub struct StreamConfig {
     pub value_type: TypeName,
     /// Proxy types by name, or annotations. Required.
     pub aggregations: Vec<String>,
-    /// A topic of another program that is the input of the stream, in place of labelled series. Default unset.
+    /// A topic of another program that is the input of the stream, in place of labelled series. Several streams may name
+    /// the same one. Default unset.
     pub topic: Option<String>,
     /// The format of its messages. Default `"json"`.
     pub format: TopicFormat,

@@ -1,6 +1,7 @@
 //! What is wrong with a stream of the configuration.
 
-use daemon_formats::json_fields::Fields;
+use daemon_formats::Pattern;
+use daemon_formats::json_fields::{Fields, Selection};
 
 use super::config::StreamConfig;
 use super::rule::REPLICA;
@@ -15,11 +16,12 @@ pub struct RuleProblem {
     pub message: String,
 }
 
-/// The topic that is the input of a stream, with the parts of its messages.
+/// The topic that is the input of a stream, with the parts of its messages, and which of them the stream takes.
 #[derive(Clone, Debug)]
 pub(super) struct Topic {
     pub(super) name: String,
     pub(super) fields: Fields,
+    pub(super) selection: Selection,
 }
 
 #[derive(Default)]
@@ -70,9 +72,6 @@ impl Problems {
         if !config.object.is_empty() {
             self.add("object", "messages have no labels; `fields.key` makes the object: remove it");
         }
-        if !config.conditions.is_empty() {
-            self.add("where", "messages have no labels, and all of the topic are taken: remove it");
-        }
         if config.metric.contains(['*', '?']) {
             self.add("metric", "it names the values of the topic, and no pattern is a name; name it, such as \"load\"");
         }
@@ -81,13 +80,25 @@ impl Problems {
             self.add("fields", format!("where the parts of a sample are is not known; write it, such as {example}"));
             return None;
         };
-        match Fields::compile(fields) {
-            Ok(fields) => Some(Topic { name: name.clone(), fields }),
-            Err(problems) => {
-                problems.into_iter().for_each(|(key, problem)| self.add("fields", format!("`{key}`: {problem}")));
+        let fields = Fields::compile(fields).map_err(|problems| {
+            problems.into_iter().for_each(|(key, problem)| self.add("fields", format!("`{key}`: {problem}")));
+        });
+        let selection = Selection::compile(&config.conditions).map_err(|problems| {
+            problems.into_iter().for_each(|problem| self.add("where", problem));
+        });
+        Some(Topic { name: name.clone(), fields: fields.ok()?, selection: selection.ok()? })
+    }
+
+    /// The compiled conditions on labels.
+    pub(super) fn conditions(&mut self, config: &StreamConfig) -> Vec<(String, Pattern)> {
+        let compiled = config.conditions.iter().filter_map(|(label, text)| match Pattern::expression(text) {
+            Ok(pattern) => Some((label.clone(), pattern)),
+            Err(error) => {
+                self.add("where", format!("the condition on `{label}`: {error}"));
                 None
             }
-        }
+        });
+        compiled.collect()
     }
 
     pub(super) fn objects(&mut self, config: &StreamConfig) {

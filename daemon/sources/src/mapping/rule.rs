@@ -4,15 +4,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use daemon_base::fnv;
-use daemon_formats::json_fields::Fields;
-use daemon_formats::{Labels, METRIC_NAME, Meaning};
+use daemon_formats::json_fields::{Fields, Selection};
+use daemon_formats::{Labels, METRIC_NAME, Meaning, Pattern};
 use derived_stats::MetricKind;
 use proxy_uve::StreamName;
 use proxy_uve::schema::ProxyType;
 use proxy_uve::wire::MAX_SOURCE_BYTES;
 
 use super::config::{Kind, StreamConfig, TypeName};
-use super::pattern::Pattern;
 use super::problems::{Problems, RuleProblem, Topic};
 
 /// The label that senders of one pair differ in. It is no part of a source: the readings of all replicas are of one
@@ -53,17 +52,7 @@ impl Rule {
         problems.names(config);
         problems.objects(config);
         let topic = problems.topic(config);
-        let conditions: Vec<_> = config
-            .conditions
-            .iter()
-            .filter_map(|(label, text)| match Pattern::expression(text) {
-                Ok(pattern) => Some((label.clone(), pattern)),
-                Err(error) => {
-                    problems.add("where", format!("the condition on `{label}`: {error}"));
-                    None
-                }
-            })
-            .collect();
+        let conditions = if config.topic.is_some() { Vec::new() } else { problems.conditions(config) };
         let stream = StreamName::new(&identifier(&config.name), &identifier(&config.metric));
         match (problems.0.is_empty(), stream, metric) {
             (true, Ok(stream), Some(metric)) => Ok(Self {
@@ -98,10 +87,14 @@ impl Rule {
         &self.name
     }
 
-    /// The topic that is the input of the stream, the table of its objects, and the fields of its messages; `None` for a
-    /// stream of series.
-    pub fn topic(&self) -> Option<(&str, &str, &Fields)> {
-        self.topic.as_ref().map(|topic| (topic.name.as_str(), self.table.as_str(), &topic.fields))
+    /// The topic that is the input of the stream; `None` for a stream of series.
+    pub fn topic(&self) -> Option<&str> {
+        self.topic.as_ref().map(|topic| topic.name.as_str())
+    }
+
+    /// The table of the objects of a stream with a topic, the fields of its messages, and which of them it takes.
+    pub fn messages(&self) -> Option<(&str, &Fields, &Selection)> {
+        self.topic.as_ref().map(|topic| (self.table.as_str(), &topic.fields, &topic.selection))
     }
 
     /// The table of the objects of a stream of series, with the labels that make their [keys](Self::key); `None` for one with
@@ -237,18 +230,17 @@ impl Rule {
         };
         if let Some(topic) = &self.topic {
             return format!(
-                "{}: takes the messages of the topic {} on Kafka; an object of the table {} for each value of {}; the samples \
-                 are {kind} ({})",
+                "{}: takes the messages of the topic {} on Kafka{}; an object of the table {} for each value of {}; the \
+                 samples are {kind} ({})",
                 self.stream,
                 topic.name,
+                conditions(topic.selection.conditions()),
                 self.table,
                 topic.fields.key_paths().join(" and "),
                 self.value_type.value_type(),
             );
         }
-        let conditions: Vec<_> = self.conditions.iter().map(|(label, pattern)| condition(label, pattern)).collect();
-        let conditions =
-            if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
+        let conditions = conditions(self.conditions.iter().map(|(label, pattern)| (label.as_str(), pattern)));
         let is_of_sources = self.keeps_sources && self.kind != Kind::Counter;
         let sources = if is_of_sources { ", of a source for each set of the other labels" } else { "" };
         format!(
@@ -260,6 +252,12 @@ impl Rule {
             self.value_type.value_type(),
         )
     }
+}
+
+/// Conditions in words, after a blank; empty if there are none.
+fn conditions<'c>(all: impl Iterator<Item = (&'c str, &'c Pattern)>) -> String {
+    let all: Vec<_> = all.map(|(name, pattern)| condition(name, pattern)).collect();
+    if all.is_empty() { String::new() } else { format!(" where {}", all.join(" and ")) }
 }
 
 /// A condition in words.

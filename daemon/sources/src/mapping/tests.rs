@@ -208,7 +208,9 @@ fn a_sample_that_can_never_be_taken_is_rejected_with_series_and_reason() {
     let old = Point { timestamp_ms: -1, ..point(1.0) };
     let (tally, records) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::F64, &[late, point(1.0), old], &[]);
     assert_eq!((tally.rejected, tally.rejected_samples, tally.stored, records), (2, 2, 1, 1));
-    assert!(tally.reasons[0].starts_with("series `m` of Service:a in stream http_requests-m: "), "{:?}", tally.reasons);
+    assert!(tally.reasons[0].starts_with("series `m{"), "{:?}", tally.reasons);
+    assert!(tally.reasons[0].contains("job=\"a\""), "{:?}", tally.reasons);
+    assert!(tally.reasons[0].contains("}` of Service:a in stream http_requests-m: "), "{:?}", tally.reasons);
     assert!(tally.reasons[1].contains("the timestamp -1 ms is before 2001-01-01"), "{:?}", tally.reasons);
     let (tally, _) = pushed(&config("m", &["job"], Kind::Gauge), ValueType::U64, &[point(0.5)], &[]);
     assert!(tally.reasons[0].contains("0.5") && tally.reasons[0].contains("u64"), "{:?}", tally.reasons);
@@ -385,7 +387,7 @@ fn a_stream_with_a_topic_takes_no_series_and_has_problems_of_its_own() {
         ..config("load", &[], Kind::Gauge)
     };
     let rule = Rule::compile(&good()).unwrap();
-    assert_eq!(rule.topic().map(|(topic, table, _)| (topic, table)), Some(("collectd", "Service")));
+    assert_eq!((rule.topic(), rule.messages().map(|(table, ..)| table)), (Some("collectd"), Some("Service")));
     let labels = labels(&[(METRIC_NAME, "load"), ("host.name", "a")]);
     assert!(!rule.takes("load", &labels));
     assert_eq!(rule.refusal("load", &labels).unwrap(), "its input is the topic collectd, and no series");
@@ -397,7 +399,10 @@ fn a_stream_with_a_topic_takes_no_series_and_has_problems_of_its_own() {
     let cases: [Wrong; 6] = [
         (|it| it.topic = Some("a b".to_owned()), "topic: \"a b\" is no topic"),
         (|it| it.object.push("job".to_owned()), "object: messages have no labels"),
-        (|it| it.conditions = BTreeMap::from([("a".to_owned(), "b".to_owned())]), "where: messages have no labels"),
+        (
+            |it| it.conditions = BTreeMap::from([("a..b".to_owned(), "c".to_owned())]),
+            "where: the condition on `a..b`: ",
+        ),
         (|it| it.metric = "load*".to_owned(), "metric: it names the values"),
         (|it| it.fields = None, "fields: where the parts of a sample are is not known"),
         (|it| it.fields = Some(FieldsConfig::default()), "fields: `time`: no path is named"),

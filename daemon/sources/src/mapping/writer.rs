@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use daemon_base::one_line::one_line;
-use daemon_formats::{Integer, Point, Series, is_stale_marker};
+use daemon_formats::{Integer, Labels, Point, Series, is_stale_marker};
 use daemon_log::AppendBatch;
 use derived_stats::{MetricKind, Number};
 use proxy_uve::wire::WireSample;
@@ -57,9 +57,10 @@ pub enum Unfinished {
 /// What a record needs beside its key, source and name: numbers and lengths, at most.
 const RECORD_BYTES: usize = 64;
 
-/// The series in an error: its metric and the beginning of the key of its object, which has the labels that matter.
-fn subject(metric: &str, key: &str, rule: &Rule) -> String {
-    format!("series `{}` of {} in stream {}", one_line(metric, SHOWN), one_line(key, SHOWN), rule.stream())
+/// The series in an error: its metric with its labels, and the beginning of the key of its object.
+fn subject((metric, labels): (&str, &Labels<'_>), key: &str, rule: &Rule) -> String {
+    let series = one_line(&labels.shown(metric), usize::MAX);
+    format!("series `{series}` of {} in stream {}", one_line(key, SHOWN), rule.stream())
 }
 
 /// Calls `add`, which returns whether a sample was taken, if the sender of a series is the one of its replicas that
@@ -152,7 +153,8 @@ impl<'w> Writer<'w> {
             }
             if let Some(conflict) = rule.conflict(series.meaning) {
                 let count = points.clone().count() as u64;
-                self.tally.reject_all(format!("{}: {conflict}", subject(metric, &self.key, rule)), count);
+                self.tally
+                    .reject_all(format!("{}: {conflict}", subject((metric, series.labels), &self.key, rule)), count);
                 most_rejected = most_rejected.max(Some(count));
                 continue;
             }
@@ -163,7 +165,13 @@ impl<'w> Writer<'w> {
             let process = Process::of(&mapping.processes, rule, series, [&self.key, &self.source]);
             let add = || {
                 let before = self.tally.stored;
-                rejected = self.push_to((*stream, rule), metric, (replica, process), points.clone(), has_source);
+                rejected = self.push_to(
+                    (*stream, rule),
+                    (metric, series.labels),
+                    (replica, process),
+                    points.clone(),
+                    has_source,
+                );
                 self.tally.stored > before
             };
             if !if_elected(mapping, &mut open, series, now, add) {
@@ -179,7 +187,7 @@ impl<'w> Writer<'w> {
     fn push_to(
         &mut self,
         (stream, rule): (u16, &Rule),
-        metric: &str,
+        series: (&str, &Labels<'_>),
         (mut replica, process): (Replica<'_>, Process<'_>),
         points: impl Iterator<Item = Point>,
         has_source: bool,
@@ -195,13 +203,13 @@ impl<'w> Writer<'w> {
             }
             let Taken::Yes { zero_ms } = process.take(&point) else {
                 rejected += 1;
-                self.tally.reject(format!("{}: {TWO_PROCESSES}", subject(metric, &self.key, rule)));
+                self.tally.reject(format!("{}: {TWO_PROCESSES}", subject(series, &self.key, rule)));
                 continue;
             };
             let stored = self.tally.stored;
             if let Err(error) = self.push_point((stream, rule), point, zero_ms, has_source) {
                 rejected += 1;
-                self.tally.reject(format!("{}: {error}", subject(metric, &self.key, rule)));
+                self.tally.reject(format!("{}: {error}", subject(series, &self.key, rule)));
             }
             if self.tally.stored > stored {
                 replica.has_sent(point.timestamp_ms);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use daemon_base::clock::{Clock as _, SystemClock};
 use daemon_base::one_line::is_not_shown;
+use daemon_formats::json_fields::Message;
 use daemon_formats::{Integer, Labels, Limits, Meaning, Point, Series, text};
 use daemon_kafka::ForeignTopic;
 use daemon_log::AppendBatch;
@@ -53,8 +54,10 @@ pub(super) fn run(
     let mut lines = line("stream", &rule.words()) + &line("computes", &types(rule, streams));
     if let Some(sample) = sample {
         let topic = settings::foreign(streams).find(|(stream, _)| *stream == rule.stream().to_string());
-        let outcome = topic
-            .map_or_else(|| of_sample(&loaded, rule, sample), |(_, topic)| of_message(&loaded, &topic, rule, sample));
+        let outcome = topic.map_or_else(
+            || of_sample(&loaded, rule, sample),
+            |(_, topic)| Ok(of_message(&loaded, &topic, rule, sample)? + &of_others(streams, &topic, rule, sample)),
+        );
         match outcome {
             Ok(text) => lines.push_str(&text),
             Err(error) => {
@@ -86,10 +89,13 @@ fn types(rule: &Rule, streams: &Streams) -> String {
 
 /// What becomes of a message of the topic of a stream.
 fn of_message(loaded: &Loaded, topic: &ForeignTopic, rule: &Rule, message: &str) -> Result<String, String> {
-    let read = topic.read(message.as_bytes()).map_err(|error| error.to_string());
-    let (key, sample) = read.map_err(|error| {
-        format!("{error}; the stream reads the topic {}: write the JSON of one of its messages", topic.topic)
-    })?;
+    let remedy =
+        |error| format!("{error}; the stream reads the topic {}: write the JSON of one of its messages", topic.topic());
+    let parsed = Message::parse(message.as_bytes()).map_err(remedy)?;
+    if let Some(reason) = topic.refusal(&parsed) {
+        return Ok(line("sample", message) + &line("taken", &format!("no: {reason}")));
+    }
+    let (key, sample) = topic.read(&parsed).map_err(remedy)?;
     let mut lines = line("sample", message) + &line("object", &key);
     if let Some(source) = &sample.source {
         lines.push_str(&line("source", source));
@@ -120,6 +126,22 @@ fn of_message(loaded: &Loaded, topic: &ForeignTopic, rule: &Rule, message: &str)
         Err(error) => format!("rejected: {error}"),
     };
     Ok(lines + &line("value", &format!("{value}, {outcome}")))
+}
+
+/// What the other streams of the topic take of a message, a line each.
+fn of_others(streams: &Streams, topic: &ForeignTopic, rule: &Rule, message: &str) -> String {
+    let Ok(parsed) = Message::parse(message.as_bytes()) else { return String::new() };
+    let own = rule.stream().to_string();
+    let others = settings::foreign(streams).filter(|(stream, it)| *stream != own && it.topic() == topic.topic());
+    let lines = others.map(|(stream, it)| {
+        let outcome = match (it.refusal(&parsed), it.read(&parsed)) {
+            (Some(reason), _) => format!("not taken: {reason}"),
+            (None, Ok((key, _))) => format!("taken, of the object {key}"),
+            (None, Err(error)) => format!("a dead letter: {error}"),
+        };
+        line("others", &format!("{stream}: {outcome}"))
+    });
+    lines.collect()
 }
 
 /// The checks of the daemon for samples that arrive.

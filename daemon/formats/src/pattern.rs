@@ -1,4 +1,4 @@
-//! Patterns for names of metrics and values of labels.
+//! Patterns for names of metrics, and for the values of labels and fields.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// A pattern, which a text matches as a whole.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub struct Pattern {
     written: String,
     /// `None` if the pattern is the text itself.
     expression: Option<Regex>,
@@ -17,12 +17,16 @@ pub(super) struct Pattern {
 
 impl Pattern {
     /// The text and no other.
-    pub(super) fn exact(text: &str) -> Self {
+    pub fn exact(text: &str) -> Self {
         Self { written: text.to_owned(), expression: None }
     }
 
     /// A glob: `*` stands for any characters, `?` for one.
-    pub(super) fn glob(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// A text with the remedy, if the glob is too long.
+    pub fn glob(text: &str) -> Result<Self, String> {
         let parts = text.chars().map(|character| match character {
             '*' => ".*".to_owned(),
             '?' => ".".to_owned(),
@@ -32,19 +36,33 @@ impl Pattern {
     }
 
     /// An anchored regular expression. One without special characters is compared as a text.
-    pub(super) fn expression(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    ///
+    /// A text with the reason and the remedy, if it is not an expression or a too large one.
+    pub fn expression(text: &str) -> Result<Self, String> {
         if regex::escape(text) == text { Ok(Self::exact(text)) } else { compiled(text, text) }
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    /// Whether the whole text matches. The cost is linear in the text.
+    pub fn matches(&self, text: &str) -> bool {
         self.expression.as_ref().map_or(self.written == text, |expression| expression.is_match(text))
     }
 
     /// The text, if the pattern is one.
-    pub(super) fn exact_text(&self) -> Option<&str> {
+    pub fn exact_text(&self) -> Option<&str> {
         self.expression.is_none().then_some(&self.written)
     }
 }
+
+/// Patterns that are written alike match the same.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written && self.expression.is_some() == other.expression.is_some()
+    }
+}
+
+impl Eq for Pattern {}
 
 /// As written.
 impl fmt::Display for Pattern {

@@ -77,17 +77,35 @@ fn sent(part: &str) -> String {
     format!("window.sent.filter(({{ path }}) => path.includes('{part}'))")
 }
 
+/// A number below a million as the page shows it.
+fn with_commas(number: u64) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
 /// The chart of all that was read has so many values.
 #[track_caller]
 fn has_values(browser: &Browser, count: u64) {
     browser.click("[title='Everything that was read']");
+    let count = with_commas(count);
     browser.wait(&format!("document.querySelector('.readout').textContent === '{count} values, 0 anomalies in view'"));
 }
 
 /// The newest window is that of a minute.
 #[track_caller]
 fn has_newest(browser: &Browser, minute: u64) {
-    browser.wait(&format!("document.querySelector('.newest').textContent.startsWith('{} ')", 5 + minute));
+    let value = with_commas(5 + minute);
+    browser.wait(&format!("document.querySelector('.newest').textContent.startsWith('{value} ')"));
+}
+
+/// Sends the minutes of a range, and waits until their windows are closed.
+fn minutes(daemon: &Daemon, range: std::ops::Range<u64>) {
+    let value = |minute: &u64| line("a", "egress_flow_count", START + minute * MINUTE, 5 + minute);
+    // A response ends between records of the log: a commit has one at least.
+    for part in range.collect::<Vec<_>>().chunks(200) {
+        let (status, answer) = daemon.post(part.iter().map(value).collect::<String>().as_bytes(), None).unwrap();
+        assert_eq!(status, 200, "{answer}");
+        daemon.wait_until_applied();
+    }
 }
 
 const ALERT: &str = "document.querySelector('.alert')";
@@ -307,6 +325,69 @@ fn a_search_before_the_first_answer_keeps_the_type_and_the_uve_of_the_address() 
     browser.run("window.release(); done(null);");
     browser.wait("document.querySelector('form [role=status]').textContent === '1 of 2 rows'");
     assert_eq!(browser.value(chosen), json!(["virtual-networks", SUM]));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+/// More windows than one response has results.
+const MANY: u64 = 25_000;
+
+/// A page that shows an object and has no answer yet for the results of many windows. The requests for them have
+/// another limit then, if one is given.
+fn behind(daemon: &Daemon, limit: Option<u64>) -> Browser {
+    let browser = page(daemon);
+    visit(&browser, OBJECT);
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    browser.wait(&format!("{}.length > 0", sent("after=")));
+    let path = limit.map_or("path".to_owned(), |limit| format!("path.replace(/limit=\\d+/, 'limit={limit}')"));
+    browser.run(&format!(
+        "window.sent.length = 0; window.answer = (path, init) => path.includes('after=') \
+         ? window.late({path}, init) : undefined; done(null);"
+    ));
+    minute(daemon, WINDOWS + 1);
+    browser.wait(&format!("{}.length === 1", sent("after=")));
+    minutes(daemon, WINDOWS + 2..WINDOWS + MANY);
+    browser.run("window.release(); done(null);");
+    has_newest(&browser, WINDOWS + MANY - 2);
+    browser
+}
+
+/// The requests for what a response with new results has left out.
+fn older_parts(browser: &Browser) -> u64 {
+    browser
+        .value(&format!("{}.filter(({{ path }}) => path.includes('before=')).length", sent("after=")))
+        .as_u64()
+        .unwrap()
+}
+
+#[test]
+fn more_new_results_than_a_response_has_are_read_in_parts_without_a_hole() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = behind(&daemon, None);
+    assert!(older_parts(&browser) > 0, "one response has all");
+    browser.click(".coverage button");
+    browser.wait(&format!("{COVERAGE} === 'All that the log has.'"));
+    has_values(&browser, WINDOWS + MANY - 1);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn more_new_results_than_are_read_at_once_begin_the_chart_anew() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    // The parts that are read have less than half of the results.
+    let browser = behind(&daemon, Some(2_000));
+    assert_eq!(older_parts(&browser), 4);
+    browser.wait(&format!("{COVERAGE}.startsWith('Complete for windows from 2017-')"));
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    // The newest hour and a quarter before it.
+    has_values(&browser, 75);
+    minute(&daemon, WINDOWS + MANY);
+    has_newest(&browser, WINDOWS + MANY - 1);
     assert_eq!(browser.console(), Vec::<String>::new());
     drop(browser);
     daemon.stop();

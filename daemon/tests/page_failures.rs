@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use serde_json::json;
 use support::broker::free_ports;
 use support::browser::Browser;
+use support::series::post;
 use support::{Daemon, line};
 use tempfile::TempDir;
 
@@ -391,4 +392,89 @@ fn more_new_results_than_are_read_at_once_begin_the_chart_anew() {
     assert_eq!(browser.console(), Vec::<String>::new());
     drop(browser);
     daemon.stop();
+}
+
+/// An answer with an error for the first request, or for all, whose path has a text.
+fn refuse(browser: &Browser, part: &str, times: &str) {
+    browser.run(&format!(
+        "let failures = {times}; window.answer = (path) => path.includes('{part}') && failures-- > 0 \
+         ? Promise.resolve(new Response('{{\"error\":\"busy\"}}', {{ status: 503 }})) : undefined; done(null);"
+    ));
+}
+
+#[test]
+fn the_error_of_an_empty_table_goes_with_the_next_answer() {
+    let data = TempDir::new().unwrap();
+    let daemon = start(&data, &[]);
+    let browser = page(&daemon);
+    refuse(&browser, "analytics/uves", "1");
+    visit(&browser, "#/objects");
+    browser.wait(&format!("{ALERT}.textContent === 'busy' && !{ALERT}.hidden"));
+    browser.wait("document.querySelector('form [role=status]').textContent.startsWith('No object has a result yet')");
+    browser.wait(&format!("{ALERT}.hidden"));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_parts_of_the_overview_are_drawn_when_another_one_fails() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    let streams = "document.querySelectorAll('[aria-labelledby=partitions] tbody tr').length";
+    let sinks = "document.querySelectorAll('[aria-labelledby=sinks] tbody tr').length";
+    for (failing, others) in [
+        ("api/v1/loudest", [format!("{streams} === 1"), format!("{sinks} > 0")]),
+        (
+            "api/v1/partitions",
+            ["document.querySelector('.empty').textContent !== ''".to_owned(), format!("{sinks} > 0")],
+        ),
+    ] {
+        visit(&browser, "#/try");
+        browser.wait("document.querySelector('.menu') !== null");
+        refuse(&browser, failing, "Infinity");
+        visit(&browser, "#/");
+        browser.wait(&format!("{ALERT}.textContent === 'busy' && !{ALERT}.hidden"));
+        others.iter().for_each(|other| browser.wait(other));
+        browser.run("window.answer = () => undefined; done(null);");
+        browser.wait(&format!("{ALERT}.hidden && {streams} === 1"));
+    }
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_legend_has_the_keys_of_scores_from_the_first_one_on() {
+    let data = TempDir::new().unwrap();
+    let [port] = free_ports();
+    let start = |annotation: &str| {
+        let stream = format!(
+            "streams=[{{name = \"load\", metric = \"load.value\", object = [\"host\"], period = 60, \
+             aggregations = [\"Load = {annotation}\"]}}]"
+        );
+        start(&data, &[&format!("http.listen=127.0.0.1:{port}"), &stream])
+    };
+    let send = |daemon: &Daemon, minutes: std::ops::Range<u64>| {
+        let row = |minute| format!("load,host=a value={} {}\n", 5 + minute % 3, START / 1_000_000 + minute * 60);
+        let reply = post(daemon, "/write?precision=s", &[], minutes.map(row).collect::<String>().as_bytes());
+        assert_eq!(reply.status, 204, "{}", reply.text());
+        daemon.wait_until_applied();
+    };
+    let sums = start("1-raw:DSSum");
+    send(&sums, 0..5);
+    let browser = page(&sums);
+    visit(&browser, "#/objects");
+    browser.wait("document.querySelectorAll('.virtual tbody a').length === 1");
+    browser.click(".virtual tbody a");
+    let keys = "[...document.querySelectorAll('.legend .key')].map((key) => key.parentElement.textContent).join()";
+    browser.wait(&format!("{keys} === 'value,partial window,alarm fires,alarm ends'"));
+    sums.stop();
+    // The same proxy UVE has scores from now on.
+    let scores = start("1.DSSum-raw:DSAnomaly:EWM:0.1");
+    send(&scores, 5..30);
+    browser.wait(&format!("{keys} === 'value,expected,normal,anomaly,partial window,alarm fires,alarm ends'"));
+    drop(browser);
+    scores.stop();
 }

@@ -341,7 +341,7 @@ fn behind(daemon: &Daemon, limit: Option<u64>) -> Browser {
     visit(&browser, OBJECT);
     browser.wait("document.querySelector('.live').textContent === 'live'");
     browser.wait(&format!("{}.length > 0", sent("after=")));
-    let path = limit.map_or("path".to_owned(), |limit| format!("path.replace(/limit=\\d+/, 'limit={limit}')"));
+    let path = limit.map_or_else(|| "path".to_owned(), |limit| format!("path.replace(/limit=\\d+/, 'limit={limit}')"));
     browser.run(&format!(
         "window.sent.length = 0; window.answer = (path, init) => path.includes('after=') \
          ? window.late({path}, init) : undefined; done(null);"

@@ -221,13 +221,17 @@ fn an_operator_logs_in_sees_the_page_and_logs_out() {
     browser.wait("document.querySelector('[role=alert]').textContent.includes('not known')");
     log_in(&browser, &secret);
     browser.wait(&format!("location.pathname + location.hash === '{link}'"));
-    // A logout elsewhere: the page has the way back to what it shows.
+    comes_back_after_a_logout_elsewhere(&browser, &secret, link);
+    daemon.stop();
+}
+
+/// A logout in another window: the page has the way back to what it shows.
+fn comes_back_after_a_logout_elsewhere(browser: &Browser, secret: &str, link: &str) {
     browser.wait("document.querySelector('#logout') !== null");
     browser.run("fetch('logout', { method: 'POST' }).then(() => done(null));");
     browser.wait("document.querySelector('#health').textContent === 'The session has ended. Log in again'");
     browser.click("#health a");
     browser.wait("location.pathname === '/login' && document.querySelector('#token') !== null");
-    log_in(&browser, &secret);
+    log_in(browser, secret);
     browser.wait(&format!("location.pathname + location.hash === '{link}'"));
-    daemon.stop();
 }

@@ -1,4 +1,5 @@
-//! The results topic of a real broker, validated by the JSON Schema of the documentation with an implementation of its own.
+//! The results topic of a real broker: validated by the JSON Schema of the documentation with an implementation of its own,
+//! and read to its end by sinks.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -7,8 +8,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use serde_json::Value;
 use support::broker::{Broker, Isolation};
-use support::group::Group;
+use support::group::{Group, Sample};
+use support::receiver::Receiver;
 use support::series::{post, python};
 use support::{Daemon, wait_until};
 
@@ -153,4 +156,54 @@ fn every_kind_of_result_in_the_topic_is_valid_by_the_schema_and_no_other_name_is
     let more = ["Average False True", "UVEAlarms False False"].map(str::to_owned);
     let missing: Vec<_> = wanted.chain(more).filter(|kind| !kinds.contains(&**kind)).collect();
     assert!(missing.is_empty(), "no {missing:?} among {kinds:#?}");
+}
+
+/// Waits until the log has results and every sink has delivered all of them.
+fn wait_until_no_sink_lags(daemon: &Daemon, sinks: usize) {
+    daemon.wait_for("/api/v1/status", |(_, body)| {
+        let status: Value = serde_json::from_str(body).ok()?;
+        let (list, results) = (status["sinks"].as_array()?, status["results"]["next"].as_u64()?);
+        assert_eq!(list.len(), sinks, "{body}");
+        (results > 0 && list.iter().all(|sink| sink["lag"] == 0)).then_some(())
+    });
+}
+
+/// A transaction ends with a control record, which has an offset behind those of its results.
+#[test]
+fn a_sink_that_has_delivered_all_results_has_no_lag_also_after_a_kill() {
+    let (group, webhook, folder) = (Group::new(&BROKER, "no-lag", 1), Receiver::start(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("results");
+    let settings = [
+        r#"alarms=[{rule='alarm "high" when AggProxySum.value > 4000'}]"#.to_owned(),
+        format!("sinks.file.path={}", file.display()),
+        format!("sinks.webhook.url={}/hook", webhook.url()),
+    ];
+    let settings: Vec<_> = settings.iter().map(String::as_str).collect();
+    let windows = |range: std::ops::Range<u64>| {
+        let sample = |window| Sample {
+            attribute: "egress_flow_count",
+            key: "ObjectVNTable:a".to_owned(),
+            at: (START + window * PERIOD) * 1_000_000,
+            value: 5,
+        };
+        group.publish(&range.map(sample).collect::<Vec<_>>());
+    };
+    let lines = || std::fs::read_to_string(&file).unwrap_or_default().lines().count();
+    let mut daemon = group.daemon_with("a", &settings);
+    windows(0..10);
+    wait_until("the first results", || (lines() > 0).then_some(()));
+    wait_until_no_sink_lags(&daemon, 3);
+    let before = lines();
+    windows(10..20);
+    wait_until("further results", || (lines() > before).then_some(()));
+    daemon.signal("KILL");
+    assert!(!daemon.wait().success(), "the daemon was killed");
+    let daemon = group.daemon_with("a", &settings);
+    wait_until_no_sink_lags(&daemon, 3);
+    // What comes behind the control records is delivered.
+    let before = lines();
+    windows(20..30);
+    wait_until("results after the kill", || (lines() > before).then_some(()));
+    wait_until_no_sink_lags(&daemon, 3);
+    daemon.stop();
 }

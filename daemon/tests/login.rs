@@ -201,14 +201,18 @@ fn an_operator_logs_in_sees_the_page_and_logs_out() {
     browser.open(&daemon.url("/login"));
     browser.wait("document.body.textContent.includes('Logged in as me')");
     browser.click("#logout");
-    browser.wait("document.querySelector('#token') !== null");
+    let logged_out = "document.querySelector('[role=alert]')?.textContent === 'You are logged out in this browser. To log in \
+                      again, enter your token and choose Log in.' && document.querySelector('#token') !== null";
+    browser.wait(logged_out);
     browser.open(&daemon.url("/"));
     browser.wait("location.pathname === '/login'");
     // The page itself has the button, too.
     log_in(&browser, &secret);
     browser.wait("location.pathname === '/' && document.querySelector('#logout') !== null");
     browser.click("#logout");
-    browser.wait("location.pathname === '/login' && document.querySelector('#token') !== null");
+    browser.wait(&format!("location.pathname === '/login' && {logged_out}"));
+    log_in(&browser, "wrong");
+    browser.wait("document.querySelector('[role=alert]').textContent.includes('not known')");
     // The link of an alert leads to its chart.
     let link = "/#/object/virtual-network/d%3Avn?from=100&to=200";
     browser.open(&daemon.url(link));
@@ -217,5 +221,17 @@ fn an_operator_logs_in_sees_the_page_and_logs_out() {
     browser.wait("document.querySelector('[role=alert]').textContent.includes('not known')");
     log_in(&browser, &secret);
     browser.wait(&format!("location.pathname + location.hash === '{link}'"));
+    comes_back_after_a_logout_elsewhere(&browser, &secret, link);
     daemon.stop();
+}
+
+/// A logout in another window: the page has the way back to what it shows.
+fn comes_back_after_a_logout_elsewhere(browser: &Browser, secret: &str, link: &str) {
+    browser.wait("document.querySelector('#logout') !== null");
+    browser.run("fetch('logout', { method: 'POST' }).then(() => done(null));");
+    browser.wait("document.querySelector('#health').textContent === 'The session has ended. Log in again'");
+    browser.click("#health a");
+    browser.wait("location.pathname === '/login' && document.querySelector('#token') !== null");
+    log_in(browser, secret);
+    browser.wait(&format!("location.pathname + location.hash === '{link}'"));
 }

@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use serde_json::json;
 use support::broker::free_ports;
 use support::browser::Browser;
+use support::series::post;
 use support::{Daemon, line};
 use tempfile::TempDir;
 
@@ -77,17 +78,35 @@ fn sent(part: &str) -> String {
     format!("window.sent.filter(({{ path }}) => path.includes('{part}'))")
 }
 
+/// A number below a million as the page shows it.
+fn with_commas(number: u64) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
 /// The chart of all that was read has so many values.
 #[track_caller]
 fn has_values(browser: &Browser, count: u64) {
     browser.click("[title='Everything that was read']");
+    let count = with_commas(count);
     browser.wait(&format!("document.querySelector('.readout').textContent === '{count} values, 0 anomalies in view'"));
 }
 
 /// The newest window is that of a minute.
 #[track_caller]
 fn has_newest(browser: &Browser, minute: u64) {
-    browser.wait(&format!("document.querySelector('.newest').textContent.startsWith('{} ')", 5 + minute));
+    let value = with_commas(5 + minute);
+    browser.wait(&format!("document.querySelector('.newest').textContent.startsWith('{value} ')"));
+}
+
+/// Sends the minutes of a range, and waits until their windows are closed.
+fn minutes(daemon: &Daemon, range: std::ops::Range<u64>) {
+    let value = |minute: &u64| line("a", "egress_flow_count", START + minute * MINUTE, 5 + minute);
+    // A response ends between records of the log: a commit has one at least.
+    for part in range.collect::<Vec<_>>().chunks(200) {
+        let (status, answer) = daemon.post(part.iter().map(value).collect::<String>().as_bytes(), None).unwrap();
+        assert_eq!(status, 200, "{answer}");
+        daemon.wait_until_applied();
+    }
 }
 
 const ALERT: &str = "document.querySelector('.alert')";
@@ -310,4 +329,152 @@ fn a_search_before_the_first_answer_keeps_the_type_and_the_uve_of_the_address() 
     assert_eq!(browser.console(), Vec::<String>::new());
     drop(browser);
     daemon.stop();
+}
+
+/// More windows than one response has results.
+const MANY: u64 = 25_000;
+
+/// A page that shows an object and has no answer yet for the results of many windows. The requests for them have
+/// another limit then, if one is given.
+fn behind(daemon: &Daemon, limit: Option<u64>) -> Browser {
+    let browser = page(daemon);
+    visit(&browser, OBJECT);
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    browser.wait(&format!("{}.length > 0", sent("after=")));
+    let path = limit.map_or_else(|| "path".to_owned(), |limit| format!("path.replace(/limit=\\d+/, 'limit={limit}')"));
+    browser.run(&format!(
+        "window.sent.length = 0; window.answer = (path, init) => path.includes('after=') \
+         ? window.late({path}, init) : undefined; done(null);"
+    ));
+    minute(daemon, WINDOWS + 1);
+    browser.wait(&format!("{}.length === 1", sent("after=")));
+    minutes(daemon, WINDOWS + 2..WINDOWS + MANY);
+    browser.run("window.release(); done(null);");
+    has_newest(&browser, WINDOWS + MANY - 2);
+    browser
+}
+
+/// The requests for what a response with new results has left out.
+fn older_parts(browser: &Browser) -> u64 {
+    browser
+        .value(&format!("{}.filter(({{ path }}) => path.includes('before=')).length", sent("after=")))
+        .as_u64()
+        .unwrap()
+}
+
+#[test]
+fn more_new_results_than_a_response_has_are_read_in_parts_without_a_hole() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = behind(&daemon, None);
+    assert!(older_parts(&browser) > 0, "one response has all");
+    browser.click(".coverage button");
+    browser.wait(&format!("{COVERAGE} === 'All that the log has.'"));
+    has_values(&browser, WINDOWS + MANY - 1);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn more_new_results_than_are_read_at_once_begin_the_chart_anew() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    // The parts that are read have less than half of the results.
+    let browser = behind(&daemon, Some(2_000));
+    assert_eq!(older_parts(&browser), 4);
+    browser.wait(&format!("{COVERAGE}.startsWith('Complete for windows from 2017-')"));
+    browser.wait("document.querySelector('.live').textContent === 'live'");
+    // The newest hour and a quarter before it.
+    has_values(&browser, 75);
+    minute(&daemon, WINDOWS + MANY);
+    has_newest(&browser, WINDOWS + MANY - 1);
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+/// An answer with an error for the first request, or for all, whose path has a text.
+fn refuse(browser: &Browser, part: &str, times: &str) {
+    browser.run(&format!(
+        "let failures = {times}; window.answer = (path) => path.includes('{part}') && failures-- > 0 \
+         ? Promise.resolve(new Response('{{\"error\":\"busy\"}}', {{ status: 503 }})) : undefined; done(null);"
+    ));
+}
+
+#[test]
+fn the_error_of_an_empty_table_goes_with_the_next_answer() {
+    let data = TempDir::new().unwrap();
+    let daemon = start(&data, &[]);
+    let browser = page(&daemon);
+    refuse(&browser, "analytics/uves", "1");
+    visit(&browser, "#/objects");
+    browser.wait(&format!("{ALERT}.textContent === 'busy' && !{ALERT}.hidden"));
+    browser.wait("document.querySelector('form [role=status]').textContent.startsWith('No object has a result yet')");
+    browser.wait(&format!("{ALERT}.hidden"));
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_parts_of_the_overview_are_drawn_when_another_one_fails() {
+    let data = TempDir::new().unwrap();
+    let daemon = daemon(&data, &[]);
+    let browser = page(&daemon);
+    let streams = "document.querySelectorAll('[aria-labelledby=partitions] tbody tr').length";
+    let sinks = "document.querySelectorAll('[aria-labelledby=sinks] tbody tr').length";
+    for (failing, others) in [
+        ("api/v1/loudest", [format!("{streams} === 1"), format!("{sinks} > 0")]),
+        (
+            "api/v1/partitions",
+            ["document.querySelector('.empty').textContent !== ''".to_owned(), format!("{sinks} > 0")],
+        ),
+    ] {
+        visit(&browser, "#/try");
+        browser.wait("document.querySelector('.menu') !== null");
+        refuse(&browser, failing, "Infinity");
+        visit(&browser, "#/");
+        browser.wait(&format!("{ALERT}.textContent === 'busy' && !{ALERT}.hidden"));
+        others.iter().for_each(|other| browser.wait(other));
+        browser.run("window.answer = () => undefined; done(null);");
+        browser.wait(&format!("{ALERT}.hidden && {streams} === 1"));
+    }
+    assert_eq!(browser.console(), Vec::<String>::new());
+    drop(browser);
+    daemon.stop();
+}
+
+#[test]
+fn the_legend_has_the_keys_of_scores_from_the_first_one_on() {
+    let data = TempDir::new().unwrap();
+    let [port] = free_ports();
+    let start = |annotation: &str| {
+        let stream = format!(
+            "streams=[{{name = \"load\", metric = \"load.value\", object = [\"host\"], period = 60, \
+             aggregations = [\"Load = {annotation}\"]}}]"
+        );
+        start(&data, &[&format!("http.listen=127.0.0.1:{port}"), &stream])
+    };
+    let send = |daemon: &Daemon, minutes: std::ops::Range<u64>| {
+        let row = |minute| format!("load,host=a value={} {}\n", 5 + minute % 3, START / 1_000_000 + minute * 60);
+        let reply = post(daemon, "/write?precision=s", &[], minutes.map(row).collect::<String>().as_bytes());
+        assert_eq!(reply.status, 204, "{}", reply.text());
+        daemon.wait_until_applied();
+    };
+    let sums = start("1-raw:DSSum");
+    send(&sums, 0..5);
+    let browser = page(&sums);
+    visit(&browser, "#/objects");
+    browser.wait("document.querySelectorAll('.virtual tbody a').length === 1");
+    browser.click(".virtual tbody a");
+    let keys = "[...document.querySelectorAll('.legend .key')].map((key) => key.parentElement.textContent).join()";
+    browser.wait(&format!("{keys} === 'value,partial window,alarm fires,alarm ends'"));
+    sums.stop();
+    // The same proxy UVE has scores from now on.
+    let scores = start("1.DSSum-raw:DSAnomaly:EWM:0.1");
+    send(&scores, 5..30);
+    browser.wait(&format!("{keys} === 'value,expected,normal,anomaly,partial window,alarm fires,alarm ends'"));
+    drop(browser);
+    scores.stop();
 }

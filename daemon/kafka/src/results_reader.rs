@@ -56,6 +56,8 @@ struct Reader {
     next: u64,
     /// Whether it has reached the end of the partition.
     at_end: bool,
+    /// Whether the control records between the last message and the end are passed.
+    is_past_controls: bool,
 }
 
 impl ResultsReader {
@@ -73,7 +75,7 @@ impl ResultsReader {
         }
     }
 
-    /// Reads results from the offset `from`; the batch is empty only at the end of the topic.
+    /// Reads results from the offset `from`; the batch is empty only at the end of the topic, and continues there.
     pub(crate) fn read(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
         if from == 0 && !self.exists()? {
             thread::sleep(WAIT);
@@ -83,12 +85,35 @@ impl ResultsReader {
             return self.read_place(from, max_bytes);
         }
         let mut reader = self.reader(from)?;
-        let batch = self.fill(&mut reader, from, max_bytes)?;
+        let mut batch = self.fill(&mut reader, from, max_bytes)?;
+        if batch.is_empty() && !reader.is_past_controls {
+            batch = self.pass_controls(&mut reader, from, max_bytes)?;
+        }
         let mut idle = self.lock();
         if idle.len() >= MAX_IDLE_READERS {
             idle.remove(0);
         }
         idle.push(reader);
+        Ok(batch)
+    }
+
+    /// Passes the control records of transactions behind the last message, or reads the messages that have come
+    /// meanwhile. No message shows the offsets of control records, so that who has read everything would seem to lag.
+    fn pass_controls(&self, reader: &mut Reader, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {
+        let failed = |error: KafkaError| self.failed(&error);
+        let (_, end) = reader.consumer.fetch_watermarks(&self.topic, 0, TIMEOUT).map_err(failed)?;
+        let end = end.unsigned_abs();
+        let mut batch = RecordBatch::loose(from);
+        if end > from {
+            // Read anew, so that the consumer reaches an end that is not before this one.
+            self.assign(&reader.consumer, from).map_err(failed)?;
+            reader.at_end = false;
+            batch = self.fill(reader, from, max_bytes)?;
+            if batch.is_empty() {
+                (batch, reader.next) = (RecordBatch::loose(end), end);
+            }
+        }
+        reader.is_past_controls = batch.is_empty();
         Ok(batch)
     }
 
@@ -185,7 +210,7 @@ impl ResultsReader {
             Ok(consumer)
         };
         let consumer = opened().map_err(|error: KafkaError| self.failed(&error))?;
-        Ok(Reader { consumer, next: from.unwrap_or(u64::MAX), at_end: false })
+        Ok(Reader { consumer, next: from.unwrap_or(u64::MAX), at_end: false, is_past_controls: false })
     }
 
     /// Makes a consumer read from an offset on.
@@ -206,10 +231,11 @@ impl ResultsReader {
                     };
                     let (key, payload) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
                     batch.push(message.offset().unsigned_abs(), at, key, payload);
-                    (reader.next, reader.at_end) = (batch.next_offset(), false);
+                    (reader.next, reader.at_end, reader.is_past_controls) = (batch.next_offset(), false, false);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    reader.at_end = true;
+                    // Also behind control records that came without a message, as those of a transaction that was aborted.
+                    (reader.at_end, reader.is_past_controls) = (true, false);
                     break;
                 }
                 Some(Err(error)) => return Err(self.read_failed(from, &error)),

@@ -6,8 +6,11 @@ import type { Range } from "./chart";
 import { utc } from "./format";
 import type { View } from "./view";
 
-/** The most parts that are read for one range. */
+/** The most parts that are read for one range, and of new results. */
 const MAX_PARTS = 5;
+
+/** The results of a part of those that are new: the most that the daemon allows, so that a long pause needs few parts. */
+const NEW_RESULTS = 20_000;
 
 /** What is read on each side of a range, as a part of it, so that the lines go to the edges and a small move reads nothing. */
 const MARGIN = 0.25;
@@ -103,14 +106,28 @@ export class ObjectHistory {
     }
   }
 
-  /** Reads the results since the last ones; nothing before there are any, since the first part has them. */
+  /**
+   * Reads the results since the last ones; nothing before there are any, since the first part has them. If they are more
+   * than a few parts, or the log has not kept all of them, nothing is live any more, and `cover` begins anew: what was
+   * read would have a hole.
+   */
   async readNew(): Promise<void> {
-    if (this.end === undefined) {
+    const after = this.end;
+    if (after === undefined) {
       return;
     }
-    const history = await this.request({ after: this.end }, this.view.signal);
-    this.end = history.end;
-    this.merge(history, false);
+    const parts: History[] = [];
+    let oldest: History | undefined;
+    do {
+      oldest = await this.request({ after, before: oldest?.next ?? null, limit: NEW_RESULTS }, this.view.signal);
+      parts.unshift(oldest);
+    } while (oldest.first > after && oldest.next !== null && parts.length < MAX_PARTS);
+    if (oldest.first > after) {
+      [this.from, this.to, this.part] = [Infinity, -Infinity, undefined];
+      return;
+    }
+    this.end = parts.at(-1)?.end;
+    parts.forEach((part) => this.merge(part, false));
   }
 
   /** The first and the last time of all points, in seconds. */

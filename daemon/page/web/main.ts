@@ -1,6 +1,6 @@
 // The frame of the page: views by address, the health of the daemon, and the timers that end with a view.
 
-import { type Status, get, request } from "./api";
+import { type Status, Refused, get, request } from "./api";
 import { append, h, setText } from "./dom";
 import { object } from "./object";
 import { overview } from "./overview";
@@ -55,7 +55,7 @@ function show(isFirst: boolean): void {
 async function logOut(): Promise<void> {
   try {
     await request("logout", { method: "POST" });
-    location.assign("login");
+    location.assign("login?logged_out");
   } catch (error) {
     setText(health, error instanceof Error ? error.message : String(error));
   }
@@ -70,6 +70,13 @@ function showSession(name: string | null): void {
   session.replaceChildren(button);
 }
 
+/** Shows that the session is over, also by a logout elsewhere, and the way to the next one, which leads back to this view. */
+function showEnd(): void {
+  if (health.childElementCount === 0) {
+    health.replaceChildren("The session has ended. ", h("a", { href: `login${location.hash}` }, "Log in again"));
+  }
+}
+
 async function readHealth(): Promise<void> {
   try {
     status = await get<Status>("api/v1/status");
@@ -80,7 +87,11 @@ async function readHealth(): Promise<void> {
     setText(health, reason ? `Not ready: ${reason}` : "Ready");
   } catch (error) {
     health.className = "health bad";
-    setText(health, error instanceof Error ? error.message : String(error));
+    if (error instanceof Refused && error.status === 401 && session.childElementCount > 0) {
+      showEnd();
+    } else {
+      setText(health, error instanceof Error ? error.message : String(error));
+    }
   }
   shown?.refreshed();
 }

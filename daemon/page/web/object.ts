@@ -166,7 +166,11 @@ class ObjectView {
   private readonly readNew = async (): Promise<void> => {
     if (this.history.isLive) {
       await this.history.readNew();
-      this.show();
+      if (this.history.isLive) {
+        this.show();
+      } else {
+        this.coverInstead();
+      }
     }
   };
 

@@ -1,7 +1,7 @@
 // The overview: what is loud, and how the daemon is.
 
 import { SEVERITIES, explained } from "./alarms";
-import { type Alarms, type Loud, type Partition, get } from "./api";
+import { type Alarms, type Loud, type Partition, type Status, get } from "./api";
 import { append, h, replaceChildren, setText, sparkline } from "./dom";
 import { ABSENT, age, clock, duration, estimate, number, score, utc, uveName } from "./format";
 import { link } from "./route";
@@ -92,21 +92,12 @@ export function overview(view: View): void {
       ),
     ),
   ]);
-  let before: Totals | undefined;
-  const read = async () => {
-    if (!view.daemon?.ready) {
-      // The reason is in the bar. What is not restored cannot be shown.
-      return;
-    }
-    const [list, rows, raised] = await Promise.all([
-      get<Loud[]>(`api/v1/loudest?limit=${LOUDEST}`, view.signal),
-      get<Partition[]>("api/v1/partitions", view.signal),
-      get<Alarms>(`api/v1/alarms?sort=severity&limit=${ALARMS}`, view.signal),
-    ]);
-    alert.show("");
+  const drawAlarms = (raised: Alarms) => {
     replaceChildren(alarms, alarmRows(raised, view.now));
     replaceChildren(groups, raised.groups.map(groupLink));
     firing.hidden = raised.alarms.length === 0;
+  };
+  const drawLoudest = (list: Loud[]) => {
     replaceChildren(loudest, list.map((loud) => loudRow(loud, view.now)));
     empty.hidden = list.length > 0;
     setText(
@@ -114,21 +105,34 @@ export function overview(view: View): void {
       "No result has a score yet. A detector has its first result after its warm-up: ten periods for EWM with alpha 0.1, " +
         "a day for Seasonal.",
     );
+  };
+  let before: Totals | undefined;
+  const drawPartitions = (rows: Partition[]) => {
     const totals = sum(rows);
     tiles.replaceChildren(...tilesOf(totals, before, view.now));
     before = totals;
     partitions.replaceChildren(...streams(rows, view.now));
-    sinks.replaceChildren(
-      ...(view.daemon?.sinks ?? []).map((sink) =>
-        h(
-          "tr",
-          { class: sink.problem === null ? undefined : "anomalous" },
-          h("th", { scope: "row" }, sink.name),
-          h("td", { class: "r" }, number(sink.lag)),
-          h("td", { class: "problem" }, sink.problem ?? ""),
-        ),
-      ),
-    );
+  };
+  const drawSinks = () => {
+    sinks.replaceChildren(...(view.daemon?.sinks ?? []).map(sinkRow));
+  };
+  const read = async () => {
+    if (!view.daemon?.ready) {
+      // The reason is in the bar. What is not restored cannot be shown.
+      return;
+    }
+    drawSinks();
+    // Each part is drawn when it is there, also if another one fails.
+    const parts = await Promise.allSettled([
+      get<Alarms>(`api/v1/alarms?sort=severity&limit=${ALARMS}`, view.signal).then(drawAlarms),
+      get<Loud[]>(`api/v1/loudest?limit=${LOUDEST}`, view.signal).then(drawLoudest),
+      get<Partition[]>("api/v1/partitions", view.signal).then(drawPartitions),
+    ]);
+    const failed = parts.find((part) => part.status === "rejected");
+    if (failed) {
+      throw failed.reason;
+    }
+    alert.show("");
   };
   view.every(REFRESH, read, alert.show);
   view.whenRefreshed(() => before || void read().catch((error: unknown) => view.fail(error, alert.show)));
@@ -186,6 +190,16 @@ function loudRow(loud: Loud, now: number): HTMLTableRowElement {
     h("td", { class: "name" }, h("a", { href: link("object", [loud.type, loud.name]) }, loud.name)),
     h("td", { class: "uve", title: loud.uve }, type, h("span", { class: "dim" }, ` ${stream}${loud.attribute === "value" ? "" : ` · ${loud.attribute}`}`)),
     h("td", { class: "r dim", title: utc(loud.end) }, age(loud.end, now)),
+  );
+}
+
+function sinkRow(sink: Status["sinks"][number]): HTMLTableRowElement {
+  return h(
+    "tr",
+    { class: sink.problem === null ? undefined : "anomalous" },
+    h("th", { scope: "row" }, sink.name),
+    h("td", { class: "r" }, number(sink.lag)),
+    h("td", { class: "problem" }, sink.problem ?? ""),
   );
 }
 

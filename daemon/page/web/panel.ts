@@ -12,6 +12,9 @@ export class Panel {
   readonly element: HTMLElement;
   private readonly chart: Chart;
   private readonly newest = h("p", { class: "newest" });
+  private readonly keys = h("span", { class: "keys" });
+  /** Whether the legend has the keys of scores; `undefined` before the first points. */
+  private isScored: boolean | undefined;
 
   /** `choose` gets each range that the user selects in the chart. */
   constructor(object: { type: string; name: string }, series: Series, choose: (range: Range) => void) {
@@ -25,13 +28,22 @@ export class Panel {
       h("h2", {}, type, h("span", { class: "dim" }, ` ${stream}${series.attribute === "value" ? "" : ` · ${series.attribute}`}`)),
       this.newest,
       this.chart.element,
-      h("p", { class: "legend" }, ...legend(series.points.some((point) => point[3] !== null), true), h("a", { href: run }, "Try another annotation on these values")),
+      h("p", { class: "legend" }, this.keys, h("a", { href: run }, "Try another annotation on these values")),
     );
   }
 
   show(series: Series, range: Range, marks: Mark[], now: number): void {
     this.chart.show(withGaps(series.points.map(sample)), range, marks);
     setText(this.newest, newestText(series.points.at(-1), now));
+    this.describeKeys(series.points.some((point) => point[3] !== null));
+  }
+
+  /** The first score of a series may come after its first points. */
+  private describeKeys(isScored: boolean): void {
+    if (isScored !== this.isScored) {
+      this.isScored = isScored;
+      this.keys.replaceChildren(...legend(isScored, true));
+    }
   }
 
   move(range: Range): void {

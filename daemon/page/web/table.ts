@@ -90,6 +90,8 @@ class TableView {
     }
     await this.read();
     await this.choices.readRules();
+    // Without types no rows are read, so that no answer ends the alert.
+    this.alert.show("");
   }
 
   /** Makes room for the whole names of proxy UVEs: a frame that is too narrow for them is scrolled. */

@@ -134,7 +134,7 @@ impl RedisSink {
                 self.marker = None;
             });
             let batch = batch.context("read results that Redis lacks")?;
-            if batch.next_offset() <= from {
+            if batch.is_empty() {
                 return Ok(());
             }
             self.write(&batch, from)?;

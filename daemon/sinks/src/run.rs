@@ -30,7 +30,8 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// catch a panic of the sink.
 ///
 /// **Progress.** After each batch and at the end of the log it calls `progress` with the name of the sink, the offset
-/// [`Sink::delivered`], and whether the sink has delivered every result of the log.
+/// [`Sink::delivered`], and whether the sink has delivered every result of the log. If it has, the offset is the end of
+/// the log, which on Kafka is behind the control records of transactions.
 ///
 /// **Stop.** After `stop` is set it delivers the results that are in the log, calls `idle` with `stopping`, and
 /// returns. An error after the stop ends it at once; the next start repeats the rest. To end a wait early, the caller
@@ -60,7 +61,8 @@ pub fn run_until(
     let Some(mut next) = retry(&name, stop, || sink.start(&**log))? else {
         return Ok(());
     };
-    let mut generation = 0;
+    // The offset after the last result: at the end of the log `next` may be behind it.
+    let (mut taken, mut generation) = (next, 0);
     loop {
         failpoint::point("sink.run");
         // Loaded before the read, so that the read returns all results that were committed before the stop.
@@ -72,14 +74,15 @@ pub fn run_until(
         let Some(batch) = retry(&name, stop, || read(&sink, &**log, next))? else {
             return Ok(());
         };
-        // Also of an empty batch: it may be behind damage.
+        // Also of an empty batch: it may be behind damage, or behind the control records of Kafka.
         next = batch.next_offset();
         if batch.is_empty() {
             if retry(&name, stop, || sink.idle(&**log, stopping))?.is_none() {
                 return Ok(());
             }
-            let delivered = sink.delivered(next);
-            progress(sink.name(), delivered, delivered == next);
+            let delivered = sink.delivered(taken);
+            let has_all = delivered == taken;
+            progress(sink.name(), if has_all { next } else { delivered }, has_all);
             if stopping {
                 return Ok(());
             }
@@ -89,6 +92,7 @@ pub fn run_until(
         if retry(&name, stop, || sink.deliver(&**log, &batch))?.is_none() {
             return Ok(());
         }
+        taken = next;
         progress(sink.name(), sink.delivered(next), false);
     }
 }

@@ -203,6 +203,9 @@ fn refusal(
         return login::redirect();
     }
     let text = match credential {
+        None if is_of_script(request.headers()) => {
+            "there is no session: it has ended, or was logged out; log in again at /login"
+        }
         None => {
             "a token is needed: `Authorization: Bearer TOKEN`, or as the password of basic authentication; a browser logs \
              in at /login"
@@ -254,11 +257,16 @@ fn token(headers: &HeaderMap) -> Option<String> {
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }
 
+/// Whether a script of a page sends a request.
+fn is_of_script(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-dest").is_some_and(|destination| destination == "empty")
+}
+
 /// The response without a credential that counts. A script of the page gets no challenge: the browser would ask for a
 /// password in place of the page.
 fn unauthorized(text: &str, headers: &HeaderMap) -> Response {
     let response = problem(StatusCode::UNAUTHORIZED, text);
-    if headers.get("sec-fetch-dest").is_some_and(|destination| destination == "empty") {
+    if is_of_script(headers) {
         return response;
     }
     let challenge = r#"Basic realm="derived-statsd", charset="UTF-8""#;

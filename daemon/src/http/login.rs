@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use daemon_base::outbound::percent_decoded;
@@ -20,6 +20,9 @@ use crate::http::origin::is_same_origin;
 use crate::http::sessions::id_of;
 use crate::http::{Shared, problem};
 use crate::tokens::hash_of;
+
+/// The parameter of the form to which a logout leads.
+pub(super) const LOGGED_OUT: &str = "logged_out";
 
 /// The largest body: a token has 64 characters.
 const MAX_BYTES: usize = 4096;
@@ -55,8 +58,8 @@ pub(super) fn name_of_session(shared: &Shared, headers: &HeaderMap) -> Option<St
     guard.tokens().name_of(&token).map(str::to_owned)
 }
 
-/// Shows the form, or who is logged in and the button that ends the session.
-pub(super) async fn form(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+/// Shows the form, after a logout with a text about it, or who is logged in and the button that ends the session.
+pub(super) async fn form(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     if shared.access.guard().is_none() {
         return no_tokens();
     }
@@ -69,6 +72,10 @@ pub(super) async fn form(State(shared): State<Arc<Shared>>, headers: HeaderMap) 
                  action=\"logout\"><button id=\"logout\">Log out</button></form>"
             );
             html(StatusCode::OK, &text)
+        }
+        None if query.as_deref() == Some(LOGGED_OUT) => {
+            let text = "You are logged out in this browser. To log in again, enter your token and choose Log in.";
+            html(StatusCode::OK, &login_form(text))
         }
         None => html(StatusCode::OK, &login_form("")),
     }
@@ -126,7 +133,7 @@ pub(super) async fn logout(
         return other_origin();
     }
     let cookie = guard.sessions.end(session.as_ref(), listener.is_tls);
-    done(cookie, is_form(&headers), "login")
+    done(cookie, is_form(&headers), "login?logged_out")
 }
 
 fn done(cookie: String, is_form: bool, location: &'static str) -> Response {

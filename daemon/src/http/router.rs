@@ -65,7 +65,12 @@ fn page_routes() -> Router<Current> {
     Router::new()
         .route("/", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
         .route("/assets/{file}", get(page::get).route_layer(middleware::from_fn(refuse_parameters)))
-        .route("/login", get(login::form).post(login::login).route_layer(middleware::from_fn(refuse_parameters)))
+        .route(
+            "/login",
+            get(login::form).post(login::login).route_layer(middleware::from_fn(|request: Request, next: Next| {
+                refuse_other_parameters(login::LOGGED_OUT, request, next)
+            })),
+        )
         .route("/logout", post(login::logout).route_layer(middleware::from_fn(refuse_parameters)))
 }
 
@@ -117,8 +122,13 @@ async fn refuse_query_not_utf8(request: Request, next: Next) -> Response {
 /// Refuses the parameters of a request to a route that has none: what they ask for would be left out in silence. The
 /// probes and the metrics take any, as those who ask for them may not choose.
 async fn refuse_parameters(request: Request, next: Next) -> Response {
+    refuse_other_parameters("", request, next).await
+}
+
+/// Refuses every parameter but one without a value.
+async fn refuse_other_parameters(known: &str, request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
-    match query.split('&').find(|parameter| !parameter.is_empty()) {
+    match query.split('&').find(|parameter| !parameter.is_empty() && *parameter != known) {
         None => next.run(request).await,
         Some(parameter) => {
             let name = parameter.split('=').next().unwrap_or(parameter);

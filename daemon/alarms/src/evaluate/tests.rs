@@ -816,3 +816,76 @@ fn damaged_and_newer_state_is_refused() {
     assert!(matches!(restored(b"\x01{"), Some(StateError::Damaged { .. })));
     assert!(matches!(restored(b"\x09[]"), Some(StateError::Newer { found: 9, .. })));
 }
+
+/// Chunks and rows as the last version wrote them whose `alarm_rules` had a text as the condition, after four minutes of
+/// [`upgraded`].
+const OLD_CHUNKS: &str = include_str!("../../testdata/text-conditions/chunks");
+const OLD_ROWS: &str = include_str!("../../testdata/text-conditions/rows.ndjson");
+
+/// A table with the input behind the old chunks and rows: two objects fire, one is pending, one is silent.
+fn upgraded() -> Rig {
+    let mut rig = Rig::new(&[&value_rule(2, 1), "alarm \"silent\" when no data in AggProxySum"]);
+    for minute in 0..4 {
+        let of = |is_loud| if is_loud { 20 } else { 1 };
+        let values = [("T:a", of(minute > 0)), ("T:b", 20), ("T:c", of(minute == 3)), ("T:d", 1)];
+        rig.minute(minute, &values[..if minute == 0 { 4 } else { 3 }]);
+        rig.close(minute);
+        rig.commit();
+    }
+    rig.rows = OLD_ROWS.lines().map(|row| AlarmRow::read(row.as_bytes()).unwrap()).collect();
+    rig
+}
+
+/// Six minutes, in which each alarm ends and that of one object fires again; returns the changes after the old rows.
+fn go_on(rig: &mut Rig) -> Vec<String> {
+    let later = rig.rows.split_off(OLD_ROWS.lines().count());
+    let known = rig.changes();
+    assert_eq!(known.len(), 6, "{known:?}");
+    rig.rows.extend(later);
+    for minute in 4..10 {
+        let a = if minute == 4 || minute > 6 { 20 } else { 1 };
+        let values = [("T:a", a), ("T:b", if minute < 6 { 20 } else { 1 }), ("T:c", 1), ("T:d", 1)];
+        rig.minute(minute, &values[..if minute > 4 { 4 } else { 3 }]);
+        rig.close(minute);
+        rig.commit();
+        rig.restart();
+    }
+    let mut changes: Vec<_> = rig.changes().into_iter().filter(|change| !known.contains(change)).collect();
+    changes.sort();
+    changes
+}
+
+/// The ends of the alarms that fire in the old rows, and the next alarm.
+const AFTER_THE_UPDATE: [&str; 5] =
+    ["6 T:a high Resolved", "6 T:d silent Resolved", "7 T:b high Resolved", "8 T:a high Pending", "9 T:a high Firing"];
+
+#[test]
+fn alarms_that_fire_during_an_update_from_text_conditions_end_once_and_do_not_fire_again() {
+    let mut rig = upgraded();
+    let old = OLD_CHUNKS.lines().map(|line| line.split_once(' ').unwrap());
+    let old = old.map(|(number, json)| (number.parse().unwrap(), [&[1], json.as_bytes()].concat()));
+    rig.chunks.retain(|number, _| !is_alarm_chunk(*number));
+    rig.chunks.extend(old);
+    rig.restart();
+    assert_eq!(rig.table.sink().0.counts().firing, 3);
+    let written = rig.rows.len();
+    assert_eq!(go_on(&mut rig), [&["5 T:c high Cancelled"], &AFTER_THE_UPDATE[..]].concat());
+    let rows = || rig.rows[written..].iter().filter(|row| row.key == "T:a");
+    let condition = |alarm: &Alarm| rules_of(alarm)["or_list"][0]["and_list"][0]["condition"].clone();
+    let ended: Vec<_> = rows().flat_map(|row| &row.data.resolved).map(condition).collect();
+    assert_eq!(ended, ["AggProxySum.value > 10"], "it has its former form until it ends");
+    let fired = rows().flat_map(|row| &row.data.alarms).find(|alarm| alarm.timestamp == START + 9 * MINUTE);
+    assert_eq!(fired.map(condition).map(|condition| condition["operation"].clone()), Some(">".into()));
+}
+
+/// The same if the state is lost besides.
+#[test]
+fn alarms_go_on_from_rows_with_text_conditions_if_the_state_is_lost() {
+    let mut rig = upgraded();
+    let alarms = Alarms::recovered(&rig.rules, &plan(), rig.rows.clone(), START + 4 * MINUTE);
+    rig.table.sink_mut().0 = alarms;
+    rig.chunks.retain(|number, _| !is_alarm_chunk(*number));
+    rig.commit();
+    rig.restart();
+    assert_eq!(go_on(&mut rig), [&["4 T:c high Cancelled"], &AFTER_THE_UPDATE[..]].concat());
+}

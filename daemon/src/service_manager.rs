@@ -90,6 +90,6 @@ fn watchdog() -> Option<Duration> {
 fn send(states: &[NotifyState<'_>]) {
     // The service manager notices by itself that nothing comes; a daemon under its control goes on.
     if let Err(error) = sd_notify::notify(false, states) {
-        warn!(%error, "The service manager cannot be told about the daemon's state.");
+        warn!(%error, "The service manager cannot be notified of the daemon's state.");
     }
 }

@@ -28,7 +28,7 @@ impl SourceId {
     }
 
     /// The source with this name, by the 64-bit hash of [`text_sample`](crate::text_sample), which never changes. Two
-    /// names have the same number with a probability of 2^-64; who knows the function can make such names.
+    /// names have the same number with a probability of 2^-64, but such names can be constructed on purpose.
     pub fn of(name: &str) -> Self {
         if name.is_empty() { Self::UNNAMED } else { Self(hash(name)) }
     }

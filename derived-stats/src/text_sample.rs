@@ -22,8 +22,8 @@ pub struct TextSampleError {
 /// texts.
 ///
 /// The hash is FNV-1a (G. Fowler, L. Noll, P. Vo, RFC 9923) with the finaliser of SplitMix64. It never changes, because
-/// saved states depend on it. Two texts have the same hash with a probability of 2^-64; who knows the function can make
-/// such texts.
+/// saved states depend on it. Two texts have the same hash with a probability of 2^-64, but such texts can be
+/// constructed on purpose.
 ///
 /// ```
 /// use derived_stats::{Pipeline, text_sample};

@@ -85,7 +85,7 @@ fn write_object<'f, V>(
     out.extend_from_slice(if open.is_some() { b"}}" } else { b"}" });
 }
 
-/// The texts between the numbers of a result, which are the same in every whole one: made once for a pipeline.
+/// The constant texts between the numbers of a complete result, computed once for a pipeline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonTemplate {
     numbers: Vec<Slot>,
@@ -165,7 +165,7 @@ fn write_value(field: &JsonField<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a number: an integer as it is, a double so that it reads back to the same bits.
+/// Appends a number: an integer in decimal digits, a double so that it parses to the same bits.
 #[inline]
 pub fn write_number(number: Number, out: &mut Vec<u8>) {
     let bits = number.bits();

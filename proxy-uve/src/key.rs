@@ -36,7 +36,7 @@ pub struct ObjectKey<'k> {
     pub name: &'k str,
 }
 
-/// Why a key does not name an object.
+/// The reason why a key does not identify an object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

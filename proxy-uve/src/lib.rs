@@ -51,9 +51,9 @@
 //!
 //! # Saved state
 //!
-//! A [`Snapshot`] names each state by what accumulates, so a state survives a change of the proxy types if it still
-//! means the same; [`Table::restore`] [reports](RestoreReport) which states were kept, dropped and started anew. Every
-//! part has a version and a checksum.
+//! A [`Snapshot`] identifies each state by its aggregation, so compatible states survive a change of the proxy types;
+//! [`Table::restore`] [reports](RestoreReport) the states that were kept, dropped and started without saved state.
+//! Every part has a version and a checksum.
 //!
 //! # Input safety
 //!

@@ -84,8 +84,8 @@ impl Schema {
     }
 
     /// The types of [`builtin`](Self::builtin), and those that no default list uses: `AggProxyPercentiles`, the 50th, 90th
-    /// and 99th percentile of the samples of a minute, `AggProxySeasonal`, the sum of each minute with a detector that
-    /// knows the hours of the day and of the week, and `AggProxySumLast`, the sum of the last value of each source. Costs
+    /// and 99th percentile of the samples of a minute, `AggProxySeasonal`, the sum of each minute with a detector of
+    /// daily and weekly seasons, and `AggProxySumLast`, the sum of the last value of each source. Costs
     /// what `builtin` does.
     ///
     /// ```

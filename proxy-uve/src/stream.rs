@@ -22,7 +22,7 @@ pub struct StreamName {
     attribute: Box<str>,
 }
 
-/// Why a text is not the name of a stream.
+/// The reason why a text is not the name of a stream.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamNameError {
@@ -143,7 +143,7 @@ pub struct Topics {
     prefix: Box<str>,
 }
 
-/// Why a topic is not that of a stream.
+/// The reason why a topic is not that of a stream.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicError {

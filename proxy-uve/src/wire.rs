@@ -38,7 +38,7 @@ pub use self::partial::{
 };
 pub use self::stored::encode_stored;
 
-/// The longest payload that [`decode`] takes, in bytes. Real ones have a hundred.
+/// The longest payload that [`decode`] takes, in bytes. Typical payloads have a hundred.
 pub const MAX_PAYLOAD_LENGTH: usize = 64 * 1024;
 
 /// The longest name of a source, in bytes.

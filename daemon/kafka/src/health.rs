@@ -160,7 +160,7 @@ impl Health {
         let is_new = |(topic, it): &(&String, &Unread)| it.was_there && !state.unread.contains_key(*topic);
         // What lacks partitions is logged with each change of their number.
         for topic in unread.iter().filter(is_new).filter(|(_, it)| it.lack == Lack::Topic) {
-            warn!(topic = topic.0, "An input topic does not exist any more; its stream stands still.");
+            warn!(topic = topic.0, "An input topic does not exist any more; its stream stops.");
         }
         state.unread = unread;
         state.has_input = has_input;

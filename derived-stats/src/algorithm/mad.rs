@@ -16,8 +16,8 @@
 //! later. Until 64 values are in the window, it holds every value. A silence does not empty the window: without other
 //! values, those before it are the best estimate, and a few values of one hour would be the worst of a series with a
 //! season. So after a silence, values are up to that much older than the span, until they are replaced within a span.
-//! After a silence of 7 spans, the window is empty and starts anew with the second value. The first is scored only: its
-//! time may be wrong.
+//! After a silence of 7 spans, the window is empty and starts again with the second value. The first is scored only:
+//! its time may be wrong.
 //!
 //! | | |
 //! |---|---|

@@ -60,7 +60,7 @@ impl Fate {
     }
 }
 
-/// Counts of records by outcome. Part of the snapshot, so that the law holds over restarts.
+/// The counts of records by outcome. As part of the snapshot they add up to the records over restarts, too.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[non_exhaustive]

@@ -12,7 +12,7 @@ use crate::table::stream_state::StreamState;
 use crate::table::{DecodedRecord, Fate, PartialFault, Record, ResultSink, Table};
 use crate::wire::{self, PartialError, WireError, WireSample};
 
-/// Why a record is not a sample.
+/// The reason why a record is not a sample.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordFault {

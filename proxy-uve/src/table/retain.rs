@@ -6,9 +6,9 @@ use crate::table::objects::Keys as _;
 use crate::table::{ResultSink, Table};
 
 impl<S: ResultSink> Table<S> {
-    /// Keeps the objects whose keys `keep` accepts, and forgets the others with all their states and without a result:
-    /// another table, restored from the same snapshot, goes on with them. Event time, windows and unknown time stay. The
-    /// next snapshot has all chunks. Proportional to the number of slots.
+    /// Keeps the objects whose keys `keep` accepts, and removes the others with all their states, without a result:
+    /// another table, restored from the same snapshot, continues with them. Event time, windows and unknown time stay.
+    /// The next snapshot has all chunks. Proportional to the number of slots.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -98,7 +98,7 @@ impl<'p> AttributeResult<'p> {
 /// assert_eq!(sink.0, 36.0);
 /// ```
 ///
-/// [`ResultBuffer`](crate::ResultBuffer) makes rows of JSON of them, which is what a UVE shows. A program with a format
+/// [`ResultBuffer`](crate::ResultBuffer) encodes them as JSON rows, in the form of a UVE. A program with a format
 /// of its own implements this instead and encodes results straight into its output. A sink is called in the middle of a
 /// close, so it cannot return an error: it keeps its own until its owner reads them.
 pub trait ResultSink {

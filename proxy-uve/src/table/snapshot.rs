@@ -19,7 +19,7 @@
 //! change of configuration keeps every state whose meaning it does not change.
 //!
 //! The owner stores which chunks belong to one snapshot. A restore returns a whole table or an error, and a
-//! [report](RestoreReport) of what was kept, dropped and started anew.
+//! [report](RestoreReport) of the states that were kept, dropped and started without saved state.
 
 mod columns;
 mod decode;

@@ -1,4 +1,4 @@
-//! Unknown time: when nobody could observe the sources of a stream.
+//! Unknown time: event time without observation of the sources of a stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ const MAX_INTERVALS: usize = 64;
 
 impl<S: ResultSink> Table<S> {
     /// Marks the event time from `from_micros` to `until_micros` (both included, microseconds since the epoch) as
-    /// *unknown*: nobody could observe the sources, for example because they did not answer or the process was down.
+    /// *unknown*: the sources were not observed, for example because they did not answer or the process was down.
     /// A window that overlaps unknown time
     ///
     /// * reports the samples that it has as `"partial": true`,
@@ -60,7 +60,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// The time (microseconds since the epoch) before which unknown time has no effect any more: no window that is open
-    /// begins earlier, and no source of a counter that was last heard earlier is kept.
+    /// begins earlier, and no source of a counter whose last sample is older is kept.
     pub fn unknown_time_from(&self) -> u64 {
         let Self { stream, .. } = self;
         let kept = stream.settings.kept_silence(&stream.plan);
@@ -95,7 +95,7 @@ impl<S: ResultSink> Table<S> {
     }
 
     /// Marks all time from `from_micros` (microseconds since the epoch) to the next sample that is newer than all
-    /// before as [unknown](Self::mark_unknown): nobody could send samples. A sample of an earlier time ends it
+    /// before as [unknown](Self::mark_unknown): no samples could be sent. A sample of an earlier time ends it
     /// without effect. Before the first sample it does nothing.
     pub fn mark_lost_from(&mut self, from_micros: u64) {
         if let Some(newest) = self.newest_timestamp() {

@@ -45,7 +45,7 @@ const MAX_PERIOD_SECONDS: u64 = u32::MAX as u64;
 
 const MICROS: u64 = 1_000_000;
 
-/// What was aggregated of one object in one period.
+/// The aggregate of one object in one period.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PartialState<'p> {
     /// The object, `table:name`.

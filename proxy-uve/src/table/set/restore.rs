@@ -27,7 +27,7 @@ impl<'c, C: IntoIterator<Item = (u32, &'c [u8])>> SavedMetric<'c, C> {
     }
 }
 
-/// Why a set cannot be restored: the snapshot of one metric, which is the source of the error.
+/// The reason why a set cannot be restored: the snapshot of one metric, which is the source of the error.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("metric {metric}, `{stream}`, cannot be restored")]
 #[non_exhaustive]

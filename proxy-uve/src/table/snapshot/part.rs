@@ -19,7 +19,7 @@ pub struct TablePart {
     chunks: Vec<Vec<u8>>,
 }
 
-/// Why parts of tables cannot be joined.
+/// The reason why parts of tables cannot be joined.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {

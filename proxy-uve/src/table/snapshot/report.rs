@@ -1,4 +1,4 @@
-//! The report of a restore: which states were kept, dropped or started anew.
+//! The report of a restore: the states that were kept, dropped or started without saved state.
 
 use std::fmt;
 
@@ -54,12 +54,12 @@ pub enum RestoreOutcome {
     Dropped,
     /// Saved, and continued.
     Kept,
-    /// Configured and saved, but the algorithm cannot read it: started anew.
+    /// Configured and saved, but the algorithm cannot read it: started without saved state.
     NotRestorable {
         /// The algorithm's message.
         reason: String,
     },
-    /// Configured, but not saved: started anew.
+    /// Configured, but not saved: started without saved state.
     Started,
 }
 
@@ -70,9 +70,9 @@ pub enum RestoreOutcome {
 pub struct RestoredState {
     /// The kind of the state.
     pub kind: StateKind,
-    /// What accumulates, such as `60s DSSum u64`.
+    /// The aggregation that identifies the state, such as `60s DSSum u64`.
     pub identity: String,
-    /// Whether it was kept, dropped or started anew.
+    /// Whether it was kept, dropped or started without saved state.
     pub outcome: RestoreOutcome,
     /// How many objects had such a state in the snapshot.
     pub objects: usize,
@@ -113,7 +113,7 @@ impl RestoreReport {
         self.states.iter().filter(|state| state.outcome == RestoreOutcome::Dropped)
     }
 
-    /// The states that start anew, because nothing was saved or because it cannot be read.
+    /// The states that start without saved state, because nothing was saved or because it cannot be read.
     pub fn started(&self) -> impl Iterator<Item = &RestoredState> {
         let is_new = |outcome: &RestoreOutcome| match outcome {
             RestoreOutcome::NotRestorable { .. } | RestoreOutcome::Started => true,

@@ -20,7 +20,7 @@ impl Table {
     ///
     /// The plan need not be that of the saved table. A state is kept if the plan has a column that accumulates the
     /// same. Names of structs and fields, the order of the types, the timeout, and for windows the detector behind them
-    /// may differ. If a column starts anew, its windows that began before the restore are partial.
+    /// may differ. If a column has no saved state, its windows that began before the restore are partial.
     ///
     /// # Errors
     ///

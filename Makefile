@@ -46,7 +46,7 @@ compare: ## The same job on this project and its peers, with a table of ratios; 
 # Seeds of the fault runs in the full test.
 SEEDS ?= 200
 
-test-full: test ## `test`, `lint` with all its tools, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, a Collector and a Telegraf, the detectors, then half an hour of fuzzing
+test-full: test ## `test`, `lint` with all its tools, the fault runs with many more seeds (SEEDS=1000), on Kafka with a million samples, a Collector and a Telegraf, the detectors, the packages, the constants of sizes and the first paint, then half an hour of fuzzing
 	DERIVED_STATSD_FAULT_SEEDS=$(SEEDS) $(CARGO) test -p daemon --all-features --test faults --test torn \
 		--test reconfigure_faults --test disk_faults --test source_faults
 	DERIVED_STATSD_FAULT_SEEDS=20000 $(CARGO) test -p daemon-kafka --all-features --lib simulator
@@ -70,6 +70,9 @@ test-full: test ## `test`, `lint` with all its tools, the fault runs with many m
 	packaging/test-journey target/packaging/derived-statsd_*.deb
 	packaging/test-archive
 	packaging/test-image
+	$(CARGO) build --release -p daemon -p benches
+	benches/daemon --only ingest,results --rounds 1
+	benches/page_load
 	$(MAKE) fuzz
 
 detect-bench: ## The quality of every detector on recorded and generated series, beside other systems; see docs/src/design/detection.md

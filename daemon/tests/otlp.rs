@@ -237,7 +237,7 @@ fn of_two_processes_the_one_that_counts_still_does_after_a_reload() {
     assert_eq!(send(7200, 0), "{}");
     let answer = send(3600, 1);
     assert!(is_rejected(&answer), "{answer}");
-    for (changes, types) in [(1, "\"AggProxySum\", \"AggProxySumLast\""), (2, "\"AggProxySum\"")] {
+    for (changes, types) in [(1, "\"AggProxySum\", \"Most = 1-raw:DSMax\""), (2, "\"AggProxySum\"")] {
         configured.write(&counters(types));
         hang_up(&daemon, changes);
         let answer = send(3600, changes as i64 * 10);

@@ -259,7 +259,7 @@ fn a_long_name_of_a_metric_is_refused_and_not_copied_for_each_point() {
         let error = series.unwrap_err();
         assert!(matches!(error.fault, SeriesFault::LongLabelValue { length: 0x10_0000, .. }), "{:?}", error.fault);
         refused += 1;
-        copied += error.metric.len();
+        copied += error.series.len();
     };
     read(Encoding::Json, body.as_bytes(), &Limits::default(), count).unwrap();
     assert_eq!(refused, 1000);

@@ -59,7 +59,7 @@ fn both_versions_give_the_same_series() {
         "__name__=up,job=a 1@1700000000000/0 0.5@1700000000001/0",
         "__name__=up,job=b -1@-5/0",
         "__name__=h 3,1.5@1700000000000",
-        "a series without a name: the label `__name__` is missing or empty; name the metric",
+        "series `{job=\"b\"}`: the label `__name__` is missing or empty; name the metric",
     ];
     for found in both(&series) {
         assert_eq!(found, expected);

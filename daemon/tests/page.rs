@@ -315,6 +315,12 @@ fn shows_the_loudest_and_follows(browser: &Browser, daemon: &Daemon, first: u64)
     let tiles = "document.querySelector('.tiles').innerText";
     browser.wait(&format!("/Objects\\s+{NETWORKS}\\b/.test({tiles}) && /Late\\s+0\\b/.test({tiles})"));
     browser.wait("document.querySelector('[aria-labelledby=sinks]').innerText.includes('view')");
+    browser.wait(&format!("/Records\\s+\\d+\\s*\\/s/.test({tiles}) && /Watermark behind\\s+\\d/.test({tiles})"));
+    browser.wait(&format!(
+        "document.querySelector('[aria-labelledby=partitions]').innerText.includes('{STREAM}\\t1\\t{NETWORKS}\\t0')"
+    ));
+    // Ages are by the daemon's clock, as it is now.
+    browser.wait("!document.querySelector('main').innerText.includes('in 1 s')");
     looked_at(browser, "overview");
     // A further object, and a late sample, without a reload.
     post(daemon, &line("new", "egress_flow_count", first + (MINUTES - 1) * MINUTE + 30_000_000, 5));

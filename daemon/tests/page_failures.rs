@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use serde_json::json;
 use support::broker::free_ports;
 use support::browser::Browser;
+use support::disk::SmallDisk;
 use support::series::post;
 use support::{Daemon, line};
 use tempfile::TempDir;
@@ -47,6 +48,37 @@ fn daemon(data: &TempDir, more: &[&str]) -> Daemon {
     (0..=WINDOWS).for_each(|number| minute(&daemon, number));
     daemon.wait_until_applied();
     daemon
+}
+
+#[test]
+fn the_overview_shows_what_is_known_while_the_daemon_is_not_ready() {
+    let disk = SmallDisk::mount("24m");
+    let rule = "alarms=[{rule='alarm \"loud\" when AggProxySum.value > 200'}]";
+    let list =
+        "aggregation.uve_proxy_list=UveVirtualNetworkAgent-egress_flow_count:AggProxySum:AggProxySumAnomalyEWM01";
+    let daemon = Daemon::start(&disk.path().join("log"), &[&SETTINGS[..], &[list, rule]].concat());
+    let at = |number: u64, value| line("a", "egress_flow_count", START + number * MINUTE, value);
+    let lines: String = (0..30).map(|number| at(number, if number < 28 { 5 + number % 3 } else { 500 })).collect();
+    assert_eq!(daemon.post(lines.as_bytes(), None).unwrap().0, 200);
+    daemon.wait_until_applied();
+    disk.fill();
+    daemon.wait_for("/readyz", |(status, _)| {
+        let _ = daemon.post(at(29, 1).as_bytes(), None);
+        (*status == 503).then_some(())
+    });
+    let browser = Browser::start(1400, 1000);
+    browser.open(&daemon.url("/"));
+    browser.wait("document.querySelector('#health').textContent.startsWith('Not ready: ')");
+    let part = |name: &str| format!("document.querySelector('[aria-labelledby={name}]').innerText");
+    browser.wait("document.querySelectorAll('[aria-label=\"Loudest objects\"] tbody tr.anomalous').length === 1");
+    browser.wait(&format!("{}.includes('loud')", part("alarms")));
+    browser.wait(&format!("{}.includes('egress_flow_count')", part("partitions")));
+    browser.wait(&format!("{}.includes('view')", part("sinks")));
+    browser.wait("/Objects\\s+1\\b/.test(document.querySelector('.tiles').innerText)");
+    disk.free();
+    browser.wait("document.querySelector('#health').textContent === 'Ready'");
+    drop(browser);
+    daemon.stop();
 }
 
 /// A page whose requests are in `sent`. One for which `answer` returns something gets that instead of the daemon's

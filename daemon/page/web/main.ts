@@ -25,6 +25,8 @@ const session = document.getElementById("session") as HTMLElement;
 const links = VIEWS.map(([name, label]) => h("a", { href: link(name) }, label));
 let shown: View | undefined;
 let status: Status | undefined;
+/** When it was read, by the clock of the browser that never steps, in milliseconds. */
+let readAt = 0;
 
 function show(isFirst: boolean): void {
   shown?.end();
@@ -35,7 +37,7 @@ function show(isFirst: boolean): void {
     const isHere = name === route.view || (name === "objects" && route.view === "object");
     links[index]?.[isHere ? "setAttribute" : "removeAttribute"]("aria-current", "page");
   });
-  const view = new View(main, route, () => status);
+  const view = new View(main, route, () => status, () => readAt);
   shown = view;
   document.title = `${known?.[1] ?? route.parts[1] ?? "Unknown"} · derived-statsd`;
   if (known) {
@@ -80,6 +82,7 @@ function showEnd(): void {
 async function readHealth(): Promise<void> {
   try {
     status = await get<Status>("api/v1/status");
+    readAt = performance.now();
     const state = status.needs_restart ? "bad" : status.ready ? "good" : "warn";
     health.className = `health ${state}`;
     const reason = status.needs_restart ?? status.reason;

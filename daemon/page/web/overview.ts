@@ -1,7 +1,7 @@
 // The overview: what is loud, and how the daemon is.
 
 import { SEVERITIES, explained } from "./alarms";
-import { type Alarms, type Loud, type Partition, type Status, get } from "./api";
+import { type Alarms, type Loud, type Partition, Refused, type Status, get } from "./api";
 import { append, h, replaceChildren, setText, sparkline } from "./dom";
 import { ABSENT, age, clock, duration, estimate, number, score, utc, uveName } from "./format";
 import { link } from "./route";
@@ -116,9 +116,10 @@ export function overview(view: View): void {
   const drawSinks = () => {
     sinks.replaceChildren(...(view.daemon?.sinks ?? []).map(sinkRow));
   };
+  // Before all is restored: the reason is in the bar.
+  const isExpected = (error: unknown) => !view.daemon?.ready && error instanceof Refused && error.status === 503;
   const read = async () => {
-    if (!view.daemon?.ready) {
-      // The reason is in the bar. What is not restored cannot be shown.
+    if (!view.daemon) {
       return;
     }
     drawSinks();
@@ -128,9 +129,9 @@ export function overview(view: View): void {
       get<Loud[]>(`api/v1/loudest?limit=${LOUDEST}`, view.signal).then(drawLoudest),
       get<Partition[]>("api/v1/partitions", view.signal).then(drawPartitions),
     ]);
-    const failed = parts.find((part) => part.status === "rejected");
+    const failed = parts.find((part) => part.status === "rejected" && !isExpected(part.reason));
     if (failed) {
-      throw failed.reason;
+      throw (failed as PromiseRejectedResult).reason;
     }
     alert.show("");
   };

@@ -14,6 +14,7 @@ export class View {
     readonly main: HTMLElement,
     readonly route: Route,
     private readonly status: () => Status | undefined,
+    private readonly readAt: () => number,
   ) {}
 
   get signal(): AbortSignal {
@@ -27,7 +28,8 @@ export class View {
 
   /** The daemon's time in microseconds: ages are shown by its clock. */
   get now(): number {
-    return this.status()?.now ?? Date.now() * 1000;
+    const status = this.status();
+    return status ? status.now + (performance.now() - this.readAt()) * 1000 : Date.now() * 1000;
   }
 
   /** Calls `work` now and every so many milliseconds while the view is shown; errors go to `failed`. */

@@ -26,6 +26,11 @@ impl Intake {
         Self { rejections: Some(Arc::new(rejections)), ..self }
     }
 
+    /// Whether a timestamp in microseconds is one of a sample that arrives at `arrival`.
+    pub(crate) fn is_in_time(&self, timestamp: u64, arrival: u64) -> bool {
+        timestamp::check(timestamp, TimeUnit::Micros, arrival, self.allowed_skew).is_ok()
+    }
+
     /// Adds the record of a sample with a timestamp in `unit`, or passes it to the observer.
     pub(super) fn add_in(
         &self,

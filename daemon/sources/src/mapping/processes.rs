@@ -159,6 +159,11 @@ impl<'m> Process<'m> {
         Self { known: is_counter.then(|| (processes, digest())), is_alone: series.meaning != Meaning::Counter }
     }
 
+    /// Whether the series is one of counters.
+    pub(super) fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
+
     /// Whether a reading is taken.
     pub(super) fn take(&self, point: &Point) -> Taken {
         let has_start = (1..point.timestamp_ms).contains(&point.start_ms);

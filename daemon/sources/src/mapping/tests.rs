@@ -461,6 +461,14 @@ fn a_process_that_began_before_the_last_reading_of_the_former_counts_once_that_i
 }
 
 #[test]
+fn a_reading_from_the_future_that_is_rejected_shows_nothing_of_its_process() {
+    let points = [(-7200, -30, 1000.0), (-7200, 86_400, 1001.0), (-25, -20, 5.0), (-25, -10, 7.0)];
+    // The zero is repeated for a while, in case that the request before was lost; the table ignores it then.
+    let expected = [(-30_000, 1000.0), (-25_000, 0.0), (-20_000, 5.0), (-25_000, 0.0), (-10_000, 7.0)];
+    assert_eq!(readings(Meaning::Counter, &points), expected);
+}
+
+#[test]
 fn a_change_of_the_configuration_forgets_no_process() {
     let points = [(-7200, -30, 1000.0), (-3600, -20, 500.0), (-7200, -10, 1001.0), (-3600, -5, 501.0)];
     assert_eq!(readings(Meaning::Counter, &points), [(-30_000, 1000.0), (-10_000, 1001.0)]);

@@ -201,7 +201,7 @@ impl<'w> Writer<'w> {
                 self.tally.replicas += 1;
                 continue;
             }
-            let Taken::Yes { zero_ms } = process.take(&point) else {
+            let Taken::Yes { zero_ms } = self.taken(&process, &point) else {
                 rejected += 1;
                 self.tally.reject(format!("{}: {TWO_PROCESSES}", subject(series, &self.key, rule)));
                 continue;
@@ -217,6 +217,16 @@ impl<'w> Writer<'w> {
         }
         replica.finish();
         rejected
+    }
+
+    /// Whether a point is of the process that has its series. One that the intake rejects for its time shows nothing of its
+    /// process.
+    fn taken(&self, process: &Process<'_>, point: &Point) -> Taken {
+        let is_in_time = || {
+            let timestamp = timestamp::of_series(point.timestamp_ms);
+            timestamp.is_ok_and(|timestamp| self.intake.is_in_time(timestamp, self.batch.appended_at()))
+        };
+        if process.is_known() && is_in_time() { process.take(point) } else { Taken::Yes { zero_ms: None } }
     }
 
     /// Adds a point to a stream, and before it the reading 0 of its counter at `zero_ms`, if that is known.

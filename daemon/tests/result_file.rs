@@ -113,10 +113,18 @@ fn a_path_that_no_retry_mends_is_named_with_its_remedy_and_may_be_mended_while_t
     let daemon = Daemon::start(&log, &["aggregation.period=10", "aggregation.allowed_lateness=0s", &sink]);
     let said = daemon.wait_until_said("The sink failed; retries fail until the remedy is applied.");
     assert!(said.contains("name a path whose parents are directories") && said.contains("sinks.file.path"), "{said}");
+    let problem = |body: &str| {
+        let status: serde_json::Value = serde_json::from_str(body).unwrap();
+        let sinks = status["sinks"].as_array().unwrap();
+        sinks.iter().find(|sink| sink["name"] == "file").unwrap()["problem"].as_str().map(str::to_owned)
+    };
+    let shown = daemon.wait_for("/api/v1/status", |(_, body)| problem(body));
+    assert!(shown.contains("name a path whose parents are directories"), "{shown}");
     daemon.post(samples(0..4).as_bytes(), None).unwrap();
     std::fs::remove_file(&directory).unwrap();
     std::fs::create_dir(&directory).unwrap();
     wait_until("the results", || (lines(&file).len() >= 3).then_some(()));
+    daemon.wait_for("/api/v1/status", |(_, body)| problem(body).is_none().then_some(()));
     let said = daemon.stop();
     assert!(!said.contains("it tries again"), "{said}");
 }

@@ -5,6 +5,7 @@
 mod binary;
 mod support;
 
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 
 use support::{Daemon, line};
@@ -40,6 +41,25 @@ fn tap_refuses_a_key_that_no_object_can_have() {
     let (status, body) = daemon.get("/api/v1/tap?key=vn1");
     assert!(status == 400 && body.contains("no `:` between table and name"), "{status} {body}");
     daemon.stop();
+}
+
+/// A server that is not a daemon.
+#[test]
+fn tap_ends_at_a_line_that_is_too_long() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let _ = client.read(&mut [0; 4096]).unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        // 256 MiB, unless the client leaves.
+        (0..4096).take_while(|_| client.write_all(&[b'y'; 65_536]).is_ok()).count()
+    });
+    let run = binary::run(&["tap", "--url", &url, "ObjectVNTable:a"], "");
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    let expected = format!("{url}/api/v1/tap?key=ObjectVNTable%3Aa sent a line of more than 1048576 bytes, `yyy");
+    assert!(run.stderr.contains(&expected) && run.stderr.contains("check --url"), "{run:?}");
+    assert!(server.join().unwrap() < 4096, "everything was read");
 }
 
 #[test]

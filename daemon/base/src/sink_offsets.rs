@@ -1,4 +1,4 @@
-//! The sink offsets of this process, for metrics, health and back-pressure.
+//! The sink offsets and failures of this process, for metrics, health and back-pressure.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -23,7 +23,11 @@ impl Default for SinkOffset {
 
 /// The offsets of all sinks of this process, by name.
 #[derive(Debug, Default)]
-pub struct SinkOffsets(Mutex<BTreeMap<String, SinkOffset>>);
+pub struct SinkOffsets {
+    sinks: Mutex<BTreeMap<String, SinkOffset>>,
+    /// Why the last call of a sink failed, of those that are repeated at present.
+    problems: Mutex<BTreeMap<String, String>>,
+}
 
 impl SinkOffsets {
     /// Registers a sink that has not started yet.
@@ -39,8 +43,23 @@ impl SinkOffsets {
         sink.was_at_end |= at_end;
     }
 
+    /// Sets why a sink repeats a call at present; `None` if it does not.
+    pub fn set_problem(&self, name: &str, reason: Option<String>) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason {
+            Some(reason) => drop(problems.insert(name.to_owned(), reason)),
+            None => drop(problems.remove(name)),
+        }
+    }
+
+    /// Returns why a sink repeats a call at present, if it does.
+    pub fn problem(&self, name: &str) -> Option<String> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// Removes a sink that has ended; returns the next offset that it would deliver, `None` if it never started.
     pub fn remove(&self, name: &str) -> Option<u64> {
+        self.set_problem(name, None);
         self.lock().remove(name)?.next
     }
 
@@ -58,6 +77,6 @@ impl SinkOffsets {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SinkOffset>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

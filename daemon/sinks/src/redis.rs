@@ -10,8 +10,10 @@
 //! of the log, it removes what it ever wrote and writes all retained results again. The order is that of the log, so
 //! every value ends as the newest one.
 
+mod bounded;
 mod client;
 mod config;
+mod connection;
 mod delivery;
 mod marker;
 mod missing;

@@ -41,11 +41,12 @@ const RETRY_WAIT: Duration = Duration::from_secs(1);
 ///
 /// When no later attempt can read the log ([`LogError::is_permanent`]).
 pub fn run(sink: impl Sink, log: &Arc<dyn Log>, stop: &Stop, progress: impl Fn(&str, u64, bool)) -> anyhow::Result<()> {
-    run_until(sink, log, stop, || false, progress)
+    run_until(sink, log, stop, || false, progress, |_, _| ())
 }
 
 /// Runs a sink as [`run()`] does, but after `stop` it may leave a backlog: once `is_cut` returns true, a sink with a
-/// position ends after its current batch, and the next one continues at that position.
+/// position ends after its current batch, and the next one continues at that position. After each failure it calls
+/// `problem` with the name of the sink and the reason, and with `None` once the failed call succeeds.
 ///
 /// # Errors
 ///
@@ -56,9 +57,11 @@ pub fn run_until(
     stop: &Stop,
     is_cut: impl Fn() -> bool,
     progress: impl Fn(&str, u64, bool),
+    problem: impl Fn(&str, Option<String>),
 ) -> anyhow::Result<()> {
     let name = sink.name().to_owned();
-    let Some(mut next) = retry(&name, stop, || sink.start(&**log))? else {
+    let retries = Retries { sink: &name, stop, problem: &problem };
+    let Some(mut next) = retries.repeat(|| sink.start(&**log))? else {
         return Ok(());
     };
     // The offset after the last result: at the end of the log `next` may be behind it.
@@ -68,16 +71,16 @@ pub fn run_until(
         // Loaded before the read, so that the read returns all results that were committed before the stop.
         let stopping = stop.is_set();
         if stopping && sink.is_durable() && is_cut() {
-            retry(&name, stop, || sink.idle(&**log, true))?;
+            retries.repeat(|| sink.idle(&**log, true))?;
             return Ok(());
         }
-        let Some(batch) = retry(&name, stop, || read(&sink, &**log, next))? else {
+        let Some(batch) = retries.repeat(|| read(&sink, &**log, next))? else {
             return Ok(());
         };
         // Also of an empty batch: it may be behind damage, or behind the control records of Kafka.
         next = batch.next_offset();
         if batch.is_empty() {
-            if retry(&name, stop, || sink.idle(&**log, stopping))?.is_none() {
+            if retries.repeat(|| sink.idle(&**log, stopping))?.is_none() {
                 return Ok(());
             }
             let delivered = sink.delivered(taken);
@@ -89,7 +92,7 @@ pub fn run_until(
             generation = log.wait_for_results(generation, IDLE_WAIT);
             continue;
         }
-        if retry(&name, stop, || sink.deliver(&**log, &batch))?.is_none() {
+        if retries.repeat(|| sink.deliver(&**log, &batch))?.is_none() {
             return Ok(());
         }
         taken = next;
@@ -149,31 +152,54 @@ fn is_damage(error: &LogError) -> bool {
     matches!(error, LogError::CorruptFrame { .. })
 }
 
-/// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.
-///
-/// # Errors
-///
-/// When no later attempt can succeed.
-fn retry<T>(sink: &str, stop: &Stop, mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
-    loop {
-        match attempt() {
-            Ok(done) => return Ok(Some(done)),
-            Err(error) if is_permanent(&error) => return Err(error),
-            Err(error) if stop.is_set() => {
-                warn!(sink, error = %format!("{error:#}"), "The sink failed during the stop; the next start tries again.");
-                return Ok(None);
-            }
-            Err(error) => {
-                let text = format!("{error:#}");
-                match remedy_of(&error) {
-                    Some(remedy) => warn!(
-                        sink, error = %text, remedy, "The sink failed; retries fail until the remedy is applied."
-                    ),
-                    None => warn!(sink, error = %text, "The sink failed; it tries again in a second."),
+/// What the repeated calls of a sink share.
+struct Retries<'r> {
+    sink: &'r str,
+    stop: &'r Stop,
+    problem: &'r dyn Fn(&str, Option<String>),
+}
+
+impl Retries<'_> {
+    /// Repeats `attempt` until it succeeds; `None` after a failure with `stop` set.
+    ///
+    /// # Errors
+    ///
+    /// When no later attempt can succeed.
+    fn repeat<T>(&self, mut attempt: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+        let (sink, mut has_failed) = (self.sink, false);
+        loop {
+            match attempt() {
+                Ok(done) => {
+                    if has_failed {
+                        (self.problem)(sink, None);
+                    }
+                    return Ok(Some(done));
                 }
-                stop.rest(RETRY_WAIT);
+                Err(error) if is_permanent(&error) => return Err(error),
+                Err(error) if self.stop.is_set() => {
+                    warn!(sink, error = %format!("{error:#}"), "The sink failed during the stop; the next start tries again.");
+                    return Ok(None);
+                }
+                Err(error) => self.failed(&error),
             }
+            has_failed = true;
+            self.stop.rest(RETRY_WAIT);
         }
+    }
+
+    fn failed(&self, error: &anyhow::Error) {
+        let (sink, text) = (self.sink, format!("{error:#}"));
+        let reason = match remedy_of(error) {
+            Some(remedy) => {
+                warn!(sink, error = %text, remedy, "The sink failed; retries fail until the remedy is applied.");
+                format!("{text}; {remedy}")
+            }
+            None => {
+                warn!(sink, error = %text, "The sink failed; it tries again in a second.");
+                text
+            }
+        };
+        (self.problem)(sink, Some(reason));
     }
 }
 
@@ -265,7 +291,7 @@ mod tests {
         for (is_durable, is_cut, expected) in [(true, true, 0), (true, false, 1), (false, true, 1)] {
             let mut seen = Vec::new();
             let sink = Seen(&mut seen, is_durable, stop.clone());
-            run_until(sink, &log, &stop, || is_cut, |_, _, _| ()).unwrap();
+            run_until(sink, &log, &stop, || is_cut, |_, _, _| (), |_, _| ()).unwrap();
             assert_eq!(seen.len(), expected, "durable {is_durable}, cut {is_cut}");
         }
     }
@@ -297,5 +323,46 @@ mod tests {
         let (attempts, stop) = (Failing(vec![temporary, damage]), Stop::default());
         let error = run(attempts, &log, &stop, |_, _, _| ()).unwrap_err();
         assert!(error.to_string().contains("frame at offset 7 of results is damaged"), "{error}");
+    }
+
+    /// Fails to deliver once, and stops at the end.
+    struct Stumbling(bool, Stop);
+
+    impl Sink for Stumbling {
+        fn name(&self) -> &str {
+            "stumbling"
+        }
+
+        fn start(&mut self, log: &dyn Log) -> anyhow::Result<u64> {
+            Ok(log.results_bounds()?.first)
+        }
+
+        fn deliver(&mut self, _: &dyn Log, _: &RecordBatch) -> anyhow::Result<()> {
+            anyhow::ensure!(std::mem::replace(&mut self.0, true), "the disk is full");
+            Ok(())
+        }
+
+        fn idle(&mut self, _: &dyn Log, _: bool) -> anyhow::Result<()> {
+            self.1.set();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_failure_is_the_problem_of_the_sink_until_a_retry_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(folder.path(), LogConfig::default()).unwrap();
+        let id = PartitionId::new(0, 0);
+        log.restore(id).unwrap();
+        let mut results = RecordBuffer::default();
+        results.push(b"", b"result").unwrap();
+        let commit = PartitionCommit { partition: id, cursor: 0, meta: Vec::new(), chunks: Vec::new(), results };
+        log.commit(vec![commit], 1).unwrap();
+        let log: Arc<dyn Log> = Arc::new(log);
+        let (stop, problems) = (Stop::default(), std::cell::RefCell::new(Vec::new()));
+        let problem = |name: &str, reason| problems.borrow_mut().push((name.to_owned(), reason));
+        run_until(Stumbling(false, stop.clone()), &log, &stop, || false, |_, _, _| (), problem).unwrap();
+        let expected = [Some("the disk is full".to_owned()), None].map(|reason| ("stumbling".to_owned(), reason));
+        assert_eq!(*problems.borrow(), expected);
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "../../tests/support/certificates.rs"]
 mod certificates;
+#[path = "../../tests/support/hostile_redis.rs"]
+mod hostile_redis;
 #[path = "../../tests/support/redis.rs"]
 mod support;
 
@@ -20,6 +22,8 @@ use daemon_log::{EmbeddedLog, Log, LogConfig, PartitionCommit, PartitionId, Part
 use daemon_log::{RecordBuffer, SinkPosition};
 use daemon_results::line::LineReader;
 use daemon_sinks::redis::{Publish, RedisSettings, RedisSink, RedisTelemetry, UveMessage};
+use hostile_redis::{Answer, Hostile};
+use prometheus_client::registry::Registry;
 use redis::Commands as _;
 use serde_json::{Value, json};
 use support::{Redis, wait_until};
@@ -97,6 +101,7 @@ struct Running {
     stop: Stop,
     log: Arc<dyn Log>,
     next: Arc<Mutex<u64>>,
+    telemetry: RedisTelemetry,
     thread: JoinHandle<()>,
 }
 
@@ -107,18 +112,19 @@ impl Running {
 
     /// Starts a sink with a section; `group` has other sinks that write to the same Redis.
     fn with(results: &Results, section: &str, group: Option<&str>, publish: Option<Publish>) -> Self {
-        let section = format!("{section}\ngenerator = {GENERATOR:?}\ntimeout = \"2s\"");
+        let timeout = if section.contains("timeout") { "" } else { "timeout = \"2s\"" };
+        let section = format!("{section}\ngenerator = {GENERATOR:?}\n{timeout}");
         let settings = RedisSettings::new(&toml::from_str(&section).unwrap(), group).unwrap().unwrap();
         let (stop, clock) = (Stop::default(), Arc::new(SystemClock::new()));
-        let lines = LineReader::default();
-        let sink = RedisSink::new(&settings, lines, publish, clock, RedisTelemetry::default(), stop.clone());
+        let (lines, telemetry) = (LineReader::default(), RedisTelemetry::default());
+        let sink = RedisSink::new(&settings, lines, publish, clock, telemetry.clone(), stop.clone());
         let log: Arc<dyn Log> = results.log.clone();
         let next = Arc::new(Mutex::new(0));
         let (of_sink, of_log, progress) = (stop.clone(), Arc::clone(&log), Arc::clone(&next));
         let thread = std::thread::spawn(move || {
             daemon_sinks::run(sink, &of_log, &of_sink, |_, next, _| *progress.lock().unwrap() = next).unwrap();
         });
-        Self { stop, log, next, thread }
+        Self { stop, log, next, telemetry, thread }
     }
 
     fn wait_for(&self, end: u64) {
@@ -570,4 +576,83 @@ fn a_server_that_requires_a_certificate_gets_that_of_the_settings() {
     let right = Running::with(&results, &format!("{without}\n{own}"), None, None);
     wait_for_dump(&redis, &undisturbed(&results));
     right.stop();
+}
+
+/// More than the longest reply that the sink reads and what the buffers of the sockets hold besides.
+const READ_AT_MOST: u64 = 32 * 1024 * 1024;
+
+/// Runs a sink on a server that answers so from the request `from` on, until its problem has the text `expected` and one
+/// request has this outcome; then the server becomes a good one.
+fn is_ended(from: &'static str, answer: Answer, outcome: &str, expected: &str) {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    let hostile = Hostile::start(redis.port(), from, answer);
+    windows(&mut results, 0..3);
+    let section = format!("url = \"redis://{}\"\ntimeout = \"1s\"", hostile.address());
+    let running = Running::with(&results, &section, None, None);
+    let problem = || running.telemetry.problem().filter(|problem| problem.contains(expected));
+    wait_until(&format!("the problem of {answer:?}"), problem);
+    let mut registry = Registry::default();
+    running.telemetry.register(&mut registry);
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
+    let failed = format!("redis_requests_total{{outcome=\"{outcome}\"}} ");
+    let failed = metrics.lines().find_map(|line| line.strip_prefix(&failed)).unwrap();
+    assert_ne!(failed, "0", "{answer:?}: {metrics}");
+    hostile.become_redis();
+    running.wait_for(results.end());
+    assert_eq!(running.telemetry.problem(), None, "{answer:?}");
+    assert!(hostile.most_sent() < READ_AT_MOST, "{answer:?}: {} bytes were read", hostile.most_sent());
+    assert_eq!(redis.dump(), undisturbed(&results), "{answer:?}");
+    running.stop();
+}
+
+#[test]
+fn a_reply_without_an_end_is_read_up_to_a_bound_and_is_the_problem_of_the_sink() {
+    for beginning in ["$9223372036854775807\r\n", "+", "*9223372036854775807\r\n$9223372036854775807\r\n", ""] {
+        let expected = if beginning.is_empty() { "Redis takes no results" } else { "longer than any of Redis" };
+        is_ended("", Answer::Endless(beginning), "unexpected", expected);
+    }
+    is_ended("MULTI", Answer::Endless("+"), "unexpected", "more than");
+}
+
+#[test]
+fn the_timeout_ends_an_exchange_as_a_whole() {
+    let expected = "within sinks.redis.timeout";
+    is_ended("", Answer::Drip("$500000000\r\n"), "timeout", expected);
+    is_ended("", Answer::Drip("+"), "timeout", expected);
+    is_ended("", Answer::Silence, "timeout", expected);
+    is_ended("MULTI", Answer::Drip("+"), "timeout", expected);
+    is_ended("MULTI", Answer::Silence, "timeout", expected);
+}
+
+#[test]
+fn the_timeout_ends_a_login_and_a_handshake_of_tls() {
+    let (results, redis) = (Results::new(), Redis::start());
+    // A record of a handshake, of 16 KiB.
+    for (scheme, answer) in
+        [("redis", Answer::Drip("+")), ("rediss", Answer::Silence), ("rediss", Answer::Drip("\x16\x03\x03\x40\x00"))]
+    {
+        let hostile = Hostile::start(redis.port(), "", answer);
+        let url = format!("{scheme}://{}", hostile.address());
+        let section = format!("url = {url:?}\npassword = \"p\"\ntimeout = \"1s\"");
+        let running = Running::with(&results, &section, None, None);
+        let problem = || running.telemetry.problem().filter(|problem| problem.contains("within sinks.redis.timeout"));
+        wait_until(&format!("the problem of {scheme} {answer:?}"), problem);
+        running.stop();
+    }
+}
+
+#[test]
+fn a_stop_ends_an_exchange_and_its_connection_whatever_the_server_sends() {
+    let (mut results, redis) = (Results::new(), Redis::start());
+    windows(&mut results, 0..3);
+    for (from, answer) in [("", Answer::Drip("$500000000\r\n")), ("MULTI", Answer::Drip("+")), ("", Answer::Silence)] {
+        let hostile = Hostile::start(redis.port(), from, answer);
+        let section = format!("url = \"redis://{}\"\ntimeout = \"1h\"", hostile.address());
+        let running = Running::with(&results, &section, None, None);
+        wait_until("the sink is connected", || (hostile.open() == 1).then_some(()));
+        running.stop();
+        // The thread of the exchange has ended: it has the only handle of the socket.
+        wait_until(&format!("{answer:?} is left"), || (hostile.open() == 0).then_some(()));
+    }
 }

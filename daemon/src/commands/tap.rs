@@ -1,7 +1,7 @@
 //! `tap` shows the samples of a stream or an object of a running daemon as they are applied, each with its outcome, and
 //! their results.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -15,6 +15,9 @@ use crate::config::Role;
 
 /// The characters of an answer that are shown.
 const EXCERPT: usize = 500;
+
+/// The longest line of a daemon.
+const LINE_BYTES: usize = 1024 * 1024;
 
 /// Arguments of `tap`.
 #[derive(Args, Debug)]
@@ -49,9 +52,8 @@ pub(crate) fn run(args: &TapArgs) -> anyhow::Result<ExitCode> {
         message(format_args!("{}", client.refusal(&path, answer.status(), &text)));
         return Ok(ExitCode::FAILURE);
     }
-    let lines = BufReader::new(answer.into_body().into_reader()).lines();
-    for line in lines {
-        let line = line.with_context(|| format!("{url} ended"))?;
+    let mut lines = BufReader::new(answer.into_body().into_reader());
+    while let Some(line) = next_line(&mut lines, &url)? {
         if line.is_empty() {
             continue;
         }
@@ -65,6 +67,28 @@ pub(crate) fn run(args: &TapArgs) -> anyhow::Result<ExitCode> {
     }
     message(format_args!("{url} ended: the daemon stopped, or this reader was too slow"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The next line without its end; `None` at the end of the stream.
+///
+/// # Errors
+///
+/// When the stream breaks off, or the line is longer than [`LINE_BYTES`] or not UTF-8: it is not of a daemon.
+fn next_line(lines: &mut impl BufRead, url: &str) -> anyhow::Result<Option<String>> {
+    let mut line = Vec::new();
+    lines.take(LINE_BYTES as u64 + 1).read_until(b'\n', &mut line).with_context(|| format!("{url} ended"))?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let expected = "expected the lines of a daemon, of at most 1 MiB; check --url";
+    let beginning = |line: &[u8]| excerpt(&String::from_utf8_lossy(line.get(..EXCERPT).unwrap_or(line)), 40);
+    if line.len() > LINE_BYTES {
+        anyhow::bail!("{url} sent a line of more than {LINE_BYTES} bytes, `{}`; {expected}", beginning(&line));
+    }
+    let text = String::from_utf8(line).map_err(|error| {
+        anyhow::anyhow!("{url} sent a line that is not UTF-8, `{}`; {expected}", beginning(error.as_bytes()))
+    })?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// A line in words.
@@ -101,6 +125,22 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_without_an_end_is_an_error_after_a_mebibyte() {
+        let longest = format!("{}\n", "x".repeat(LINE_BYTES - 1));
+        let mut lines = longest.as_bytes().chain(&b"\r\nlast"[..]);
+        let mut next = || next_line(&mut lines, "http://a").unwrap().map(|line| line.len());
+        assert_eq!([next(), next(), next(), next()], [Some(LINE_BYTES - 1), Some(0), Some(4), None]);
+        let mut endless = BufReader::new(io::repeat(b'y').take(64 * LINE_BYTES as u64));
+        let error = next_line(&mut endless, "http://a/api/v1/tap").unwrap_err().to_string();
+        assert!(error.starts_with("http://a/api/v1/tap sent a line of more than 1048576 bytes, `yyy"), "{error}");
+        assert!(error.ends_with("check --url") && error.len() < 300, "{error}");
+        let left = endless.into_inner().limit();
+        assert!(left > 62 * LINE_BYTES as u64, "{left} bytes are not read");
+        let error = next_line(&mut &b"\xff\n"[..], "http://a").unwrap_err().to_string();
+        assert!(error.contains("not UTF-8"), "{error}");
+    }
 
     #[test]
     fn a_line_is_shown_in_words() {

@@ -194,10 +194,12 @@ impl Engine {
         telemetry.sinks.expect(&name, sink.is_durable());
         let body = move || {
             let is_cut = || cut.load(Ordering::Acquire);
-            daemon_sinks::run_until(sink, &log, &stop, is_cut, |name, next, at_end| {
+            let progress = |name: &str, next, at_end| {
                 telemetry.sinks.set(name, next, at_end);
                 progress(at_end);
-            })
+            };
+            let problem = |name: &str, reason| telemetry.sinks.set_problem(name, reason);
+            daemon_sinks::run_until(sink, &log, &stop, is_cut, progress, problem)
         };
         Ok((name, body))
     }

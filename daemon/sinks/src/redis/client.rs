@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use ::redis::{Client as Address, Connection, ErrorKind, RedisError, RedisResult};
+use ::redis::{ErrorKind, RedisError, RedisResult};
 use daemon_base::stop::{Stop, Unfinished};
 
 use super::RedisSettings;
+use super::bounded::Cut;
+use super::connection::Connection;
+use super::settings::Target;
 
 /// How long an exchange may go on after a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -54,32 +57,43 @@ pub(super) enum Failure {
 
 /// The connection, which is opened when it is needed and dropped after an error.
 pub(super) struct Client {
-    address: Address,
+    target: Target,
     timeout: Duration,
     stop: Stop,
     connection: Option<Connection>,
+    /// Ends the exchange that a stop abandons.
+    cut: Cut,
 }
 
 impl Client {
     pub(super) fn new(settings: &RedisSettings, stop: Stop) -> Self {
-        Self { address: settings.client.clone(), timeout: settings.timeout, stop, connection: None }
+        let (target, timeout) = (settings.target.clone(), settings.timeout);
+        Self { target, timeout, stop, connection: None, cut: Cut::default() }
     }
 
-    /// Runs `work` with the connection.
+    /// Runs `work` with the connection. To connect, and then `work` as a whole, may each take `sinks.redis.timeout`.
+    /// [`STOP_PATIENCE`] after a stop both end, whatever the server does.
     pub(super) fn exchange<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Connection) -> RedisResult<T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let (address, timeout, open) = (self.address.clone(), self.timeout, self.connection.take());
+        let (target, cut, timeout, open) =
+            (self.target.clone(), self.cut.clone(), self.timeout, self.connection.take());
         let exchange = move || {
             let mut connection = match open {
                 Some(connection) => connection,
-                None => connect(&address, timeout)?,
+                None => Connection::open(&target, timeout, &cut)?,
             };
+            connection.begin(timeout);
             // After an error the connection may be within a transaction, so it is not used again.
             work(&mut connection).map(|outcome| (outcome, connection))
         };
-        let (outcome, connection) = self.aside(exchange)?.map_err(failed)?;
+        let ended = self.aside(exchange).inspect_err(|failure| {
+            if let Failure::Stopped = failure {
+                self.cut.cut();
+            }
+        });
+        let (outcome, connection) = ended?.map_err(failed)?;
         self.connection = Some(connection);
         Ok(outcome)
     }
@@ -99,13 +113,6 @@ impl Client {
     pub(super) fn wait(&self, time: Duration) -> bool {
         self.stop.rest(time)
     }
-}
-
-fn connect(address: &Address, timeout: Duration) -> RedisResult<Connection> {
-    let connection = address.get_connection_with_timeout(timeout)?;
-    connection.set_read_timeout(Some(timeout))?;
-    connection.set_write_timeout(Some(timeout))?;
-    Ok(connection)
 }
 
 fn failed(error: RedisError) -> Failure {

@@ -40,7 +40,7 @@ pub struct RedisConfig {
     /// The number of UVE partitions, `DEFAULT.partitions` of the collector and of alarm-gen. Default 30, as in the file
     /// that Contrail ships; its code has 15. 1 to 1,024.
     pub partitions: u32,
-    /// The timeout of a connection and of each transaction. Default `"10s"`, `"100ms"` to `"1h"`.
+    /// The timeout of a connection with its login, and of each transaction as a whole. Default `"10s"`, `"100ms"` to `"1h"`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
     /// The prefix of the Kafka topics on which alarm-gen listens for changes: `"-uve-topic-"`, before 2020-10-12

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Connection, Pipeline, RedisResult};
+use ::redis::{Pipeline, RedisResult};
 use daemon_base::backoff::{Backoff, random_share};
 use daemon_base::clock::Clock;
 use tracing::{error, info, warn};
 
 use super::Publish;
 use super::client::{Client, Failure, FailureKind};
+use super::connection::Connection;
 use super::marker::{Marker, MarkerKey};
 use super::missing::{self, Missing};
 use super::telemetry::RedisTelemetry;

@@ -11,9 +11,10 @@
 
 use std::fmt;
 
-use ::redis::{ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
+use ::redis::{Pipeline, RedisResult, ServerError, Value};
 
 use super::RedisSettings;
+use super::connection::Connection;
 
 /// The content of a marker.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -86,7 +87,7 @@ impl MarkerKey {
     }
 
     /// Reads the marker.
-    pub(super) fn read(&self, connection: &mut ::redis::Connection) -> RedisResult<Marker> {
+    pub(super) fn read(&self, connection: &mut Connection) -> RedisResult<Marker> {
         let mut get = ::redis::cmd("HMGET");
         get.arg(&self.key).arg(&FIELDS[..]);
         let [next, layout, announced, last]: [Option<String>; 4] = get.query(connection)?;
@@ -112,7 +113,7 @@ impl MarkerKey {
     /// fails, which is the one that sets the marker; any other that fails is counted.
     pub(super) fn commit(
         &self,
-        connection: &mut ::redis::Connection,
+        connection: &mut Connection,
         expected: &Marker,
         transaction: &Pipeline,
     ) -> RedisResult<Option<Committed>> {
@@ -138,7 +139,8 @@ fn outcome(executed: RedisResult<Value>, commands: usize) -> RedisResult<Option<
         Ok(_) => return Ok(Some(Committed::default())),
         Err(error) => error,
     };
-    let is_aborted = error.kind() == ErrorKind::Server(ServerErrorKind::ExecAbort);
+    // A command that is not queued, or EXEC itself, and not commands that were executed.
+    let is_aborted = ServerError::try_from(error.clone()).is_ok();
     let errors = error.clone().into_server_errors().filter(|errors| !is_aborted && !errors.is_empty());
     match errors {
         // A second try would find the new marker, and not write what is refused either.
@@ -152,7 +154,7 @@ fn outcome(executed: RedisResult<Value>, commands: usize) -> RedisResult<Option<
 
 #[cfg(test)]
 pub(super) mod tests {
-    use ::redis::{ConnectionLike, parse_redis_value};
+    use ::redis::{ConnectionLike, make_extension_error, parse_redis_value};
 
     use super::*;
 
@@ -207,5 +209,7 @@ pub(super) mod tests {
         assert!(committed.text.contains("WRONGTYPE"), "{}", committed.text);
         assert!(outcome(&["", "WRONGTYPE other"]).is_err(), "without a new marker nothing is done");
         assert_eq!(super::outcome(Ok(Value::Nil), 1).unwrap(), None);
+        let not_queued = make_extension_error("OOM".to_owned(), None);
+        assert!(super::outcome(Err(not_queued), 2).is_err(), "Redis executes nothing then");
     }
 }

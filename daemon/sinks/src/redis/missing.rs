@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ::redis::{Connection, RedisResult};
+use ::redis::RedisResult;
 
+use super::connection::Connection;
 use super::transaction::UveMessage;
 
 /// How often topics that do not exist are tried again.

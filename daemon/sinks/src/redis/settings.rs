@@ -1,9 +1,10 @@
 //! The settings of the Redis sink, from its section of the configuration and the files in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, TlsCertificates};
 use anyhow::Context as _;
+use daemon_base::outbound::ClientTls;
 use daemon_base::setting::Secret;
 
 use super::config::{RedisConfig, Server};
@@ -11,7 +12,7 @@ use super::config::{RedisConfig, Server};
 /// The settings of the Redis sink.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    pub(super) client: Client,
+    pub(super) target: Target,
     /// `source:node_type:module:instance`.
     pub(super) generator: String,
     /// At least 1.
@@ -22,6 +23,17 @@ pub struct RedisSettings {
     pub(super) uve_topics: Option<String>,
     /// The Redis in the keys of messages.
     pub(super) redis_uve: String,
+}
+
+/// The server, and how to log in.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub server: Server,
+    /// `None` without TLS.
+    pub tls: Option<Arc<ClientTls>>,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub database: u32,
 }
 
 impl RedisSettings {
@@ -41,7 +53,7 @@ impl RedisSettings {
         let host = if is_ipv6 { format!("[{}]", server.host) } else { server.host.clone() };
         let address = format!("{host}:{}", server.port);
         Ok(Some(Self {
-            client: client(section, server).context("sinks.redis")?,
+            target: Target::new(section, server).context("sinks.redis")?,
             generator: section.generator.clone().unwrap_or_else(|| format!("{}:Analytics:derived-statsd:0", source())),
             partitions: section.partitions.max(1),
             timeout: section.timeout,
@@ -57,34 +69,16 @@ impl RedisSettings {
     }
 }
 
-fn client(section: &RedisConfig, server: Server) -> anyhow::Result<Client> {
-    let Server { host, port, has_tls } = server;
-    let address = if has_tls {
-        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-    } else {
-        ConnectionAddr::Tcp(host, port)
-    };
-    let mut login = RedisConnectionInfo::default().set_db(i64::from(section.database)).set_skip_set_lib_name();
-    if let Some(user) = &section.user {
-        login = login.set_username(user);
+impl Target {
+    fn new(section: &RedisConfig, server: Server) -> anyhow::Result<Self> {
+        let password = match &section.password_file {
+            Some(path) => Some(Secret::from_file(path, "sinks.redis.password_file")?),
+            None => section.password.clone(),
+        };
+        let read = || section.tls_files().read().map_err(|(key, problem)| anyhow::anyhow!("{key}: {problem}"));
+        let tls = if server.has_tls { Some(Arc::new(read()?)) } else { None };
+        Ok(Self { server, tls, user: section.user.clone(), password, database: section.database })
     }
-    let password = match &section.password_file {
-        Some(path) => Some(Secret::from_file(path, "sinks.redis.password_file")?),
-        None => section.password.clone(),
-    };
-    if let Some(password) = password {
-        login = login.set_password(password.reveal());
-    }
-    let connection = address.into_connection_info()?.set_redis_settings(login);
-    if !has_tls {
-        return Ok(Client::open(connection)?);
-    }
-    let tls = section.tls_files().read().map_err(|(key, problem)| anyhow::anyhow!("{key}: {problem}"))?;
-    let own = tls
-        .own_pem()
-        .map(|(certificate, key)| ClientTlsConfig { client_cert: certificate.to_owned(), client_key: key.to_owned() });
-    let root_cert = tls.authorities_pem().map(<[u8]>::to_owned);
-    Ok(Client::build_with_tls(connection, TlsCertificates { client_tls: own, root_cert })?)
 }
 
 #[cfg(test)]
@@ -114,8 +108,9 @@ mod tests {
         let url = "url = \"redis://a\"\nuser = \"me\"\n";
         for text in [format!("{url}password_file = {path:?}"), format!("{url}password = \"hunter2\"")] {
             let settings = settings(&text, None).unwrap().unwrap();
-            let login = settings.client.get_connection_info().redis_settings();
-            assert_eq!((login.username(), login.password(), login.db()), (Some("me"), Some("hunter2"), 1));
+            let Target { user, password, database, .. } = &settings.target;
+            let password = password.as_ref().map(Secret::reveal);
+            assert_eq!((user.as_deref(), password, *database), (Some("me"), Some("hunter2"), 1));
             assert!(!format!("{settings:?}").contains("hunter2"), "{text}");
         }
         std::fs::remove_file(&path).unwrap();

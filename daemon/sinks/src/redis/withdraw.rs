@@ -4,9 +4,10 @@
 //! Each removal is announced to alarm-gen, as the collector does. The transaction of a step stores the messages in a set,
 //! from which they are removed once Kafka has them, so that a kill in between loses none.
 
-use ::redis::{Connection, Pipeline, RedisResult};
+use ::redis::{Pipeline, RedisResult};
 use proxy_uve::key::ObjectKey;
 
+use super::connection::Connection;
 use super::delivery::{Delivery, Stopped};
 use super::marker::{Marker, MarkerKey};
 use super::transaction::{Names, UveMessage};

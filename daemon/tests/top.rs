@@ -5,8 +5,7 @@
 mod binary;
 mod support;
 
-use std::net::{Ipv4Addr, TcpListener};
-
+use support::broker::free_port;
 use support::{Daemon, line};
 use tempfile::TempDir;
 
@@ -44,7 +43,7 @@ fn tap_refuses_a_key_that_no_object_can_have() {
 
 #[test]
 fn once_without_a_daemon_is_an_error_with_the_address() {
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let closed = format!("127.0.0.1:{}", free_port());
     let run = binary::run(&["top", "--once", "--url", &format!("http://{closed}")], "");
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
     assert!(run.stderr.contains(&format!("no answer from http://{closed}/api/v1/partitions")), "{run:?}");

@@ -29,9 +29,9 @@ fn number(line: &str, name: &str) -> u64 {
     value.parse().unwrap()
 }
 
-/// Demands that each line has the time at which it was written: no line is older than one above it, but for the moment
-/// between a thread's clock and the queue. A line that was held back would be older by seconds. What a library writes by
-/// itself has no time.
+/// Demands that each line has the time at which it was written: no line is older than one above it, except for the
+/// moment between a thread's clock and the queue. A line that was held back would be older by seconds. What a library
+/// writes by itself has no time.
 fn assert_in_order(stderr: &str) {
     let time = |line: &str| line.split(' ').next().unwrap().parse::<Timestamp>().ok();
     let times: Vec<Timestamp> = stderr.lines().filter_map(time).collect();

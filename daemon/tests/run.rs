@@ -439,8 +439,8 @@ fn an_idle_partition_closes_its_windows_by_the_clock() {
     let settings = ["aggregation.period=1", "aggregation.allowed_lateness=0s", "aggregation.idle_timeout=200ms"];
     let daemon = Daemon::start(data.path(), &settings);
     daemon.post(line("a", "egress_flow_count", START, 5).as_bytes(), None).unwrap();
-    // Its window closes, and after one idle period the timeout of 1 deletes it: its value is there for a second only, so
-    // the results are what shows it.
+    // Its window closes, and after one idle period the timeout of 1 deletes it. Its value is visible for a second only:
+    // it is read from the results.
     daemon.wait_for("/api/v1/partitions", |(_, body)| {
         let is_over = |status: &Value| status["records"]["aggregated"] != 0 && status["objects"] == 0;
         parse(body).as_array()?.iter().any(is_over).then_some(())

@@ -1,5 +1,5 @@
 # Two commands matter: `make demo` and `make test`. Both work on a fresh checkout with Rust, a C toolchain and Debian's
-# package manager.
+# package manager; `make test` needs Go 1.22 or newer, too.
 
 CARGO ?= cargo
 

@@ -45,7 +45,8 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
     send(&[NotifyState::Ready]);
     let watchdog = watchdog();
     let interval = watchdog.map_or(INTERVAL, |watchdog| (watchdog / 4).clamp(SHORTEST, INTERVAL));
-    let (mut sent, mut is_silent, mut looked_at) = (None, false, clock.monotonic());
+    let mut sent = None;
+    let mut watch = watchdog.map(|watchdog| Watch::new(watchdog, interval, clock.monotonic()));
     loop {
         let status =
             state.not_ready_reason().map_or_else(|| "Ready.".to_owned(), |reason| format!("Not ready: {reason}"));
@@ -53,27 +54,60 @@ pub(crate) fn notify_until_stop(state: &ReadyState, workers: &Arc<WorkerTelemetr
             send(&[NotifyState::Status(&status)]);
             sent = Some(status);
         }
-        if let Some(watchdog) = watchdog {
+        if let Some(watch) = &mut watch {
             let now = clock.monotonic();
             let silence = workers.heartbeats.longest_silence(now);
-            // Where this thread was late itself, the process stood still, such as in a machine that was suspended: the
-            // workers have not had the time for a keep-alive either.
-            let was_late = now.saturating_sub(std::mem::replace(&mut looked_at, now)) > 2 * interval;
-            let hangs = !was_late && silence > watchdog / SILENCE_PART;
-            if !hangs {
-                send(&[NotifyState::Watchdog]);
-            } else if !is_silent {
-                error!(
-                    seconds = silence.as_secs_f64(),
-                    "A worker makes no progress; the service manager restarts the daemon. Check the disk of log.data_dir; on \
-                     Kafka, report it as a bug."
-                );
-                send(&[NotifyState::WatchdogTrigger]);
+            match watch.evaluate(now, silence) {
+                Liveness::Progress => send(&[NotifyState::Watchdog]),
+                Liveness::HangBegins => {
+                    error!(
+                        seconds = silence.as_secs_f64(),
+                        "A worker makes no progress; the service manager restarts the daemon. Check the disk of \
+                         log.data_dir; on Kafka, report it as a bug."
+                    );
+                    send(&[NotifyState::WatchdogTrigger]);
+                }
+                Liveness::Hang => {}
             }
-            is_silent = hangs;
         }
         if !stop.rest(interval) {
             return;
+        }
+    }
+}
+
+/// Decides whether a keep-alive is due.
+struct Watch {
+    watchdog: Duration,
+    interval: Duration,
+    hangs: bool,
+    evaluated_at: Duration,
+}
+
+/// Whether the workers make progress.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Liveness {
+    Progress,
+    /// A worker hangs since the last evaluation.
+    HangBegins,
+    Hang,
+}
+
+impl Watch {
+    fn new(watchdog: Duration, interval: Duration, now: Duration) -> Self {
+        Self { watchdog, interval, hangs: false, evaluated_at: now }
+    }
+
+    /// Evaluates the longest silence of a worker; called once in each interval.
+    fn evaluate(&mut self, now: Duration, silence: Duration) -> Liveness {
+        // Where this thread was late itself, the process stood still, such as in a machine that was suspended: the
+        // workers have not had the time for a keep-alive either.
+        let was_late = now.saturating_sub(std::mem::replace(&mut self.evaluated_at, now)) > 2 * self.interval;
+        let hangs = !was_late && silence > self.watchdog / SILENCE_PART;
+        match (std::mem::replace(&mut self.hangs, hangs), hangs) {
+            (_, false) => Liveness::Progress,
+            (false, true) => Liveness::HangBegins,
+            (true, true) => Liveness::Hang,
         }
     }
 }
@@ -91,5 +125,36 @@ fn send(states: &[NotifyState<'_>]) {
     // The service manager notices by itself that nothing comes; a daemon under its control goes on.
     if let Err(error) = sd_notify::notify(false, states) {
         warn!(%error, "The service manager cannot be notified of the daemon's state.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Evaluates the silences, each a second after the one before.
+    fn evaluate(watch: &mut Watch, silences: &[u32]) -> Vec<Liveness> {
+        silences.iter().map(|silence| watch.evaluate(watch.evaluated_at + SECOND, *silence * SECOND)).collect()
+    }
+
+    #[test]
+    fn keep_alives_stop_while_a_worker_hangs_and_come_again_after_that() {
+        use Liveness::{Hang, HangBegins, Progress};
+        let mut watch = Watch::new(8 * SECOND, SECOND, SECOND);
+        let found = evaluate(&mut watch, &[0, 1, 4, 5, 6, 7, 8, 0, 1, 5, 6]);
+        let expected =
+            [Progress, Progress, Progress, HangBegins, Hang, Hang, Hang, Progress, Progress, HangBegins, Hang];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_process_that_stood_still_gives_its_workers_time_for_a_keep_alive() {
+        let mut watch = Watch::new(8 * SECOND, SECOND, SECOND);
+        assert_eq!(watch.evaluate(61 * SECOND, 60 * SECOND), Liveness::Progress);
+        assert_eq!(evaluate(&mut watch, &[61]), [Liveness::HangBegins], "nothing came since");
+        let mut watch = Watch::new(8 * SECOND, SECOND, SECOND);
+        assert_eq!(watch.evaluate(3 * SECOND, 5 * SECOND), Liveness::HangBegins, "two intervals are not late");
     }
 }

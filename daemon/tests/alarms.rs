@@ -200,7 +200,8 @@ fn an_alertmanager_gets_the_start_and_the_end_over_kills_of_both() {
 fn the_end_of_an_alert_is_sent_although_a_kill_came_before_the_answer_to_its_start() {
     let (data, receiver) = (TempDir::new().unwrap(), Receiver::start());
     let url = format!("sinks.alertmanager.url={}", receiver.url());
-    let mut daemon = start(data.path(), &[&url]);
+    // The request with the start waits for its answer until the kill.
+    let mut daemon = start(data.path(), &[&url, "sinks.alertmanager.timeout=5m"]);
     receiver.without_answers(|| {
         post(&daemon, 0, &[20, 20, 20]);
         wait_until("the receiver takes the start", || receiver.alerts()[0].contains("a").then_some(()));

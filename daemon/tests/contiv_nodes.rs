@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use support::broker::free_port;
 use support::{Daemon, results, wait_until};
 use tempfile::TempDir;
 
@@ -313,8 +314,7 @@ fn misspelt_fields_of_an_answer_are_said_once_with_the_near_name() {
 
 #[test]
 fn a_failed_scrape_names_the_port_that_was_tried() {
-    // A port that nothing listens on.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let data = TempDir::new().unwrap();
     let usual = format!("contiv.netplugin_port={port}");
     let daemon = Daemon::start(data.path(), &[&FAST[..], &["contiv.nodes=127.0.0.1", &usual]].concat());
@@ -349,16 +349,15 @@ fn a_byte_order_mark_and_a_service_without_counters_are_named() {
 fn an_error_of_a_scrape_names_what_was_found_where_and_the_setting() {
     let [html, cut, away] = ["<html>\u{1b}[1mhello", "{\"11.1.1.2\":\n{\"SvcStats\":", ""].map(Node::start);
     away.set_answer("HTTP/1.1 301 x\r\nlocation: http://elsewhere:9090/svcstats\r\ncontent-length: 0\r\n\r\n");
-    // It never answers.
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = silent.local_addr().unwrap().to_string();
     let data = TempDir::new().unwrap();
-    let nodes = format!("contiv.nodes={} {} {} {}", html.address, cut.address, away.address, silent);
-    let daemon = Daemon::start(data.path(), &[&FAST[..], &[&nodes]].concat());
+    // Time enough for each answer: this is not about the time.
+    let daemon = start(&data, &[&html, &cut, &away], &["contiv.interval=3s", "contiv.timeout=60s"]);
     let failed =
         |node: &str, reason: &str| format!("contiv_scrape_failures_total{{node=\"{node}\",reason=\"{reason}\"}}");
-    assert_eq!(metric(&daemon, &failed(&html.address, "thread")), Some(0), "it exists before the first failure");
-    let table: [(&str, &str, &[&str]); 4] = [
+    // The scraper registers its nodes a moment after the start.
+    let thread = wait_until("the counters", || metric(&daemon, &failed(&html.address, "thread")));
+    assert_eq!(thread, 0, "it exists before the first failure");
+    let table: [(&str, &str, &[&str]); 3] = [
         (&html.address, "json", &["line 1 column 1, which is byte 1 of 15)", "begins with `<html> [1mhello`"]),
         (
             &cut.address,
@@ -366,17 +365,27 @@ fn an_error_of_a_scrape_names_what_was_found_where_and_the_setting() {
             &["line 2 column 12, which is byte 25 of 25: it was", r#"begins with `{"11.1.1.2": {"SvcStats":`"#],
         ),
         (&away.address, "status", &["301", "`http://elsewhere:9090/svcstats`"]),
-        (&silent, "timeout", &["500ms (contiv.timeout)"]),
     ];
+    fail_with_one_message(daemon, &table);
+    // It never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener.local_addr().unwrap().to_string();
+    let (data, nodes) = (TempDir::new().unwrap(), format!("contiv.nodes={silent}"));
+    let daemon = Daemon::start(data.path(), &[&FAST[..], &[&nodes]].concat());
+    fail_with_one_message(daemon, &[(&silent, "timeout", &["500ms (contiv.timeout)"])]);
+}
+
+/// Waits until each node has failed twice for its reason; there is one message of each, which has all parts.
+fn fail_with_one_message(daemon: Daemon, table: &[(&str, &str, &[&str])]) {
     for (node, reason, _) in table {
-        wait_for(&daemon, &failed(node, reason), 2);
+        wait_for(&daemon, &format!("contiv_scrape_failures_total{{node=\"{node}\",reason=\"{reason}\"}}"), 2);
     }
     let said = daemon.stop();
     for (node, _, parts) in table {
         let of_node = |line: &&str| line.contains("could not be scraped") && line.contains(node);
         let lines: Vec<_> = said.lines().filter(of_node).collect();
         let [line] = lines[..] else { panic!("{node}: {lines:?} of {said}") };
-        for part in parts {
+        for part in *parts {
             assert!(line.contains(part), "{part} is not in {line}");
         }
     }

@@ -510,10 +510,12 @@ fn input_is_paused_while_a_sink_lags_and_afterwards_every_result_is_committed_on
     // Partitions that are revoked while they are paused, and assigned again after that, are read.
     let other = group.daemon("b");
     other.wait_for("/api/v1/partitions", |(_, body)| owners(body).iter().eq(["a/0", "b/0"]).then_some(()));
+    // All samples are there before the input is resumed: from then on the clock advances the watermarks of partitions
+    // without input, and later samples would be late.
+    group.publish(end);
     std::fs::create_dir(&directory).unwrap();
     lagging.wait_until_said("The sink has caught up; the input is resumed.");
     other.stop();
-    group.publish(end);
     let mut results = group.results();
     results.wait(&input, expected.len(), PATIENCE);
     input.assert_results(results.lines, &expected, "input waited for a sink");

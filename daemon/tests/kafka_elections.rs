@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daemon_formats::Point;
 use daemon_formats::remote_write::encode::{Written, compress, request_1};
@@ -28,6 +28,12 @@ const SOON: &str = "aggregation.replica_timeout=3s";
 
 /// After this time no lease of [`SOON`] is valid.
 const LEASE_OVER: Duration = Duration::from_millis(2500);
+
+/// A replica that sends nothing for so long is replaced; a slow machine is faster between two requests.
+const LATER: &str = "aggregation.replica_timeout=20s";
+
+/// After this time no lease of [`LATER`] is valid.
+const LATER_LEASE_OVER: Duration = Duration::from_secs(14);
 
 const VALUES: [(&str, f64); 2] = [("a", 1.0), ("b", 100.0)];
 
@@ -151,7 +157,7 @@ fn one_of_two_replicas_that_both_send_to_two_daemons_counts_over_a_kill() {
 #[test]
 fn another_replica_takes_over_from_a_silent_one_and_counts_once() {
     let group = Group::bare(&BROKER, "silent", 3);
-    let [one, two] = daemons(&group, &[STREAMS, NO_LIST, SOON]);
+    let [one, two] = daemons(&group, &[STREAMS, NO_LIST, LATER]);
     let start = past_minute();
     // A replica whose samples are all rejected is not elected.
     let future = send(&one, "x", "b", start + 1_000_000_000, 1.0);
@@ -171,8 +177,7 @@ fn another_replica_takes_over_from_a_silent_one_and_counts_once() {
         expected += 1000.0 + sent as f64;
         Some(())
     });
-    let lines = two.stderr();
-    assert!(lines.contains("The elected replica is silent; another one counts."), "{lines}");
+    two.wait_until_said("The elected replica is silent; another one counts.");
     for daemon in [&one, &two] {
         daemon.wait_for("/metrics", |(_, body)| {
             let has = |line: &str| body.contains(&format!("\nderived_statsd_replica_{line}\n"));
@@ -203,7 +208,7 @@ fn reads(daemon: &Daemon, replica: &str, at: i64, value: f64) -> bool {
 fn a_late_reading_of_the_next_replica_after_a_restart_is_left_out() {
     let group = Group::bare(&BROKER, "late", 1);
     let counter = STREAMS.replace("object", "kind = \"counter\", object");
-    let settings = [&*counter, NO_LIST, SOON];
+    let settings = [&*counter, NO_LIST, LATER];
     let [mut one, two] = daemons(&group, &settings);
     two.stop();
     let at = now_ms();
@@ -235,6 +240,7 @@ fn without_brokers_nothing_is_taken_and_what_is_sent_again_counts_once() {
     send_until_taken(&daemon, "x", "a", start, 1.0);
     let own = group.detach();
     broker.stop();
+    let away = Instant::now();
     thread::sleep(LEASE_OVER);
     for _ in 0..2 {
         let reply = send(&daemon, "x", "a", start + 1000, 2.0);
@@ -242,7 +248,10 @@ fn without_brokers_nothing_is_taken_and_what_is_sent_again_counts_once() {
         assert!(reply.text().contains("cannot elect a replica: "), "{}", reply.text());
     }
     let failed = "No replica of a sender can be elected; series of replicas get 503.";
-    assert_eq!(daemon.stderr().matches(failed).count(), 1, "{}", daemon.stderr());
+    let said = daemon.wait_until_said(failed);
+    // It comes again after ten seconds.
+    let most = 1 + away.elapsed().as_secs() as usize / 10;
+    assert!(said.matches(failed).count() <= most, "{said}");
     broker.restart();
     let group = own.attach(&broker);
     send_until_taken(&daemon, "x", "a", start + 1000, 2.0);
@@ -263,7 +272,7 @@ fn without_brokers_nothing_is_taken_and_what_is_sent_again_counts_once() {
 #[test]
 fn a_topic_that_is_deleted_is_made_again_and_elects_anew() {
     let group = Group::bare(&BROKER, "gone", 1);
-    let [one, two] = daemons(&group, &[STREAMS, NO_LIST, SOON]);
+    let [one, two] = daemons(&group, &[STREAMS, NO_LIST, LATER]);
     let start = past_minute();
     let mut second = 0;
     let mut left_out_in_a_round = || {
@@ -281,7 +290,7 @@ fn a_topic_that_is_deleted_is_made_again_and_elects_anew() {
     for daemon in [&one, &two] {
         daemon.wait_for("/readyz", |(status, _)| (*status == 200).then_some(()));
     }
-    thread::sleep(LEASE_OVER);
+    thread::sleep(LATER_LEASE_OVER);
     wait_until("one replica counts again", || (left_out_in_a_round() == 2).then_some(()));
     let found = BROKER.read_all(&group.topic("elections"), Isolation::Committed);
     assert!(found.iter().any(|record| record.key.as_deref() == Some(b"x")), "{} records", found.len());

@@ -205,9 +205,9 @@ fn a_client_without_a_certificate_of_the_authority_cannot_connect() {
     for stranger in [None, Some("imposter")] {
         assert!(get(stranger).is_err(), "{stranger:?}");
     }
-    let metrics = daemon.get("/metrics").1;
-    let failed = "http_connections_closed_total{reason=\"tls_handshake\"} 2";
-    assert!(metrics.contains(failed), "{metrics}");
+    // A moment after the client finds the connection closed.
+    let failed = "http_connections_closed_total{reason=\"tls_handshake\"} 2\n";
+    daemon.wait_for("/metrics", |(_, metrics)| metrics.contains(failed).then_some(()));
     assert!(daemon.stop().contains("its TLS handshake failed"));
 }
 
@@ -233,7 +233,12 @@ fn slow_handshakes_end_in_time_and_make_room_for_requests() {
         // It ends, with an alert or without, or is reset.
         let _ = stream.read_to_end(&mut Vec::new());
     }
-    assert!(daemon.get("/metrics").1.contains("http_connections_closed_total{reason=\"header_timeout\"}"));
+    // The counter is there from the start.
+    let closed = "derived_statsd_http_connections_closed_total{reason=\"header_timeout\"} ";
+    daemon.wait_for("/metrics", |(_, metrics)| {
+        let count = metrics.lines().find_map(|line| line.strip_prefix(closed))?;
+        (count.parse::<u64>().unwrap() > 0).then_some(())
+    });
     daemon.stop();
 }
 

@@ -11,9 +11,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use support::broker::free_ports;
+use support::process::KilledOnDrop;
 use support::prometheus::{Labels, Prometheus, Target};
 use support::result_series::metric;
 use support::series::{self, foreground, run_block};
@@ -41,10 +42,16 @@ fn page(counts: &BTreeMap<(&str, &str), u64>) -> String {
 
 /// Adds to the counters for so many seconds.
 fn run(target: &Target, counts: &mut BTreeMap<(&'static str, &'static str), u64>, seconds: u64) {
-    for step in 0..seconds * 10 {
-        for (index, count) in counts.values_mut().enumerate() {
-            *count += step % 3 + index as u64;
+    let (began, mut step) = (Instant::now(), 0);
+    while step < seconds * 10 {
+        // By the time that has passed: on a slow machine the rate is the same.
+        let due = (began.elapsed().as_millis() as u64 / 100 + 1).min(seconds * 10);
+        for step in step..due {
+            for (index, count) in counts.values_mut().enumerate() {
+                *count += step % 3 + index as u64;
+            }
         }
+        step = due;
         target.set(page(counts));
         thread::sleep(Duration::from_millis(100));
     }
@@ -91,11 +98,14 @@ fn wait_until_closed(daemon: &Daemon, end: u64) {
     });
 }
 
-/// The increases of the stored series of each handler, by the key of its object.
+/// The increases of the stored series of each handler, by the key of its object. The target is at rest.
 fn increases(prometheus: &Prometheus) -> BTreeMap<String, f64> {
     let of = |handler: &str| {
-        let series = prometheus.samples(&format!("http_requests_total{{handler=\"{handler}\"}}"), "code");
-        assert!(series.values().all(|samples| samples.len() > 10), "{series:?}");
+        // Where scrapes failed, there are fewer until now.
+        let series = wait_until("ten scrapes of each series", || {
+            let series = prometheus.samples(&format!("http_requests_total{{handler=\"{handler}\"}}"), "code");
+            series.values().all(|samples| samples.len() > 10).then_some(series)
+        });
         let sum = series.values().map(|samples| increase(samples)).sum();
         assert!(sum > 100.0, "{series:?}");
         (format!("Service:{handler}"), sum)
@@ -196,8 +206,11 @@ fn an_injected_anomaly_comes_back_as_a_score_and_the_alert_of_the_guide_fires() 
     let firing = "ALERTS{alertname=\"Anomaly\",alertstate=\"firing\"}";
     let now = || micros() as f64 / 1e6;
     let name = |labels: &Labels| labels.get("name").cloned().unwrap_or_default();
-    let before = prometheus.values(firing, now());
-    assert!(before.keys().all(|labels| name(labels) != "/cart"), "{before:?}");
+    // A scrape that failed puts the increase of two into one window, which may be an anomaly of its own.
+    wait_until("no alert fires before the anomaly", || {
+        run(&target, &mut counts, 1);
+        prometheus.values(firing, now()).keys().all(|labels| name(labels) != "/cart").then_some(())
+    });
     // The injected anomaly: a burst of one handler.
     *counts.get_mut(&("/cart", "200")).unwrap() += 5_000;
     target.set(page(&counts));
@@ -240,6 +253,16 @@ struct Failed {
     rejected: f64,
 }
 
+/// The staleness markers of a series: one at its end, and one where a scrape failed between two of its samples.
+fn markers(prometheus: &Prometheus, samples: &[(f64, f64)]) -> usize {
+    let up = prometheus.samples("up{job=\"shop\"}", "job");
+    let has_failed = |pair: &&[(f64, f64)]| {
+        let is_between = |(at, value): &(f64, f64)| *value == 0.0 && pair[0].0 < *at && *at < pair[1].0;
+        up["shop"].iter().any(is_between)
+    };
+    1 + samples.windows(2).filter(has_failed).count()
+}
+
 /// A target has for a while a series with a label that is too long for the daemon.
 fn refuse_one_series(start: fn(std::net::SocketAddr, &str) -> Prometheus, version: &str) -> Failed {
     let (data, target) = (TempDir::new().unwrap(), Target::start());
@@ -255,12 +278,20 @@ fn refuse_one_series(start: fn(std::net::SocketAddr, &str) -> Prometheus, versio
     assert_eq!((rejected(), prometheus.own_metric("prometheus_remote_storage_samples_failed_total")), (0.0, 0.0));
     let long: &'static str = "x".repeat(9_000).leak();
     counts.insert((long, "200"), 1);
-    run(&target, &mut counts, 4);
+    let samples_of = |prometheus: &Prometheus| {
+        let stored = prometheus.samples("http_requests_total{code=\"200\"}", "handler");
+        stored.get(long).cloned().unwrap_or_default()
+    };
+    run(&target, &mut counts, 3);
+    wait_until("two scrapes have the bad series", || {
+        run(&target, &mut counts, 1);
+        (samples_of(&prometheus).len() >= 2).then_some(())
+    });
     counts.remove(&(long, "200"));
     run(&target, &mut counts, 6);
-    let stored = prometheus.samples("http_requests_total{code=\"200\"}", "handler");
-    // The marker of its end is sent, too.
-    let bad = stored[long].len() as f64 + 1.0;
+    let stored = samples_of(&prometheus);
+    // The markers are sent, too.
+    let bad = (stored.len() + markers(&prometheus, &stored)) as f64;
     assert!(bad >= 3.0, "{bad}");
     wait_until("all bad samples are sent", || (rejected() >= bad).then_some(()));
     wait_until_closed(&daemon, micros());
@@ -353,7 +384,9 @@ fn the_requests_of_each_handler_of_prometheus_are_counted_over_kills_of_both_and
     let daemon = start();
     seconds(2);
     // The kill resets the counter: an increase that Prometheus stored and did not send would be lost with it.
-    thread::sleep(Duration::from_secs(4));
+    let visited = micros() as f64 / 1e6;
+    let sent = "prometheus_remote_storage_queue_highest_sent_timestamp_seconds";
+    wait_until("a scrape after the last visit is sent", || (prometheus.own_metric(sent) > visited + 1.0).then_some(()));
     prometheus.kill();
     prometheus.restart();
     let seconds = |seconds: u64| visit(&prometheus, seconds * 10, Duration::from_millis(100));
@@ -411,11 +444,9 @@ fn block_from<'t>(text: &'t str, first_line: &str) -> &'t str {
 #[test]
 fn the_demo_for_a_prometheus_prints_a_block_with_which_its_samples_arrive() {
     let folder = TempDir::new().unwrap();
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_derived-statsd"))
-        .args(["demo", "--prometheus", "--set", "http.listen=127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    demo.args(["demo", "--prometheus", "--set", "http.listen=127.0.0.1:0"]).stdout(Stdio::piped());
+    let mut demo = KilledOnDrop(demo.spawn().unwrap());
     // Open to the end: a demo that cannot print fails.
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
     let mut said = String::new();

@@ -250,7 +250,7 @@ fn a_start_that_fails_leaves_the_configuration_before_in_force_and_its_states() 
         configured.ask(&daemon, "GET", "/metrics", "")?.1.contains(failed).then_some(())
     });
     let said = "The daemon cannot start with the changed configuration; the one before is in force again.";
-    assert_eq!(daemon.stderr().matches(said).count(), 2);
+    wait_until("both are said", || (daemon.stderr().matches(said).count() == 2).then_some(()));
     let (status, answer) = configured.post(&daemon, &(text(&[SCORE, SUM]) + NO_SUCH_PROPERTY));
     assert_eq!((status, &answer["added"][0]), (200, &format!("{SUM}-{STREAM}").into()), "{answer}");
     assert_eq!(std::fs::read_dir(configured.path()).unwrap().count(), 3, "no file is left over");

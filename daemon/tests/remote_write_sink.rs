@@ -263,10 +263,14 @@ fn a_scrape_of_the_newest_results_has_the_values_of_the_log_and_promtool_finds_n
     assert!(!daemon.get("/api/v1/results/metrics?table=&match=").1.contains(of_all), "an empty parameter is none");
     let open_metrics = open_metrics(&daemon, "");
     assert!(open_metrics.ends_with("# EOF\n"), "{open_metrics}");
-    let found = wait_until("Prometheus has scraped the results", || {
-        let found = prometheus.values("{__name__=~'AggProxySum_value|anomaly_score',job='results'}", now());
-        (!found.is_empty()).then_some(found)
+    // The first scrapes may have been between the commits of the partitions.
+    let scrapes = || prometheus.own_metric("prometheus_target_interval_length_seconds_count");
+    let before = wait_until("the first scrapes", || {
+        let page = ureq::get(prometheus.url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+        page.contains("prometheus_target_interval_length_seconds_count{").then(scrapes)
     });
+    wait_until("three scrapes more", || (scrapes() >= before + 3.0).then_some(()));
+    let found = prometheus.values("{__name__=~'AggProxySum_value|anomaly_score',job='results'}", now());
     daemon.stop();
     let log = expected(&data.path().join("log"));
     let newest = |labels: &Labels| {

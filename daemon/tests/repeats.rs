@@ -1,13 +1,14 @@
 //! Repeated messages: each is written once, and then at most once in ten seconds with the count of what was left out.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "the time of a test limits the lines that may come")]
 
 mod support;
 
 use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -28,19 +29,27 @@ fn number(line: &str, name: &str) -> u64 {
     value.parse().unwrap()
 }
 
-/// Demands that each line has the time at which it was written: no line is older than one above it, but for the moment
-/// between a thread's clock and the queue.
+/// Demands that each line has the time at which it was written: no line is older than one above it, except for the
+/// moment between a thread's clock and the queue. A line that was held back would be older by seconds. What a library
+/// writes by itself has no time.
 fn assert_in_order(stderr: &str) {
-    let times: Vec<Timestamp> = stderr.lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect();
-    let is_older = |pair: &[Timestamp]| pair[1].as_microsecond() + 100_000 < pair[0].as_microsecond();
+    let time = |line: &str| line.split(' ').next().unwrap().parse::<Timestamp>().ok();
+    let times: Vec<Timestamp> = stderr.lines().filter_map(time).collect();
+    assert!(!times.is_empty(), "{stderr}");
+    let is_older = |pair: &[Timestamp]| pair[1].as_microsecond() + 2_000_000 < pair[0].as_microsecond();
     assert!(!times.windows(2).any(is_older), "{stderr}");
+}
+
+/// The most lines of one message of a daemon that ran since `began`: one at once, one in ten seconds, one at the end.
+fn most_lines(began: Instant) -> usize {
+    2 + began.elapsed().as_secs() as usize / 10
 }
 
 #[test]
 fn dropped_records_are_counted_in_few_lines_and_in_the_status() {
     let data = TempDir::new().unwrap();
     let settings = ["aggregation.allowed_lateness=0s", "aggregation.max_objects_per_partition=1", "log.partitions=1"];
-    let daemon = Daemon::start(data.path(), &settings);
+    let (began, daemon) = (Instant::now(), Daemon::start(data.path(), &settings));
     let post = |key: &str, at| {
         let (status, body) = daemon.post(line(key, "egress_flow_count", at, 1).as_bytes(), None).unwrap();
         assert_eq!(status, 200, "{body}");
@@ -61,7 +70,7 @@ fn dropped_records_are_counted_in_few_lines_and_in_the_status() {
         ("over_limit", "ObjectVNTable:b", "aggregation.max_objects_per_partition"),
     ] {
         let lines = lines(&stderr, &[&format!("fate=\"{fate}\""), &format!("example_key=\"{key}\""), remedy]);
-        assert!((1..=4).contains(&lines.len()), "{stderr}");
+        assert!((1..=most_lines(began)).contains(&lines.len()), "{stderr}");
         assert!(lines.iter().all(|line| line.contains("stream=UveVirtualNetworkAgent-egress_flow_count")), "{stderr}");
         let records: u64 = lines.iter().map(|line| number(line, "records")).sum();
         assert_eq!(records, 40, "{stderr}");
@@ -72,7 +81,7 @@ fn dropped_records_are_counted_in_few_lines_and_in_the_status() {
 fn a_sink_that_fails_once_a_second_is_reported_in_few_lines() {
     let data = TempDir::new().unwrap();
     let file = format!("sinks.file.path={}", data.path().join("absent/results.jsonl").display());
-    let daemon = Daemon::start(&data.path().join("log"), &[&file]);
+    let (began, daemon) = (Instant::now(), Daemon::start(&data.path().join("log"), &[&file]));
     for at in [START, START + HOUR] {
         daemon.post(line("a", "egress_flow_count", at, 1).as_bytes(), None).unwrap();
     }
@@ -81,9 +90,10 @@ fn a_sink_that_fails_once_a_second_is_reported_in_few_lines() {
     let stderr = daemon.stop();
     assert_in_order(&stderr);
     let lines = lines(&stderr, &["The sink failed; it tries again", "sink=\"file\""]);
-    assert!(lines.len() <= 2, "{lines:#?}");
+    assert!(lines.len() <= most_lines(began), "{lines:#?}");
     let left_out: u64 = lines.iter().map(|line| number(line, "left_out")).sum();
-    assert!((3..=8).contains(&left_out), "{left_out} of about six are left out: {lines:#?}");
+    let most = began.elapsed().as_secs() + 2;
+    assert!((3..=most).contains(&left_out), "{left_out} of about six are left out: {lines:#?}");
 }
 
 /// Sets a limit of the daemon's process.
@@ -122,7 +132,7 @@ fn a_disk_that_takes_no_more_is_reported_in_few_lines() {
 #[test]
 fn connections_that_cannot_be_accepted_are_reported_in_few_lines() {
     let data = TempDir::new().unwrap();
-    let daemon = Daemon::start(data.path(), &[]);
+    let (began, daemon) = (Instant::now(), Daemon::start(data.path(), &[]));
     limit(&daemon, Resource::Nofile, 8);
     let address = daemon.url("").replace("http://", "");
     let waiting: Vec<_> = (0..4).map(|_| TcpStream::connect(&address).unwrap()).collect();
@@ -132,7 +142,8 @@ fn connections_that_cannot_be_accepted_are_reported_in_few_lines() {
     let stderr = daemon.stop();
     assert_in_order(&stderr);
     let lines = lines(&stderr, &["No connection can be accepted", "Too many open files"]);
-    assert!(lines.len() <= 2, "{lines:#?}");
+    assert!(lines.len() <= most_lines(began), "{lines:#?}");
     let left_out: u64 = lines.iter().map(|line| number(line, "left_out")).sum();
-    assert!((2..=8).contains(&left_out), "{left_out} of about four are left out: {lines:#?}");
+    let most = began.elapsed().as_secs() + 2;
+    assert!((1..=most).contains(&left_out), "{left_out} of about four are left out: {lines:#?}");
 }

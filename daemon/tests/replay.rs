@@ -9,6 +9,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use support::process::KilledOnDrop;
 use support::{Random, command, results};
 use tempfile::TempDir;
 
@@ -245,7 +246,7 @@ fn the_last_values_of_sources_add_up_to_the_level_of_an_object() {
 fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
     use std::time::Duration;
 
-    use support::Daemon;
+    use support::{Daemon, PATIENCE};
 
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("log");
@@ -259,7 +260,7 @@ fn a_replay_does_not_wait_for_a_stream_that_is_no_longer_configured() {
     std::fs::write(&file, support::line("a", "egress_flow_count", START, 8)).unwrap();
     let mut replay = command("replay", &data, &[&only("egress_flow_count")]);
     let mut replay = replay.arg("--close-windows").arg(&file).stderr(Stdio::null()).spawn().unwrap();
-    let ended = (0..200).find_map(|_| {
+    let ended = (0..PATIENCE.as_millis() / 100).find_map(|_| {
         std::thread::sleep(Duration::from_millis(100));
         replay.try_wait().unwrap()
     });
@@ -280,12 +281,9 @@ fn a_missing_file_is_reported_before_the_log_is_opened() {
 #[test]
 fn the_demo_detects_its_anomalies() {
     // Short periods: the warm-up takes ten, the anomaly starts in the thirteenth. A busy machine takes longer.
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_derived-statsd"))
-        .args(["demo", "--for", "2m", "--set", "aggregation.period=1", "--set", "http.listen=127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_derived-statsd"));
+    demo.args(["demo", "--for", "2m", "--set", "aggregation.period=1", "--set", "http.listen=127.0.0.1:0"]);
+    let mut demo = KilledOnDrop(demo.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let mut said = String::new();
     // Open to the end: a demo that cannot print fails.
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);

@@ -96,7 +96,7 @@ fn the_manager_is_told_of_the_start_the_state_and_the_stop() {
 }
 
 #[test]
-fn keep_alives_come_while_the_workers_make_progress_and_stop_when_one_hangs() {
+fn keep_alives_come_while_the_workers_make_progress_and_a_hang_triggers_the_watchdog() {
     let folder = TempDir::new().unwrap();
     let mut manager = Manager::new(folder.path());
     let daemon = manager.start(&folder.path().join("data"), Some(Duration::from_secs(2)));
@@ -109,11 +109,9 @@ fn keep_alives_come_while_the_workers_make_progress_and_stop_when_one_hangs() {
     wait_until("the silence of a worker is noticed", || {
         daemon.stderr().contains("A worker makes no progress").then_some(())
     });
+    // Nothing follows while the worker hangs; the unit tests of the module hold that, at set times.
     manager.wait_for("WATCHDOG=trigger");
     manager.forget();
-    // Longer than the time between two keep-alives.
-    manager.socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
-    assert!(manager.socket.recv(&mut [0; 4096]).is_err(), "keep-alives while a worker hangs");
     manager.wait_for("WATCHDOG=1");
     daemon.stop();
 }

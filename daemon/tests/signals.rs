@@ -7,6 +7,7 @@ mod support;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use support::process::KilledOnDrop;
 use support::{Daemon, command, line};
 use tempfile::TempDir;
 
@@ -29,7 +30,7 @@ fn a_hangup_without_a_change_changes_nothing() {
 fn the_demo_prints_the_address_of_its_page_first_and_ignores_a_hangup() {
     let data = TempDir::new().unwrap();
     let mut command = command("demo", data.path(), &[]);
-    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut demo = KilledOnDrop(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let pid = demo.id().to_string();
     let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     let mut out = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);

@@ -90,7 +90,7 @@ fn with_faults_some_requests_fail() {
     let cluster = Cluster::start(&["--nodes", "1", "--interval", "1h", "--faults"]);
     let host = cluster.addresses["nodes"][0].as_str().unwrap();
     let url = format!("http://{host}:{}/svcstats", cluster.addresses["netplugin_port"]);
-    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_millis(300)));
+    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(3)));
     let agent = config.build().new_agent();
     let failed = (0..60).filter(|_| {
         let answer = agent.get(&url).call();

@@ -8,6 +8,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 
+use support::broker::free_port;
 use support::{Daemon, line};
 use tempfile::TempDir;
 
@@ -64,7 +65,7 @@ fn tap_ends_at_a_line_that_is_too_long() {
 
 #[test]
 fn once_without_a_daemon_is_an_error_with_the_address() {
-    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let closed = format!("127.0.0.1:{}", free_port());
     let run = binary::run(&["top", "--once", "--url", &format!("http://{closed}")], "");
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
     assert!(run.stderr.contains(&format!("no answer from http://{closed}/api/v1/partitions")), "{run:?}");

@@ -6,11 +6,8 @@
 mod client;
 
 use std::fs::{self, File};
-use std::hash::{BuildHasher as _, RandomState};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +17,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::PATIENCE;
+
+#[allow(unused_imports, reason = "each test file uses a part")]
+pub(crate) use super::redis::ports::{free_port, free_ports};
 
 #[allow(unused_imports, reason = "each test file uses a part")]
 pub(crate) use client::{Isolation, Record};
@@ -255,38 +255,6 @@ fn copy_folder(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
-}
-
-/// Ports that are free, below those that the system gives to connections going out: one of those might be taken by a
-/// client, even by one that tries to reach this very broker, while the broker is stopped.
-///
-/// No other test gets one of them while this process runs: a server listens only some time after its port was chosen.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    [(); N].map(|()| {
-        let free = (0..).find_map(|attempt: u64| {
-            let port = 20_000 + u16::try_from(RandomState::new().hash_one(attempt) % 12_000).unwrap();
-            (reserve(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()).then_some(port)
-        });
-        free.unwrap()
-    })
-}
-
-/// Takes a port from the other tests, until this process ends; `false` if one of them has it.
-fn reserve(port: u16) -> bool {
-    static RESERVED: Mutex<Vec<File>> = Mutex::new(Vec::new());
-    let folder = std::env::temp_dir().join("derived-statsd-test-ports");
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join(port.to_string())).unwrap();
-    let is_ours = lock.try_lock().is_ok();
-    if is_ours {
-        RESERVED.lock().unwrap().push(lock);
-    }
-    is_ours
-}
-
-/// A port at which nothing listens.
-pub(crate) fn free_port() -> u16 {
-    free_ports::<1>()[0]
 }
 
 /// Waits for the end of its standard input, that is of this process; then kills the server and removes its folder.

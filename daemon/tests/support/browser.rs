@@ -4,11 +4,12 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+
+use super::PATIENCE;
 
 /// The key of an element's id in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -37,7 +38,7 @@ impl Browser {
         });
         let base = format!("http://127.0.0.1:{}", port.expect("the port of chromedriver"));
         let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent = config.timeout_global(Some(Duration::from_secs(60))).build().new_agent();
+        let agent = config.timeout_global(Some(3 * PATIENCE)).build().new_agent();
         let profile = tempfile::tempdir().unwrap();
         // No sandbox: tests run as root in containers, which Chromium refuses with it.
         let arguments = [
@@ -49,7 +50,9 @@ impl Browser {
             format!("--window-size={width},{height}"),
             format!("--user-data-dir={}", profile.path().display()),
         ];
+        // A script waits for as long as a test does; by itself the driver ends it after 30 seconds.
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "timeouts": { "script": (2 * PATIENCE).as_millis() as u64 },
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
@@ -94,9 +97,10 @@ impl Browser {
     pub(crate) fn wait(&self, expression: &str) {
         // In the browser: a poll from here would cost a request each time.
         let script = format!(
-            "const end = performance.now() + 20000; \
+            "const end = performance.now() + {}; \
              const look = () => {{ let found = false; try {{ found = ({expression}); }} catch {{}} \
-             if (found) done(true); else if (performance.now() > end) done(false); else setTimeout(look, 20); }}; look();"
+             if (found) done(true); else if (performance.now() > end) done(false); else setTimeout(look, 20); }}; look();",
+            PATIENCE.as_millis()
         );
         let body = json!({ "script": format!("const done = arguments[arguments.length - 1]; {script}"), "args": [] });
         // A script ends without a result when its page goes, as after a form is sent: it is asked of the next page.

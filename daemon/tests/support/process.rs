@@ -1,6 +1,7 @@
 //! Server processes that a test starts, with their data and output in a temporary folder.
 
 use std::fs::File;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -18,6 +19,31 @@ const STEP: Duration = Duration::from_millis(20);
 pub(crate) struct Running {
     pub(crate) server: Child,
     guard: Child,
+}
+
+/// A process that is killed at the end of its test, also where that fails before it has ended.
+pub(crate) struct KilledOnDrop(pub(crate) Child);
+
+impl Deref for KilledOnDrop {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for KilledOnDrop {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Starts a server with its output in the folder.

@@ -3,12 +3,14 @@
 //! The model follows `uveserver.py` (`get_part`, `get_uve`, `get_uve_list`, `ParallelAggregator`) and `opserver_util.py`
 //! (`uve_attr_flatten`) of tf-analytics at 94df6f9. It has no aggregation by `aggtype`, which no result here has.
 //!
-//! The file uses no other test support, because the tests of `daemon-sinks` include it too.
+//! The file uses no other test support than that of ports, because the tests of `daemon-sinks` include it too.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+#[path = "ports.rs"]
+pub(crate) mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -42,7 +44,7 @@ impl Redis {
 
     /// Starts a server with further arguments; `login` is `user:password@` for the test itself.
     pub(crate) fn start_with(settings: &[&str], login: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ports::free_port();
         let settings = settings.iter().map(|&it| it.to_owned()).collect();
         let folder = TempDir::new().unwrap();
         let mut redis = Self { folder, port, settings, login: login.to_owned(), server: None };
@@ -53,7 +55,7 @@ impl Redis {
     /// Starts a server with TLS, too; returns it and its port. It requires certificates of clients if `auth_clients` is
     /// `yes`, and none if it is `no`.
     pub(crate) fn start_with_tls(certificates: &Path, auth_clients: &str) -> (Self, u16) {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ports::free_port();
         let file = |name: &str| certificates.join(name).display().to_string();
         let (certificate, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
         let tls = [

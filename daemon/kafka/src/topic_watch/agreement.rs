@@ -51,11 +51,11 @@ impl TopicWatch {
                 "{reason}. This daemon has worked before and has left the group: give it the configuration by `POST \
                  /api/v1/config`, or change its file and send SIGHUP or restart it"
             );
+            self.admission.close(reason.clone());
             warn!(%reason, "This daemon waits.");
-            self.admission.close(reason);
         } else {
+            self.admission.set_waiting(Some(reason.clone()));
             warn!(%reason, "This daemon waits.");
-            self.admission.set_waiting(Some(reason));
         }
     }
 

@@ -11,7 +11,9 @@ use proxy_uve::schema::ProxyType;
 use proxy_uve::{Plan, StreamName, UveDescription};
 
 use crate::compile::{Bound, Compiled, Slots, type_name};
-use crate::rule::{ClearBound, Condition, MAX_PERIODS, MAX_RULES, MAX_TEXT, Operation, Right, Rule, Rules, Term};
+use crate::rule::{
+    ClearBound, Condition, MAX_COMPARISONS, MAX_PERIODS, MAX_RULES, MAX_TEXT, Operation, Right, Rule, Rules, Term,
+};
 
 /// A stream and its proxy types.
 pub type StreamTypes<'s> = (&'s StreamName, &'s [Arc<ProxyType>]);
@@ -84,6 +86,15 @@ fn alone(rule: &Rule) -> Vec<String> {
             "the pattern {pattern:?} matches no object, as keys are `table:name`; write \"*:{pattern}\""
         ));
     }
+    if let Condition::Terms(lists) = &rule.condition {
+        let comparisons: usize = lists.iter().map(Vec::len).sum();
+        if comparisons > MAX_COMPARISONS {
+            problems.push(format!(
+                "the condition has {comparisons} comparisons; expected at most {MAX_COMPARISONS}; make several rules of \
+                 it, or compare with a list (`in [1, 2]`)"
+            ));
+        }
+    }
     if let Some(bound) = rule.clear.bound {
         problems.extend(clear_problem(rule, bound));
     }
@@ -129,7 +140,8 @@ fn clear_problem(rule: &Rule, bound: ClearBound) -> Option<String> {
 /// What is wrong with a rule for these streams.
 fn against(rule: &Arc<Rule>, plans: &[(Plan, &[Arc<ProxyType>])]) -> Vec<String> {
     let mut found = false;
-    let mut problems = BTreeSet::new();
+    // Of all streams, and of those that make the condition impossible.
+    let (mut problems, mut impossible_for) = (BTreeSet::new(), Vec::new());
     for (plan, types) in plans {
         let Some(bound) = Bound::new(rule, plan) else { continue };
         found = true;
@@ -141,7 +153,11 @@ fn against(rule: &Arc<Rule>, plans: &[(Plan, &[Arc<ProxyType>])]) -> Vec<String>
         let of_types: Vec<_> =
             bound.uves().iter().filter_map(|(_, uve)| Some((uve, type_of(uve, types, &stream)?))).collect();
         problems.extend(other_periods(&of_types));
-        problems.extend(of_types.iter().flat_map(|(uve, of_type)| impossible(rule, &bound, uve, of_type)));
+        impossible_for.push(of_types.iter().find_map(|(uve, of_type)| impossible(rule, &bound, uve, of_type).pop()));
+    }
+    // The rule may be meant for one stream of several with this type.
+    if impossible_for.iter().all(Option::is_some) {
+        problems.extend(impossible_for.into_iter().flatten());
     }
     if !found {
         problems.insert(unknown(&rule.sources(), plans));
@@ -243,6 +259,9 @@ fn unknown(sources: &[&str], plans: &[(Plan, &[Arc<ProxyType>])]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use derived_stats::ValueType;
     use proxy_uve::proxy_list::{DEFAULT_PROXY_LIST, ProxyList};
     use proxy_uve::schema::Schema;
 
@@ -271,6 +290,41 @@ mod tests {
              AggProxySumAnomalyEWM01-UveVirtualNetworkAgent-egress_flow_count.value.sigma > 2",
         ];
         assert_eq!(found(&good), [""; 0]);
+    }
+
+    #[test]
+    fn a_rule_of_too_many_comparisons_is_refused_with_their_number() {
+        let rule = |number: usize| {
+            let terms: Vec<_> = (0..number).map(|least| format!("AggProxySum.value > {least}")).collect();
+            format!("alarm \"a\" when {}", terms.join(" or "))
+        };
+        assert_eq!(found(&[&rule(MAX_COMPARISONS)]), [""; 0]);
+        let problems = found(&[&rule(MAX_COMPARISONS + 1)]);
+        assert!(problems.len() == 1 && problems[0].contains("101 comparisons; expected at most 100"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_condition_that_one_stream_of_its_type_can_satisfy_is_no_mistake() {
+        let of = |value_type| {
+            let built = ProxyType::builder("Sums", value_type)
+                .period(Duration::from_secs(60))
+                .result("value", "1-raw:DSSum")
+                .build();
+            [Arc::new(built.unwrap())]
+        };
+        let (unsigned, signed) = (of(ValueType::U64), of(ValueType::I64));
+        let names = ["a", "b"].map(|name| StreamName::new("S", name).unwrap());
+        let rule = |source: &str| {
+            let rule = text::rule(&format!("alarm \"a\" when {source}.value < -5"));
+            Rules::new(vec![rule.unwrap_or_else(|error| panic!("{error}"))])
+        };
+        let both: [StreamTypes<'_>; 2] = [(&names[0], &unsigned), (&names[1], &signed)];
+        assert_eq!(problems(&rule("Sums"), &both), []);
+        assert_eq!(problems(&rule("Sums-S-b"), &both), []);
+        for (source, streams) in [("Sums-S-a", &both[..]), ("Sums", &both[..1])] {
+            let problems = problems(&rule(source), streams);
+            assert!(problems.len() == 1 && problems[0].1.contains("never true"), "{source}: {problems:?}");
+        }
     }
 
     #[test]

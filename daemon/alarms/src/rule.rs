@@ -16,6 +16,9 @@ pub const MAX_PERIODS: u32 = 10_000;
 /// The most rules of a configuration.
 pub const MAX_RULES: usize = 256;
 
+/// The most comparisons of a condition: each is made for each object in each window.
+pub const MAX_COMPARISONS: usize = 100;
+
 /// The most bytes of a name or a text.
 pub const MAX_TEXT: usize = 1024;
 

@@ -15,8 +15,9 @@ pub(super) const REMOVED: &str = "the rule was removed, or is not for this objec
 
 impl Alarms {
     /// Restores the alarms of a table whose event time is `now`, in microseconds since the epoch. Alarms whose rule the
-    /// configuration no longer has, or has for other objects, end with a row. A chunk may come several times, with
-    /// other objects each time: those of several tables that become one.
+    /// configuration no longer has, or has for other objects, end with a row. Objects whose alarms have another severity
+    /// now have a row, too. A chunk may come several times, with other objects each time: those of several tables that
+    /// become one.
     ///
     /// # Errors
     ///
@@ -44,7 +45,7 @@ impl Alarms {
     }
 
     pub(super) fn restore_object(&mut self, key: String, saved: Vec<SavedAlarm>, now: u64, mut ended: Vec<Alarm>) {
-        let mut entries = Vec::new();
+        let (mut entries, mut is_changed) = (Vec::new(), !ended.is_empty());
         for alarm in saved {
             let entry = Entry::restored(&alarm);
             // A rule that is not for the object is never evaluated, so nothing else would end its alarm.
@@ -58,15 +59,19 @@ impl Alarms {
                 Some((type_index, rule_index, compiled, other_uves)) => {
                     let (severity, other_uves) = (compiled.rule.severity.code(), Arc::clone(other_uves));
                     let attribute = compiled.rule.attribute().map(Arc::from);
+                    // What shows or sends the alarm has the severity before, and the next row may be minutes away.
+                    is_changed |= severity != entry.severity;
                     entries.push(Entry { type_index, rule_index, severity, attribute, other_uves, ..entry });
                 }
-                None => ended.push(entry.ended(now, Some(REMOVED))),
+                None => {
+                    ended.push(entry.ended(now, Some(REMOVED)));
+                    is_changed = true;
+                }
             }
         }
         entries.sort_by_key(Entry::place);
-        let has_ended = !ended.is_empty();
-        self.objects.insert(&key, entries, has_ended);
-        if has_ended {
+        self.objects.insert(&key, entries, is_changed);
+        if is_changed {
             self.push_row(Current { key, start: now, end: now, ended, is_due: true });
         }
     }

@@ -495,6 +495,39 @@ fn an_alarm_whose_rule_is_for_other_objects_now_ends_at_the_restart() {
 }
 
 #[test]
+fn an_alarm_whose_severity_changes_has_one_row_at_the_restart() {
+    let mut rig =
+        Rig::new(&[&value_rule(1, 1), &format!("{} severity minor", value_rule(1, 1).replace("high", "low"))]);
+    rig.minute(0, &[("T:a", 20), ("T:b", 20)]);
+    rig.close(0);
+    rig.commit();
+    rig.rows.clear();
+    let changed = rules(&[
+        &format!("{} severity critical", value_rule(1, 1)),
+        &format!("{} severity minor", value_rule(1, 1).replace("high", "low")),
+    ]);
+    let severities = |rig: &Rig| -> Vec<_> {
+        let of_row = |row: &AlarmRow| {
+            assert!(row.data.resolved.is_empty() && row.data.pending.is_empty());
+            (row.key.clone(), row.data.alarms.iter().map(|alarm| alarm.severity).collect::<Vec<_>>())
+        };
+        rig.rows.iter().map(of_row).collect()
+    };
+    let expected = ["T:a", "T:b"].map(|key| (key.to_owned(), vec![0, 2]));
+    // A kill before the commit: the same rows again.
+    for _ in 0..2 {
+        rig.restart_with(changed.clone());
+    }
+    rig.commit();
+    let mut written = severities(&rig);
+    written.sort();
+    assert_eq!(written, expected);
+    rig.restart();
+    rig.commit();
+    assert_eq!(severities(&rig).len(), 2, "the new severity is stored");
+}
+
+#[test]
 fn rules_are_for_the_objects_that_their_patterns_name() {
     let rule = format!("{} on \"T:a*\"", value_rule(1, 1));
     let mut rig = Rig::new(&[&rule]);

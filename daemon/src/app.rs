@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use daemon_base::clock::{Clock, SystemClock};
-use daemon_base::clock_steps::ClockSteps;
 use daemon_base::listener::reload_on_change;
 use daemon_base::open_files;
 use daemon_kafka::Elections as GroupElections;
@@ -28,9 +27,7 @@ use tracing::info;
 
 use crate::engine::{Base, Engine, EngineSettings, Failure, LogSettings};
 use crate::extensions::Extensions;
-use crate::http::{
-    Access, Certificates, Clocks, Common, Configuration, HttpSettings, Server, Shared, blocking_threads,
-};
+use crate::http::{Access, Certificates, Common, Configuration, HttpSettings, Server, Shared, blocking_threads};
 use crate::ready_file::ReadyFile;
 use crate::service_manager;
 
@@ -128,6 +125,7 @@ async fn serve(
     let memory = SourceMemory::default();
     let page = bind_page(&settings, &memory.latest, &clock).await?;
     let (access, grace) = (Arc::clone(&settings.access), settings.grace);
+    let certificates_shown = settings.certificates.clone();
     let mut engine = start_engine(&settings, &memory, Base::new(Arc::clone(&clock)))
         .map_err(|failed| failed.error)
         .and_then(|engine| own.start(engine))
@@ -138,7 +136,6 @@ async fn serve(
     keep_certificates_current(&mut engine, &certificates)?;
     let elections = elections(&mut engine, &settings.engine, &clock)?;
     let common = Common::new(&settings.http, Arc::clone(&clock), stopping.clone(), access, (certificates, elections));
-    let steps = Arc::clone(&common.steps);
     let (mut running, mut changes) = Running::new(engine, &settings, reconfigure, common, memory);
     server.announce();
     let _ready_file = ready_file.map(|path| announce(&path, &server, page.as_ref())).transpose()?;
@@ -148,7 +145,7 @@ async fn serve(
         info!(address = %page.address(), "Listening for Contiv's page.");
         servers.spawn(page.serve(running.engine_mut().telemetry.http.refusals.clone(), stopping));
     }
-    start_helpers(running.engine_mut(), &settings, &steps)?;
+    start_helpers(running.engine_mut(), &certificates_shown)?;
     hangups.change(running.current());
     let failed = running.failed();
     let mut stop = Stopping::new(signals, stop, clock, grace);
@@ -211,18 +208,13 @@ fn announce(path: &Path, server: &Server, page: Option<&LegacyServer>) -> anyhow
     ReadyFile::write(path, server.address(), listeners, page.map(LegacyServer::address))
 }
 
-/// Starts what ends with each engine: the threads that watch the clock and the expiry of the daemon's certificates, and
-/// that tell the service manager about the daemon.
-fn start_helpers(engine: &mut Engine, settings: &AppSettings, steps: &Arc<ClockSteps>) -> anyhow::Result<()> {
-    let clocks = Clocks::of(engine, &settings.engine.worker.table, steps);
-    engine.add_helper("clock", move |stop| {
-        clocks.watch(stop);
-        Ok(())
-    })?;
+/// Starts what ends with each engine: the threads that watch the expiry of the daemon's certificates, and that tell the
+/// service manager about the daemon.
+fn start_helpers(engine: &mut Engine, certificates: &[OwnCertificate]) -> anyhow::Result<()> {
     let (telemetry, clock) = (Arc::clone(&engine.telemetry), Arc::clone(&engine.clock));
     telemetry.certificates.forget();
-    if !settings.certificates.is_empty() {
-        let mut expiry = Expiry::new(&settings.certificates);
+    if !certificates.is_empty() {
+        let mut expiry = Expiry::new(certificates);
         engine.add_helper("certificate-expiry", move |stop| {
             expiry.watch(&telemetry.certificates, &*clock, stop);
             Ok(())
@@ -261,7 +253,7 @@ pub(crate) fn shared(
     common: &Common,
     configuration: Option<Configuration>,
 ) -> Arc<Shared> {
-    let Common { clock, stopping, time_unit, permits, bodies, access, certificates, elections, processes, .. } =
+    let Common { clock, stopping, time_unit, permits, bodies, access, certificates, elections, processes } =
         common.clone();
     let allowed_lateness = settings.engine.worker.table.allowed_lateness;
     elections.set_timeout(settings.replica_timeout);
@@ -269,7 +261,6 @@ pub(crate) fn shared(
         log: Arc::clone(&engine.log),
         status: Arc::clone(&engine.status),
         clock,
-        clocks: Clocks::of(engine, &settings.engine.worker.table, &common.steps),
         intake: engine.intake.clone().with_time_unit(time_unit),
         objects: settings.objects.clone(),
         mapping: Mapping::new(&settings.rules, &engine.intake, allowed_lateness, Arc::clone(&elections), processes),

@@ -30,7 +30,6 @@ mod annotations;
 mod bodies;
 mod body;
 mod chunks;
-mod clocks;
 mod configuration;
 mod current;
 mod history;
@@ -68,7 +67,6 @@ use axum::extract::rejection::PathRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use daemon_base::clock::Clock;
-use daemon_base::clock_steps::ClockSteps;
 use daemon_base::listener::Limits;
 use daemon_log::Log;
 use daemon_partition::{StatusSource, Taps};
@@ -82,14 +80,12 @@ use proxy_uve::Plan;
 use tokio::sync::watch;
 
 use crate::engine::ReadyState;
-use crate::http::body::Refusal;
 use crate::telemetry::{Refused, Telemetry};
 use daemon_view::EventHub;
 use daemon_view::UveView;
 
 pub(crate) use self::access::Access;
 pub(crate) use self::bodies::Bodies;
-pub(crate) use self::clocks::Clocks;
 pub(crate) use self::configuration::{Change, Configuration, Outcome, Wanted};
 pub(crate) use self::current::Current;
 pub(crate) use self::listeners::{Certificates, ListenerSettings, Server};
@@ -100,8 +96,6 @@ pub(crate) struct Shared {
     pub log: Arc<dyn Log>,
     pub status: Arc<dyn StatusSource>,
     pub clock: Arc<dyn Clock>,
-    /// The clock that gives samples their arrival.
-    pub clocks: Clocks,
     pub intake: Intake,
     /// The streams of labelled series.
     pub mapping: Mapping,
@@ -135,7 +129,6 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) struct Common {
     pub clock: Arc<dyn Clock>,
-    pub steps: Arc<ClockSteps>,
     pub stopping: watch::Receiver<bool>,
     /// The unit of the timestamps of samples.
     pub time_unit: TimeUnit,
@@ -149,22 +142,6 @@ pub(crate) struct Common {
     pub processes: Arc<Processes>,
 }
 
-impl Shared {
-    /// The arrival of samples that are read now.
-    ///
-    /// # Errors
-    ///
-    /// While a step of the clock ahead is not believed.
-    fn arrival(&self) -> Result<u64, Refusal> {
-        self.clocks.arrival().map(|now| self.log.arrival(now)).map_err(Refusal::Clock)
-    }
-
-    /// What is wrong with the clock, and stops nothing else, for probes: in a line for each.
-    fn clock_lines(&self) -> String {
-        self.clocks.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect()
-    }
-}
-
 impl Common {
     /// The permits and the space for bodies that the settings allow.
     pub(crate) fn new(
@@ -176,8 +153,7 @@ impl Common {
     ) -> Self {
         let (permits, bodies) = (Arc::new(Permits::new(settings)), Arc::new(Bodies::new(settings)));
         let (time_unit, processes) = (settings.time_unit, Arc::default());
-        let steps = Arc::new(ClockSteps::new(&*clock));
-        Self { clock, steps, stopping, time_unit, permits, bodies, access, certificates, elections, processes }
+        Self { clock, stopping, time_unit, permits, bodies, access, certificates, elections, processes }
     }
 }
 

@@ -28,12 +28,6 @@ pub trait Clock: Send + Sync {
 
     /// Returns the time since an arbitrary start. It never goes back; use it for spans, timeouts and back-off.
     fn monotonic(&self) -> Duration;
-
-    /// Returns the time since an arbitrary start, which includes the time for which the machine was suspended. It never
-    /// goes back.
-    fn with_suspension(&self) -> Duration {
-        self.monotonic()
-    }
 }
 
 /// The clock of the machine.
@@ -64,11 +58,6 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
-    }
-
-    fn with_suspension(&self) -> Duration {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::try_from(now).unwrap_or_else(|_| self.monotonic())
     }
 }
 

@@ -9,7 +9,6 @@
 //! | [`sink_offsets`] | how far each sink has delivered |
 //! | [`signal`] | a counter on which threads wait |
 //! | [`clock`] | the only reader of the wall clock and the monotonic clock |
-//! | [`clock_steps`] | steps of the wall clock ahead, which are not believed at once |
 //! | [`stop`] | the stop flag and the waits that it ends |
 //! | [`backoff`] | pauses between retries |
 //! | [`remedy`](mod@remedy) | errors of files that no retry mends |
@@ -36,7 +35,6 @@
 pub mod backoff;
 pub mod certificate;
 pub mod clock;
-pub mod clock_steps;
 pub mod core_dumps;
 pub mod disk_use;
 pub mod failpoint;

@@ -182,10 +182,9 @@ impl Log for EmbeddedLog {
         }
     }
 
-    /// The stored arrivals never go back, whatever the clock does: the log clamps them when it writes. A clock that was
-    /// ahead once must not decide which timestamps are of the future.
+    /// Arrival times never go back, whatever the clock does.
     fn arrival(&self, at: u64) -> u64 {
-        at
+        at.max(self.writer.catalog().last_at)
     }
 
     fn read_results(&self, from: u64, max_bytes: usize) -> Result<RecordBatch, LogError> {

@@ -99,10 +99,10 @@ pub trait Log: Send + Sync {
     /// [`LogError::outcome_is_unknown`] before a repetition.
     fn append(&self, batch: AppendBatch) -> Result<Appended, LogError>;
 
-    /// Returns the arrival of a batch that is received at `at`, in the precision of the log, both in µs UTC.
+    /// Returns the arrival time that the log stores for a batch received at `at`, both in µs UTC.
     ///
-    /// Make the batch with it, and classify the timestamps of its samples by it: the arrival that the log stores, by
-    /// which the tables classify them again, is the same, or later after the clock went back.
+    /// Make the batch with it, and classify the timestamps of its samples by it: the arrival that the tables get is then
+    /// the same, or later.
     fn arrival(&self, at: u64) -> u64;
 
     /// Reads the results from offset `from` on: about `max_bytes` of them, and at least one unless `from` is the end.

@@ -101,18 +101,6 @@ impl WorkerTelemetry {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The streams with a watermark later than `latest`, each with the latest of its partitions; both in microseconds
-    /// since the epoch.
-    pub fn watermarks_after(&self, latest: u64) -> BTreeMap<String, u64> {
-        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut streams = BTreeMap::new();
-        for table in tables.values().filter(|table| table.watermark > latest) {
-            let known: &mut u64 = streams.entry(table.stream.clone()).or_default();
-            *known = table.watermark.max(*known);
-        }
-        streams
-    }
-
     /// Registers the counters.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("commits", "Commits of results, state and cursor", self.commits.clone());

@@ -10,7 +10,6 @@ use std::pin::pin;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use daemon_base::clock_steps::Held;
 use daemon_base::listener::end_of_reading;
 use daemon_base::setting::duration;
 use daemon_sources::array::{ArrayError, ArrayLines, is_array};
@@ -38,13 +37,6 @@ const INFLATE_STEP: usize = 64 * 1024;
 pub(super) enum Refusal {
     #[error("the body could not be read: {0}; send it again")]
     Broken(String),
-    #[error(
-        "the clock of this machine stepped {} s ahead, and no samples are stored for {} s, in case it steps back; send it \
-         again then",
-        .0.ahead.as_secs(),
-        retry_seconds(*.0)
-    )]
-    Clock(Held),
     #[error("Content-Encoding is {found:?}; this server decodes one of gzip, deflate, zstd, or a body without it")]
     Coding { found: String },
     #[error("the body looks like {}: {}", .0.name(), remedy(*.0))]
@@ -77,7 +69,7 @@ impl IntoResponse for Refusal {
             }
             Self::Coding { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoSpace(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Clock(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
         };
@@ -92,15 +84,9 @@ impl IntoResponse for Refusal {
             // RFC 9110, 12.5.3.
             Self::Coding { .. } => ([(header::ACCEPT_ENCODING, CODINGS)], response).into_response(),
             Self::NoSpace(_) => ([(header::RETRY_AFTER, "1")], response).into_response(),
-            Self::Clock(held) => ([(header::RETRY_AFTER, retry_seconds(held).to_string())], response).into_response(),
             _ => response,
         }
     }
-}
-
-/// The whole seconds after which a step of the clock is believed.
-fn retry_seconds(held: Held) -> u64 {
-    held.left.as_secs() + 1
 }
 
 /// A received body, still in its coding.

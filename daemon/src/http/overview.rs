@@ -131,14 +131,13 @@ fn status_of(shared: &Shared, session: Option<String>) -> serde_json::Value {
         let problem = shared.telemetry.problem_of(&name);
         json!({ "name": name, "lag": lag, "durable": sink.is_durable, "problem": problem })
     });
-    let warnings = shared.certificates.problems().map(|(_, reason)| reason).chain(shared.access.problem());
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now": shared.clock.now_micros(),
         "ready": reason.is_none(),
         "reason": reason,
         "needs_restart": outage,
-        "warnings": warnings.chain(shared.clocks.warnings()).collect::<Vec<_>>(),
+        "warnings": shared.certificates.problems().map(|(_, reason)| reason).chain(shared.access.problem()).collect::<Vec<_>>(),
         "results": bounds.map(|bounds| json!({ "first": bounds.first, "next": bounds.next })),
         "sinks": sinks.collect::<Vec<_>>(),
         "session": session,

@@ -18,7 +18,7 @@
 //! | 409 | the `Idempotency-Key` was used for another body |
 //! | 415 | the body has a `Content-Encoding` other than gzip, deflate or zstd |
 //! | 429 | the backlog or the requests in flight are at their limit; retry after `Retry-After` seconds |
-//! | 503 | the write to the log failed or took too long, the daemon is stopping, or its clock stepped ahead |
+//! | 503 | the write to the log failed or took too long, or the daemon is stopping |
 //!
 //! The write of a batch is atomic. With an `Idempotency-Key` header a client that received no response can send the
 //! batch again: it counts once, and the second response equals the first. A batch of which no line was accepted is not
@@ -136,7 +136,7 @@ fn append(
     lines: Lines,
 ) -> Result<Outcome, Failure> {
     let body = &encoded.decode(shared.bodies.samples).map_err(Failure::Refused)?[..];
-    let mut batch = AppendBatch::new(shared.arrival().map_err(Failure::Refused)?);
+    let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
     let mut outcome = read_lines(shared, body, &mut batch, lines);
     if let Some(key) = key {
         // The serialization of plain data into memory cannot fail.

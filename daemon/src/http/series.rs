@@ -58,7 +58,7 @@ pub(super) fn store<'b>(
     mut read: impl FnMut(&mut Writer<'_>) -> Result<Option<Identity<'b>>, Failure>,
 ) -> Result<Stored, Failure> {
     for _ in 0..MAX_ATTEMPTS {
-        let mut batch = AppendBatch::new(shared.arrival().map_err(Failure::Refused)?);
+        let mut batch = AppendBatch::new(shared.log.arrival(shared.clock.now_micros()));
         let bounds = bounds(shared.bodies.samples, format);
         let mut writer = Writer::new(&shared.mapping, &shared.intake, &mut batch).limited(bounds.bytes);
         let identity = read(&mut writer)?;

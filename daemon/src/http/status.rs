@@ -17,7 +17,7 @@ use crate::telemetry::Exposition;
 pub(super) async fn healthz(State(shared): State<Arc<Shared>>) -> Response {
     match shared.log.outage().filter(|outage| outage.needs_restart) {
         Some(outage) => unavailable(&outage.reason),
-        None => format!("ok\n{}{}", shared.certificates.warnings(), shared.clock_lines()).into_response(),
+        None => format!("ok\n{}", shared.certificates.warnings()).into_response(),
     }
 }
 
@@ -27,7 +27,7 @@ pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         return unavailable("stopping");
     }
     match shared.ready.not_ready_reason() {
-        None => format!("ready\n{}{}", shared.certificates.warnings(), shared.clock_lines()).into_response(),
+        None => format!("ready\n{}", shared.certificates.warnings()).into_response(),
         Some(reason) => unavailable(&reason),
     }
 }

@@ -22,6 +22,8 @@ pub struct Catalog {
     logs: BTreeMap<PartitionId, LogView>,
     files: BTreeMap<(Family, u32), Arc<Segment>>,
     pub(super) recent: Recent,
+    /// The latest time in the log (µs UTC).
+    pub(super) last_at: u64,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +44,7 @@ struct FrameIndex {
 impl Catalog {
     /// The catalog of an empty log.
     pub fn new(distance: u32) -> Self {
-        Self { distance, logs: BTreeMap::new(), files: BTreeMap::new(), recent: Recent::default() }
+        Self { distance, logs: BTreeMap::new(), files: BTreeMap::new(), recent: Recent::default(), last_at: 0 }
     }
 
     /// Adds the frames of a durable write and takes over the ends of the tables.
@@ -52,6 +54,7 @@ impl Catalog {
             self.logs.entry(*id).or_default().set(ends);
         }
         self.logs.entry(PartitionId::RESULTS).or_default().set(&tables.results);
+        self.last_at = tables.last_at;
     }
 
     /// Adds a frame to the index.

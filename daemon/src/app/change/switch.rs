@@ -12,7 +12,7 @@ use super::{Outcome, Prepared, Reconfigure, Running, configuration};
 use crate::app::staged_file::{ReplacedFile, StagedFile};
 use crate::app::{AppSettings, SourceMemory, shared, start_engine, start_helpers};
 use crate::engine::{Base, Engine, FailedStart, StopBy};
-use crate::http::{Common, Shared, Wanted};
+use crate::http::{Shared, Wanted};
 
 /// How long the workers and sinks may take to end. Beyond it only a restart helps.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -73,7 +73,7 @@ impl Running {
         let placed = next.file.map(StagedFile::put_in_place).transpose();
         failpoint::point("change.mid");
         let started = match placed {
-            Ok(file) => match start(&next.settings, &memory, &common, base) {
+            Ok(file) => match start(&next.settings, &memory, base) {
                 Ok(engine) => Ok((engine, next.settings, next.reconfigure, next.outcome)),
                 Err(failed) => Err(go_back(*failed, file)?),
             },
@@ -82,7 +82,7 @@ impl Running {
         let (engine, settings, reconfigure, outcome) = match started {
             Ok(started) => started,
             Err((base, outcome)) => {
-                let again = start(&settings, &memory, &common, base).map_err(|failed| failed.error);
+                let again = start(&settings, &memory, base).map_err(|failed| failed.error);
                 let engine = again.context("start again with the configuration before the change")?;
                 (engine, settings, reconfigure, outcome)
             }
@@ -96,14 +96,9 @@ impl Running {
 }
 
 /// Starts an engine with all that belongs to it.
-fn start(
-    settings: &AppSettings,
-    memory: &SourceMemory,
-    common: &Common,
-    base: Base,
-) -> Result<Engine, Box<FailedStart>> {
+fn start(settings: &AppSettings, memory: &SourceMemory, base: Base) -> Result<Engine, Box<FailedStart>> {
     let mut engine = start_engine(settings, memory, base)?;
-    match start_helpers(&mut engine, settings, &common.steps) {
+    match start_helpers(&mut engine, &settings.certificates) {
         Ok(()) => Ok(engine),
         Err(error) => Err(engine.give_up(error)),
     }

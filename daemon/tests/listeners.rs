@@ -293,6 +293,12 @@ fn commands_reach_a_daemon_by_tls_and_by_its_socket_with_their_files() {
     assert!(gone.code == Some(1) && gone.stderr.contains("no answer"), "{gone:?}");
 }
 
+fn empty_configuration(folder: &Path) -> String {
+    let config = path(folder, "d.toml");
+    std::fs::write(&config, "").unwrap();
+    config
+}
+
 /// The commands that request a running daemon, up to its URL.
 fn requests(config: &str) -> [Vec<&str>; 4] {
     [
@@ -320,8 +326,7 @@ fn a_command_without_an_answer_names_the_remedy() {
         with_tls(expired, folder, "").replace("server.", "old."),
     ]);
     let daemon = Daemon::start(&folder.join("data"), &[&set]);
-    let config = path(folder, "d.toml");
-    std::fs::write(&config, "").unwrap();
+    let config = empty_configuration(folder);
     let url = |scheme: &str, port: u16| format!("{scheme}://127.0.0.1:{port}");
     let (trusted, as_own) = (["--ca", &*authority], ["--ca", &*own_authority]);
     let (old, old_key) = (path(folder, "old.pem"), path(folder, "old.key"));

@@ -280,7 +280,7 @@ fn a_sample_that_is_not_taken_has_the_reason() {
 }
 
 #[test]
-fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
+fn quoted_names_and_a_time_are_taken() {
     let quoted = r#"{"http_requests_total",code="503",env="prod",job="shop","http.method"="GET"} 3 1488000000500"#;
     let run_quoted = explain(&["http-errors", "--sample", quoted]);
     assert_eq!(run_quoted.code, Some(0), "{}", run_quoted.stderr);
@@ -297,7 +297,10 @@ fn quoted_names_a_time_and_the_message_of_a_topic_are_taken() {
         early.contains("time        1488000000, which is rejected: the timestamp 1488000000 ms is before"),
         "{early}"
     );
+}
 
+#[test]
+fn the_message_of_a_topic_is_explained_for_each_stream_of_it() {
     let two = TOPICS.split("[[streams]]").take(3).collect::<Vec<_>>().join("[[streams]]");
     let text =
         format!("log.kind = \"kafka\"\nkafka.brokers = \"127.0.0.1:9092\"\naggregation.uve_proxy_list = \"\"\n{two}");

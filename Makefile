@@ -56,7 +56,7 @@ test-full: test ## `test`, `lint` with all its tools, the fault runs with many m
 	.ci/otel-collector >/dev/null
 	.ci/telegraf >/dev/null
 	.ci/otlp-prometheus >/dev/null
-	$(CARGO) test -p daemon --all-features --test agents --test demo_page --test kafka_alarms --test otlp_prometheus --test prometheus -- --ignored
+	$(CARGO) test -p daemon --all-features --test agents --test demo_page --test otlp_prometheus --test prometheus -- --ignored
 	PAGE_TEST_OBJECTS=100000 $(CARGO) test -p daemon --all-features --test page very_many_objects
 	HISTORY_TEST_OBJECTS=100000 HISTORY_TEST_WINDOWS=1440 $(CARGO) test -p daemon-view --all-features --lib bytes_of_a_history
 	benches/detect --quick

@@ -205,7 +205,6 @@ fn fire(group: &Group<'_>, daemon: &Daemon, alertmanager: &Receiver, webhook: &R
 }
 
 #[test]
-#[ignore = "it waits minutes for alerts that are held back: make test-full"]
 fn the_sinks_of_alarms_keep_their_position_with_many_held_alerts_and_send_all_ends_over_a_kill() {
     let group = Group::new(&BROKER, "sinks", 1);
     let (alertmanager, webhook) = (Receiver::start(), Receiver::start());

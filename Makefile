@@ -73,6 +73,7 @@ test-full: test ## `test`, `lint` with all its tools, the fault runs with many m
 	$(CARGO) build --release -p daemon -p benches
 	benches/daemon --only ingest,results --rounds 1
 	benches/page_load
+	.ci/instructions
 	$(MAKE) fuzz
 
 detect-bench: ## The quality of every detector on recorded and generated series, beside other systems; see docs/src/design/detection.md

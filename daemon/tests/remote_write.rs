@@ -130,12 +130,22 @@ fn refused() -> Vec<Case> {
     let twice = [("zone", "a"), ("zone", "b")];
     let some = vec![requests(&[]), room(&[point(-5, 1.0)]), requests(&[])];
     let cases: [(_, _, &[&str], _); 8] = [
-        ("a label twice", vec![requests(&twice)], &["`http_requests_total`", "`zone`", "twice"], "0"),
+        (
+            "a label twice",
+            vec![requests(&twice)],
+            &["series `http_requests_total{job=", ",zone=", "`zone`", "twice"],
+            "0",
+        ),
         ("a label twice with one value", vec![requests(&[("zone", "a"), ("zone", "a")])], &["twice"], "0"),
         ("a label without a name", vec![requests(&[("", "a")])], &["has no name"], "0"),
         ("no name", vec![no_name], &["`__name__`"], "0"),
         ("an empty name", vec![empty_name], &["`__name__`"], "0"),
-        ("a far future", vec![room(&[point(now + 3_600_000, 1.0)])], &["`temperature`", "room-temperature"], "0"),
+        (
+            "a far future",
+            vec![room(&[point(now + 3_600_000, 1.0)])],
+            &["series `temperature{room=", "room-temperature"],
+            "0",
+        ),
         ("a time before 1970", vec![room(&[point(-5, 1.0)])], &["room-temperature"], "0"),
         ("one bad series among good ones", some, &["1 rejected, all others stored"], "2"),
     ];

@@ -77,36 +77,38 @@ pub(super) fn store<'b>(
     }))
 }
 
+/// The texts about a bound of four times `http.max_body_bytes`, and about the least bound, which does not follow a small
+/// `http.max_body_bytes`, with the sender's setting and its word for the parts of a source.
+macro_rules! large {
+    ($setting:literal, $parts:literal) => {
+        [
+            concat!(
+                "four times http.max_body_bytes; lower the sender's batch (",
+                $setting,
+                "), drop long ",
+                $parts,
+                ", or raise http.max_body_bytes"
+            ),
+            concat!(
+                "the least that samples may have; lower the sender's batch (",
+                $setting,
+                "), drop long ",
+                $parts,
+                ", or set http.max_body_bytes above 4 MiB: samples may have four times as much"
+            ),
+        ]
+    };
+}
+
 /// What bounds the samples of a request: each is stored with its key and source, which the request may state once for all.
 fn bounds(body: Bounds, format: &str) -> Bounds {
     let bytes = body.bytes.saturating_mul(SAMPLES_PER_BODY);
-    // The bound does not follow a small `http.max_body_bytes`.
-    let large = match (format, bytes < LEAST_SAMPLE_BYTES) {
-        ("influx", false) => {
-            "four times http.max_body_bytes; lower the sender's batch (metric_batch_size), drop long tags, or \
-             raise http.max_body_bytes"
-        }
-        ("influx", true) => {
-            "the least that samples may have; lower the sender's batch (metric_batch_size), drop long tags, or set \
-             http.max_body_bytes above 4 MiB: samples may have four times as much"
-        }
-        ("otlp", false) => {
-            "four times http.max_body_bytes; lower the sender's batch (send_batch_max_size), drop long attributes, or \
-             raise http.max_body_bytes"
-        }
-        ("otlp", true) => {
-            "the least that samples may have; lower the sender's batch (send_batch_max_size), drop long attributes, or set \
-             http.max_body_bytes above 4 MiB: samples may have four times as much"
-        }
-        (_, false) => {
-            "four times http.max_body_bytes; lower the sender's batch (max_samples_per_send), drop long labels, or \
-             raise http.max_body_bytes"
-        }
-        (_, true) => {
-            "the least that samples may have; lower the sender's batch (max_samples_per_send), drop long labels, or set \
-             http.max_body_bytes above 4 MiB: samples may have four times as much"
-        }
+    let [of_body, least] = match format {
+        "influx" => large!("metric_batch_size", "tags"),
+        "otlp" => large!("send_batch_max_size", "attributes"),
+        _ => large!("max_samples_per_send", "labels"),
     };
+    let large = if bytes < LEAST_SAMPLE_BYTES { least } else { of_body };
     Bounds { bytes: bytes.max(LEAST_SAMPLE_BYTES), large, ..body }
 }
 
